@@ -1,0 +1,1 @@
+"""One function over many items, in worker processes; it knows nothing of what is measured."""

@@ -1,0 +1,229 @@
+"""What a microscope does to an ideal image: blur by the optics, then noise and the camera."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Dict, Mapping, Optional, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from microscope_quality.errors import ImageError, SettingsError
+
+FloatArray = npt.NDArray[np.float64]
+Seed = Union[int, np.random.SeedSequence, np.random.Generator]
+
+# Above this a 64-bit float no longer counts single electrons with their Poisson noise.
+_MOST_PHOTONS = 1e15
+
+
+def defocus(image: npt.ArrayLike, kernel: npt.ArrayLike) -> FloatArray:
+    """Convolve an image with a point spread function, its borders mirrored.
+
+    Equal to ``scipy.signal.convolve2d(image, kernel, "same", "symm")`` up to rounding, by fast
+    Fourier transform. A kernel larger than the image sees it mirrored again and again.
+
+    Parameters
+    ----------
+    image : array_like
+        Two-dimensional, of any size and real type.
+    kernel : array_like
+        Two-dimensional, usually from `microscope_quality.optics.psf`. Its centre is at
+        ``(side - 1) // 2`` along each axis.
+
+    Returns
+    -------
+    ndarray of float64
+        Shaped as `image`; never negative when neither image nor kernel is.
+
+    Raises
+    ------
+    ImageError
+        If the image is not two-dimensional, real, finite and larger than nothing.
+    SettingsError
+        If the kernel is not.
+    """
+    plane = _real_plane(image)
+    if plane is None:
+        raise ImageError(
+            "An image to defocus must be two-dimensional, real, finite and not empty, but is "
+            f"{_described(image)}."
+        )
+    blur = _real_plane(kernel)
+    if blur is None:
+        raise SettingsError(
+            "A kernel must be two-dimensional, real, finite and not empty, but is "
+            f"{_described(kernel)}."
+        )
+    # Imported where it is used: it takes long to start, and a camera does not need it.
+    from scipy.signal import fftconvolve
+
+    rows, columns = (_mirrored(length, side) for length, side in zip(plane.shape, blur.shape))
+    blurred: FloatArray = fftconvolve(plane[np.ix_(rows, columns)], blur, mode="valid")
+    if plane.min() >= 0 and blur.min() >= 0:
+        # Rounding in the transform leaves values such as -1e-13, which no photon count can be.
+        np.maximum(blurred, 0.0, out=blurred)
+    return blurred
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera that turns photoelectrons into grey levels.
+
+    Parameters
+    ----------
+    photons_per_level : float
+        Photoelectrons for each grey level.
+    offset : float
+        Grey level of no light.
+    read_noise : float
+        Root mean square of the Gaussian read noise, in electrons.
+    full_well : float
+        Electrons at which a pixel saturates; infinity for never.
+    bit_depth : int
+        Bits of the camera's numbers, 1 to 32.
+
+    Raises
+    ------
+    SettingsError
+        If a value is out of its range.
+    """
+
+    photons_per_level: float = 1.0
+    offset: float = 100.0
+    read_noise: float = 2.0
+    full_well: float = math.inf
+    bit_depth: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("photons_per_level", "offset", "read_noise", "full_well", "bit_depth"):
+            value = getattr(self, name)
+            if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+                raise SettingsError(f"{name} must be a number, not {value!r}.")
+            if math.isnan(value) or (math.isinf(value) and name != "full_well"):
+                raise SettingsError(f"{name} must be finite, not {value}.")
+        if self.photons_per_level <= 0:
+            raise SettingsError(
+                f"photons_per_level must be positive, not {self.photons_per_level}."
+            )
+        if self.offset < 0:
+            raise SettingsError(f"offset must not be negative, but is {self.offset}.")
+        if self.read_noise < 0:
+            raise SettingsError(f"read_noise must not be negative, but is {self.read_noise}.")
+        if self.full_well <= 0:
+            raise SettingsError(f"full_well must be positive, not {self.full_well}.")
+        if self.bit_depth != int(self.bit_depth) or not 1 <= self.bit_depth <= 32:
+            raise SettingsError(
+                f"bit_depth must be a whole number from 1 to 32, not {self.bit_depth}."
+            )
+        for name in ("photons_per_level", "offset", "read_noise", "full_well"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        object.__setattr__(self, "bit_depth", int(self.bit_depth))
+
+    def expose(self, photons: npt.ArrayLike, seed: Seed) -> npt.NDArray[np.unsignedinteger[Any]]:
+        """Take a picture: Poisson noise, read noise, saturation, then whole grey levels.
+
+        Parameters
+        ----------
+        photons : array_like
+            Expected photoelectrons of each pixel, of any shape, 0 or more.
+        seed : int, SeedSequence or Generator
+            Start of the random numbers; the same number gives the same image. A generator is
+            drawn from, so that its next image differs.
+
+        Returns
+        -------
+        ndarray of uint8, uint16 or uint32
+            Shaped as `photons`; the smallest of the types that holds the bit depth.
+
+        Raises
+        ------
+        ImageError
+            If an expected number is negative, not real, not finite or beyond 1e15.
+        SettingsError
+            If the seed is not one.
+
+        Notes
+        -----
+        The mean grey level is ``offset + photons / photons_per_level``, and the variance
+        ``(photons + read_noise²) / photons_per_level²`` plus 1/12 for the rounding: a line against
+        the mean whose slope is one over `photons_per_level` (J. R. Janesick, *Photon Transfer*,
+        SPIE Press, 2007).
+        """
+        array = np.asarray(photons)
+        if array.dtype.kind not in "buif":
+            raise ImageError(f"Expected photoelectrons must be real, not {array.dtype}.")
+        expected = array.astype(np.float64)
+        if expected.size and not (expected.min() >= 0 and expected.max() <= _MOST_PHOTONS):
+            raise ImageError(
+                f"Expected photoelectrons must be from 0 to {_MOST_PHOTONS:g}, but are from "
+                f"{expected.min():g} to {expected.max():g}."
+            )
+        random = _generator(seed)
+        electrons = random.poisson(expected).astype(np.float64)
+        if self.read_noise > 0:
+            electrons += random.normal(0.0, self.read_noise, size=expected.shape)
+        levels = np.minimum(electrons, self.full_well) / self.photons_per_level + self.offset
+        dtype = (
+            np.uint8 if self.bit_depth <= 8 else np.uint16 if self.bit_depth <= 16 else np.uint32
+        )
+        return np.clip(np.rint(levels), 0, 2**self.bit_depth - 1).astype(dtype)
+
+    def to_dict(self) -> Dict[str, Optional[float]]:
+        """Give the settings by name; a full well without limit is None, as JSON has no infinity."""
+        values: Dict[str, Optional[float]] = asdict(self)
+        if math.isinf(self.full_well):
+            values["full_well"] = None
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Camera:
+        """Make a camera from the mapping that `to_dict` gives.
+
+        Raises
+        ------
+        SettingsError
+            If a value is missing, unknown or wrong.
+        """
+        names = [field.name for field in fields(cls)]
+        if set(values) != set(names):
+            raise SettingsError(
+                f"A camera needs exactly {', '.join(names)}, not {', '.join(map(str, values))}."
+            )
+        given = {name: values[name] for name in names}
+        if given["full_well"] is None:
+            given["full_well"] = math.inf
+        return cls(**given)
+
+
+def _real_plane(values: npt.ArrayLike) -> Optional[FloatArray]:
+    """Give a plane as floats, or None for anything else."""
+    array = np.asarray(values)
+    if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "buif":
+        return None
+    plane = array.astype(np.float64)
+    return plane if bool(np.isfinite(plane).all()) else None
+
+
+def _described(values: npt.ArrayLike) -> str:
+    array = np.asarray(values)
+    description = f"an array of shape {array.shape} and type {array.dtype}"
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        description += " with values that are not finite"
+    return description
+
+
+def _mirrored(length: int, side: int) -> npt.NDArray[np.intp]:
+    """Indices along an axis, with as many more at both ends as a kernel of this side reaches."""
+    period = np.arange(-(side // 2), length + (side - 1) // 2) % (2 * length)
+    return np.minimum(period, 2 * length - 1 - period)
+
+
+def _generator(seed: Seed) -> np.random.Generator:
+    if isinstance(seed, (np.random.Generator, np.random.SeedSequence)):
+        return np.random.default_rng(seed)
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
+        raise SettingsError(f"seed must be a whole number, 0 or more, not {seed!r}.")
+    return np.random.default_rng(int(seed))

@@ -1,0 +1,31 @@
+"""The errors of this library: one tree, each also a built-in kind."""
+
+from __future__ import annotations
+
+
+class MicroscopeQualityError(Exception):
+    """Base of all errors that this library raises on purpose."""
+
+
+class OpticsError(MicroscopeQualityError, ValueError):
+    """Optics that cannot exist, such as a numerical aperture above the refractive index."""
+
+
+class ImageError(MicroscopeQualityError, ValueError):
+    """An array that cannot be measured as it is."""
+
+
+class ModelError(MicroscopeQualityError, ValueError):
+    """A model folder that is damaged, or of a kind that this version cannot read."""
+
+
+class ModelNotFoundError(MicroscopeQualityError, FileNotFoundError):
+    """No model of that name or in that place."""
+
+
+class FileError(MicroscopeQualityError, OSError):
+    """A file that cannot be read, or a result that cannot be written."""
+
+
+class SettingsError(MicroscopeQualityError, ValueError):
+    """Any other argument that is out of its range."""

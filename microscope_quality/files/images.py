@@ -1,0 +1,583 @@
+"""Read image files plane by plane, and find them in folders.
+
+A file is trusted no further than its header: what it claims is checked against its real size
+before any memory is asked for, and whatever a decoder stumbles over becomes a `FileError`.
+"""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+import re
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Protocol,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
+
+import numpy as np
+
+from microscope_quality.errors import FileError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Endings of the files that a search in a folder takes; a file named by itself may have any.
+SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".png", ".jpg", ".jpeg", ".bmp")
+
+#: Largest size in memory of one stored page, in bytes: 32,768 × 32,768 pixels of 16 bits.
+MAX_PAGE_BYTES = 2**31
+
+#: Deflate packs at most 1,032 bytes into one, and JPEG and BMP pack less: a file that claims more
+#: cannot hold its pixels.
+_MAX_COMPRESSION = 1032
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_BMP = b"BM"
+
+#: ITU-R BT.709 weights of red, green and blue.
+_LUMINANCE = (0.2126, 0.7152, 0.0722)
+
+_PathLike = Union[str, "os.PathLike[str]"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One stored picture of a file: what is read at once.
+
+    `z`, `c` and `t` count from 0 and are None for an axis that the file does not have, or that
+    lies inside the page; `series` counts the images of a file that holds several, else None.
+    """
+
+    index: int
+    series: Optional[int] = None
+    z: Optional[int] = None
+    c: Optional[int] = None
+    t: Optional[int] = None
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One grey image and its place in the file; the places are those of `Page`."""
+
+    array: NDArray[Any]
+    series: Optional[int] = None
+    z: Optional[int] = None
+    c: Optional[int] = None
+    t: Optional[int] = None
+
+
+class ImageFile(Protocol):
+    """An image file of which the header has been read. It holds no open handle."""
+
+    @property
+    def pages(self) -> Sequence[Page]:
+        """The stored pictures, in the file's order."""
+
+    def read(self, page: Page, *, luminance: bool = False) -> List[Plane]:
+        """Planes of one page; see `planes`."""
+
+
+def planes(path: _PathLike, *, luminance: bool = False) -> Iterator[Plane]:
+    """Read the planes of an image file, one stored page at a time.
+
+    Parameters
+    ----------
+    path
+        A TIFF (also OME, ImageJ, LSM, STK), PNG, JPEG or BMP file, known by its first bytes.
+    luminance
+        Turn colour into one grey plane, 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709), rounded
+        to the file's type. Otherwise red, green and blue are planes c = 0, 1, 2, unless all three
+        are equal: that is one grey plane. Transparency is left out.
+
+    Yields
+    ------
+    Plane
+        (H, W) arrays with the file's pixel type in native byte order. Grey values that the file
+        stores as "0 is white" are inverted; a TIFF's palette is left out, as its numbers are the
+        measured ones. Axes without a name, such as the pages of a plain TIFF, count as z, or as t
+        beside a z axis.
+
+    Raises
+    ------
+    FileError
+        The file is missing, not readable, empty, not an image, damaged, cut short or too large.
+    """
+    image = open_image(path)
+    for page in image.pages:
+        yield from image.read(page, luminance=luminance)
+
+
+def open_image(path: _PathLike) -> ImageFile:
+    """Read the header of an image file and list its pages.
+
+    Raises
+    ------
+    FileError
+        As for `planes`, as far as the header tells.
+    """
+    path = Path(path)
+    try:
+        # Opening a pipe or a device for reading could wait for ever.
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            next(path.iterdir(), None)  # refused to some, for another reason
+            raise FileError("is a folder, not an image file")
+        if not stat.S_ISREG(mode):
+            raise FileError("is not a regular file")
+        with path.open("rb") as stream:
+            start = stream.read(32)
+            size = os.fstat(stream.fileno()).st_size
+        if not start:
+            raise FileError("is empty (0 bytes)")
+        if not start.startswith((*_TIFF, _PNG, _JPEG, _BMP)):
+            raise FileError(
+                f"is not a TIFF, PNG, JPEG or BMP image; its first bytes are {start[:12]!r}"
+            )
+    except FileNotFoundError:
+        missing = "is a link to a file that is missing" if path.is_symlink() else "does not exist"
+        raise FileError(f"{path}: {missing}") from None
+    except OSError as error:
+        raise _file_error(path, error, "cannot be read") from error
+    if start.startswith(_TIFF):
+        return _TiffImage(path, size)
+    return _RasterImage(path, start, size)
+
+
+def find(
+    paths: Iterable[_PathLike], *, exclude: Optional[_PathLike] = None
+) -> List[Tuple[str, Path]]:
+    """Image files named by files, folders and glob patterns.
+
+    Parameters
+    ----------
+    paths
+        Files are taken whatever their ending, and even when they do not exist, so that reading
+        them tells what is wrong. Folders are searched through all levels for the endings in
+        `SUFFIXES`, in natural order ("b2" before "b10"); names that start with a dot are left
+        out, and no folder is entered twice. A pattern (``*``, ``?``, ``[``, ``**``) that is not
+        itself a file gives what it matches.
+    exclude
+        A folder not to be searched, such as the one for results.
+
+    Returns
+    -------
+    list of (str, Path)
+        Each file once. The name is relative to the folder that was named; where several paths
+        were named, and for a file named by itself, it is the path as given. It has forward
+        slashes.
+    """
+    named: List[Path] = []
+    for path in paths:
+        text = os.fspath(path)
+        if not os.path.lexists(text) and glob.has_magic(text):
+            matches = glob.glob(text, recursive=True)  # noqa: PTH207 - also of absolute patterns
+            named += [Path(match) for match in _sorted(matches)]
+        else:
+            named.append(Path(text))
+
+    entered: Set[str] = set()
+    if exclude is not None:
+        entered.add(os.path.realpath(exclude))
+    found: Dict[Path, Tuple[str, Path]] = {}
+    for path in named:
+        if path.is_dir():
+            for file in _search(path, entered):
+                name = file.relative_to(path) if len(named) == 1 else file
+                found.setdefault(file.absolute(), (name.as_posix(), file))
+        else:
+            found.setdefault(path.absolute(), (path.as_posix(), path))
+    return list(found.values())
+
+
+def _search(folder: Path, entered: Set[str]) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    if real in entered:
+        return
+    entered.add(real)
+    try:
+        names = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError:
+        yield folder  # reading it tells why
+        return
+    for name in _sorted(names):
+        path = folder / name
+        # A folder with the name of an image is no place to search: reading it says so.
+        if name.lower().endswith(SUFFIXES):
+            yield path
+        elif path.is_dir():
+            yield from _search(path, entered)
+
+
+def _sorted(names: Iterable[str]) -> List[str]:
+    def key(name: str) -> Tuple[List[Tuple[int, str]], str]:
+        parts = re.split(r"([0-9]+)", name.casefold())
+        return [(int(p), "") if p[:1].isdigit() else (-1, p) for p in parts if p], name
+
+    return sorted(names, key=key)
+
+
+class _RasterImage:
+    """A PNG, JPEG or BMP file."""
+
+    def __init__(self, path: Path, start: bytes, size: int) -> None:
+        self._path = path
+        self._png16 = start.startswith(_PNG) and start[24:25] == b"\x10"
+        self.pages: Sequence[Page] = (Page(0),)
+        try:
+            with path.open("rb") as stream:
+                image = _pillow(stream, start)
+                width, height = image.size
+                n_bytes = width * height * len(image.getbands()) * (2 if self._png16 else 1)
+            _check_size(n_bytes, height, width)
+            # Pixels of one bit take an eighth of what was counted.
+            if n_bytes > 8 * size * _MAX_COMPRESSION:
+                raise FileError(
+                    f"is cut short: {size} bytes cannot hold the {width} × {height} pixels that "
+                    "its header promises"
+                )
+        except Exception as error:
+            raise _file_error(path, error, "has a damaged header") from error
+
+    def read(self, page: Page, *, luminance: bool = False) -> List[Plane]:
+        try:
+            with self._path.open("rb") as stream:
+                array, colour = _decode_png16(stream) if self._png16 else _decode(stream)
+            planes = _channels(array, colour, luminance)
+            return [Plane(plane, c=c) for c, plane in planes]
+        except Exception as error:
+            raise _file_error(self._path, error, "cannot be decoded") from error
+
+
+def _pillow(stream: BinaryIO, start: bytes) -> Any:
+    """Image of which Pillow has read the header.
+
+    The three formats by name: `Image.open` would load all of Pillow's, and has an opinion of its
+    own on what is too large.
+    """
+    if start.startswith(_PNG):
+        from PIL.PngImagePlugin import PngImageFile
+
+        return PngImageFile(stream)
+    if start.startswith(_JPEG):
+        from PIL.JpegImagePlugin import JpegImageFile
+
+        return JpegImageFile(stream)
+    from PIL.BmpImagePlugin import BmpImageFile
+
+    return BmpImageFile(stream)
+
+
+def _decode(stream: BinaryIO) -> Tuple[NDArray[Any], bool]:
+    start = stream.read(32)
+    stream.seek(0)
+    image = _pillow(stream, start)
+    if image.mode == "P":
+        image = image.convert("RGB")
+    bands = image.getbands()
+    array = np.asarray(image)
+    if bands[-1] == "A":
+        array = array[..., :-1]
+    return array, bands[:3] == ("R", "G", "B")
+
+
+def _decode_png16(stream: BinaryIO) -> Tuple[NDArray[Any], bool]:
+    # Pillow reduces colour of 16 bits to 8 without a word.
+    from imagecodecs import png_decode
+
+    array = np.asarray(png_decode(stream.read()))
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        array = array[..., :-1]
+    return array, array.ndim == 3 and array.shape[2] == 3
+
+
+def _channels(
+    array: NDArray[Any], colour: bool, luminance: bool
+) -> List[Tuple[Optional[int], NDArray[Any]]]:
+    """Grey planes of an (H, W) or (H, W, n) array, each with its channel."""
+    if array.ndim == 2 or array.shape[2] == 1:
+        return [(None, array.reshape(array.shape[:2]))]
+    if colour:
+        red, green, blue = (array[..., i] for i in range(3))
+        if np.array_equal(red, green) and np.array_equal(green, blue):
+            return [(None, red)]
+        if luminance:
+            grey = sum(
+                weight * channel.astype(np.float32)
+                for weight, channel in zip(_LUMINANCE, (red, green, blue))
+            )
+            if array.dtype.kind in "ui":
+                grey = np.rint(grey)
+            return [(None, np.asarray(grey, dtype=array.dtype))]
+    return [(c, array[..., c]) for c in range(array.shape[2])]
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """How the pages of a series make up its planes.
+
+    The leading `n_outer` axes count pages, the others are inside a page. Names are "z", "c",
+    "t", "y", "x", "s" for the samples of a colour, and "" for an axis of length 1.
+    """
+
+    key: Any  # the TiffPage that all pages of the series are like
+    names: Tuple[str, ...]
+    shape: Tuple[int, ...]
+    n_outer: int
+    samples: Optional[int]  # the axis of the samples of a pixel
+    n_samples: int  # without transparency
+
+    def place(self, index: Sequence[int]) -> Dict[str, int]:
+        """z, c and t of an index along the leading axes, or along all of them."""
+        place: Dict[str, int] = {}
+        for name, length, i in zip(self.names, self.shape, index):
+            if name in ("z", "c", "t"):
+                place[name] = place.get(name, 0) * length + int(i)
+        return place
+
+
+class _TiffImage:
+    """A TIFF file, with the series, axes and pages that tifffile finds in it."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        from tifffile import TiffFile
+
+        self._path = path
+        self._size = size
+        self.pages: Sequence[Page] = ()
+        # Beside each page: its layout, its index along the layout's leading axes, tifffile's page
+        # and, where one directory stands for many pages that follow it, this one's first byte.
+        self._stored: List[Tuple[_Layout, Tuple[int, ...], Any, Optional[int]]] = []
+        try:
+            with path.open("rb") as stream:
+                _check_directories(stream, size)
+            with TiffFile(path) as tiff:
+                xml = _own_ome_xml(tiff.ome_metadata, path.name) if tiff.is_ome else None
+                if xml is None:
+                    self._list_pages(tiff)
+            if xml is not None:
+                with TiffFile(path, omexml=xml) as tiff:
+                    self._list_pages(tiff)
+            if not self.pages:
+                raise FileError("holds no image")
+        except Exception as error:
+            raise _file_error(path, error, "is damaged or cut short") from error
+
+    def _list_pages(self, tiff: Any) -> None:
+        self._tiff = tiff
+        pages: List[Page] = []
+        every = [s for s in tiff.series if not s.keyframe.is_reduced] or tiff.series[:1]
+        for number, series in enumerate(every):
+            layout = _layout(series)
+            outer = layout.shape[: layout.n_outer]
+            n_pages = math.prod(outer)
+            start = None
+            if len(series) == n_pages and not series.is_truncated:
+                stored = list(series)
+            else:
+                start = series.dataoffset
+                if start + n_pages * layout.key.nbytes > self._size:
+                    raise FileError("is cut short: it ends before the last of its planes")
+                stored = [layout.key] * n_pages
+            for k, (index, page) in enumerate(zip(np.ndindex(outer), stored)):
+                # A plane that lies in another file of the same set is in that file's rows.
+                if page is None or page.parent is not tiff:
+                    continue
+                offset = None if start is None else start + k * layout.key.nbytes
+                self._stored.append((layout, index, page, offset))
+                pages.append(
+                    Page(len(pages), number if len(every) > 1 else None, **layout.place(index))
+                )
+        self.pages = pages
+
+    def read(self, page: Page, *, luminance: bool = False) -> List[Plane]:
+        layout, outer, stored, offset = self._stored[page.index]
+        try:
+            array = self._decode(layout.key, stored, offset)
+            return [
+                Plane(plane, page.series, **place)
+                for place, plane in _split(array, layout, outer, luminance)
+            ]
+        except Exception as error:
+            raise _file_error(self._path, error, "cannot be decoded") from error
+
+    def _decode(self, key: Any, stored: Any, offset: Optional[int]) -> NDArray[Any]:
+        """Pixels of a page in native byte order, light in large numbers."""
+        _check_size(key.nbytes, *key.shape)
+        if key.dtype is None or key.dtype.kind not in "buif":
+            raise FileError(f"holds {key.dtype} pixels; real numbers can be measured")
+        if offset is None:
+            self._check_segments(key, stored)
+        stream = self._tiff.filehandle
+        stream.open()
+        try:
+            if offset is None:
+                array = np.asarray(stored.asarray(maxworkers=1))
+            else:
+                stream.seek(offset)
+                stored_type = key.dtype.newbyteorder(self._tiff.byteorder)
+                array = np.frombuffer(stream.read(key.nbytes), dtype=stored_type)
+        finally:
+            stream.close()
+        array = np.asarray(array, dtype=array.dtype.newbyteorder("="))
+        if key.photometric == 0 and array.dtype.kind == "u":  # 0 is white
+            array = array.dtype.type(2**key.bitspersample - 1) - array
+        elif key.photometric == 0 and array.dtype.kind == "b":
+            array = ~array
+        return array
+
+    def _check_segments(self, key: Any, stored: Any) -> None:
+        offsets, counts = stored.dataoffsets, stored.databytecounts
+        if not counts or not min(counts) or not min(offsets):
+            raise FileError("lacks pixels that its header promises")
+        if key.is_contiguous:
+            end = offsets[0] + key.nbytes
+        else:
+            end = max(offset + count for offset, count in zip(offsets, counts))
+        if end > self._size:
+            raise FileError(
+                f"is cut short: it has {self._size} bytes and its pixels reach to byte {end}"
+            )
+
+
+def _layout(series: Any) -> _Layout:
+    key = series.keyframe
+    axes, shape = series.get_axes(False), tuple(series.get_shape(False))
+    n_outer = len(axes)
+    while n_outer > 0 and math.prod(shape[n_outer:]) < key.size:
+        n_outer -= 1
+    n_pages = math.prod(shape[:n_outer])
+    one_by_one = len(series) == n_pages and not series.is_truncated
+    if n_pages * key.size != math.prod(shape) or not (one_by_one or series.dataoffset):
+        # The metadata contradict the pages, and only the pages are there to be measured.
+        axes, shape, n_outer = "I" + key.axes, (len(series), *key.shape), 1
+
+    samples = axes.index("S") if "S" in axes[n_outer:] else None
+    n_samples = 1 if samples is None else shape[samples]
+    n_samples -= sum(1 for kind in key.extrasamples if kind in (1, 2))  # transparency
+    n_samples = max(n_samples, 1)
+    colour = key.photometric in (2, 6) and n_samples >= 3  # RGB; YCbCr is decoded to RGB
+    known = {"Z": "z", "C": "c", "T": "t", "Y": "y", "X": "x", "S": "s" if colour else "c"}
+    names = [
+        known.get(axis, axis) if length > 1 or axis in "YX" else ""
+        for axis, length in zip(axes, shape)
+    ]
+    if samples is not None and n_samples == 1:
+        names[samples] = ""
+    # Axes that the table has no name for, the innermost first.
+    for i in reversed(range(len(names))):
+        if names[i] not in ("z", "c", "t", "y", "x", "s", ""):
+            names[i] = next((free for free in "ztc" if free not in names), "c")
+    return _Layout(key, tuple(names), shape, n_outer, samples, n_samples)
+
+
+def _split(
+    array: NDArray[Any], layout: _Layout, outer: Tuple[int, ...], luminance: bool
+) -> Iterator[Tuple[Dict[str, int], NDArray[Any]]]:
+    """Planes of a page, each with its z, c and t."""
+    array = array.reshape(layout.shape[layout.n_outer :])
+    names = layout.names[layout.n_outer :]
+    if layout.samples is not None:
+        axis = layout.samples - layout.n_outer
+        array = array.take(range(layout.n_samples), axis=axis)  # without transparency
+    picture = [names.index(name) for name in ("y", "x", "s") if name in names]
+    others = [axis for axis in range(len(names)) if axis not in picture]
+    array = array.transpose(others + picture)
+    for index in np.ndindex(array.shape[: len(others)]):
+        inner = dict(zip(others, index))
+        place = layout.place([*outer, *(inner.get(axis, 0) for axis in range(len(names)))])
+        for c, plane in _channels(array[index], "s" in names, luminance):
+            yield ({**place, "c": place.get("c", 0) * 3 + c} if c is not None else place), plane
+
+
+def _own_ome_xml(xml: Optional[str], filename: str) -> Optional[str]:
+    """OME-XML of a file without the planes that it keeps in other files; None if it has none.
+
+    Opening one file of a set would otherwise open all of them, each time.
+    """
+    if xml is None or "FileName" not in xml:
+        return None
+    from xml.etree import ElementTree
+
+    root = ElementTree.fromstring(xml)
+    own_uuid = root.get("UUID")
+    foreign = []
+    for pixels in root.iter():
+        for data in pixels:
+            for uuid in data:
+                other = uuid.get("FileName")
+                if other and other.lower() != filename.lower() and uuid.text != own_uuid:
+                    foreign.append((pixels, data))
+    for pixels, data in foreign:
+        pixels.remove(data)
+    return ElementTree.tostring(root, encoding="unicode") if foreign else None
+
+
+def _check_directories(stream: BinaryIO, size: int) -> None:
+    """Follow the chain of a TIFF's directories to its end.
+
+    A reader that finds the chain broken gives the pages before the break, and nobody is told.
+    """
+    start = stream.read(16)
+    order = "<" if start[:1] == b"I" else ">"
+    big = start[2:4] in (b"+\0", b"\0+")
+    if not big and size >= 2**32:
+        return  # some writers continue offsets of 32 bits by rules of their own
+    count_format, entry, offset_format = (
+        (order + "Q", 20, order + "Q") if big else (order + "H", 12, order + "I")
+    )
+    at = 8 if big else 4
+    seen = set()
+    while True:
+        stream.seek(at)
+        pointer = stream.read(struct.calcsize(offset_format))
+        if len(pointer) < struct.calcsize(offset_format):
+            raise FileError("is cut short: it ends within a directory")
+        (offset,) = struct.unpack(offset_format, pointer)
+        if offset == 0:
+            break
+        if offset in seen:
+            raise FileError("is damaged: its directories form a loop")
+        seen.add(offset)
+        stream.seek(offset)
+        count = stream.read(struct.calcsize(count_format))
+        if len(count) < struct.calcsize(count_format):
+            raise FileError(f"is cut short: page {len(seen)} lies beyond its end")
+        at = offset + len(count) + struct.unpack(count_format, count)[0] * entry
+    if not seen:
+        raise FileError("holds no image: its writing was not finished")
+
+
+def _check_size(n_bytes: int, *shape: int) -> None:
+    if n_bytes > MAX_PAGE_BYTES:
+        raise FileError(
+            f"is too large: {' × '.join(str(n) for n in shape)} pixels would take "
+            f"{n_bytes / 1e9:.3g} GB of memory, and {MAX_PAGE_BYTES / 1e9:.3g} GB are allowed"
+        )
+
+
+def _file_error(path: Path, error: Exception, otherwise: str) -> FileError:
+    """Error that names the file; decoders raise what they like."""
+    if isinstance(error, FileError):
+        return FileError(f"{path}: {error}")
+    if isinstance(error, OSError) and error.strerror:
+        return FileError(f"{path}: cannot be read: {error.strerror}")
+    reason = " ".join(str(error).split())
+    return FileError(f"{path}: {otherwise} ({reason[:200] or type(error).__name__})")

@@ -1,0 +1,473 @@
+"""Model folders: what is in them, how they are found, read, checked and written."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import os
+import shutil
+import tempfile
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import FileError, ModelError, ModelNotFoundError, OpticsError, SettingsError
+from .network import Network
+from .optics import Optics
+
+SCHEMA_VERSION = 1
+DEFAULT_MODEL = "compact"
+NORMALISATIONS = ("zscore", "type_range")
+# A patch whose deviation is below this fraction of its mean's size is constant.
+CONSTANT_DEVIATION = 1e-6
+
+_DESCRIPTION_FILE = "model.json"
+_WEIGHTS_FILE = "weights.npz"
+# Patches normalised at a time: their float64 copies then stay in the cache.
+_CHUNK = 16
+
+_loaded: Dict[Tuple[Path, str], "FocusModel"] = {}
+_loading = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelDescription:
+    """What ``model.json`` says of a model.
+
+    Attributes
+    ----------
+    name : str
+        The name under which it is found.
+    architecture : str
+        Its kind, such as ``"compact"`` or ``"yang2018"``.
+    patch_size : int
+        Side of the patches in pixels.
+    levels : int
+        Number of defocus levels, from 0 (in focus).
+    normalisation : str
+        ``"zscore"`` or ``"type_range"``: see `normalise`.
+    optics : Optics
+        The microscope of the training images; its pixel size * NA / wavelength is the sampling
+        that the model knows.
+    sure_certainty : float
+        The certainty, 0 to 1, from which a patch is sure.
+    layers : tuple of dicts
+        As `network.Network` takes them.
+    training : dict
+        The record of the training.
+    licences : tuple
+        Licences of the images that it was trained on.
+    sha256 : str
+        Checksum of ``weights.npz``, in hexadecimal; empty until written.
+    schema_version : int
+        Of the folder's format.
+
+    Raises
+    ------
+    ModelError
+        For a value that is out of its range.
+    """
+
+    name: str
+    architecture: str
+    patch_size: int
+    levels: int
+    normalisation: str
+    optics: Optics
+    sure_certainty: float
+    layers: Tuple[Dict[str, Any], ...]
+    training: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    licences: Tuple[Any, ...] = ()
+    sha256: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.schema_version != SCHEMA_VERSION:
+            raise ModelError(
+                f"schema version {self.schema_version!r} is unknown; "
+                f"this version of the library reads {SCHEMA_VERSION}"
+            )
+        for field, lowest in (("patch_size", 1), ("levels", 2)):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+                raise ModelError(f"{field} must be an integer from {lowest}, not {value!r}")
+        for field in ("name", "architecture", "sha256"):
+            if not isinstance(getattr(self, field), str):
+                raise ModelError(f"{field} must be a text, not {getattr(self, field)!r}")
+        if self.normalisation not in NORMALISATIONS:
+            raise ModelError(
+                f"normalisation {self.normalisation!r} is unknown; "
+                f"known are {', '.join(NORMALISATIONS)}"
+            )
+        sure = self.sure_certainty
+        if isinstance(sure, bool) or not isinstance(sure, (int, float)) or not 0 <= sure <= 1:
+            raise ModelError(f"sure_certainty must be a number from 0 to 1, not {sure!r}")
+        if not isinstance(self.layers, (list, tuple)) or not all(
+            isinstance(layer, Mapping) for layer in self.layers
+        ):
+            raise ModelError("layers must be a list of objects")
+        object.__setattr__(self, "layers", tuple(dict(layer) for layer in self.layers))
+        object.__setattr__(self, "licences", tuple(self.licences))
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Give the content of ``model.json``."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields["optics"] = self.optics.to_dict()
+        fields["layers"] = [dict(layer) for layer in self.layers]
+        fields["licences"] = list(self.licences)
+        return {"schema_version": fields.pop("schema_version"), **fields}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelDescription:
+        """Read the content of ``model.json``.
+
+        Raises
+        ------
+        ModelError
+            For an unknown schema version, missing or unknown entries, or wrong values.
+        """
+        if not isinstance(values, Mapping):
+            raise ModelError("the description must be an object")
+        version = values.get("schema_version")
+        # Asked before anything else: another version may have other entries.
+        if version != SCHEMA_VERSION:
+            raise ModelError(
+                f"schema version {version!r} is unknown; "
+                f"this version of the library reads {SCHEMA_VERSION}"
+            )
+        known = {field.name for field in dataclasses.fields(cls)}
+        if set(values) != known:
+            missing, unknown = sorted(known - set(values)), sorted(set(values) - known)
+            raise ModelError(
+                "the description "
+                + "; ".join(
+                    f"{verb} {', '.join(names)}"
+                    for verb, names in (("lacks", missing), ("has unknown entries", unknown))
+                    if names
+                )
+            )
+        try:
+            optics = Optics.from_dict(values["optics"])
+        except (OpticsError, TypeError, KeyError, AttributeError) as error:
+            raise ModelError(f"the description's optics cannot be read: {error}") from error
+        return cls(**{**values, "optics": optics})
+
+
+class FocusModel:
+    """A trained model, ready to use; make one with `from_pretrained`.
+
+    Nothing is written to the object after construction: it may be used from several threads.
+
+    Parameters
+    ----------
+    description : ModelDescription
+        What the model is.
+    weights : mapping of str to ndarray
+        As `network.Network` takes them.
+
+    Raises
+    ------
+    ModelError
+        When layers, weights, patch size and levels do not fit together.
+    """
+
+    def __init__(self, description: ModelDescription, weights: Mapping[str, NDArray[Any]]) -> None:
+        self.description = description
+        self._network = Network(description.layers, weights, description.patch_size)
+        if self._network.outputs != description.levels:
+            raise ModelError(
+                f"the layers give {self._network.outputs} values, "
+                f"but the description states {description.levels} levels"
+            )
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: Union[str, "os.PathLike[str]", None] = None) -> FocusModel:
+        """Load a model, once in a process.
+
+        Parameters
+        ----------
+        name_or_path : str or path, optional
+            A name out of `available_models`, or a model folder; without it, the default model.
+
+        Raises
+        ------
+        ModelNotFoundError
+            When there is none; the message lists the names that there are.
+        ModelError
+            When the folder is damaged.
+        """
+        folder = _find(DEFAULT_MODEL if name_or_path is None else name_or_path)
+        with _loading:
+            description = _read_description(folder)
+            key = (folder, description.sha256)
+            if key not in _loaded:
+                _loaded[key] = _load(folder, description)
+            return _loaded[key]
+
+    def predict(
+        self,
+        patches: NDArray[Any],
+        *,
+        masks: Optional[NDArray[np.bool_]] = None,
+        type_max: Optional[float] = None,
+    ) -> NDArray[np.float64]:
+        """Give each patch's probabilities of the levels.
+
+        Parameters
+        ----------
+        patches : (n, P, P) array of any integer or float type
+            Finite wherever they are unmasked.
+        masks : (n, P, P) array of bool, optional
+            True where a pixel counts.
+        type_max : float, optional
+            The largest value of the image's type, for models with ``type_range``; see `normalise`.
+
+        Returns
+        -------
+        (n, K) array of float64
+            NaN in the rows of patches that are constant or mostly masked.
+        """
+        probabilities = np.full((len(patches), self.description.levels), np.nan)
+        normalised, counts = normalise(
+            patches, self.description.normalisation, masks=masks, type_max=type_max
+        )
+        if counts.all():
+            probabilities[:] = self._network(normalised)
+        else:
+            probabilities[counts] = self._network(normalised[counts])
+        return probabilities
+
+
+def normalise(
+    patches: NDArray[Any],
+    normalisation: str,
+    *,
+    masks: Optional[NDArray[np.bool_]] = None,
+    type_max: Optional[float] = None,
+) -> Tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Bring patches to the scale that a model was trained with.
+
+    ``zscore`` gives each patch mean 0 and population standard deviation 1. ``type_range`` divides
+    by the largest value of the image's type, as published by Yang et al. (BMC Bioinformatics 19,
+    77, 2018). Masked pixels take the patch's mean.
+
+    Parameters
+    ----------
+    patches : (n, P, P) array of any integer or float type
+        Finite wherever they are unmasked.
+    normalisation : {"zscore", "type_range"}
+        See above.
+    masks : (n, P, P) array of bool, optional
+        True where a pixel counts. Mean and deviation are over these pixels.
+    type_max : float, optional
+        For ``type_range``: the largest value of the image's type. By default it comes from the
+        type of `patches`; floats are taken to lie in 0 to 1.
+
+    Returns
+    -------
+    normalised : (n, P, P) array of float32
+        Zeros for patches that do not count.
+    counts : (n,) array of bool
+        False for a patch that is constant (deviation at most 1e-6 of its mean's size) or less
+        than half unmasked.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown normalisation.
+    """
+    if normalisation not in NORMALISATIONS:
+        raise SettingsError(
+            f"normalisation {normalisation!r} is unknown; known are {', '.join(NORMALISATIONS)}"
+        )
+    if type_max is None:
+        type_max = float(np.iinfo(patches.dtype).max) if patches.dtype.kind in "iu" else 1.0
+    normalised = np.zeros(patches.shape, np.float32)
+    counts = np.zeros(len(patches), np.bool_)
+    for start in range(0, len(patches), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        values = patches[chunk].astype(np.float64).reshape(len(patches[chunk]), -1)
+        if masks is None:
+            weight: Union[int, NDArray[np.float64]] = values.shape[1]
+            counted = np.ones(len(values), np.bool_)
+        else:
+            inside = masks[chunk].reshape(values.shape)
+            weight = np.count_nonzero(inside, axis=1).astype(np.float64)
+            counted = 2 * weight >= values.shape[1]
+            weight[weight == 0] = 1
+            values[~inside] = 0
+        # Powers of two keep sums of squares of any float image inside float64, without rounding.
+        exponent = np.frexp(np.abs(values).max(axis=1, initial=0))[1][:, np.newaxis]
+        if np.abs(exponent).max(initial=0) > 400:
+            values = np.ldexp(values, -exponent)
+        else:
+            exponent = np.zeros_like(exponent)
+        mean = (values.sum(axis=1) / weight)[:, np.newaxis]
+        values -= mean
+        if masks is not None:
+            values[~inside] = 0
+        deviation = np.sqrt(np.einsum("ij,ij->i", values, values) / weight)[:, np.newaxis]
+        counted &= (deviation > CONSTANT_DEVIATION * np.abs(mean))[:, 0]
+        if normalisation == "zscore":
+            values[counted] /= deviation[counted]
+        else:
+            values += mean
+            values = np.ldexp(values / type_max, exponent)
+        values[~counted] = 0
+        normalised[chunk] = values.reshape(-1, *patches.shape[1:])
+        counts[chunk] = counted
+    return normalised, counts
+
+
+def zscore(
+    patches: NDArray[Any], masks: Optional[NDArray[np.bool_]] = None
+) -> Tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Give each patch mean 0 and population standard deviation 1: `normalise` with ``zscore``."""
+    return normalise(patches, "zscore", masks=masks)
+
+
+def available_models() -> Dict[str, Path]:
+    """Give the name and folder of each model that comes with the library.
+
+    They lie in ``pretrained``, either inside the package or, in a checkout, beside it.
+    """
+    package = Path(__file__).resolve().parent
+    models: Dict[str, Path] = {}
+    for place in (package / "pretrained", package.parent / "pretrained"):
+        for description in sorted(place.glob(f"*/{_DESCRIPTION_FILE}")):
+            models.setdefault(description.parent.name, description.parent)
+    return models
+
+
+def verify(folder: Union[str, "os.PathLike[str]"]) -> ModelDescription:
+    """Read a model folder from disk and check all that loading checks.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelError
+        As `FocusModel.from_pretrained`.
+    """
+    path = Path(folder).resolve()
+    return _load(path, _read_description(path)).description
+
+
+def write_model(
+    folder: Union[str, "os.PathLike[str]"],
+    description: ModelDescription,
+    weights: Mapping[str, ArrayLike],
+) -> ModelDescription:
+    """Write a model folder, whole or not at all.
+
+    Parameters
+    ----------
+    folder : str or path
+        New, empty, or a model folder, which is replaced.
+    description : ModelDescription
+        Its `sha256` is filled in.
+    weights : mapping of str to array
+        As `network.Network` takes them; stored as float32.
+
+    Returns
+    -------
+    ModelDescription
+        With the checksum.
+
+    Raises
+    ------
+    ModelError
+        When description and weights do not fit together; then nothing is written.
+    FileError
+        When the folder holds something else, or cannot be written.
+    """
+    target = Path(folder).resolve()
+    arrays = {key: np.asarray(value, np.float32) for key, value in weights.items()}
+    FocusModel(description, arrays)
+    archive = io.BytesIO()
+    np.savez(archive, **arrays)  # type: ignore[arg-type]
+    content = archive.getvalue()
+    description = dataclasses.replace(description, sha256=hashlib.sha256(content).hexdigest())
+    try:
+        if target.exists() and not (
+            target.is_dir()
+            and ((target / _DESCRIPTION_FILE).is_file() or not any(target.iterdir()))
+        ):
+            raise FileError(f"{target} exists and is no model folder; choose another place")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
+            fresh, old = Path(beside) / "new", Path(beside) / "old"
+            fresh.mkdir()
+            (fresh / _WEIGHTS_FILE).write_bytes(content)
+            text = json.dumps(description.to_dict(), indent=2, ensure_ascii=False) + "\n"
+            (fresh / _DESCRIPTION_FILE).write_text(text, encoding="utf-8")
+            if target.exists():
+                target.rename(old)
+            fresh.rename(target)
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"the model cannot be written to {target}: {error}") from error
+    return description
+
+
+def _find(name_or_path: Union[str, "os.PathLike[str]"]) -> Path:
+    models = available_models()
+    if isinstance(name_or_path, str) and name_or_path in models:
+        return models[name_or_path]
+    folder = Path(name_or_path)
+    if folder.is_dir():
+        return folder.resolve()
+    names = ", ".join(sorted(models)) or "none"
+    raise ModelNotFoundError(
+        f"there is no model named {os.fspath(name_or_path)!r} and no folder of that path; "
+        f"models that come with the library: {names}"
+    )
+
+
+def _read_description(folder: Path) -> ModelDescription:
+    path = folder / _DESCRIPTION_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return ModelDescription.from_dict(values)
+    except FileNotFoundError:
+        raise ModelNotFoundError(f"{folder} is no model folder: {path.name} is missing") from None
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+
+
+def _load(folder: Path, description: ModelDescription) -> FocusModel:
+    path = folder / _WEIGHTS_FILE
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"{folder} is damaged: {path.name} is missing") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != description.sha256:
+        if not zipfile.is_zipfile(io.BytesIO(content)):
+            raise ModelError(
+                f"{path} is truncated or no archive: its {len(content)} bytes have no end record"
+            )
+        raise ModelError(
+            f"{path} has the wrong checksum: {found}, not {description.sha256} "
+            f"as {_DESCRIPTION_FILE} states"
+        )
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            weights = {key: archive[key] for key in archive.files}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        kind = "holds Python objects, which are never loaded" if "pickle" in str(error) else ""
+        raise ModelError(f"{path} {kind or 'cannot be read'}: {error}") from error
+    try:
+        return FocusModel(description, weights)
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error}") from error

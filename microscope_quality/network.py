@@ -1,0 +1,338 @@
+"""A small convolutional network in NumPy: the few layer kinds that the models are made of.
+
+All work is matrix products by BLAS, so that a model runs wherever NumPy does, starts at once,
+and keeps pace with a deep-learning framework on a processor.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Set, Tuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from .errors import ModelError
+
+Float32Array = NDArray[np.float32]
+Shape = Tuple[int, ...]
+Weights = Mapping[str, NDArray[Any]]
+
+# A layer on images is prepared for a number of patches and the array that takes its result; it
+# gives the array that takes its input, and the function that computes the one from the other.
+# So a layer writes straight into the next one's padded input, and no chunk allocates memory,
+# which would cost more than the products.
+Prepare = Callable[[int, Float32Array], Tuple[Float32Array, Callable[[], None]]]
+Activation = Callable[[Float32Array, Float32Array], None]
+
+# Work space of a chunk of patches in its greediest layer: a core's own cache, roughly.
+CHUNK_BYTES = 4_000_000
+
+
+class Network:
+    """A feed-forward network of fixed layers, for square one-channel patches.
+
+    Nothing is written to the object after construction: it may be called from several threads.
+
+    Parameters
+    ----------
+    layers : sequence of mappings
+        In order, each one of::
+
+            {"kind": "conv2d", "name": str, "filters": int, "size": int, "stride": int,
+             "activation": "relu" | "linear" | "softmax"}     zero padding, TensorFlow's 'same'
+            {"kind": "max_pool", "size": int}                 stride = size, no padding
+            {"kind": "flatten"}                               row, column, channel
+            {"kind": "mean_max_pool"}                         means, then maxima, over the patch
+            {"kind": "dense", "name": str, "units": int, "activation": as above}
+
+    weights : mapping of str to ndarray
+        ``name/kernel`` and ``name/bias`` for each conv2d (height, width, in, out) and dense
+        (in, out) layer.
+    patch_size : int
+        Side of the patches in pixels.
+
+    Attributes
+    ----------
+    patch_size : int
+        As given.
+    outputs : int
+        Length of the vector that the last layer gives for a patch.
+
+    Raises
+    ------
+    ModelError
+        For an unknown kind of layer, entry or activation, a missing, superfluous, misshapen or
+        non-finite weight, or layers that do not fit upon each other.
+    """
+
+    def __init__(
+        self, layers: Sequence[Mapping[str, Any]], weights: Weights, patch_size: int
+    ) -> None:
+        self.patch_size = patch_size
+        self._on_images: List[Prepare] = []
+        self._on_vectors: List[Tuple[Float32Array, Float32Array, Activation]] = []
+        shape: Shape = (patch_size, patch_size, 1)
+        floats = patch_size * patch_size
+        names: Set[str] = set()
+        for number, layer in enumerate(layers, start=1):
+            kind = layer.get("kind")
+            if kind not in _ENTRIES:
+                raise ModelError(
+                    f"layer {number} is of the unknown kind {kind!r}; "
+                    f"known are {', '.join(sorted(_ENTRIES))}"
+                )
+            _check_entries(number, layer)
+            if "name" in layer:
+                if layer["name"] in names:
+                    raise ModelError(f"two layers have the name {layer['name']!r}")
+                names.add(layer["name"])
+            if (len(shape) == 3) != (kind != "dense"):
+                raise ModelError(
+                    f"layer {number} ({kind}) cannot take its input of shape {shape}: dense layers "
+                    "take a vector, as flatten and mean_max_pool give it, all others an image"
+                )
+            if kind == "dense":
+                kernel, bias = _weights(layer, (shape[0], layer["units"]), weights)
+                self._on_vectors.append((kernel, bias, _ACTIVATIONS[layer["activation"]]))
+                shape = (layer["units"],)
+            else:
+                prepare, shape, work = _BUILDERS[kind](layer, shape, weights)
+                self._on_images.append(prepare)
+                floats = max(floats, work)
+        unused = set(weights) - {f"{name}/{part}" for name in names for part in ("kernel", "bias")}
+        if unused:
+            raise ModelError(f"weights that no layer uses: {', '.join(sorted(unused))}")
+        if len(shape) != 1:
+            raise ModelError(f"the last layer gives an array of shape {shape}, not a vector")
+        self.outputs = shape[0]
+        self._features = len(self._on_vectors[0][0]) if self._on_vectors else self.outputs
+        self._chunk = max(1, CHUNK_BYTES // (4 * floats))
+
+    def __call__(self, patches: NDArray[Any]) -> Float32Array:
+        """Run the network.
+
+        Parameters
+        ----------
+        patches : (n, P, P) array of float32
+            P is `patch_size`; n may be 0.
+
+        Returns
+        -------
+        (n, K) array of float32
+            What the last layer gives: for a softmax layer, probabilities.
+
+        Raises
+        ------
+        ModelError
+            For patches of another shape.
+        """
+        size = self.patch_size
+        if patches.ndim != 3 or patches.shape[1:] != (size, size):
+            raise ModelError(f"patches must be (n, {size}, {size}); got {patches.shape}")
+        n = len(patches)
+        x = np.empty((n, self._features), np.float32)
+        if n:
+            chunk = min(self._chunk, n)
+            features = np.empty((chunk, self._features), np.float32)
+            source, runs = features, []
+            for prepare in reversed(self._on_images):
+                source, run = prepare(chunk, source)
+                runs.insert(0, run)
+            # The last chunk is shifted inwards: the work space is made for one number of patches.
+            for start in [*range(0, n - chunk, chunk), n - chunk]:
+                source[..., 0] = patches[start : start + chunk]
+                for run in runs:
+                    run()
+                x[start : start + chunk] = features
+        for kernel, bias, activate in self._on_vectors:
+            x = x @ kernel
+            x += bias
+            activate(x, x)
+        return x
+
+
+def same_padding(length: int, size: int, stride: int) -> Tuple[int, int, int]:
+    """Give TensorFlow's 'same' padding of one axis.
+
+    Parameters
+    ----------
+    length, size, stride : int
+        The axis' length, the kernel's length and the step, in samples.
+
+    Returns
+    -------
+    before, after, outputs : int
+        Zeros to put before and after the axis, and the number of outputs, ceil(length / stride).
+        An odd zero goes after.
+    """
+    outputs = -(-length // stride)
+    total = max((outputs - 1) * stride + size - length, 0)
+    return total // 2, total - total // 2, outputs
+
+
+def _relu(x: Float32Array, out: Float32Array) -> None:
+    np.maximum(x, np.float32(0), out=out)
+
+
+def _linear(x: Float32Array, out: Float32Array) -> None:
+    if out is not x:
+        out[...] = x
+
+
+def _softmax(x: Float32Array, out: Float32Array) -> None:
+    np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
+    np.exp(out, out=out)
+    out /= out.sum(axis=-1, keepdims=True)
+
+
+_ACTIVATIONS: Dict[str, Activation] = {"relu": _relu, "linear": _linear, "softmax": _softmax}
+
+
+def _conv2d(layer: Mapping[str, Any], shape: Shape, weights: Weights) -> Tuple[Prepare, Shape, int]:
+    height, width, channels = shape
+    size, stride, filters = layer["size"], layer["stride"], layer["filters"]
+    kernel, bias = _weights(layer, (size, size, channels, filters), weights)
+    top, bottom, rows = same_padding(height, size, stride)
+    left, right, columns = same_padding(width, size, stride)
+    length = size * size * channels + 1
+    # The bias is one more input that is always 1: a pass over the products less.
+    matrix = np.concatenate([kernel.reshape(-1, filters), bias[np.newaxis]])
+    activate = _ACTIVATIONS[layer["activation"]]
+
+    def prepare(n: int, destination: Float32Array) -> Tuple[Float32Array, Callable[[], None]]:
+        padded = np.zeros((n, height + top + bottom, width + left + right, channels), np.float32)
+        windows = sliding_window_view(padded, (size, size), axis=(1, 2))
+        windows = windows[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
+        product = np.empty((n, rows, columns, filters), np.float32)
+        # Windows lie in rows; with one channel, whose runs are too short to be copied fast,
+        # in columns.
+        if channels > 1:
+            inputs = np.ones((n * rows * columns, length), np.float32)
+            pairs = [(inputs[:, :-1].reshape(windows.shape), windows)]
+        else:
+            by_offset = np.ones((length, n, rows, columns), np.float32)
+            inputs = by_offset.reshape(length, -1).T
+            offsets = [windows[..., i, j, 0] for i in range(size) for j in range(size)]
+            pairs = list(zip(by_offset, offsets))
+
+        def run() -> None:
+            for to, values in pairs:
+                np.copyto(to, values)
+            np.matmul(inputs, matrix, out=product.reshape(-1, filters))
+            activate(product, destination)
+
+        return padded[:, top : top + height, left : left + width], run
+
+    return prepare, (rows, columns, filters), rows * columns * length
+
+
+def _max_pool(
+    layer: Mapping[str, Any], shape: Shape, weights: Weights
+) -> Tuple[Prepare, Shape, int]:
+    height, width, channels = shape
+    size = layer["size"]
+    rows, columns = height // size, width // size
+    if not rows or not columns:
+        raise ModelError(f"max_pool of {size} does not fit into {height}x{width}")
+
+    def prepare(n: int, destination: Float32Array) -> Tuple[Float32Array, Callable[[], None]]:
+        source = np.empty((n, height, width, channels), np.float32)
+        parts = [
+            source[:, i : rows * size : size, j : columns * size : size]
+            for i in range(size)
+            for j in range(size)
+        ]
+
+        def run() -> None:
+            np.copyto(destination, parts[0])
+            for part in parts[1:]:
+                np.maximum(destination, part, out=destination)
+
+        return source, run
+
+    return prepare, (rows, columns, channels), height * width * channels
+
+
+def _flatten(
+    layer: Mapping[str, Any], shape: Shape, weights: Weights
+) -> Tuple[Prepare, Shape, int]:
+    length = int(np.prod(shape))
+
+    def prepare(n: int, destination: Float32Array) -> Tuple[Float32Array, Callable[[], None]]:
+        return destination.reshape(n, *shape), lambda: None
+
+    return prepare, (length,), length
+
+
+def _mean_max_pool(
+    layer: Mapping[str, Any], shape: Shape, weights: Weights
+) -> Tuple[Prepare, Shape, int]:
+    channels = shape[2]
+
+    def prepare(n: int, destination: Float32Array) -> Tuple[Float32Array, Callable[[], None]]:
+        source = np.empty((n, *shape), np.float32)
+        pixels = source.reshape(n, -1, channels)
+
+        def run() -> None:
+            pixels.mean(axis=1, out=destination[:, :channels])
+            pixels.max(axis=1, out=destination[:, channels:])
+
+        return source, run
+
+    return prepare, (2 * channels,), int(np.prod(shape))
+
+
+_BUILDERS = {
+    "conv2d": _conv2d,
+    "max_pool": _max_pool,
+    "flatten": _flatten,
+    "mean_max_pool": _mean_max_pool,
+}
+
+# The entries of each kind of layer, beside the kind itself.
+_ENTRIES: Dict[Any, Set[str]] = {
+    "conv2d": {"name", "filters", "size", "stride", "activation"},
+    "max_pool": {"size"},
+    "flatten": set(),
+    "mean_max_pool": set(),
+    "dense": {"name", "units", "activation"},
+}
+
+
+def _check_entries(number: int, layer: Mapping[str, Any]) -> None:
+    kind = layer["kind"]
+    found = set(layer) - {"kind"}
+    # An entry that is passed over, such as batch_norm, would make another network.
+    if found != _ENTRIES[kind]:
+        raise ModelError(
+            f"layer {number} ({kind}) must have the entries {sorted(_ENTRIES[kind])}, "
+            f"but has {sorted(found)}"
+        )
+    for key, value in layer.items():
+        if key == "activation" and value not in _ACTIVATIONS:
+            raise ModelError(
+                f"layer {number} ({kind}) has the unknown activation {value!r}; "
+                f"known are {', '.join(sorted(_ACTIVATIONS))}"
+            )
+        if key not in ("kind", "name", "activation") and (
+            isinstance(value, bool) or not isinstance(value, int) or value < 1
+        ):
+            raise ModelError(f"layer {number} ({kind}): {key} must be a count, not {value!r}")
+
+
+def _weights(
+    layer: Mapping[str, Any], kernel_shape: Shape, weights: Weights
+) -> Tuple[Float32Array, Float32Array]:
+    found = []
+    for part, shape in (("kernel", kernel_shape), ("bias", kernel_shape[-1:])):
+        key = f"{layer['name']}/{part}"
+        if key not in weights:
+            raise ModelError(f"the weights lack {key!r}")
+        array = np.asarray(weights[key])
+        if array.shape != shape:
+            raise ModelError(f"weights {key!r} have shape {array.shape}; the layers need {shape}")
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ModelError(f"weights {key!r} must be finite floats")
+        found.append(np.ascontiguousarray(array, np.float32))
+    return found[0], found[1]

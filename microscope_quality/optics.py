@@ -1,0 +1,551 @@
+"""The microscope's optics: blur diameters, defocus levels and point spread functions.
+
+The point spread function is the Born–Wolf diffraction integral of a circular pupil
+(M. Born and E. Wolf, *Principles of Optics*, 7th edition, section 8.8) with the wave number
+``k = 2πn/λ`` of the immersion medium, and with either its paraxial defocus phase or the exact one
+of a high-angle objective.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from typing import Any, Dict, Mapping, Optional, Tuple, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from microscope_quality.errors import OpticsError, SettingsError
+
+BLUR_PX_PER_LEVEL = 3.08
+"""Pixels of blur diameter from one defocus level to the next."""
+
+N_LEVELS = 11
+"""Number of defocus levels, 0 (in focus) to 10."""
+
+MAX_KERNEL_SIZE = 1023
+"""Largest side of a point spread function, in pixels."""
+
+FloatArray = npt.NDArray[np.float64]
+_FloatOrArray = TypeVar("_FloatOrArray", float, FloatArray)
+
+# A wavelength above this is a number of nanometres: no light that forms an image is that long.
+_LONGEST_WAVELENGTH_UM = 20.0
+# Bessel functions evaluated at a time: the temporary arrays then stay within a few megabytes.
+_BLOCK = 1 << 18
+# Radians over half the pupil: beyond, a quadrature takes minutes, and rays say it as well.
+_FASTEST_OSCILLATION = 16384.0
+# A spline of degree 7 with 16 samples for each period of the finest detail is within
+# 2·(1/16)^8 < 1e-9 of a band-limited profile.
+_SPLINE_DEGREE = 7
+_SAMPLES_PER_PERIOD = 16
+_SPLINE_MARGIN = 24
+
+
+@dataclass(frozen=True)
+class Optics:
+    """An objective, the light and the sampling.
+
+    Parameters
+    ----------
+    na : float
+        Numerical aperture, below the refractive index.
+    refractive_index : float
+        Refractive index of the immersion medium: 1 for air, 1.33 for water, 1.515 for oil.
+    wavelength_um : float
+        Vacuum wavelength of the light that is imaged (the emission in fluorescence), in µm.
+    pixel_size_um : float
+        Side of a pixel in the plane of the specimen, in µm.
+
+    Raises
+    ------
+    OpticsError
+        If a value is not a positive, finite number, or the optics cannot exist.
+    """
+
+    na: float
+    refractive_index: float
+    wavelength_um: float
+    pixel_size_um: float
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+                raise OpticsError(f"{field.name} must be a number, not {value!r}.")
+            number = float(value)
+            if not (math.isfinite(number) and number > 0):
+                raise OpticsError(f"{field.name} must be positive and finite, not {number:g}.")
+            object.__setattr__(self, field.name, number)
+        if self.na >= self.refractive_index:
+            raise OpticsError(
+                f"na must be below the refractive index: na = {self.na:g} is not possible "
+                f"in a medium of refractive index {self.refractive_index:g}."
+            )
+        if self.wavelength_um > _LONGEST_WAVELENGTH_UM:
+            raise OpticsError(
+                f"wavelength_um must be in micrometres: {self.wavelength_um:g} µm is no light; "
+                f"{self.wavelength_um:g} nm would be {self.wavelength_um / 1000:g}."
+            )
+
+    def blur_diameter_px(
+        self, defocus_um: _FloatOrArray, *, paraxial: bool = False
+    ) -> _FloatOrArray:
+        """Diameter of the geometric blur disc, in pixels.
+
+        It is ``2·|z|·tan(asin(NA/n))`` over the pixel size: where the cone of light that the
+        objective accepts cuts the plane in focus.
+
+        Parameters
+        ----------
+        defocus_um : float or ndarray
+            Distance from focus in µm; its sign does not matter.
+        paraxial : bool
+            Use the paraxial cone, ``2·|z|·NA/n``.
+
+        Returns
+        -------
+        float or ndarray of float64
+            As `defocus_um`; NaN where that is NaN.
+        """
+        return _scaled(defocus_um, self._blur_px_per_um(paraxial), "defocus_um", signed=True)
+
+    def defocus_um(
+        self, blur_diameter_px: _FloatOrArray, *, paraxial: bool = False
+    ) -> _FloatOrArray:
+        """Distance from focus, in µm and without a sign, that blurs a point to this diameter.
+
+        Parameters
+        ----------
+        blur_diameter_px : float or ndarray
+            Diameter of the geometric blur disc in pixels, 0 or more.
+        paraxial : bool
+            Use the paraxial cone of light.
+
+        Returns
+        -------
+        float or ndarray of float64
+            As `blur_diameter_px`; NaN where that is NaN.
+
+        Raises
+        ------
+        OpticsError
+            If a diameter is negative.
+        """
+        return _scaled(blur_diameter_px, 1 / self._blur_px_per_um(paraxial), "blur_diameter_px")
+
+    def level(self, defocus_um: _FloatOrArray, *, paraxial: bool = False) -> _FloatOrArray:
+        """Defocus level at a distance from focus: the blur diameter over 3.08 px.
+
+        Parameters
+        ----------
+        defocus_um : float or ndarray
+            Distance from focus in µm; its sign does not matter.
+        paraxial : bool
+            Use the paraxial cone of light.
+
+        Returns
+        -------
+        float or ndarray of float64
+            As `defocus_um`, neither rounded nor clipped to the largest level.
+        """
+        factor = self._blur_px_per_um(paraxial) / BLUR_PX_PER_LEVEL
+        return _scaled(defocus_um, factor, "defocus_um", signed=True)
+
+    def defocus_of_level(self, level: _FloatOrArray, *, paraxial: bool = False) -> _FloatOrArray:
+        """Distance from focus, in µm and without a sign, of a defocus level.
+
+        Parameters
+        ----------
+        level : float or ndarray
+            Defocus level, 0 or more; need not be whole.
+        paraxial : bool
+            Use the paraxial cone of light.
+
+        Returns
+        -------
+        float or ndarray of float64
+            As `level`.
+
+        Raises
+        ------
+        OpticsError
+            If a level is negative.
+        """
+        return _scaled(level, BLUR_PX_PER_LEVEL / self._blur_px_per_um(paraxial), "level")
+
+    def to_dict(self) -> Dict[str, float]:
+        """Give the four values by name."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Optics:
+        """Make optics from the mapping that `to_dict` gives.
+
+        Raises
+        ------
+        OpticsError
+            If a value is missing, unknown or wrong.
+        """
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in values]
+        unknown = sorted(str(name) for name in values if name not in names)
+        if missing or unknown:
+            found = [f"{', '.join(missing)} missing"] if missing else []
+            found += [f"{', '.join(unknown)} unknown"] if unknown else []
+            raise OpticsError(f"Optics need exactly {', '.join(names)}: {'; '.join(found)}.")
+        return cls(**{name: values[name] for name in names})
+
+    @classmethod
+    def parse(cls, text: str) -> Optics:
+        """Read optics from text such as ``na=1.4,n=1.515,wavelength_um=0.52,pixel_size_um=0.108``.
+
+        Parameters
+        ----------
+        text : str
+            ``key=value`` pairs between commas, in any order; ``n`` or ``refractive_index``.
+
+        Raises
+        ------
+        OpticsError
+            If the text is not of that form, or a value is missing, given twice, unknown or wrong.
+        """
+        form = "na=…,n=…,wavelength_um=…,pixel_size_um=…"
+        values: Dict[str, float] = {}
+        for pair in text.split(","):
+            key, equals, number = (part.strip() for part in pair.partition("="))
+            if not equals:
+                raise OpticsError(f"Optics are given as {form}; {pair.strip()!r} is no key=value.")
+            name = "refractive_index" if key == "n" else key
+            if name not in (field.name for field in fields(cls)):
+                raise OpticsError(f"Optics are given as {form}; there is no {key!r}.")
+            if name in values:
+                raise OpticsError(f"Optics are given as {form}; {name} is given twice.")
+            try:
+                values[name] = float(number)
+            except ValueError:
+                raise OpticsError(f"{name} must be a number, not {number!r}.") from None
+        missing = [field.name for field in fields(cls) if field.name not in values]
+        if missing:
+            raise OpticsError(f"Optics are given as {form}; {', '.join(missing)} missing.")
+        return cls(**values)
+
+    def _blur_px_per_um(self, paraxial: bool) -> float:
+        sine = self.na / self.refractive_index
+        tangent = sine if paraxial else math.tan(math.asin(sine))
+        return 2 * tangent / self.pixel_size_um
+
+
+TRAINING_OPTICS = Optics(na=0.5, refractive_index=1.0, wavelength_um=0.5, pixel_size_um=0.65)
+"""The optics that the pretrained models learned with: a 20×/0.5 dry objective."""
+
+
+def radial_intensity(
+    optics: Optics,
+    radii_um: npt.ArrayLike,
+    defocus_um: float,
+    *,
+    paraxial: bool = False,
+    wavelength_um: Optional[float] = None,
+) -> FloatArray:
+    """Intensity of the image of a point, at distances from the optical axis.
+
+    It is ``|2 ∫₀¹ J₀(2πNA·r·ρ/λ) exp(iφ(ρ)) ρ dρ|²``, 1 on the axis in focus. The paraxial phase is
+    ``φ = ½·k·z·(NA·ρ/n)²`` (Born and Wolf, section 8.8, equation 10), the exact one
+    ``φ = k·z·(√(1 − (NA·ρ/n)²) − 1)`` (S. F. Gibson and F. Lanni, J. Opt. Soc. Am. A 6, 1357
+    (1989)), both with ``k = 2πn/λ``.
+
+    Parameters
+    ----------
+    optics : Optics
+        Its pixel size is not used.
+    radii_um : array_like
+        Distances from the axis in the plane of the specimen, in µm, of any shape.
+    defocus_um : float
+        Distance from focus in µm, of either sign.
+    paraxial : bool
+        Use the paraxial phase.
+    wavelength_um : float, optional
+        Vacuum wavelength in µm in place of the optics' own.
+
+    Returns
+    -------
+    ndarray of float64
+        Shaped as `radii_um`. The error is below 1e-9 of the largest intensity at this defocus.
+
+    Raises
+    ------
+    OpticsError
+        If a radius or the defocus is not finite, or beyond some thousands of wavelengths.
+    """
+    radii = np.abs(np.asarray(radii_um, dtype=np.float64))
+    defocus = _finite_defocus(defocus_um)
+    if not np.all(np.isfinite(radii)):
+        raise OpticsError("radii_um must be finite.")
+    wavelength = optics.wavelength_um if wavelength_um is None else float(wavelength_um)
+    if not (math.isfinite(wavelength) and wavelength > 0):
+        raise OpticsError(f"wavelength_um must be positive and finite, not {wavelength:g}.")
+    if radii.size == 0:
+        return np.zeros(radii.shape)
+    # Imported where it is used: measuring needs `Optics` alone, and SciPy takes longer to start
+    # than to measure an image.
+    from scipy.special import j0
+
+    flat = radii.ravel()
+    sine = optics.na / optics.refractive_index
+    wave_number = 2 * math.pi * optics.refractive_index / wavelength
+    farthest = float(flat.max())
+    if paraxial:
+        # The fastest oscillation along the pupil's radius, over half of the interval [0, 1].
+        oscillation = 0.5 * wave_number * sine * (farthest + defocus * sine)
+        nodes, weights = _legendre(_quadrature_order(oscillation))
+        pupil = 0.5 * (nodes + 1)
+        measure = weights * pupil
+        phase = 0.5 * wave_number * defocus * (sine * pupil) ** 2
+    else:
+        # Over the angle the integrand has no singularity, however near the aperture is to n.
+        half_angle = 0.5 * math.asin(sine)
+        oscillation = half_angle * wave_number * math.hypot(farthest, defocus)
+        nodes, weights = _legendre(_quadrature_order(oscillation))
+        angle = half_angle * (nodes + 1)
+        pupil = np.sin(angle) / sine
+        measure = 2 * half_angle / sine * weights * pupil * np.cos(angle)
+        # 1 − cos θ without its cancellation at small angles.
+        phase = 2 * wave_number * defocus * np.sin(0.5 * angle) ** 2
+    # Real and imaginary parts side by side, for one real product of matrices.
+    amplitudes = np.stack([measure * np.cos(phase), measure * np.sin(phase)], axis=1)
+
+    scaled_pupil = wave_number * sine * pupil
+    intensity = np.empty(flat.size)
+    step = max(1, _BLOCK // pupil.size)
+    for start in range(0, flat.size, step):
+        field = j0(np.multiply.outer(flat[start : start + step], scaled_pupil)) @ amplitudes
+        intensity[start : start + step] = field[:, 0] ** 2 + field[:, 1] ** 2
+    return intensity.reshape(radii.shape)
+
+
+def psf(
+    optics: Optics,
+    defocus_um: float,
+    *,
+    paraxial: bool = False,
+    pixel_integrated: bool = True,
+    bandwidth: float = 0.1,
+    size: Optional[int] = None,
+    energy: float = 0.99,
+) -> FloatArray:
+    """Point spread function on the pixel grid: the kernel that defocuses an image.
+
+    Parameters
+    ----------
+    optics : Optics
+        Objective, wavelength and pixel size.
+    defocus_um : float
+        Distance from focus in µm; both signs give the same kernel.
+    paraxial : bool
+        Use the paraxial phase, see `radial_intensity`.
+    pixel_integrated : bool
+        Integrate over each pixel's square, as a camera does; else take the value at its centre.
+    bandwidth : float
+        Full width of the band of wavelengths, of equal power throughout, that is averaged over,
+        relative to the wavelength: 0.1 is ±5 %. With 0, monochromatic.
+    size : int, optional
+        Side of the kernel in pixels, odd. Unless given, the smallest that holds `energy`.
+    energy : float
+        Fraction of the light that the kernel's square must hold, at most 0.999; not used when
+        `size` is given.
+
+    Returns
+    -------
+    ndarray of float64
+        Square with an odd side, non-negative, with sum 1.
+
+    Raises
+    ------
+    OpticsError
+        If the defocus is not finite, or blurs over more pixels than a kernel can have.
+    SettingsError
+        If another argument is out of its range.
+
+    Notes
+    -----
+    The kernel of S. J. Yang et al., BMC Bioinformatics 19, 77 (2018), is
+    ``psf(optics, z, paraxial=True, pixel_integrated=False, bandwidth=0, size=51)``; their program
+    takes ``k = 2π/λ``, which is the same in air.
+    """
+    defocus = _finite_defocus(defocus_um)
+    if not 0 <= bandwidth < 1:
+        raise SettingsError(f"bandwidth must be from 0 to below 1, not {bandwidth}.")
+    if size is None:
+        if not 0 < energy <= 0.999:
+            raise SettingsError(f"energy must be above 0 and at most 0.999, not {energy}.")
+        radius_px, integrated = _quadrant_that_holds(optics, defocus, paraxial, bandwidth, energy)
+        if pixel_integrated:
+            return _unfolded(integrated)
+    else:
+        if isinstance(size, bool) or not isinstance(size, numbers.Integral):
+            raise SettingsError(f"size must be an odd whole number, not {size!r}.")
+        if not (1 <= size <= MAX_KERNEL_SIZE and size % 2 == 1):
+            raise SettingsError(f"size must be odd and from 1 to {MAX_KERNEL_SIZE}, not {size}.")
+        radius_px = int(size) // 2
+        if pixel_integrated:
+            return _unfolded(_integrated_quadrant(optics, defocus, paraxial, bandwidth, radius_px))
+
+    steps = np.arange(radius_px + 1)
+    squared, places = np.unique(np.add.outer(steps**2, steps**2), return_inverse=True)
+    radii_um = np.sqrt(squared) * optics.pixel_size_um
+    density = _density(optics, radii_um, defocus, paraxial, bandwidth)
+    return _unfolded(density[places].reshape(radius_px + 1, radius_px + 1))
+
+
+def _scaled(
+    value: _FloatOrArray, factor: float, name: str, *, signed: bool = False
+) -> _FloatOrArray:
+    """Multiply a magnitude, giving a float for a number and an array for an array."""
+    array = np.asarray(value, dtype=np.float64)
+    if not signed and np.any(array < 0):
+        raise OpticsError(f"{name} must not be negative, but is {np.nanmin(array):g}.")
+    scaled = np.abs(array) * factor
+    return cast(_FloatOrArray, float(scaled) if array.ndim == 0 else scaled)
+
+
+def _finite_defocus(defocus_um: float) -> float:
+    defocus = abs(float(defocus_um))
+    if not math.isfinite(defocus):
+        raise OpticsError(f"defocus_um must be finite, not {defocus_um}.")
+    return defocus
+
+
+def _quadrature_order(oscillation: float) -> int:
+    """Order of the Gauss–Legendre rule for an integrand of this many radians per half interval.
+
+    The rule of order n is exact up to degree 2n − 1, and the Chebyshev coefficients of
+    ``exp(iωx)`` are Bessel functions J_m(ω), which fall below 1e-14 at m = ω + 10·ω^⅓ + 4.
+    """
+    if oscillation > _FASTEST_OSCILLATION:
+        raise OpticsError(
+            "So many wavelengths from focus, or from the axis, the diffraction integral is not "
+            "computed; use a smaller defocus or radius."
+        )
+    order = math.ceil(0.5 * (oscillation + 10 * math.pow(oscillation, 1 / 3) + 4))
+    # Few different orders, so that the cache of rules serves neighbouring radii and defoci.
+    return 4 * math.ceil(order / 4)
+
+
+@lru_cache(maxsize=128)
+def _legendre(order: int) -> Tuple[FloatArray, FloatArray]:
+    """Nodes and weights of the Gauss–Legendre rule on [−1, 1]."""
+    from scipy.special import roots_legendre
+
+    nodes, weights = roots_legendre(order)
+    nodes.flags.writeable = False
+    weights.flags.writeable = False
+    return nodes, weights
+
+
+def _density(
+    optics: Optics, radii_um: FloatArray, defocus: float, paraxial: bool, bandwidth: float
+) -> FloatArray:
+    """Share of a point's light for each µm² of the image plane, averaged over the band.
+
+    By Parseval's theorem the integral of `radial_intensity` over the plane is
+    ``λ²/(π·NA²)``, so that nothing is lost with the light outside the kernel.
+    """
+    if bandwidth == 0:
+        offsets, shares = np.zeros(1), np.ones(1)
+    else:
+        # Rays from opposite edges of the pupil differ most in phase; a change of wavelength
+        # changes that difference by as much, relatively.
+        sine = optics.na / optics.refractive_index
+        phase = 4 * math.pi / optics.wavelength_um * optics.na * float(radii_um.max(initial=0.0))
+        phase += 2 * math.pi * optics.refractive_index / optics.wavelength_um * defocus * sine**2
+        offsets, weights = _legendre(_quadrature_order(0.5 * bandwidth * phase))
+        shares = 0.5 * weights
+    density: FloatArray = np.zeros(radii_um.shape)
+    for offset, share in zip(offsets, shares):
+        wavelength = optics.wavelength_um * (1 + 0.5 * bandwidth * float(offset))
+        intensity = radial_intensity(
+            optics, radii_um, defocus, paraxial=paraxial, wavelength_um=wavelength
+        )
+        density += float(share) * math.pi * (optics.na / wavelength) ** 2 * intensity
+    return density
+
+
+def _integrated_quadrant(
+    optics: Optics, defocus: float, paraxial: bool, bandwidth: float, radius_px: int
+) -> FloatArray:
+    """Share of the light in each pixel of the lower right quadrant, the centre pixel first."""
+    from scipy.interpolate import make_interp_spline
+
+    pixel = optics.pixel_size_um
+    # The intensity's spectrum ends at 2NA/λ.
+    finest_period_um = optics.wavelength_um * (1 - 0.5 * bandwidth) / (2 * optics.na)
+    step_um = finest_period_um / _SAMPLES_PER_PERIOD
+    reach_um = math.sqrt(2) * (radius_px + 0.5) * pixel
+    n_steps = math.ceil(reach_um / step_um) + _SPLINE_MARGIN
+    radii_um = step_um * np.arange(n_steps + 1, dtype=np.float64)
+    density = _density(optics, radii_um, defocus, paraxial, bandwidth)
+    # Mirrored past the axis: the spline's ends, where it is less exact, are not used.
+    mirrored = slice(_SPLINE_MARGIN, 0, -1)
+    profile = make_interp_spline(
+        np.concatenate([-radii_um[mirrored], radii_um]),
+        np.concatenate([density[mirrored], density]),
+        k=_SPLINE_DEGREE,
+    )
+
+    nodes, weights = _legendre(_quadrature_order(math.pi * pixel / finest_period_um))
+    n_nodes = nodes.size
+    side = radius_px + 1
+    offsets = 0.5 * pixel * nodes
+    quadrant = np.empty((side, side))
+    columns = (pixel * np.arange(side)[:, np.newaxis] + offsets).ravel() ** 2
+    for row in range(side):
+        # The quadrant is symmetric about its diagonal.
+        rest = columns[row * n_nodes :]
+        squared = np.add.outer((pixel * row + offsets) ** 2, rest)
+        values = profile(np.sqrt(squared)).reshape(n_nodes, side - row, n_nodes)
+        shares = 0.25 * pixel**2 * np.einsum("i,ijk,k->j", weights, values, weights)
+        quadrant[row, row:] = shares
+        quadrant[row:, row] = shares
+    return np.maximum(quadrant, 0.0)
+
+
+def _quadrant_that_holds(
+    optics: Optics, defocus: float, paraxial: bool, bandwidth: float, energy: float
+) -> Tuple[int, FloatArray]:
+    """Find the smallest square that holds `energy`: its radius in pixels, and its quadrant."""
+    sine = optics.na / optics.refractive_index
+    tangent = sine if paraxial else math.tan(math.asin(sine))
+    # Light outside radius r is mostly diffracted by the pupil's edge, from both ends of the
+    # geometric disc: in v = 2πNA·r/λ its share is about (1/(v − d) + 1/(v + d))/π, which is the
+    # 2/(πv) of the Airy pattern when the disc's radius d is 0.
+    v_per_um = 2 * math.pi * optics.na / optics.wavelength_um
+    airy = 1 / (math.pi * (1 - energy))
+    reach_um = (airy + math.hypot(airy, v_per_um * defocus * tangent)) / v_per_um
+    while True:
+        radius_px = math.ceil(reach_um / optics.pixel_size_um)
+        if 2 * radius_px + 1 > MAX_KERNEL_SIZE:
+            raise OpticsError(
+                f"A defocus of {defocus:g} µm blurs a point over more than {MAX_KERNEL_SIZE} px "
+                f"with {optics}; give a size to cut the kernel there, or a smaller defocus."
+            )
+        quadrant = _integrated_quadrant(optics, defocus, paraxial, bandwidth, radius_px)
+        # Pixels off the axes stand for four, those on an axis for two.
+        multiplicity = np.full(radius_px + 1, 2.0)
+        multiplicity[0] = 1.0
+        counted = quadrant * np.multiply.outer(multiplicity, multiplicity)
+        held = np.diagonal(counted.cumsum(axis=0).cumsum(axis=1))
+        if held[-1] >= energy:
+            radius_px = int(np.argmax(held >= energy))
+            return radius_px, quadrant[: radius_px + 1, : radius_px + 1]
+        reach_um *= 1.25
+
+
+def _unfolded(quadrant: FloatArray) -> FloatArray:
+    """Make the whole kernel, with sum 1, from its lower right quadrant."""
+    half = np.concatenate([quadrant[:0:-1], quadrant])
+    kernel = np.concatenate([half[:, :0:-1], half], axis=1)
+    whole: FloatArray = kernel / kernel.sum()
+    return whole

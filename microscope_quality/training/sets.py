@@ -1,0 +1,214 @@
+"""Defocus training sets: each sharp image at every level, with its own exposure."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Optional
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from microscope_quality.degrade import defocus
+from microscope_quality.errors import FileError
+from microscope_quality.files.images import planes
+from microscope_quality.optics import N_LEVELS, TRAINING_OPTICS, Optics, psf
+from microscope_quality.training.exposure import Exposure, draw_exposure, signal
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SetSettings:
+    """How a set is made.
+
+    Attributes
+    ----------
+    optics : Optics
+        The microscope whose defocus is simulated.
+    paraxial : bool
+        The published kernel and cone of light, instead of the true ones.
+    photons : range
+        Photoelectrons at the brightest percent of the sharp image, log-uniform.
+    background : range
+        Uniform background as a fraction of ``photons``.
+    seed : int
+    """
+
+    optics: Optics = TRAINING_OPTICS
+    paraxial: bool = True
+    photons: Range = (300.0, 20_000.0)
+    background: Range = (0.0, 0.1)
+    seed: int = 0
+
+    def defocus_um(self, level: int) -> float:
+        """Give the defocus of a level."""
+        return float(self.optics.defocus_of_level(level, paraxial=self.paraxial))
+
+
+@dataclass(frozen=True)
+class Degraded:
+    """One image of a set: 16-bit grey levels, and all that is needed to make it again."""
+
+    level: int
+    defocus_um: float
+    seed: int
+    exposure: Exposure
+    plane: npt.NDArray[np.unsignedinteger[Any]]
+
+
+def degraded(plane: npt.ArrayLike, name: str, settings: SetSettings) -> Iterator[Degraded]:
+    """Make a sharp plane's images at all levels.
+
+    Parameters
+    ----------
+    plane : array_like, shape (height, width)
+        The sharp image.
+    name : str
+        Names the plane; together with the seed and the level it fixes all that is random, so an
+        image of the set does not depend on which others are in it.
+    settings : SetSettings
+
+    Yields
+    ------
+    Degraded
+        Level 0, the in-focus kernel, to level 10.
+
+    Raises
+    ------
+    ImageError
+        If the plane cannot be a sharp image.
+    """
+    light = signal(plane)
+    for level in range(N_LEVELS):
+        drawn = np.random.SeedSequence((settings.seed, zlib.crc32(name.encode()), level))
+        seed = int(drawn.generate_state(1)[0])
+        rng = np.random.default_rng(seed)
+        exposure = draw_exposure(rng, photons=settings.photons, background=settings.background)
+        distance = settings.defocus_um(level)
+        kernel = psf(settings.optics, distance, paraxial=settings.paraxial)
+        taken = exposure.take(defocus(light, kernel), rng)
+        yield Degraded(level, distance, seed, exposure, taken)
+
+
+class SetWriter:
+    """Writes a set: eleven folders of 16-bit TIFFs and, when it is done, ``manifest.csv``.
+
+    Use it as a context manager. Each file appears under its name when it is whole, and the
+    manifest when the set is: until then its rows are in ``manifest.csv.part``.
+
+    Parameters
+    ----------
+    folder : Path
+        New or empty.
+    settings : SetSettings
+
+    Raises
+    ------
+    FileError
+        If the folder holds anything, or cannot be made.
+    """
+
+    COLUMNS = (
+        "file",
+        "source",
+        "plane",
+        "level",
+        "defocus_um",
+        "paraxial",
+        "na",
+        "refractive_index",
+        "wavelength_um",
+        "pixel_size_um",
+        "photons",
+        "background",
+        "photons_per_level",
+        "offset",
+        "read_noise",
+        "full_well",
+        "bit_depth",
+        "seed",
+    )
+
+    def __init__(self, folder: Path, settings: SetSettings) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.n_images = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise FileError(f"{folder}: is not empty; a set needs a folder of its own")
+            for level in range(N_LEVELS):
+                (folder / f"level_{level:02d}").mkdir()
+        except OSError as error:
+            raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        self._partial = folder / "manifest.csv.part"
+
+    def __enter__(self) -> SetWriter:
+        self._file = self._partial.open("w", newline="", encoding="utf-8")
+        self._rows = csv.DictWriter(self._file, self.COLUMNS)
+        self._rows.writeheader()
+        return self
+
+    def __exit__(self, kind: Optional[type[BaseException]], *_: object) -> None:
+        self._file.close()
+        if kind is None:
+            os.replace(self._partial, self.folder / "manifest.csv")
+
+    def add(self, name: str, path: Path) -> None:
+        """Add the planes of a file.
+
+        Parameters
+        ----------
+        name : str
+            Of the source, in the manifest; together with the seed it fixes what is random.
+        path : Path
+
+        Raises
+        ------
+        FileError
+            If the file cannot be read; planes read before stay in the set.
+        ImageError
+            If a plane cannot be a sharp image.
+        """
+        for number, plane in enumerate(planes(path)):
+            stem = _file_stem(name, number)
+            for made in degraded(plane.array, f"{name}#{number}", self.settings):
+                file = f"level_{made.level:02d}/{stem}.tif"
+                self._write(self.folder / file, made.plane)
+                row = {
+                    "file": file,
+                    "source": name,
+                    "plane": number,
+                    "level": made.level,
+                    "defocus_um": made.defocus_um,
+                    "paraxial": int(self.settings.paraxial),
+                    **self.settings.optics.to_dict(),
+                    "photons": made.exposure.photons,
+                    "background": made.exposure.background,
+                    **made.exposure.camera.to_dict(),
+                    "seed": made.seed,
+                }
+                self._rows.writerow(row)
+            self._file.flush()
+            self.n_images += 1
+
+    def _write(self, path: Path, plane: npt.NDArray[Any]) -> None:
+        beside = path.with_name(f"{path.name}.part")
+        try:
+            tifffile.imwrite(beside, plane, photometric="minisblack", compression="zlib")
+            os.replace(beside, path)
+        except OSError as error:
+            raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _file_stem(name: str, plane: int) -> str:
+    """Give a file name that is readable, safe on every system, and unique to the plane."""
+    readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", PurePosixPath(name).stem)[-60:]
+    return f"{readable}_{zlib.crc32(name.encode()):08x}_{plane:03d}"

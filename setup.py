@@ -1,0 +1,25 @@
+"""Packaging; everything that is plain data stands in pyproject.toml.
+
+``pretrained`` and ``cellprofiler_plugins`` lie beside the library in the repository and are
+installed inside it.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+inside = {
+    f"microscope_quality.{folder}": folder
+    for folder in ("pretrained", "cellprofiler_plugins")
+    if Path(folder).is_dir()
+}
+
+setup(
+    packages=[*find_packages(include=["microscope_quality", "microscope_quality.*"]), *inside],
+    package_dir=inside,
+    package_data={
+        "microscope_quality": ["py.typed"],
+        "microscope_quality.pretrained": ["*/model.json", "*/weights.npz"],
+        "microscope_quality.cellprofiler_plugins": ["*.py"],
+    },
+)
