@@ -64,8 +64,9 @@ def aggregate(probabilities: ArrayLike, certainties: ArrayLike) -> Float64Array:
         return np.full(p.shape[1], np.nan)
     if not weights.sum() > 0:
         weights = np.ones(len(p))
-    mean: Float64Array = weights @ p / weights.sum()
-    return mean / mean.sum()
+    mean = weights @ p
+    probabilities_of_image: Float64Array = mean / mean.sum()
+    return probabilities_of_image
 
 
 def product(probabilities: ArrayLike) -> Float64Array:
@@ -88,8 +89,9 @@ def product(probabilities: ArrayLike) -> Float64Array:
     if not len(p):
         return np.full(p.shape[1], np.nan)
     logarithm = np.log(np.clip(p, SMALLEST_PROBABILITY, None)).sum(axis=0)
-    values: Float64Array = np.exp(logarithm - logarithm.max())
-    return values / values.sum()
+    values = np.exp(logarithm - logarithm.max())
+    normalised: Float64Array = values / values.sum()
+    return normalised
 
 
 def weighted_certainty(certainties: ArrayLike) -> float:
@@ -133,8 +135,8 @@ def expected_level(probabilities: ArrayLike) -> Any:
 
 
 def _is_defined(probabilities: ArrayLike) -> NDArray[np.bool_]:
-    defined: NDArray[np.bool_] = ~np.isnan(np.asarray(probabilities, np.float64)).any(axis=1)
-    return defined
+    undefined = np.isnan(np.asarray(probabilities, np.float64)).any(axis=1)
+    return np.asarray(~undefined, np.bool_)
 
 
 def _defined(probabilities: ArrayLike) -> Float64Array:

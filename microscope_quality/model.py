@@ -6,21 +6,25 @@ import dataclasses
 import hashlib
 import io
 import json
-import math
 import os
-import shutil
 import tempfile
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import FileError, ModelError, ModelNotFoundError, OpticsError, SettingsError
-from .network import Network
-from .optics import Optics
+from microscope_quality.errors import (
+    FileError,
+    ModelError,
+    ModelNotFoundError,
+    OpticsError,
+    SettingsError,
+)
+from microscope_quality.network import Network
+from microscope_quality.optics import Optics
 
 SCHEMA_VERSION = 1
 DEFAULT_MODEL = "compact"
@@ -33,7 +37,7 @@ _WEIGHTS_FILE = "weights.npz"
 # Patches normalised at a time: their float64 copies then stay in the cache.
 _CHUNK = 16
 
-_loaded: Dict[Tuple[Path, str], "FocusModel"] = {}
+_loaded: Dict[Path, FocusModel] = {}
 _loading = threading.Lock()
 
 
@@ -91,28 +95,32 @@ class ModelDescription:
     def __post_init__(self) -> None:
         if self.schema_version != SCHEMA_VERSION:
             raise ModelError(
-                f"schema version {self.schema_version!r} is unknown; "
-                f"this version of the library reads {SCHEMA_VERSION}"
+                f"Schema version {self.schema_version!r} is unknown; "
+                f"this version of the library reads {SCHEMA_VERSION}."
             )
         for field, lowest in (("patch_size", 1), ("levels", 2)):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-                raise ModelError(f"{field} must be an integer from {lowest}, not {value!r}")
+                raise ModelError(f"{field} must be an integer from {lowest}, not {value!r}.")
         for field in ("name", "architecture", "sha256"):
             if not isinstance(getattr(self, field), str):
-                raise ModelError(f"{field} must be a text, not {getattr(self, field)!r}")
+                raise ModelError(f"{field} must be a text, not {getattr(self, field)!r}.")
         if self.normalisation not in NORMALISATIONS:
             raise ModelError(
-                f"normalisation {self.normalisation!r} is unknown; "
-                f"known are {', '.join(NORMALISATIONS)}"
+                f"Normalisation {self.normalisation!r} is unknown; "
+                f"known are {', '.join(NORMALISATIONS)}."
             )
         sure = self.sure_certainty
         if isinstance(sure, bool) or not isinstance(sure, (int, float)) or not 0 <= sure <= 1:
-            raise ModelError(f"sure_certainty must be a number from 0 to 1, not {sure!r}")
+            raise ModelError(f"sure_certainty must be a number from 0 to 1, not {sure!r}.")
         if not isinstance(self.layers, (list, tuple)) or not all(
             isinstance(layer, Mapping) for layer in self.layers
         ):
-            raise ModelError("layers must be a list of objects")
+            raise ModelError("layers must be a list of objects.")
+        if not isinstance(self.training, Mapping):
+            raise ModelError("training must be an object.")
+        if not isinstance(self.licences, (list, tuple)):
+            raise ModelError("licences must be a list.")
         object.__setattr__(self, "layers", tuple(dict(layer) for layer in self.layers))
         object.__setattr__(self, "licences", tuple(self.licences))
 
@@ -134,29 +142,24 @@ class ModelDescription:
             For an unknown schema version, missing or unknown entries, or wrong values.
         """
         if not isinstance(values, Mapping):
-            raise ModelError("the description must be an object")
+            raise ModelError("The description must be an object.")
         version = values.get("schema_version")
         # Asked before anything else: another version may have other entries.
         if version != SCHEMA_VERSION:
             raise ModelError(
-                f"schema version {version!r} is unknown; "
-                f"this version of the library reads {SCHEMA_VERSION}"
+                f"Schema version {version!r} is unknown; "
+                f"this version of the library reads {SCHEMA_VERSION}."
             )
         known = {field.name for field in dataclasses.fields(cls)}
         if set(values) != known:
-            missing, unknown = sorted(known - set(values)), sorted(set(values) - known)
-            raise ModelError(
-                "the description "
-                + "; ".join(
-                    f"{verb} {', '.join(names)}"
-                    for verb, names in (("lacks", missing), ("has unknown entries", unknown))
-                    if names
-                )
-            )
+            missing, unknown = sorted(known - set(values)), sorted(map(str, set(values) - known))
+            found = [f"lacks {', '.join(missing)}"] if missing else []
+            found += [f"has the unknown entries {', '.join(unknown)}"] if unknown else []
+            raise ModelError(f"The description {' and '.join(found)}.")
         try:
             optics = Optics.from_dict(values["optics"])
-        except (OpticsError, TypeError, KeyError, AttributeError) as error:
-            raise ModelError(f"the description's optics cannot be read: {error}") from error
+        except (OpticsError, TypeError) as error:
+            raise ModelError(f"The optics of the description: {error}") from error
         return cls(**{**values, "optics": optics})
 
 
@@ -183,12 +186,12 @@ class FocusModel:
         self._network = Network(description.layers, weights, description.patch_size)
         if self._network.outputs != description.levels:
             raise ModelError(
-                f"the layers give {self._network.outputs} values, "
-                f"but the description states {description.levels} levels"
+                f"The layers give {self._network.outputs} values, "
+                f"but the description states {description.levels} levels."
             )
 
     @classmethod
-    def from_pretrained(cls, name_or_path: Union[str, "os.PathLike[str]", None] = None) -> FocusModel:
+    def from_pretrained(cls, name_or_path: Union[str, os.PathLike[str], None] = None) -> FocusModel:
         """Load a model, once in a process.
 
         Parameters
@@ -206,10 +209,9 @@ class FocusModel:
         folder = _find(DEFAULT_MODEL if name_or_path is None else name_or_path)
         with _loading:
             description = _read_description(folder)
-            key = (folder, description.sha256)
-            if key not in _loaded:
-                _loaded[key] = _load(folder, description)
-            return _loaded[key]
+            if folder not in _loaded or _loaded[folder].description != description:
+                _loaded[folder] = _load(folder, description)
+            return _loaded[folder]
 
     def predict(
         self,
@@ -268,7 +270,7 @@ def normalise(
         True where a pixel counts. Mean and deviation are over these pixels.
     type_max : float, optional
         For ``type_range``: the largest value of the image's type. By default it comes from the
-        type of `patches`; floats are taken to lie in 0 to 1.
+        type of `patches`; floats are taken to lie in 0 to 1. What lies beyond is clipped.
 
     Returns
     -------
@@ -285,7 +287,7 @@ def normalise(
     """
     if normalisation not in NORMALISATIONS:
         raise SettingsError(
-            f"normalisation {normalisation!r} is unknown; known are {', '.join(NORMALISATIONS)}"
+            f"Normalisation {normalisation!r} is unknown; known are {', '.join(NORMALISATIONS)}."
         )
     if type_max is None:
         type_max = float(np.iinfo(patches.dtype).max) if patches.dtype.kind in "iu" else 1.0
@@ -294,36 +296,40 @@ def normalise(
     for start in range(0, len(patches), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         values = patches[chunk].astype(np.float64).reshape(len(patches[chunk]), -1)
-        if masks is None:
-            weight: Union[int, NDArray[np.float64]] = values.shape[1]
-            counted = np.ones(len(values), np.bool_)
-        else:
-            inside = masks[chunk].reshape(values.shape)
-            weight = np.count_nonzero(inside, axis=1).astype(np.float64)
-            counted = 2 * weight >= values.shape[1]
-            weight[weight == 0] = 1
-            values[~inside] = 0
-        # Powers of two keep sums of squares of any float image inside float64, without rounding.
-        exponent = np.frexp(np.abs(values).max(axis=1, initial=0))[1][:, np.newaxis]
-        if np.abs(exponent).max(initial=0) > 400:
+        counted = np.ones(len(values), np.bool_)
+        pixels: Union[int, NDArray[np.intp]] = values.shape[1]
+        if masks is not None:
+            outside = ~masks[chunk].reshape(values.shape)
+            values[outside] = 0
+            counted = half_unmasked(masks[chunk])
+            pixels = np.maximum(np.count_nonzero(~outside, axis=1), 1)
+        if normalisation == "type_range":
+            values = np.clip(values / type_max, 0, 1)
+        elif patches.dtype == np.float64:
+            # Powers of two, which do not round, keep sums of squares inside float64.
+            exponent = np.frexp(np.abs(values).max(axis=1, keepdims=True))[1]
             values = np.ldexp(values, -exponent)
-        else:
-            exponent = np.zeros_like(exponent)
-        mean = (values.sum(axis=1) / weight)[:, np.newaxis]
+        mean = (values.sum(axis=1) / pixels)[:, np.newaxis]
         values -= mean
         if masks is not None:
-            values[~inside] = 0
-        deviation = np.sqrt(np.einsum("ij,ij->i", values, values) / weight)[:, np.newaxis]
+            values[outside] = 0
+        deviation = np.sqrt(np.einsum("ij,ij->i", values, values) / pixels)[:, np.newaxis]
         counted &= (deviation > CONSTANT_DEVIATION * np.abs(mean))[:, 0]
         if normalisation == "zscore":
-            values[counted] /= deviation[counted]
+            values /= np.where(deviation > 0, deviation, 1)
         else:
             values += mean
-            values = np.ldexp(values / type_max, exponent)
         values[~counted] = 0
         normalised[chunk] = values.reshape(-1, *patches.shape[1:])
         counts[chunk] = counted
     return normalised, counts
+
+
+def half_unmasked(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell which of (n, P, P) masks are True in at least half of their pixels: (n,) bool."""
+    pixels = masks.shape[1] * masks.shape[2]
+    enough: NDArray[np.bool_] = 2 * np.count_nonzero(masks, axis=(1, 2)) >= pixels
+    return enough
 
 
 def zscore(
@@ -346,7 +352,7 @@ def available_models() -> Dict[str, Path]:
     return models
 
 
-def verify(folder: Union[str, "os.PathLike[str]"]) -> ModelDescription:
+def verify(folder: Union[str, os.PathLike[str]]) -> ModelDescription:
     """Read a model folder from disk and check all that loading checks.
 
     Raises
@@ -359,7 +365,7 @@ def verify(folder: Union[str, "os.PathLike[str]"]) -> ModelDescription:
 
 
 def write_model(
-    folder: Union[str, "os.PathLike[str]"],
+    folder: Union[str, os.PathLike[str]],
     description: ModelDescription,
     weights: Mapping[str, ArrayLike],
 ) -> ModelDescription:
@@ -398,7 +404,7 @@ def write_model(
             target.is_dir()
             and ((target / _DESCRIPTION_FILE).is_file() or not any(target.iterdir()))
         ):
-            raise FileError(f"{target} exists and is no model folder; choose another place")
+            raise FileError(f"{target} exists and is no model folder; choose another place.")
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
             fresh, old = Path(beside) / "new", Path(beside) / "old"
@@ -412,11 +418,11 @@ def write_model(
     except FileError:
         raise
     except OSError as error:
-        raise FileError(f"the model cannot be written to {target}: {error}") from error
+        raise FileError(f"The model cannot be written to {target}: {error}") from error
     return description
 
 
-def _find(name_or_path: Union[str, "os.PathLike[str]"]) -> Path:
+def _find(name_or_path: Union[str, os.PathLike[str]]) -> Path:
     models = available_models()
     if isinstance(name_or_path, str) and name_or_path in models:
         return models[name_or_path]
@@ -425,8 +431,8 @@ def _find(name_or_path: Union[str, "os.PathLike[str]"]) -> Path:
         return folder.resolve()
     names = ", ".join(sorted(models)) or "none"
     raise ModelNotFoundError(
-        f"there is no model named {os.fspath(name_or_path)!r} and no folder of that path; "
-        f"models that come with the library: {names}"
+        f"There is no model named {os.fspath(name_or_path)!r} and no folder of that path; "
+        f"models that come with the library: {names}."
     )
 
 
@@ -436,7 +442,7 @@ def _read_description(folder: Path) -> ModelDescription:
         values = json.loads(path.read_text(encoding="utf-8"))
         return ModelDescription.from_dict(values)
     except FileNotFoundError:
-        raise ModelNotFoundError(f"{folder} is no model folder: {path.name} is missing") from None
+        raise ModelNotFoundError(f"{folder} is no model folder: {path.name} is missing.") from None
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except (OSError, ValueError) as error:
@@ -448,25 +454,26 @@ def _load(folder: Path, description: ModelDescription) -> FocusModel:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ModelError(f"{folder} is damaged: {path.name} is missing") from None
+        raise ModelError(f"{folder} is damaged: {path.name} is missing.") from None
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        raise ModelError(
+            f"{path} is truncated or no archive: its {len(content)} bytes have no end record."
+        )
     found = hashlib.sha256(content).hexdigest()
     if found != description.sha256:
-        if not zipfile.is_zipfile(io.BytesIO(content)):
-            raise ModelError(
-                f"{path} is truncated or no archive: its {len(content)} bytes have no end record"
-            )
         raise ModelError(
             f"{path} has the wrong checksum: {found}, not {description.sha256} "
-            f"as {_DESCRIPTION_FILE} states"
+            f"as {_DESCRIPTION_FILE} states."
         )
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             weights = {key: archive[key] for key in archive.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        kind = "holds Python objects, which are never loaded" if "pickle" in str(error) else ""
-        raise ModelError(f"{path} {kind or 'cannot be read'}: {error}") from error
+        if "Object arrays" in str(error):
+            raise ModelError(f"{path} holds Python objects, which are never loaded.") from error
+        raise ModelError(f"{path} cannot be read: {error}") from error
     try:
         return FocusModel(description, weights)
     except ModelError as error:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from .errors import ModelError
+from microscope_quality.errors import ModelError
 
 Float32Array = NDArray[np.float32]
 Shape = Tuple[int, ...]
@@ -77,20 +77,20 @@ class Network:
         names: Set[str] = set()
         for number, layer in enumerate(layers, start=1):
             kind = layer.get("kind")
-            if kind not in _ENTRIES:
+            if not isinstance(kind, str) or kind not in _ENTRIES:
                 raise ModelError(
-                    f"layer {number} is of the unknown kind {kind!r}; "
-                    f"known are {', '.join(sorted(_ENTRIES))}"
+                    f"Layer {number} is of the unknown kind {kind!r}; "
+                    f"known are {', '.join(sorted(_ENTRIES))}."
                 )
             _check_entries(number, layer)
             if "name" in layer:
                 if layer["name"] in names:
-                    raise ModelError(f"two layers have the name {layer['name']!r}")
+                    raise ModelError(f"Two layers have the name {layer['name']!r}.")
                 names.add(layer["name"])
             if (len(shape) == 3) != (kind != "dense"):
                 raise ModelError(
-                    f"layer {number} ({kind}) cannot take its input of shape {shape}: dense layers "
-                    "take a vector, as flatten and mean_max_pool give it, all others an image"
+                    f"Layer {number} ({kind}) cannot take its input of shape {shape}: dense layers "
+                    "take a vector, as flatten and mean_max_pool give it, all others an image."
                 )
             if kind == "dense":
                 kernel, bias = _weights(layer, (shape[0], layer["units"]), weights)
@@ -100,11 +100,11 @@ class Network:
                 prepare, shape, work = _BUILDERS[kind](layer, shape, weights)
                 self._on_images.append(prepare)
                 floats = max(floats, work)
+        if len(shape) != 1:
+            raise ModelError(f"The last layer gives an array of shape {shape}, not a vector.")
         unused = set(weights) - {f"{name}/{part}" for name in names for part in ("kernel", "bias")}
         if unused:
-            raise ModelError(f"weights that no layer uses: {', '.join(sorted(unused))}")
-        if len(shape) != 1:
-            raise ModelError(f"the last layer gives an array of shape {shape}, not a vector")
+            raise ModelError(f"No layer uses the weights {', '.join(sorted(unused))}.")
         self.outputs = shape[0]
         self._features = len(self._on_vectors[0][0]) if self._on_vectors else self.outputs
         self._chunk = max(1, CHUNK_BYTES // (4 * floats))
@@ -129,13 +129,14 @@ class Network:
         """
         size = self.patch_size
         if patches.ndim != 3 or patches.shape[1:] != (size, size):
-            raise ModelError(f"patches must be (n, {size}, {size}); got {patches.shape}")
+            raise ModelError(f"Patches must be (n, {size}, {size}), not {patches.shape}.")
         n = len(patches)
         x = np.empty((n, self._features), np.float32)
         if n:
             chunk = min(self._chunk, n)
             features = np.empty((chunk, self._features), np.float32)
-            source, runs = features, []
+            source = features
+            runs: List[Callable[[], None]] = []
             for prepare in reversed(self._on_images):
                 source, run = prepare(chunk, source)
                 runs.insert(0, run)
@@ -234,7 +235,7 @@ def _max_pool(
     size = layer["size"]
     rows, columns = height // size, width // size
     if not rows or not columns:
-        raise ModelError(f"max_pool of {size} does not fit into {height}x{width}")
+        raise ModelError(f"A max_pool of {size} does not fit into {height} x {width}.")
 
     def prepare(n: int, destination: Float32Array) -> Tuple[Float32Array, Callable[[], None]]:
         source = np.empty((n, height, width, channels), np.float32)
@@ -306,19 +307,21 @@ def _check_entries(number: int, layer: Mapping[str, Any]) -> None:
     # An entry that is passed over, such as batch_norm, would make another network.
     if found != _ENTRIES[kind]:
         raise ModelError(
-            f"layer {number} ({kind}) must have the entries {sorted(_ENTRIES[kind])}, "
-            f"but has {sorted(found)}"
+            f"Layer {number} ({kind}) must have the entries {sorted(_ENTRIES[kind])}, "
+            f"but has {sorted(found)}."
         )
     for key, value in layer.items():
+        if key in ("name", "activation") and not isinstance(value, str):
+            raise ModelError(f"Layer {number} ({kind}): {key} must be a text, not {value!r}.")
         if key == "activation" and value not in _ACTIVATIONS:
             raise ModelError(
-                f"layer {number} ({kind}) has the unknown activation {value!r}; "
-                f"known are {', '.join(sorted(_ACTIVATIONS))}"
+                f"Layer {number} ({kind}) has the unknown activation {value!r}; "
+                f"known are {', '.join(sorted(_ACTIVATIONS))}."
             )
         if key not in ("kind", "name", "activation") and (
             isinstance(value, bool) or not isinstance(value, int) or value < 1
         ):
-            raise ModelError(f"layer {number} ({kind}): {key} must be a count, not {value!r}")
+            raise ModelError(f"Layer {number} ({kind}): {key} must be a count, not {value!r}.")
 
 
 def _weights(
@@ -328,11 +331,13 @@ def _weights(
     for part, shape in (("kernel", kernel_shape), ("bias", kernel_shape[-1:])):
         key = f"{layer['name']}/{part}"
         if key not in weights:
-            raise ModelError(f"the weights lack {key!r}")
+            raise ModelError(f"The weights lack {key!r}.")
         array = np.asarray(weights[key])
         if array.shape != shape:
-            raise ModelError(f"weights {key!r} have shape {array.shape}; the layers need {shape}")
+            raise ModelError(
+                f"Weights {key!r} have the shape {array.shape}; the layers need {shape}."
+            )
         if array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise ModelError(f"weights {key!r} must be finite floats")
+            raise ModelError(f"Weights {key!r} must be finite floats.")
         found.append(np.ascontiguousarray(array, np.float32))
     return found[0], found[1]

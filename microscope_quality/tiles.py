@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import SettingsError
+from microscope_quality.errors import SettingsError
 
 
 def positions(height: int, width: int, patch_size: int) -> NDArray[np.intp]:
@@ -86,23 +86,43 @@ def cut_centred(plane: NDArray[Any], centres: ArrayLike, patch_size: int) -> NDA
     SettingsError
         For an array of another shape, or a point outside the plane.
     """
+    height, width = plane.shape
+    points = checked_centres(centres, (height, width))
+    offsets = np.arange(patch_size) - patch_size // 2
+    index = np.floor(points + 0.5).astype(np.intp)[:, :, np.newaxis] + offsets
+    rows, columns = _mirrored(index[:, 0], height), _mirrored(index[:, 1], width)
+    patches: NDArray[Any] = plane[rows[:, :, np.newaxis], columns[:, np.newaxis, :]]
+    return patches
+
+
+def checked_centres(centres: ArrayLike, shape: Tuple[int, ...]) -> NDArray[np.float64]:
+    """Give points of a plane as an array, or refuse them.
+
+    Parameters
+    ----------
+    centres : (n, 2) array
+        As for `cut_centred`.
+    shape : (height, width)
+        Of the plane, in pixels.
+
+    Raises
+    ------
+    SettingsError
+        For an array of another shape, or a point outside the plane.
+    """
     points = np.asarray(centres, np.float64)
     if points.size == 0:
         points = points.reshape(0, 2)
     if points.ndim != 2 or points.shape[1] != 2:
-        raise SettingsError(f"centres must be an (n, 2) array of y and x; got {points.shape}")
-    inside = (points >= -0.5) & (points <= np.array(plane.shape) - 0.5)
+        raise SettingsError(f"centres must be an (n, 2) array of y and x, not {points.shape}.")
+    inside = (points >= -0.5) & (points <= np.array(shape) - 0.5)
     if not inside.all():
-        first = points[~inside.all(axis=1)][0]
+        y, x = points[~inside.all(axis=1)][0]
         raise SettingsError(
-            f"the centre y = {first[0]:g}, x = {first[1]:g} lies outside the image of "
-            f"{plane.shape[0]} x {plane.shape[1]} pixels"
+            f"The centre y = {y:g}, x = {x:g} lies outside the image of "
+            f"{' x '.join(map(str, shape))} pixels."
         )
-    offsets = np.arange(patch_size) - patch_size // 2
-    index = np.floor(points + 0.5).astype(np.intp)[:, :, np.newaxis] + offsets
-    rows, columns = _mirrored(index[:, 0], plane.shape[0]), _mirrored(index[:, 1], plane.shape[1])
-    patches: NDArray[Any] = plane[rows[:, :, np.newaxis], columns[:, np.newaxis, :]]
-    return patches
+    return points
 
 
 def paint(

@@ -20,9 +20,9 @@ from typing import (
     Any,
     Callable,
     Dict,
+    Generator,
     Generic,
     Iterable,
-    Iterator,
     List,
     Optional,
     Tuple,
@@ -67,7 +67,7 @@ def n_cores() -> int:
 
 def run(
     function: Callable[[Item], Value], items: Iterable[Item], *, jobs: int = 1
-) -> Iterator[Outcome[Item, Value]]:
+) -> Generator[Outcome[Item, Value], None, None]:
     """Apply a function to each item and give the outcomes in the items' order.
 
     Parameters
@@ -101,7 +101,7 @@ def run(
 
 def _in_process(
     function: Callable[[Item], Value], items: Iterable[Item]
-) -> Iterator[Outcome[Item, Value]]:
+) -> Generator[Outcome[Item, Value], None, None]:
     for item in items:
         with threadpool_limits(limits=1):
             value, error = _attempt(function, item)
@@ -210,7 +210,7 @@ def _work(connection: Connection[Any, Any]) -> None:
 
 def _in_workers(
     function: Callable[[Item], Value], items: Iterable[Item], jobs: int
-) -> Iterator[Outcome[Item, Value]]:
+) -> Generator[Outcome[Item, Value], None, None]:
     pickled = pickle.dumps(function)
     source = enumerate(items)
     workers: List[_Worker] = []
@@ -219,7 +219,7 @@ def _in_workers(
     turn = 0
     exhausted = False
     try:
-        while taken or not exhausted:
+        while True:
             while not exhausted and len(taken) < _AHEAD * jobs:
                 idle = _idle(workers)
                 if idle is None and len(workers) == jobs:
@@ -234,6 +234,8 @@ def _in_workers(
                     workers.append(idle)
                 taken[index] = item
                 idle.give(index, pickle.dumps(item))
+            if not taken:
+                return
             if turn in answers:
                 yield Outcome(taken.pop(turn), *answers.pop(turn))
                 turn += 1

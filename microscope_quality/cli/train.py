@@ -18,7 +18,9 @@ def train(
         Path,
         typer.Option("--out", metavar="DIR", help="Folder for the checkpoint and the model."),
     ],
-    name: Annotated[str, typer.Option(help="Name of the model, and of its folder in DIR.")] = "model",
+    name: Annotated[
+        str, typer.Option(help="Name of the model, and of its folder in DIR.")
+    ] = "model",
     architecture: Annotated[
         str, typer.Option(help="compact, or yang2018: the published network.")
     ] = "compact",
@@ -88,7 +90,12 @@ def train(
             workers=workers,
         )
         description = run(
-            paths, out, name, settings, manifest=manifest, report=lambda record: _show(screen, record)
+            paths,
+            out,
+            name,
+            settings,
+            manifest=manifest,
+            report=lambda record: _show(screen, record),
         )
     except MicroscopeQualityError as error:
         screen.print(f"[red]{error}[/]")

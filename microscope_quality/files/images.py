@@ -217,6 +217,8 @@ def _search(folder: Path, entered: Set[str]) -> Iterator[Path]:
     except OSError:
         yield folder  # reading it tells why
         return
+    if "results.csv" in names and "overlays" in names:
+        names.remove("overlays")
     for name in _sorted(names):
         path = folder / name
         # A folder with the name of an image is no place to search: reading it says so.

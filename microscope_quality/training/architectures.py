@@ -66,16 +66,16 @@ COMPACT = Architecture(
     name="compact",
     normalisation="zscore",
     layers=(
-        _conv("conv1", 24, 5, 2, batch_norm=True),
-        _conv("conv2", 48, 3, 2, batch_norm=True),
-        _conv("conv3", 64, 3, 2, batch_norm=True),
-        _conv("conv4", 96, 3, 2, batch_norm=True),
-        _conv("conv5", 96, 3, 1, batch_norm=True),
+        # 84 = 3·2·2·7, so that each stride divides its grid.
+        _conv("conv1", 32, 6, 3, batch_norm=True),
+        _conv("conv2", 64, 3, 2, batch_norm=True),
+        _conv("conv3", 96, 3, 2, batch_norm=True),
+        _conv("conv4", 96, 3, 1, batch_norm=True),
         {"kind": "mean_max_pool"},
         _dense("dense1", 64, "relu"),
         _dense("probabilities", N_LEVELS, "softmax"),
     ),
-    recipe=Recipe(steps=30_000, batch_size=128, learning_rate=2e-3, cosine_decay=True),
+    recipe=Recipe(steps=24_000, batch_size=128, learning_rate=2e-3, cosine_decay=True),
 )
 
 # Yang et al. 2018, "Convolutional neural network": two convolutions of 5 × 5 with max-pooling,

@@ -171,9 +171,18 @@ def fit(
     keras.utils.set_random_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     model, history = _resume(folder, architecture)
+    rate = _rate(architecture.recipe.cosine_decay, steps, learning_rate)
     if model is None:
         model = build(architecture)
-        _compile(model, architecture.recipe.cosine_decay, steps, learning_rate)
+        model.compile(
+            optimizer=keras.optimizers.Adam(rate, clipnorm=1.0),
+            loss=ranked_probability_score,
+            # On processors XLA's convolutions are the slower ones.
+            jit_compile=False,
+        )
+    else:
+        # The checkpoint's own rate was for its own number of steps.
+        model.optimizer.learning_rate = rate
     checked = validation_patches(validation, settings, seed) if validation else None
     done = history[-1]["step"] if history else 0
     batches = _batches(training, settings, seed, batch_size, done, workers)
@@ -242,21 +251,16 @@ def predict(model: keras.Model, patches: FloatArray, batch_size: int = 256) -> F
     )
 
 
-def _compile(model: keras.Model, cosine_decay: bool, steps: int, learning_rate: float) -> None:
-    rate: Any = learning_rate
-    if cosine_decay:
-        warm_up = min(500, steps // 10)
-        rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=learning_rate / 20,
-            decay_steps=max(1, steps - warm_up),
-            warmup_target=learning_rate,
-            warmup_steps=warm_up,
-        )
-    model.compile(
-        optimizer=keras.optimizers.Adam(rate, clipnorm=1.0),
-        loss=ranked_probability_score,
-        # On processors XLA's convolutions are the slower ones.
-        jit_compile=False,
+def _rate(cosine_decay: bool, steps: int, learning_rate: float) -> Any:
+    """Give Adam's learning rate: constant, or risen to in a short warm-up and decayed."""
+    if not cosine_decay:
+        return learning_rate
+    warm_up = min(500, steps // 10)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=learning_rate / 20,
+        decay_steps=max(1, steps - warm_up),
+        warmup_target=learning_rate,
+        warmup_steps=warm_up,
     )
 
 

@@ -7,6 +7,8 @@ the stream is the same whatever the number of processes that make it, and can st
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -21,6 +23,7 @@ import scipy.ndimage
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.files.images import planes
+from microscope_quality.focus import resample
 from microscope_quality.model import normalise
 from microscope_quality.optics import N_LEVELS, TRAINING_OPTICS, Optics, psf
 from microscope_quality.training.exposure import log_uniform, signal
@@ -119,6 +122,10 @@ LEVELS_PER_REGION = 4
 PATCHES_PER_LEVEL = 5
 REGION_PATCHES = 2.5
 CACHE_BYTES = 1 << 30
+# A place shows something when, averaged over so many pixels, its contrast exceeds this fraction
+# of the brightest percent and what noise alone gives.
+SMOOTHED_PX = 5
+LEAST_CONTRAST = 0.02
 
 
 class BlockMaker:
@@ -140,7 +147,11 @@ class BlockMaker:
         self._kinds = list(self._by_kind.values())
         self._kind_share = shares / shares.sum()
         kernels = [
-            psf(settings.optics, settings.optics.defocus_of_level(level, paraxial=True), paraxial=True)
+            psf(
+                settings.optics,
+                settings.optics.defocus_of_level(level, paraxial=True),
+                paraxial=True,
+            )
             for level in range(N_LEVELS)
         ]
         self._margin = max(len(kernel) for kernel in kernels) // 2
@@ -174,15 +185,21 @@ class BlockMaker:
         while row is not None:
             sharp = self._region(rng)
             spectrum = scipy.fft.rfft2(sharp)
+            smooth = scipy.ndimage.uniform_filter(sharp, SMOOTHED_PX)
+            least_shown = max(LEAST_CONTRAST, 8 * noise_deviation(sharp) / SMOOTHED_PX)
             for level in rng.choice(N_LEVELS, LEVELS_PER_REGION, replace=False):
                 blurred = scipy.fft.irfft2(spectrum * self._spectra[level], s=sharp.shape)
                 for _ in range(PATCHES_PER_LEVEL):
                     if row is None:
                         break
-                    y, x = self._place(rng, sharp)
+                    y, x = self._place(rng, smooth)
                     light = blurred[y : y + size, x : x + size]
                     grey[row] = record(rng, normal, _turned(rng, light), settings)
-                    targets[row, level] = 1
+                    if np.ptp(smooth[y : y + size, x : x + size]) > least_shown:
+                        targets[row, level] = 1
+                    else:
+                        # The blurred noise of an empty place would tell the level, but only here.
+                        targets[row] = 1 / N_LEVELS
                     row = next(rows, None)
         if settings.gain != (1.0, 1.0) or settings.offset != (1.0, 1.0):
             for patch in grey:
@@ -206,8 +223,7 @@ class BlockMaker:
         y, x = (int(rng.integers(max(1, length - needed + 1))) for length in image.shape)
         region = image[y : y + needed, x : x + needed]
         if factor < 1.0:
-            rows, columns = (_area_weights(length, n) for length in region.shape)
-            region = rows @ region @ columns.T
+            region = resample(region, (n, n)).astype(np.float32)
         if rng.random() < settings.transmitted_fraction:
             region = np.exp(-rng.uniform(0.3, 2.0) * np.minimum(region, 3)).astype(np.float32)
         return region
@@ -226,15 +242,27 @@ class BlockMaker:
             self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return light
 
-    def _place(self, rng: np.random.Generator, sharp: FloatArray) -> tuple[int, int]:
+    def _place(self, rng: np.random.Generator, smooth: FloatArray) -> tuple[int, int]:
         """Choose where a patch is cut: of two random places mostly the one that shows more."""
         size, margin = self.settings.patch_size, self._margin
-        last = sharp.shape[0] - margin - size
+        last = smooth.shape[0] - margin - size
         places = rng.integers(margin, last + 1, size=(2, 2))
         if rng.random() < 0.7:
-            shown = [np.ptp(sharp[y : y + size : 4, x : x + size : 4]) for y, x in places]
+            shown = [np.ptp(smooth[y : y + size : 4, x : x + size : 4]) for y, x in places]
             return tuple(places[int(np.argmax(shown))])
         return tuple(places[0])
+
+
+def noise_deviation(image: FloatArray) -> float:
+    """Estimate the standard deviation of an image's noise from its median absolute Laplacian.
+
+    The mask is that of J. Immerkær, Computer Vision and Image Understanding 64:300 (1996), which
+    structures with straight edges leave; the median leaves the others.
+    """
+    rows = image[:-2] - 2 * image[1:-1] + image[2:]
+    both = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
+    # The mask's squares sum to 36, and a normal's median absolute value is 0.6745 deviations.
+    return float(np.median(np.abs(both)) / (6 * 0.6745))
 
 
 def record(
@@ -280,15 +308,15 @@ def photoelectrons(
 ) -> FloatArray:
     """Draw Poisson counts; where 4 or more are expected, by the Cornish-Fisher expansion.
 
-    ``λ + √λ·z + (z² − 1)/6`` of a normal z has the mean, and to order 1/λ the variance and the
-    skewness, of the Poisson distribution; rounded, it takes a tenth of the time.
+    ``λ + √(λ − 5/36)·z + (z² − 1)/6`` of a normal z, rounded, has the mean and the variance, and
+    to order 1/λ the skewness, of the Poisson distribution, and takes a tenth of the time.
     """
     expected = expected.astype(np.float32)
     noise = normal(expected.shape)
     counts = np.square(noise)
     counts -= 1
     counts *= np.float32(1 / 6)
-    counts += noise * np.sqrt(expected)
+    counts += noise * np.sqrt(np.maximum(expected - np.float32(5 / 36), 0))
     counts += expected
     np.rint(counts, out=counts)
     few = expected < 4
@@ -342,14 +370,15 @@ def empty_patch(
         spread = np.sqrt(max(1.0, float(electrons.mean())))
         pattern = rng.standard_normal(size if rng.random() < 0.5 else (size, size))
         electrons += (rng.uniform(0, 1.0) * spread * pattern).astype(np.float32)
-    if rng.random() < 0.25:
-        electrons = scipy.ndimage.gaussian_filter(electrons, rng.uniform(0.3, 1.5), mode="mirror")
+    if rng.random() < 0.15:
+        # Interpolation and compression correlate the noise of neighbours.
+        electrons = scipy.ndimage.gaussian_filter(electrons, rng.uniform(0.3, 0.7), mode="mirror")
     if rng.random() < 0.4:
         hot = rng.integers(size, size=(2, int(rng.integers(1, 20))))
         spread = np.sqrt(max(1.0, float(electrons.mean())))
-        electrons[tuple(hot)] += (log_uniform(rng, 5, 300) * spread * rng.random(hot.shape[1])).astype(
-            np.float32
-        )
+        electrons[tuple(hot)] += (
+            log_uniform(rng, 5, 300) * spread * rng.random(hot.shape[1])
+        ).astype(np.float32)
     return digitise(rng, normal, electrons, settings)
 
 
@@ -367,15 +396,6 @@ def _spectrum(kernel: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.complex
     return scipy.fft.rfft2(np.roll(grid, (-half, -half), axis=(0, 1)))
 
 
-def _area_weights(source: int, target: int) -> FloatArray:
-    """Give the (target, source) matrix that averages over the area each target pixel covers."""
-    edges = np.linspace(0, source, target + 1)
-    starts = np.arange(source)
-    overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
-    weights = np.maximum(overlap, 0)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
 _maker: Optional[BlockMaker] = None
 
 
@@ -383,7 +403,16 @@ def _start(
     images: Sequence[SharpImage], settings: StreamSettings, seed: int, block_size: int
 ) -> None:
     global _maker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _maker = BlockMaker(images, settings, seed, block_size)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that asked for blocks is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _make(index: int) -> tuple[FloatArray, FloatArray]:

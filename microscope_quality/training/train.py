@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +28,6 @@ from microscope_quality.training.stream import (
 )
 from microscope_quality.version import __version__
 
-EMPTY_PATCHES = 20_000
 SURE_EMPTY_FRACTION = 0.001
 
 
@@ -47,6 +47,8 @@ class TrainingSettings:
     seed : int
     workers : int
         Processes that make the stream.
+    empty_patches : int
+        Empty patches from which the model's ``sure_certainty`` is measured.
     """
 
     architecture: str = "compact"
@@ -57,6 +59,7 @@ class TrainingSettings:
     validation_fraction: float = 0.15
     seed: int = 0
     workers: int = 1
+    empty_patches: int = 20_000
 
 
 def train(
@@ -143,6 +146,8 @@ def train(
         "left_out": {Path(path).name: reason for path, reason in left_out.items()},
         "history": history[:: max(1, len(history) // 40)] + history[-1:],
     }
+    # As JSON gives it back, with lists for tuples.
+    record = json.loads(json.dumps(record))
     description = ModelDescription(
         name=name,
         architecture=architecture.name,
@@ -156,7 +161,7 @@ def train(
         licences=tuple(sorted({image.licence for image in training if image.licence})),
     )
     model = FocusModel(description, weights)
-    sure = sure_certainty(model, stream, settings.seed)
+    sure = sure_certainty(model, stream, settings.seed, settings.empty_patches)
     description = replace(description, sure_certainty=sure)
     if validation:
         confusion, undefined = confusion_of_images(
@@ -185,16 +190,17 @@ def stream_of(architecture: Architecture, stream: StreamSettings) -> StreamSetti
     return stream
 
 
-def sure_certainty(model: FocusModel, stream: StreamSettings, seed: int) -> float:
+def sure_certainty(model: FocusModel, stream: StreamSettings, seed: int, n: int) -> float:
     """Find the certainty that at most 1 in 1,000 empty patches reaches.
 
-    Measured on 20,000 empty patches that training did not see.
+    Measured on ``n`` empty patches that training did not see.
     """
     rng = np.random.default_rng((seed + (1 << 33), 0))
     certainties = []
-    for _ in range(0, EMPTY_PATCHES, 500):
+    for start in range(0, n, 500):
         normal = NormalNoise(rng)
-        patches = np.stack([empty_patch(rng, normal, stream) for _ in range(500)])
+        count = min(500, n - start)
+        patches = np.stack([empty_patch(rng, normal, stream) for _ in range(count)])
         certainties.append(certainty(model.predict(patches, type_max=65535)))
     reached = np.sort(np.concatenate(certainties))
     allowed = int(SURE_EMPTY_FRACTION * len(reached))

@@ -147,7 +147,7 @@ def test_items_are_taken_only_a_few_ahead() -> None:
     for x in range(50):
         assert next(outcomes).item == x
         assert len(taken) <= x + 1 + 4 * 2
-    outcomes.close()  # type: ignore[attr-defined]
+    outcomes.close()
 
 
 def test_no_more_workers_than_items() -> None:
@@ -157,7 +157,7 @@ def test_no_more_workers_than_items() -> None:
 def test_closing_ends_the_workers(tmp_path: Path) -> None:
     outcomes = run(functools.partial(note, tmp_path), range(1000), jobs=2)
     next(outcomes)
-    outcomes.close()  # type: ignore[attr-defined]
+    outcomes.close()
     done = len(list(tmp_path.iterdir()))
     time.sleep(0.1)
     assert len(list(tmp_path.iterdir())) == done < 1000

@@ -1,0 +1,1 @@
+"""Each figure that the project states, measured again: ``python -m benchmarks --data DIR``."""

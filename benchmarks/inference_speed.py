@@ -1,0 +1,143 @@
+"""Speed and memory of measuring, against TensorFlow in the same run."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import List, Tuple
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from benchmarks.figure import Figure
+from microscope_quality import FocusModel, measure_focus
+from microscope_quality.degrade import Camera, defocus
+from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.simulate import nuclei
+
+SIDE = 2048
+PAIRS = 7
+
+# Imports TensorFlow, builds the network, and runs it once on the patches of one image.
+TENSORFLOW = """
+import os, sys, time
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["KERAS_BACKEND"] = "tensorflow"
+start = time.perf_counter()
+import tensorflow
+imported = time.perf_counter() - start
+import numpy as np
+from microscope_quality.training.architectures import get_architecture
+from microscope_quality.training.fitting import build
+network = build(get_architecture(sys.argv[1]))
+patches = np.random.default_rng(0).standard_normal((625, 84, 84)).astype(np.float32)
+start = time.perf_counter()
+network.predict_on_batch(patches)
+print(imported, time.perf_counter() - start)
+"""
+
+
+def big_image() -> npt.NDArray[np.uint16]:
+    """Simulate a 2048×2048 field of nuclei."""
+    light = defocus(nuclei((SIDE, SIDE), 1200, 0), psf(TRAINING_OPTICS, 3.0))
+    return Camera().expose(3000 * (np.maximum(light, 0) + 0.03), 0).astype(np.uint16)
+
+
+def in_process(model: FocusModel, plane: npt.NDArray[np.uint16]) -> List[Figure]:
+    """Time the default model in NumPy and ``yang2018`` in TensorFlow, turn by turn."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    from microscope_quality.model import normalise
+    from microscope_quality.tiles import cut, positions
+    from microscope_quality.training.architectures import get_architecture
+    from microscope_quality.training.fitting import build
+
+    patches = cut(plane, positions(*plane.shape, 84), 84)
+    values, _ = normalise(patches, "type_range")
+    network = tf.function(build(get_architecture("yang2018")), reduce_retracing=True)
+    tensor = tf.constant(values)
+
+    def published() -> None:
+        for start in range(0, len(values), 64):
+            network(tensor[start : start + 64], training=False).numpy()
+
+    published()
+    measure_focus(plane, model)
+    ours, theirs = [], []
+    for _ in range(PAIRS):
+        for call, times in ((lambda: measure_focus(plane, model), ours), (published, theirs)):
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+    ratio = statistics.median(b / a for a, b in zip(ours, theirs))
+    return [
+        Figure(
+            f"{SIDE}×{SIDE} in process against yang2018 in TensorFlow",
+            f"{ratio:.1f} times faster ({statistics.median(ours):.2f} s, "
+            f"{statistics.median(theirs):.2f} s)",
+            "≥ 5 times",
+            ratio >= 5,
+        )
+    ]
+
+
+def command(path: Path, *arguments: str) -> Tuple[float, float]:
+    """Run ``measure`` on a file; give its seconds and its peak memory in MB."""
+    call = [sys.executable, "-m", "microscope_quality", "measure", str(path), *arguments]
+    start = time.perf_counter()
+    process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(call)} ended with {process.returncode}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def whole_command(plane: npt.NDArray[np.uint16]) -> List[Figure]:
+    """Time the command from start to exit, and TensorFlow's import and forward pass."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image.tif"
+        tifffile.imwrite(path, plane)
+        command(path)
+        ratios, ours, theirs, peaks = [], [], [], []
+        for _ in range(3):
+            taken, peak = command(path, "--jobs", "1")
+            printed = subprocess.run(
+                [sys.executable, "-c", TENSORFLOW, "compact"],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            other = sum(map(float, printed.split()))
+            ours.append(taken)
+            theirs.append(other)
+            peaks.append(peak)
+            ratios.append(taken / other)
+    ratio = statistics.median(ratios)
+    return [
+        Figure(
+            f"whole command on one {SIDE}×{SIDE} TIFF against TensorFlow's import "
+            "and its pass of the same network",
+            f"{ratio:.2f} of its time ({statistics.median(ours):.2f} s, "
+            f"{statistics.median(theirs):.2f} s)",
+            "< 0.5",
+            ratio < 0.5,
+        ),
+        Figure(
+            "peak memory of that command, one job", f"{max(peaks):.0f} MB", "< 400 MB", max(peaks) < 400
+        ),
+    ]
+
+
+def measure(model: FocusModel) -> List[Figure]:
+    """Measure all figures."""
+    plane = big_image()
+    return [*whole_command(plane), *in_process(model, plane)]

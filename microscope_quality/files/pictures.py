@@ -1,0 +1,121 @@
+"""Write pictures of focus: the overlay under a headline, over a legend in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from microscope_quality.errors import FileError
+from microscope_quality.overlay import legend
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+#: Longer side of the drawn plane, in pixels; `overlay.overlay` brings larger planes to it.
+MAX_SIDE = 1280
+
+# Smaller planes are magnified by whole numbers to about this side.
+_MIN_SIDE = 480
+_MIN_WIDTH = 640
+_MARGIN = 20
+_GROUND = (24, 24, 27)
+_BRIGHT = (240, 240, 242)
+_DIM = (161, 161, 170)
+# Names the program in the file, which tells its pictures from others.
+_SOFTWARE = "microscope-quality"
+
+
+def write_overlay(
+    path: Path, picture: NDArray[np.uint8], *, title: str, verdict: str, levels: int = 11
+) -> None:
+    """Write an overlay as a PNG, with a headline and a legend.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made. An older overlay at that place is replaced in one step.
+    picture
+        (H, W, 3) array of uint8, from `overlay.overlay`.
+    title
+        First line, such as the file's name; shortened in its middle to fit.
+    verdict
+        Second line.
+    levels
+        Number of levels in the legend.
+
+    Raises
+    ------
+    FileError
+        There is another file at that place, or nothing can be written there.
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    canvas = _compose(picture, title, verdict, levels)
+    if path.exists() and not is_overlay(path):
+        raise FileError(f"{path}: is there already and was not drawn by {_SOFTWARE}")
+    info = PngInfo()
+    info.add_text("Software", _SOFTWARE)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            canvas.save(part, format="PNG", pnginfo=info)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def is_overlay(path: Path) -> bool:
+    """Whether a file is a picture that `write_overlay` wrote."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    try:
+        with path.open("rb") as stream:
+            return bool(PngImageFile(stream).text.get("Software") == _SOFTWARE)
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def _compose(picture: NDArray[np.uint8], title: str, verdict: str, levels: int) -> Image.Image:
+    from PIL import Image, ImageDraw, ImageFont
+
+    factor = max(1, round(_MIN_SIDE / max(picture.shape[:2])))
+    plane = Image.fromarray(np.kron(picture, np.ones((factor, factor, 1), np.uint8)))
+    width = max(_MIN_WIDTH, plane.width + 2 * _MARGIN)
+    large, small = ImageFont.load_default(20), ImageFont.load_default(15)
+    top, bottom = 76, 116
+    canvas = Image.new("RGB", (width, top + plane.height + bottom), _GROUND)
+    draw = ImageDraw.Draw(canvas)
+    room = width - 2 * _MARGIN
+    draw.text((_MARGIN, 14), _shortened(title, large, room), _BRIGHT, large)
+    draw.text((_MARGIN, 44), verdict, _DIM, small)
+    canvas.paste(plane, ((width - plane.width) // 2, top))
+
+    bar = Image.fromarray(legend(44, levels))
+    left, above = (width - bar.width) // 2, canvas.height - bottom + 36
+    canvas.paste(bar, (left, above))
+    draw.text((left - 10, above - 2), "sure", _DIM, small, anchor="rt")
+    draw.text((left - 10, above + bar.height + 2), "unsure", _DIM, small, anchor="rb")
+    draw.text((left - 4, above - 6), "in focus", _BRIGHT, small, anchor="lb")
+    draw.text((left + bar.width, above - 6), "far out of focus", _BRIGHT, small, anchor="rb")
+    for level in range(levels):
+        centre = left + (level + 0.5) * bar.width / levels
+        draw.text((centre, above + bar.height + 4), str(level), _DIM, small, anchor="mt")
+    return canvas
+
+
+def _shortened(text: str, font: Any, room: int) -> str:
+    """Text that fits, without its middle if it has to be."""
+    text = " ".join(text.split())
+    keep = len(text)
+    short = text
+    while font.getlength(short) > room and keep > 1:
+        keep -= 1
+        short = f"{text[: keep // 3]}…{text[len(text) - (keep - keep // 3) :]}"
+    return short

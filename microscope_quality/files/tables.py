@@ -1,0 +1,176 @@
+"""Write the tables: row by row beside their place, and into it when they are complete.
+
+Columns are added at the end, never renamed. Text is UTF-8; a field with a comma, a quote or a
+line break is quoted as RFC 4180 has it; a missing number is an empty field.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Mapping, Optional, Sequence, TextIO, Tuple, Type
+
+import numpy as np
+
+from microscope_quality.errors import FileError
+
+_PLACE = ("file", "plate", "well", "site", "channel", "z", "c", "t", "width", "height")
+_NUMBERS = (
+    "level",
+    "expected_level",
+    "certainty",
+    "mean_certainty",
+    "max_certainty",
+    "weighted_certainty",
+    "status",
+    "blur_diameter_px",
+    "defocus_um",
+    "saturated_fraction",
+)
+
+
+def columns(levels: int = 11) -> Tuple[str, ...]:
+    """Columns of ``results.csv``, one row a plane, for a model with that many levels."""
+    return (*_PLACE, *_NUMBERS, *(f"p{k}" for k in range(levels)), "error", "series")
+
+
+def patch_columns(levels: int = 11) -> Tuple[str, ...]:
+    """Columns of ``patches.csv``, one row a patch, for a model with that many levels."""
+    place = ("file", "z", "c", "t", "y", "x")
+    numbers = ("level", "expected_level", "certainty")
+    return (*place, *numbers, *(f"p{k}" for k in range(levels)), "series")
+
+
+COLUMNS = columns()
+PATCH_COLUMNS = patch_columns()
+
+#: Columns of ``stacks.csv``, one row a z-stack; `best_position` is interpolated between planes.
+STACK_COLUMNS = (
+    "file",
+    "c",
+    "t",
+    "best_z",
+    "expected_level",
+    "status",
+    "best_position",
+    "series",
+)
+
+
+class Table:
+    """A CSV file that grows in ``NAME.part`` and becomes ``NAME`` when it is finished.
+
+    Used as a context, an exception leaves the rows so far in ``NAME.part`` and an older ``NAME``
+    as it was.
+
+    Parameters
+    ----------
+    path
+        Place of the finished table. An older table with these columns, or with the first of
+        them, is replaced; anything else is not.
+    columns
+        Names of the columns.
+
+    Raises
+    ------
+    FileError
+        There is another file at that place, or nothing can be written there.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        check_replaceable(path, columns)
+        self.path = path
+        self.part = path.with_name(path.name + ".part")
+        self.n_rows = 0
+        try:
+            # A name that is not valid text, as file systems allow, must not cost the whole table.
+            self._stream: TextIO = self.part.open(
+                "w", encoding="utf-8", errors="backslashreplace", newline=""
+            )
+        except OSError as error:
+            raise _unwritable(self.part, error) from error
+        self._writer = csv.DictWriter(self._stream, columns, restval="")
+        self._write(dict(zip(columns, columns)))
+
+    def append(self, *rows: Mapping[str, object]) -> None:
+        """Add rows and hand them to the system; columns that a row lacks stay empty.
+
+        Raises
+        ------
+        FileError
+            The disk refuses, as when it is full.
+        ValueError
+            A row has a column that the table has not.
+        """
+        self._write(*({name: _text(value) for name, value in row.items()} for row in rows))
+        self.n_rows += len(rows)
+
+    def finish(self) -> None:
+        """Put the complete table in its place, in one step."""
+        try:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._stream.close()
+            self.part.replace(self.path)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+    def _write(self, *rows: Mapping[str, str]) -> None:
+        try:
+            self._writer.writerows(rows)
+            self._stream.flush()
+        except OSError as error:
+            raise _unwritable(self.part, error) from error
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self._stream.close()
+
+
+def check_replaceable(path: Path, columns: Sequence[str]) -> None:
+    """Refuse a place that holds something else than an older table of the same kind.
+
+    Raises
+    ------
+    FileError
+        It does, or it cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            header = next(csv.reader(stream), [])
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, csv.Error):
+        header = []
+    common = min(len(header), len(columns))
+    if common < 3 or list(header[:common]) != list(columns[:common]):
+        raise FileError(
+            f"{path}: is there already and is not a table of this kind; "
+            "move it away or choose another folder"
+        )
+
+
+def _text(value: object) -> str:
+    """Field of a table: whole numbers in full, others to 6 significant digits."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, (bool, int, np.integer)):
+        return str(int(value))
+    number = float(value)  # type: ignore[arg-type]
+    if math.isnan(number):
+        return ""
+    return f"{number + 0.0:.6g}"  # no -0
+
+
+def _unwritable(path: Path, error: OSError) -> FileError:
+    return FileError(f"{path}: cannot be written: {error.strerror or error}")

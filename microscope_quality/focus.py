@@ -1,0 +1,712 @@
+"""Measure the focus of a plane, of a stack of planes, or at points of a plane."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from microscope_quality import certainty, tiles
+from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.model import FocusModel, half_unmasked
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
+
+Float64Array = NDArray[np.float64]
+ModelLike = Union[FocusModel, str, "os.PathLike[str]", None]
+
+# `sure_certainty` is set so that this share of empty patches reaches it; an image has content when
+# chance alone would make so many patches sure in this share of empty images at most.
+SURE_EMPTY_PATCHES = 0.001
+SURE_EMPTY_IMAGES = 0.01
+# An image is mixed when more than this share of its sure patches lies further from its level.
+MIXED_SHARE = 0.2
+MIXED_LEVELS = 2
+# An image this many times coarser than the model's sampling cannot be interpolated to it.
+COARSEST = 4.0
+# Planes of a stack that lie within these levels of the lowest one place the best position, and
+# can be the best plane.
+NEAR_BEST_LEVELS = 2.0
+AS_GOOD_LEVELS = 0.25
+
+# Patches measured at a time: bounds the memory of an image of any size.
+_BLOCK = 256
+
+
+@dataclass(frozen=True, eq=False)
+class FocusResult:
+    """The focus of a plane.
+
+    Attributes
+    ----------
+    level : float
+        Most probable defocus level, 0 (in focus) to K - 1, the lower one of a tie; NaN when no
+        patch has probabilities.
+    expected_level : float
+        Mean of the level over `probabilities`; NaN likewise.
+    probabilities : (K,) array of float64
+        Certainty-weighted mean of the patches' probabilities.
+    product_probabilities : (K,) array of float64
+        Normalised product of the patches' probabilities.
+    certainty : float
+        Of `probabilities`, 0 to 1; 0 when undefined.
+    mean_certainty, max_certainty, weighted_certainty : float
+        Mean, maximum and certainty-weighted mean of the certainties of the patches that are at
+        least half unmasked; 0 without any.
+    status : str
+        ``"no_content"``, ``"mixed"``, ``"in_focus"`` or ``"out_of_focus"``, the first that applies.
+    message : str
+        What the caller should know about the measurement, in sentences; mostly empty.
+    blur_diameter_px : float
+        Blur disc of the expected level, in the image's own pixels; at the last level it means "at
+        least". NaN when the level is.
+    defocus_um : float
+        Distance from focus in µm, without a sign; NaN without optics.
+    saturated_fraction : float
+        Share of the unmasked pixels at the largest value of the type, or of a 10, 12 or 14 bit
+        camera when that is the image's maximum; NaN for floats.
+    height, width : int
+        Of the plane, in pixels.
+    patch_size_px : float
+        Side of a patch in the image's own pixels: the model's, unless the image was rescaled.
+    patch_positions : (n, 2) array of int
+        y and x of the patches' upper left pixels, in the image's own pixels.
+    patch_levels, patch_expected_levels, patch_certainties : (n,) array of float64
+        Of each patch; levels are NaN and certainties 0 for constant and mostly masked ones.
+    patch_probabilities : (n, K) array of float64
+        Of each patch.
+    """
+
+    level: float
+    expected_level: float
+    probabilities: Float64Array
+    product_probabilities: Float64Array
+    certainty: float
+    mean_certainty: float
+    max_certainty: float
+    weighted_certainty: float
+    status: str
+    message: str
+    blur_diameter_px: float
+    defocus_um: float
+    saturated_fraction: float
+    height: int
+    width: int
+    patch_size_px: float
+    patch_positions: NDArray[np.intp]
+    patch_levels: Float64Array
+    patch_expected_levels: Float64Array
+    patch_certainties: Float64Array
+    patch_probabilities: Float64Array
+
+    def to_row(self) -> Dict[str, Union[int, float, str]]:
+        """Give the columns of a results table that a plane itself determines, by name."""
+        names = (
+            "width height level expected_level certainty mean_certainty max_certainty "
+            "weighted_certainty status blur_diameter_px defocus_um saturated_fraction"
+        )
+        row: Dict[str, Union[int, float, str]] = {n: getattr(self, n) for n in names.split()}
+        row.update((f"p{k}", float(p)) for k, p in enumerate(self.probabilities))
+        return row
+
+
+@dataclass(frozen=True, eq=False)
+class StackResult:
+    """The focus of a stack of planes.
+
+    Attributes
+    ----------
+    best_plane : int or None
+        Index of the plane in focus; None when no plane is. Of planes that are as good as the
+        lowest (within 0.25 levels, side by side), the one nearest to `best_position`.
+    best_position : float or None
+        The same, interpolated between planes.
+    expected_level : float
+        Of the best plane, or when there is none, the lowest one of the planes with content; NaN
+        without any.
+    status : str
+        That plane's; ``"no_content"`` when all planes are without.
+    results : tuple of FocusResult
+        One for each plane.
+    """
+
+    best_plane: Optional[int]
+    best_position: Optional[float]
+    expected_level: float
+    status: str
+    results: Tuple[FocusResult, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PointsResult:
+    """The focus at points of a plane.
+
+    Attributes
+    ----------
+    levels, expected_levels, certainties : (n,) array of float64
+        Levels are NaN and certainties 0 where the patch is constant or mostly masked.
+    probabilities : (n, K) array of float64
+        Of the levels.
+    """
+
+    levels: Float64Array
+    expected_levels: Float64Array
+    certainties: Float64Array
+    probabilities: Float64Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A plane as the network shall see it."""
+
+    pixels: NDArray[Any]
+    unmasked: Optional[NDArray[np.bool_]]
+    type_max: float
+    # Pixels of the network's for a pixel of the image's own, as rounded to whole pixels down and
+    # across, and as the optics say.
+    scale: Tuple[float, float]
+    sampling: float
+    saturated_fraction: float
+    messages: Tuple[str, ...]
+
+
+def measure_focus(
+    plane: ArrayLike,
+    model: ModelLike = None,
+    *,
+    optics: Optional[Optics] = None,
+    rescale: bool = False,
+    mask: Optional[ArrayLike] = None,
+    in_focus_limit: float = 1.0,
+) -> FocusResult:
+    """Measure how far a plane is out of focus.
+
+    Parameters
+    ----------
+    plane : (height, width) array
+        Of any integer or float type and scale. Three channels, (height, width, 3), are one grey
+        image when they are equal. NaN and infinite pixels are left out like masked ones, and
+        so are those of a `numpy.ma.MaskedArray`.
+    model : FocusModel, str or path, optional
+        A model, or the name or folder of one; by default the one that comes with the library.
+    optics : Optics, optional
+        Of the image; gives `FocusResult.defocus_um`.
+    rescale : bool
+        Bring the image to the sampling that the model knows, which needs `optics`: equal
+        pixel size * NA / wavelength. A finer image is averaged over areas; a coarser one is
+        interpolated by cubic splines, and the message says so.
+    mask : (height, width) array, optional
+        True (not 0) where a pixel counts. A patch is measured when at least half of it counts.
+    in_focus_limit : float
+        The highest level that is in focus.
+
+    Returns
+    -------
+    FocusResult
+        Without a patch to judge (a side shorter than a patch, all masked, or constant) its level
+        is NaN, its status ``"no_content"``, and its message says why.
+
+    Raises
+    ------
+    ImageError
+        For an array without pixels, not of two dimensions, of different colour channels, or that
+        is boolean, complex or no numbers.
+    SettingsError
+        For a mask of another shape, `rescale` without optics, a sampling over 4 times coarser
+        than the model's, or a limit that is no level.
+    ModelNotFoundError, ModelError
+        As `FocusModel.from_pretrained`.
+    """
+    used = _model(model)
+    limit = _limit(in_focus_limit, used)
+    prepared, (height, width) = _prepare(plane, used, optics, rescale, mask)
+    size = used.description.patch_size
+    places = tiles.positions(prepared.pixels.shape[0], prepared.pixels.shape[1], size)
+    probabilities, counted = _predict(used, prepared, places, tiles.cut)
+    levels = certainty.level(probabilities)
+    certainties = certainty.certainty(probabilities)
+    overall = certainty.aggregate(probabilities, certainties)
+    level = float(certainty.level(overall))
+    expected = float(certainty.expected_level(overall))
+    blur = BLUR_PX_PER_LEVEL * expected / prepared.sampling
+
+    messages = list(prepared.messages)
+    if not len(places):
+        seen = "" if prepared.sampling == 1 else " at the model's sampling"
+        messages.append(
+            f"The image has {' x '.join(map(str, prepared.pixels.shape))} pixels{seen}; "
+            f"a patch needs {size} x {size}."
+        )
+    elif not counted.any():
+        messages.append("No patch is at least half unmasked.")
+    elif math.isnan(level):
+        messages.append("All patches are constant.")
+    own_places = np.floor(places / prepared.scale + 0.5).astype(np.intp)
+    return FocusResult(
+        level=level,
+        expected_level=expected,
+        probabilities=overall,
+        product_probabilities=certainty.product(probabilities),
+        certainty=float(certainty.certainty(overall)),
+        mean_certainty=float(certainties[counted].mean()) if counted.any() else 0.0,
+        max_certainty=float(certainties.max(initial=0)),
+        weighted_certainty=certainty.weighted_certainty(certainties),
+        status=_status(level, levels, certainties, used.description.sure_certainty, limit),
+        message=" ".join(messages),
+        blur_diameter_px=blur,
+        defocus_um=math.nan if optics is None else float(optics.defocus_um(blur)),
+        saturated_fraction=prepared.saturated_fraction,
+        height=height,
+        width=width,
+        patch_size_px=size / prepared.sampling,
+        patch_positions=own_places,
+        patch_levels=levels,
+        patch_expected_levels=certainty.expected_level(probabilities),
+        patch_certainties=certainties,
+        patch_probabilities=probabilities,
+    )
+
+
+def measure_stack(
+    planes: Iterable[ArrayLike],
+    model: ModelLike = None,
+    *,
+    optics: Optional[Optics] = None,
+    rescale: bool = False,
+    masks: Optional[Iterable[Optional[ArrayLike]]] = None,
+    in_focus_limit: float = 1.0,
+) -> StackResult:
+    """Measure each plane of a stack and find the one in focus.
+
+    Parameters
+    ----------
+    planes : iterable of (height, width) arrays
+        In their order along the axis; a (planes, height, width) array is one. An iterator's planes
+        are held one at a time.
+    masks : iterable of arrays or None, optional
+        One for each plane.
+    model, optics, rescale, in_focus_limit
+        As for `measure_focus`.
+
+    Returns
+    -------
+    StackResult
+
+    Raises
+    ------
+    ImageError
+        For a stack without planes, or a plane that `measure_focus` refuses.
+    SettingsError
+        For another number of masks than of planes, and as `measure_focus`.
+    """
+    used = _model(model)
+    end: Any = object()
+    remaining = iter(planes)
+    remaining_masks: Iterator[Any] = repeat(None) if masks is None else iter(masks)
+    results = []
+    while True:
+        plane = next(remaining, end)
+        mask = end if plane is end and masks is None else next(remaining_masks, end)
+        if plane is end and mask is end:
+            break
+        if plane is end or mask is end:
+            raise SettingsError("masks must be as many as planes, one for each.")
+        result = measure_focus(
+            plane,
+            used,
+            optics=optics,
+            rescale=rescale,
+            mask=mask,
+            in_focus_limit=in_focus_limit,
+        )
+        results.append(result)
+        # Let go before the next one is read: two planes at a time may be too many.
+        del plane
+    return best_plane(results, in_focus_limit=in_focus_limit)
+
+
+def best_plane(results: Sequence[FocusResult], *, in_focus_limit: float = 1.0) -> StackResult:
+    """Find the plane in focus among the results of a stack's planes.
+
+    A plane is in focus when it has content and its level is at most the limit. The position is
+    the vertex of the least-squares parabola through the expected levels of the lowest plane, its
+    neighbours, and the planes next to them within 2 levels of it: on a plateau, its middle.
+
+    Parameters
+    ----------
+    results : sequence of FocusResult
+        In the planes' order.
+    in_focus_limit : float
+        As for `measure_focus`.
+
+    Returns
+    -------
+    StackResult
+
+    Raises
+    ------
+    ImageError
+        Without any result.
+    """
+    if not results:
+        raise ImageError("A stack needs one plane at least.")
+    # Planes without content are infinitely far from focus.
+    expected = np.array(
+        [math.inf if r.status == "no_content" else r.expected_level for r in results]
+    )
+    focused = [math.isfinite(e) and r.level <= in_focus_limit for e, r in zip(expected, results)]
+    lowest = int(np.argmin(np.where(focused, expected, math.inf) if any(focused) else expected))
+    if not any(focused):
+        level = float(expected[lowest])
+        return StackResult(
+            best_plane=None,
+            best_position=None,
+            expected_level=level if math.isfinite(level) else math.nan,
+            status=results[lowest].status,
+            results=tuple(results),
+        )
+    near = _run(expected <= expected[lowest] + NEAR_BEST_LEVELS, lowest)
+    window = range(max(near[0] - 1, 0), min(near[-1] + 2, len(expected)))
+    position = _vertex([k for k in window if math.isfinite(expected[k])], expected, lowest)
+    as_good = _run((expected <= expected[lowest] + AS_GOOD_LEVELS) & focused, lowest)
+    best = min(as_good, key=lambda plane: abs(plane - position))
+    return StackResult(
+        best_plane=best,
+        best_position=position,
+        expected_level=float(expected[best]),
+        status=results[best].status,
+        results=tuple(results),
+    )
+
+
+def measure_at(
+    plane: ArrayLike,
+    centres: ArrayLike,
+    model: ModelLike = None,
+    *,
+    optics: Optional[Optics] = None,
+    rescale: bool = False,
+    mask: Optional[ArrayLike] = None,
+) -> PointsResult:
+    """Measure the focus around points of a plane, such as the cells in it.
+
+    Parameters
+    ----------
+    plane : (height, width) array
+        As for `measure_focus`; mirrored beyond its borders, so that any size will do.
+    centres : (n, 2) array
+        y and x in pixels, (0, 0) being the middle of the upper left pixel; within the plane.
+    model, optics, rescale, mask
+        As for `measure_focus`.
+
+    Returns
+    -------
+    PointsResult
+
+    Raises
+    ------
+    ImageError, SettingsError, ModelNotFoundError, ModelError
+        As `measure_focus`; `SettingsError` also for a point outside the plane.
+    """
+    used = _model(model)
+    prepared, shape = _prepare(plane, used, optics, rescale, mask)
+    points = tiles.checked_centres(centres, shape)
+    scaled = (points + 0.5) * prepared.scale - 0.5
+    probabilities, _ = _predict(used, prepared, scaled, tiles.cut_centred)
+    return PointsResult(
+        levels=certainty.level(probabilities),
+        expected_levels=certainty.expected_level(probabilities),
+        certainties=certainty.certainty(probabilities),
+        probabilities=probabilities,
+    )
+
+
+def as_plane(
+    plane: ArrayLike, mask: Optional[ArrayLike] = None
+) -> Tuple[NDArray[Any], Optional[NDArray[np.bool_]]]:
+    """Give an image's grey values and which of its pixels count.
+
+    Parameters
+    ----------
+    plane, mask : array
+        As for `measure_focus`.
+
+    Returns
+    -------
+    pixels : (height, width) array
+        Of the image's own type; extended precision as float64.
+    unmasked : (height, width) array of bool, or None
+        True where `mask` is, the pixel is finite, and not masked by a `numpy.ma.MaskedArray`;
+        None when all are.
+
+    Raises
+    ------
+    ImageError, SettingsError
+        As `measure_focus`.
+    """
+    pixels = np.asarray(plane)
+    if pixels.dtype.kind == "b":
+        raise ImageError(
+            "A boolean array is a mask, not an image: its edges are sharp whatever the focus."
+        )
+    if pixels.dtype.kind not in "iuf":
+        raise ImageError(f"An image must be of integers or floats, not of {pixels.dtype}.")
+    if pixels.size == 0:
+        raise ImageError(f"An image needs pixels; this array has the shape {pixels.shape}.")
+    hidden: Optional[NDArray[np.bool_]] = None
+    if isinstance(plane, np.ma.MaskedArray):
+        hidden = np.ma.getmaskarray(plane)
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        first = pixels[..., :1]
+        equal = (pixels == first) | (pixels != pixels) & (first != first)
+        if not equal.all():
+            raise ImageError(
+                "The three colour channels differ: measure one of them, such as image[..., 0], "
+                "or their luminance."
+            )
+        pixels = pixels[..., 0]
+        hidden = None if hidden is None else np.any(hidden, axis=2)
+    if pixels.ndim != 2:
+        raise ImageError(
+            f"An image must have two dimensions; this array has the shape {pixels.shape}. Give "
+            "one plane or channel of it, or all planes to measure_stack."
+        )
+    if pixels.dtype.itemsize > 8:
+        pixels = pixels.astype(np.float64)
+    unmasked = np.ones(pixels.shape, np.bool_) if mask is None else np.asarray(mask) != 0
+    if unmasked.shape != pixels.shape:
+        raise SettingsError(
+            f"The mask must have the image's shape {pixels.shape}, not {unmasked.shape}."
+        )
+    if hidden is not None:
+        unmasked &= ~hidden
+    if pixels.dtype.kind == "f":
+        unmasked &= np.isfinite(pixels)
+    return pixels, None if unmasked.all() else unmasked
+
+
+def resample(plane: NDArray[Any], shape: Tuple[int, int]) -> Float64Array:
+    """Bring a plane to another number of pixels over the same area.
+
+    Along an axis that gets fewer pixels, each is the mean over exactly the area that it covers,
+    with fractions of pixels; along one that gets more, cubic splines interpolate.
+
+    Parameters
+    ----------
+    plane : (height, width) array
+        Of finite numbers.
+    shape : (int, int)
+        The new height and width, 1 at least.
+
+    Returns
+    -------
+    array of float64
+        Of that shape.
+    """
+    pixels = np.asarray(plane, np.float64)
+    for axis, length in enumerate(shape):
+        if length < pixels.shape[axis]:
+            pixels = _area_mean(pixels, length, axis)
+    if shape != pixels.shape:
+        # Imported where it is used: few images are coarser than the model's sampling.
+        from scipy import ndimage
+
+        zoom = [new / old for new, old in zip(shape, pixels.shape)]
+        pixels = ndimage.zoom(pixels, zoom, order=3, mode="reflect", grid_mode=True)
+    return pixels
+
+
+def sure_by_chance(patches: int) -> int:
+    """Give how many patches of an empty image may be sure by chance.
+
+    Parameters
+    ----------
+    patches : int
+        Number of patches with probabilities.
+
+    Returns
+    -------
+    int
+        The least number that an empty image's count of sure patches, binomial with a chance of
+        1 in 1,000 each, exceeds in at most 1 % of all cases.
+    """
+    below = 0.0
+    for sure in range(patches + 1):
+        # Through logarithms, as the powers of large images underflow.
+        below += math.exp(
+            math.lgamma(patches + 1)
+            - math.lgamma(sure + 1)
+            - math.lgamma(patches - sure + 1)
+            + sure * math.log(SURE_EMPTY_PATCHES)
+            + (patches - sure) * math.log1p(-SURE_EMPTY_PATCHES)
+        )
+        if below >= 1 - SURE_EMPTY_IMAGES:
+            return sure
+    return patches
+
+
+def _model(model: ModelLike) -> FocusModel:
+    return model if isinstance(model, FocusModel) else FocusModel.from_pretrained(model)
+
+
+def _limit(limit: float, model: FocusModel) -> float:
+    highest = model.description.levels - 1
+    if not 0 <= limit <= highest:
+        raise SettingsError(f"in_focus_limit must be a level from 0 to {highest}, not {limit!r}.")
+    return float(limit)
+
+
+def _prepare(
+    plane: ArrayLike,
+    model: FocusModel,
+    optics: Optional[Optics],
+    rescale: bool,
+    mask: Optional[ArrayLike],
+) -> Tuple[_Prepared, Tuple[int, int]]:
+    if optics is not None and not isinstance(optics, Optics):
+        raise SettingsError(f"optics must be an Optics, not {optics!r}.")
+    if rescale and optics is None:
+        raise SettingsError("rescale=True needs the optics of the image.")
+    pixels, unmasked = as_plane(plane, mask)
+    height, width = pixels.shape
+    messages: List[str] = []
+    integers = pixels.dtype.kind in "iu"
+    type_max = float(np.iinfo(pixels.dtype).max) if integers else 1.0
+    if not integers:
+        wrong = pixels.size - np.count_nonzero(np.isfinite(pixels))
+        if wrong:
+            messages.append(f"{wrong} pixels are NaN or infinite and were left out.")
+        if model.description.normalisation == "type_range" and (
+            np.max(pixels, where=True if unmasked is None else unmasked, initial=0) > 1
+        ):
+            messages.append("This model takes floats to lie in 0 to 1; larger ones were clipped.")
+    saturated = _saturated_fraction(pixels, unmasked)
+    scale, sampling = (1.0, 1.0), 1.0
+    if rescale and optics is not None:
+        sampling = _sampling(optics) / _sampling(model.description.optics)
+        if sampling > COARSEST:
+            raise SettingsError(
+                f"The image is sampled {sampling:.3g} times more coarsely than the model's; "
+                f"rescaling goes up to {COARSEST:g} times. Are its optics right?"
+            )
+        if sampling > 1.01:
+            messages.append(
+                f"The image is sampled {sampling:.3g} times more coarsely than the model's and "
+                "was interpolated; a slight defocus may not show."
+            )
+        shape = max(1, round(height * sampling)), max(1, round(width * sampling))
+        if shape != (height, width):
+            pixels, unmasked = _resample_unmasked(pixels, unmasked, shape)
+            scale = (shape[0] / height, shape[1] / width)
+    prepared = _Prepared(pixels, unmasked, type_max, scale, sampling, saturated, tuple(messages))
+    return prepared, (height, width)
+
+
+def _sampling(optics: Optics) -> float:
+    """Give the pixel size in units of the resolution, wavelength / NA."""
+    return optics.pixel_size_um * optics.na / optics.wavelength_um
+
+
+def _resample_unmasked(
+    pixels: NDArray[Any], unmasked: Optional[NDArray[np.bool_]], shape: Tuple[int, int]
+) -> Tuple[Float64Array, Optional[NDArray[np.bool_]]]:
+    if unmasked is None:
+        return resample(pixels, shape), None
+    # Masked pixels take the others' mean, so that they neither ring nor overflow; what is left
+    # of them in a new pixel is taken out again.
+    mean = pixels[unmasked].mean(dtype=np.float64) if unmasked.any() else 0.0
+    values = np.where(unmasked, pixels.astype(np.float64), mean) - mean
+    share = np.clip(resample(unmasked, shape), 0, 1)
+    inside = share >= 0.5
+    resampled = resample(values, shape)
+    return mean + resampled / np.where(inside, share, 1), inside
+
+
+def _area_mean(pixels: Float64Array, length: int, axis: int) -> Float64Array:
+    along = np.moveaxis(pixels, axis, 0)
+    # The integral from the border up to an edge is linear between pixels' borders. Means are of
+    # differences from one value: sums of a large image with a large offset would lose digits.
+    base = along[:1].mean()
+    integral = np.zeros((len(along) + 1, along.shape[1]))
+    np.cumsum(along - base, axis=0, out=integral[1:])
+    edges = np.linspace(0, len(along), length + 1)
+    whole = np.minimum(edges.astype(np.intp), len(along) - 1)
+    part = (edges - whole)[:, np.newaxis]
+    at_edges = integral[whole] * (1 - part) + integral[whole + 1] * part
+    means = np.diff(at_edges, axis=0) * (length / len(along)) + base
+    return np.moveaxis(means, 0, axis)
+
+
+def _saturated_fraction(pixels: NDArray[Any], unmasked: Optional[NDArray[np.bool_]]) -> float:
+    if pixels.dtype.kind == "f":
+        return math.nan
+    values = pixels if unmasked is None else pixels[unmasked]
+    if not values.size:
+        return math.nan
+    highest = int(values.max())
+    if highest not in (np.iinfo(pixels.dtype).max, 2**10 - 1, 2**12 - 1, 2**14 - 1):
+        return 0.0
+    return float(np.count_nonzero(values == highest) / values.size)
+
+
+def _predict(
+    model: FocusModel,
+    prepared: _Prepared,
+    places: NDArray[Any],
+    cut: Callable[[NDArray[Any], NDArray[Any], int], NDArray[Any]],
+) -> Tuple[Float64Array, NDArray[np.bool_]]:
+    """Give patches' probabilities, and which of them are at least half unmasked."""
+    size = model.description.patch_size
+    probabilities = np.empty((len(places), model.description.levels))
+    counted = np.ones(len(places), np.bool_)
+    for start in range(0, len(places), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        patches = cut(prepared.pixels, places[block], size)
+        masks = None
+        if prepared.unmasked is not None:
+            masks = cut(prepared.unmasked, places[block], size)
+            counted[block] = half_unmasked(masks)
+        probabilities[block] = model.predict(patches, masks=masks, type_max=prepared.type_max)
+    return probabilities, counted
+
+
+def _status(
+    level: float,
+    levels: Float64Array,
+    certainties: Float64Array,
+    sure_certainty: float,
+    limit: float,
+) -> str:
+    defined = ~np.isnan(levels)
+    sure = defined & (certainties >= sure_certainty)
+    if np.count_nonzero(sure) <= sure_by_chance(int(np.count_nonzero(defined))):
+        return "no_content"
+    far = np.abs(levels[sure] - level) > MIXED_LEVELS
+    if far.mean() > MIXED_SHARE:
+        return "mixed"
+    return "in_focus" if level <= limit else "out_of_focus"
+
+
+def _run(chosen: NDArray[np.bool_], start: int) -> range:
+    """Give the unbroken run of chosen planes around one of them."""
+    first = last = start
+    while first > 0 and chosen[first - 1]:
+        first -= 1
+    while last + 1 < len(chosen) and chosen[last + 1]:
+        last += 1
+    return range(first, last + 1)
+
+
+def _vertex(planes: Sequence[int], expected: Float64Array, lowest: int) -> float:
+    """Give where a parabola through planes' expected levels is lowest, within these planes."""
+    if len(planes) < 3:
+        return float(lowest)
+    offsets = np.array(planes) - lowest
+    curvature, slope, _ = np.polyfit(offsets, expected[planes], 2)
+    if curvature <= 1e-9:
+        return float(lowest)
+    return float(np.clip(lowest - slope / (2 * curvature), planes[0], planes[-1]))

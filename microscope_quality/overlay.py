@@ -1,0 +1,189 @@
+"""Pictures of focus: the plane in grey under its patches' levels and certainties in colour."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from microscope_quality.errors import SettingsError
+from microscope_quality.focus import FocusResult, as_plane, resample
+
+ByteArray = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
+
+# From in focus to furthest out: sky blue, blue, violet, pink, coral, orange, yellow. The steps are
+# about equal to eyes with all three kinds of cones and to eyes that lack one.
+_ANCHORS = (
+    (60, 190, 255),
+    (65, 150, 253),
+    (70, 110, 250),
+    (153, 75, 217),
+    (178, 75, 189),
+    (202, 75, 163),
+    (219, 91, 131),
+    (239, 114, 92),
+    (248, 144, 69),
+    (255, 180, 56),
+    (255, 235, 90),
+)
+# What a patch without any certainty is drawn in.
+_UNSURE = (52, 52, 56)
+# Certainty from which a colour is drawn in full.
+_FULL_COLOUR = 0.6
+# Share of the patch's colour in the light over its pixels, where the picture is black and where
+# it is white.
+_TINT_DARK, _TINT_BRIGHT = 0.28, 0.40
+# Light of the tint over black, as a share of that over white.
+_GLOW = 0.5
+# Percentiles of the pixels that are drawn black and white.
+_BLACK, _WHITE = 0.5, 99.8
+
+
+def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = None) -> ByteArray:
+    """Draw a plane under its patches' levels and certainties.
+
+    Each patch has a border and a tint: the hue is its level, from blue (in focus) over pink to
+    yellow (furthest out), and the more certain, the lighter and more coloured it is. Constant and
+    masked patches are dark grey.
+
+    Parameters
+    ----------
+    plane : (height, width) array
+        The one that was measured, of any type that `focus.measure_focus` takes; its contrast is
+        stretched.
+    result : FocusResult
+        Of `focus.measure_focus`.
+    max_side : int, optional
+        The longer side of the picture in pixels, for planes that are larger.
+
+    Returns
+    -------
+    (height, width, 3) array of uint8
+        Red, green and blue; in the plane's size unless `max_side` is smaller.
+
+    Raises
+    ------
+    ImageError
+        As `focus.measure_focus`.
+    SettingsError
+        For a plane of another size than the result's, or a `max_side` below 1.
+    """
+    pixels, unmasked = as_plane(plane)
+    shape = pixels.shape[0], pixels.shape[1]
+    if shape != (result.height, result.width):
+        raise SettingsError(
+            f"The image has {shape[0]} x {shape[1]} pixels, but the result is of one with "
+            f"{result.height} x {result.width}."
+        )
+    if max_side is not None and max_side < 1:
+        raise SettingsError(f"max_side must be at least 1, not {max_side}.")
+    grey = _stretched(pixels, unmasked)
+    shrink = 1.0 if max_side is None else min(1.0, max_side / max(shape))
+    if shrink < 1:
+        shape = max(1, round(shape[0] * shrink)), max(1, round(shape[1] * shrink))
+        grey = resample(grey, shape).astype(np.float32)
+    picture = np.repeat(grey[..., np.newaxis], 3, axis=2)
+    side = result.patch_size_px * shrink
+    line = max(1, round(side / 40))
+    corners = (result.patch_positions * shrink).astype(np.float64)
+    rows, columns = _visible(corners[:, 0], side), _visible(corners[:, 1], side)
+    for (y, x), colour in zip(corners, _of_patches(result)):
+        area = (slice(*rows[y]), slice(*columns[x]))
+        inner = grey[area][..., np.newaxis]
+        share = _TINT_DARK + (_TINT_BRIGHT - _TINT_DARK) * inner
+        patch = inner * (1 - share) + colour * share * (_GLOW + (1 - _GLOW) * inner)
+        # A gap of a pixel keeps the borders of neighbours apart.
+        frame = patch[:-1, :-1]
+        for edge in (frame[:line], frame[-line:], frame[:, :line], frame[:, -line:]):
+            edge[...] = colour
+        picture[area] = patch
+    return _to_bytes(picture)
+
+
+def legend(height: int, levels: int = 11) -> ByteArray:
+    """Draw the colours of all levels and certainties, without words.
+
+    Parameters
+    ----------
+    height : int
+        In pixels.
+    levels : int
+        Number of levels.
+
+    Returns
+    -------
+    (height, 6 * height, 3) array of uint8
+        From left to right the levels from 0, as blocks; from top to bottom certainties from 1
+        to 0.
+    """
+    block = np.arange(6 * height) * levels // (6 * height)
+    certainties = np.linspace(1, 0, height)[:, np.newaxis]
+    return _to_bytes(_colours(np.broadcast_to(block, (height, len(block))), certainties, levels))
+
+
+def level_colours(levels: int) -> ByteArray:
+    """Give the colours of levels at full certainty, from blue (level 0) to yellow.
+
+    Parameters
+    ----------
+    levels : int
+        Their number, 2 at least.
+
+    Returns
+    -------
+    (levels, 3) array of uint8
+        Red, green and blue.
+    """
+    return _to_bytes(_ramp(levels))
+
+
+def _visible(starts: Float64Array, side: float) -> Dict[float, Tuple[int, int]]:
+    """Give the pixels of rows (or columns) of patches that no earlier row covers."""
+    ends: Dict[float, Tuple[int, int]] = {}
+    covered = 0
+    for start in np.unique(starts):
+        ends[start] = covered, max(covered, round(start + side))
+        covered = ends[start][1]
+    return ends
+
+
+def _of_patches(result: FocusResult) -> Float32Array:
+    undefined = np.isnan(result.patch_levels)
+    levels = np.where(undefined, 0, result.patch_levels).astype(np.intp)
+    certainties = np.where(undefined, 0, result.patch_certainties)
+    return _colours(levels, certainties, len(result.probabilities))
+
+
+def _ramp(levels: int) -> Float32Array:
+    anchors = np.array(_ANCHORS, np.float32) / 255
+    at = np.linspace(0, len(anchors) - 1, levels)
+    channels = [np.interp(at, np.arange(len(anchors)), channel) for channel in anchors.T]
+    return np.stack(channels, axis=-1).astype(np.float32)
+
+
+def _colours(levels: NDArray[Any], certainties: NDArray[Any], number: int) -> Float32Array:
+    strength = np.clip(np.asarray(certainties, np.float32) / _FULL_COLOUR, 0, 1)[..., np.newaxis]
+    unsure = np.array(_UNSURE, np.float32) / 255
+    colours: Float32Array = unsure + strength * (_ramp(number)[levels] - unsure)
+    return colours
+
+
+def _stretched(pixels: NDArray[Any], unmasked: Optional[NDArray[np.bool_]]) -> Float32Array:
+    """Give grey values from 0 to 1, black and white at percentiles of the unmasked pixels."""
+    # A sample of some 10^5 pixels tells the percentiles of a large plane as well.
+    step = max(1, int(np.sqrt(pixels.size / 1e5)))
+    sample = pixels if unmasked is None else np.where(unmasked, pixels, np.nan)
+    sample = sample[::step, ::step].astype(np.float64)
+    sample = sample[np.isfinite(sample)]
+    black, white = np.percentile(sample, [_BLACK, _WHITE]) if sample.size else (0.0, 1.0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        grey = (pixels.astype(np.float64) - black) / (white - black if white > black else 1.0)
+    # What is not finite is drawn black.
+    return np.clip(np.nan_to_num(grey, nan=0, posinf=0), 0, 1).astype(np.float32)
+
+
+def _to_bytes(colours: Float32Array) -> ByteArray:
+    return np.round(np.clip(colours, 0, 1) * 255).astype(np.uint8)

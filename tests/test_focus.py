@@ -1,0 +1,678 @@
+"""Measuring planes, stacks and points, with a model whose answers are known beforehand."""
+
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from math import isnan, nan
+
+import coded
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from scipy.stats import binom
+
+from microscope_quality.errors import ImageError, ModelNotFoundError, SettingsError
+from microscope_quality.focus import (
+    best_plane,
+    measure_at,
+    measure_focus,
+    measure_stack,
+    resample,
+    sure_by_chance,
+)
+from microscope_quality.model import FocusModel
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS, Optics
+
+INTEGERS = [np.uint8, np.int16, np.uint16, np.uint32, np.int32, np.uint64, np.int64]
+FLOATS = [np.float16, np.float32, np.float64, np.longdouble]
+OIL = Optics(na=1.4, refractive_index=1.515, wavelength_um=0.52, pixel_size_um=0.108)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "coded"
+    coded.write(folder)
+    return FocusModel.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A plane of 4 patches at level 3."""
+    return coded.plane([[3, 3], [3, 3]])
+
+
+def assert_same(a, b):
+    np.testing.assert_allclose(a.patch_probabilities, b.patch_probabilities, atol=1e-5)
+    assert a.level == b.level or (isnan(a.level) and isnan(b.level))
+    assert a.status == b.status
+
+
+def assert_undefined(result):
+    assert isnan(result.level)
+    assert isnan(result.expected_level)
+    assert isnan(result.blur_diameter_px)
+    assert isnan(result.defocus_um)
+    assert np.isnan(result.probabilities).all()
+    assert np.isnan(result.product_probabilities).all()
+    assert result.certainty == result.mean_certainty == result.max_certainty == 0
+    assert result.weighted_certainty == 0
+    assert result.status == "no_content"
+    assert result.message
+
+
+def test_a_plane_of_one_level(model, plain):
+    result = measure_focus(plain, model)
+    assert result.level == 3
+    assert result.expected_level == pytest.approx(3, abs=0.05)
+    assert result.probabilities.shape == result.product_probabilities.shape == (11,)
+    assert result.probabilities.argmax() == result.product_probabilities.argmax() == 3
+    assert result.product_probabilities[3] > result.probabilities[3]
+    assert result.status == "out_of_focus"
+    assert result.message == ""
+    assert result.blur_diameter_px == pytest.approx(BLUR_PX_PER_LEVEL * result.expected_level)
+    assert isnan(result.defocus_um)
+    assert (result.height, result.width) == (168, 168)
+    assert result.patch_size_px == 84
+    np.testing.assert_array_equal(result.patch_positions, [[0, 0], [0, 84], [84, 0], [84, 84]])
+    np.testing.assert_array_equal(result.patch_levels, [3, 3, 3, 3])
+    assert result.patch_probabilities.shape == (4, 11)
+
+
+def test_certainties_are_those_of_the_patches(model):
+    result = measure_focus(coded.plane([[0, 0.5], [None, 8]]), model)
+    p, c = result.patch_probabilities, result.patch_certainties
+    entropies = [-sum(q * np.log(q) for q in row if q > 0) for row in p]
+    np.testing.assert_allclose(c, 1 - np.array(entropies) / np.log(11), atol=1e-6)
+    # Level ½ is told as 0 or 1, even chances: 1 - ln 2 / ln 11, and a little for level 2.
+    assert 0.6 < c[1] < c[0]
+    assert c[2] == pytest.approx(0, abs=1e-6)
+    assert result.mean_certainty == pytest.approx(c.mean())
+    assert result.max_certainty == c.max()
+    assert result.weighted_certainty == pytest.approx((c**2).sum() / c.sum())
+    np.testing.assert_allclose(result.probabilities, c @ p / c.sum(), atol=1e-9)
+    np.testing.assert_allclose(result.patch_expected_levels, p @ np.arange(11))
+
+
+def test_optics_turn_blur_into_micrometres(model, plain):
+    for optics in (TRAINING_OPTICS, OIL):
+        result = measure_focus(plain, model, optics=optics)
+        tangent = np.tan(np.arcsin(optics.na / optics.refractive_index))
+        blur_um = result.blur_diameter_px * optics.pixel_size_um
+        assert result.defocus_um == pytest.approx(blur_um / (2 * tangent))
+        assert_same(result, measure_focus(plain, model))
+
+
+@pytest.mark.parametrize(
+    ("levels", "status"),
+    [
+        ([[0, 0], [0, 0]], "in_focus"),
+        ([[1, 1], [1, 1]], "in_focus"),
+        ([[2, 2], [2, 2]], "out_of_focus"),
+        ([[None, None], [None, None]], "no_content"),
+        # One sure patch of four is more than chance gives.
+        ([[None, None], [None, 0]], "in_focus"),
+        # A fifth of the sure patches may lie further off than 2 levels, more may not.
+        ([[0, 0, 0, 0, 9]], "in_focus"),
+        ([[0, 0, 0, 9]], "mixed"),
+        ([[0, 0, 0, 2]], "in_focus"),
+        ([[4, 4, 4, 2]], "out_of_focus"),
+        ([[None, None, None, 0, 0, 0, 9]], "mixed"),
+    ],
+)
+def test_status(model, levels, status):
+    assert measure_focus(coded.plane(levels), model).status == status
+
+
+def test_the_in_focus_limit_is_the_callers(model, plain):
+    assert measure_focus(plain, model, in_focus_limit=3).status == "in_focus"
+    assert measure_focus(plain, model, in_focus_limit=2.9).status == "out_of_focus"
+    for limit in (-1, 11, nan):
+        with pytest.raises(SettingsError, match="level from 0 to 10"):
+            measure_focus(plain, model, in_focus_limit=limit)
+
+
+@pytest.mark.parametrize("patches", [0, 1, 2, 10, 11, 150, 625, 10_000, 10**6])
+def test_sure_by_chance_is_the_binomial_quantile(patches):
+    assert sure_by_chance(patches) == (binom.isf(0.01, patches, 0.001) if patches else 0)
+
+
+def test_five_scattered_nuclei_in_a_large_field_are_content():
+    assert sure_by_chance(625) < 5
+
+
+@pytest.mark.parametrize("dtype", INTEGERS + FLOATS)
+def test_any_type_gives_the_same(model, plain, dtype):
+    result = measure_focus(plain.astype(dtype), model)
+    assert_same(result, measure_focus(plain, model))
+    assert isnan(result.saturated_fraction) == (np.dtype(dtype).kind == "f")
+
+
+@pytest.mark.parametrize("order", [">u2", "<u2", ">f4"])
+def test_any_byte_order_gives_the_same(model, plain, order):
+    assert_same(measure_focus(plain.astype(order), model), measure_focus(plain, model))
+
+
+@settings(max_examples=30, deadline=None)
+@given(gain=st.floats(1e-6, 1e6), offset=st.floats(-100, 100))
+def test_gain_and_offset_do_not_matter(model, plain, gain, offset):
+    result = measure_focus(gain * (plain.astype(np.float64) + offset), model)
+    assert_same(result, measure_focus(plain, model))
+
+
+def test_negative_values_are_values(model, plain):
+    assert_same(measure_focus(plain.astype(np.int16) - 1000, model), measure_focus(plain, model))
+    assert_same(measure_focus(-1.0 * plain - 7, model), measure_focus(-1.0 * plain, model))
+
+
+def test_memory_layout_does_not_matter(model, plain):
+    expected = measure_focus(plain, model)
+    wide = np.repeat(np.repeat(plain, 2, axis=0), 3, axis=1)
+    read_only = plain.copy()
+    read_only.flags.writeable = False
+    for view in (
+        wide[::2, ::3],
+        np.asfortranarray(plain),
+        plain[::-1, ::-1][::-1, ::-1],
+        read_only,
+        plain.tolist(),
+    ):
+        assert_same(measure_focus(view, model), expected)
+    assert plain.flags.writeable
+
+
+def test_the_plane_and_mask_are_left_as_they_were(model, plain):
+    plane, mask = plain.astype(float), np.ones(plain.shape, bool)
+    plane[0, 0], mask[1, 1] = nan, False
+    before = plane.copy(), mask.copy()
+    measure_focus(plane, model, mask=mask, optics=OIL, rescale=True)
+    measure_at(plane, [(5, 5)], model, mask=mask)
+    np.testing.assert_array_equal(plane, before[0])
+    np.testing.assert_array_equal(mask, before[1])
+
+
+@pytest.mark.parametrize("value", [0, 1, 4095, 65535])
+def test_constant_planes_have_no_content(model, value):
+    result = measure_focus(np.full((100, 200), value, np.uint16), model)
+    assert_undefined(result)
+    assert result.message == "All patches are constant."
+    assert result.saturated_fraction == (1 if value in (4095, 65535) else 0)
+    assert len(result.patch_levels) == len(result.patch_positions) == 6
+    assert np.isnan(result.patch_levels).all()
+    np.testing.assert_array_equal(result.patch_certainties, 0)
+
+
+@pytest.mark.parametrize("shape", [(83, 500), (500, 83), (1, 1), (83, 83)])
+def test_small_planes_have_no_content(model, shape):
+    plane = np.random.default_rng(0).integers(0, 99, shape)
+    result = measure_focus(plane, model)
+    assert_undefined(result)
+    assert f"{shape[0]} x {shape[1]} pixels; a patch needs 84 x 84" in result.message
+    assert result.patch_probabilities.shape == (0, 11)
+    assert result.patch_positions.shape == (0, 2)
+    assert (result.height, result.width) == shape
+
+
+def test_the_smallest_plane_is_one_patch(model):
+    result = measure_focus(coded.patch(7), model)
+    assert result.level == 7
+    np.testing.assert_array_equal(result.patch_positions, [[0, 0]])
+    assert result.product_probabilities == pytest.approx(result.probabilities, abs=1e-6)
+
+
+def test_the_last_row_and_column_are_shifted_inwards(model):
+    plane = np.pad(coded.plane([[0, 0], [0, 0]]), ((0, 10), (0, 20)), mode="edge")
+    places = measure_focus(plane, model).patch_positions
+    assert sorted(set(places[:, 0])) == [0, 84, 94]
+    assert sorted(set(places[:, 1])) == [0, 84, 104]
+
+
+@pytest.mark.parametrize("wrong", [nan, np.inf, -np.inf])
+def test_pixels_that_are_no_numbers_are_left_out(model, plain, wrong):
+    plane = plain.astype(np.float32)
+    plane[:2, :] = wrong
+    result = measure_focus(plane, model)
+    assert result.message == "336 pixels are NaN or infinite and were left out."
+    mask = np.ones(plain.shape, bool)
+    mask[:2] = False
+    assert_same(result, measure_focus(plain, model, mask=mask))
+    everything = measure_focus(np.full((84, 84), wrong), model)
+    assert_undefined(everything)
+    assert everything.message.endswith("No patch is at least half unmasked.")
+
+
+def test_masks_choose_the_patches_that_count(model):
+    plane = coded.plane([[0, 9], [0, 9]])
+    mask = np.zeros(plane.shape, np.uint8)
+    mask[:, :84] = 255
+    result = measure_focus(plane, model, mask=mask)
+    assert result.level == 0
+    np.testing.assert_array_equal(result.patch_levels, [0, nan, 0, nan])
+    # Means are over the patches that count.
+    counted = result.patch_certainties[[0, 2]]
+    assert result.mean_certainty == pytest.approx(counted.mean())
+    np.testing.assert_array_equal(result.patch_certainties[[1, 3]], 0)
+
+
+def test_constant_patches_count_towards_the_mean_certainty(model):
+    plane = coded.plane([[0, 0]])
+    plane[:, 84:] = 7
+    result = measure_focus(plane, model)
+    assert result.mean_certainty == pytest.approx(result.patch_certainties[0] / 2)
+    assert result.level == 0
+
+
+def test_masked_pixels_have_no_influence(model):
+    plane = coded.plane([[4, 4]])
+    mask = np.random.default_rng(5).random(plane.shape) < 0.9
+    spoilt = np.where(mask, plane, 60000)
+    assert_same(measure_focus(spoilt, model, mask=mask), measure_focus(plane, model, mask=mask))
+    masked = np.ma.MaskedArray(spoilt, ~mask)
+    assert_same(measure_focus(masked, model), measure_focus(plane, model, mask=mask))
+
+
+def test_a_mask_that_leaves_nothing(model, plain):
+    result = measure_focus(plain, model, mask=np.zeros(plain.shape, bool))
+    assert_undefined(result)
+    assert result.message == "No patch is at least half unmasked."
+    assert isnan(result.saturated_fraction)
+
+
+@pytest.mark.parametrize("shape", [(168,), (167, 168), (168, 168, 1), (1, 168)])
+def test_masks_of_another_shape_are_refused(model, plain, shape):
+    with pytest.raises(SettingsError, match=r"mask must have the image's shape \(168, 168\)"):
+        measure_focus(plain, model, mask=np.ones(shape, bool))
+
+
+def test_equal_colour_channels_are_one_grey_image(model, plain):
+    rgb = np.repeat(plain[..., np.newaxis], 3, axis=2)
+    assert_same(measure_focus(rgb, model), measure_focus(plain, model))
+    floats = rgb.astype(float)
+    floats[0, 0] = nan
+    assert "1 pixels are NaN" in measure_focus(floats, model).message
+    hidden = np.ma.MaskedArray(rgb, np.zeros(rgb.shape, bool))
+    hidden[:84, :, 1] = np.ma.masked
+    np.testing.assert_array_equal(measure_focus(hidden, model).patch_levels, [nan, nan, 3, 3])
+
+
+def test_different_colour_channels_are_refused(model, plain):
+    rgb = np.repeat(plain[..., np.newaxis], 3, axis=2)
+    rgb[5, 5, 1] += 1
+    with pytest.raises(ImageError, match=r"channels differ: .*image\[\.\.\., 0\].*luminance"):
+        measure_focus(rgb, model)
+
+
+@pytest.mark.parametrize("shape", [(100,), (2, 100, 100), (100, 100, 4), (100, 100, 1), ()])
+def test_other_numbers_of_dimensions_are_refused(model, shape):
+    with pytest.raises(ImageError, match=r"must have two dimensions.*measure_stack"):
+        measure_focus(np.ones(shape), model)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 100), (100, 0), (0,), (100, 100, 0)])
+def test_arrays_without_pixels_are_refused(model, shape):
+    with pytest.raises(ImageError, match="needs pixels"):
+        measure_focus(np.empty(shape), model)
+
+
+def test_arrays_that_are_no_image_are_refused(model):
+    with pytest.raises(ImageError, match="boolean array is a mask"):
+        measure_focus(np.ones((100, 100), bool), model)
+    for array in (
+        np.ones((100, 100), complex),
+        np.full((100, 100), "a"),
+        np.full((100, 100), None),
+        None,
+        "image.tif",
+        np.zeros((100, 100), "M8[s]"),
+    ):
+        with pytest.raises(ImageError, match="integers or floats"):
+            measure_focus(array, model)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "highest", "saturates"),
+    [
+        (np.uint8, 255, True),
+        (np.uint8, 254, False),
+        (np.int16, 32767, True),
+        (np.uint16, 65535, True),
+        (np.uint16, 1023, True),
+        (np.uint16, 4095, True),
+        (np.uint16, 16383, True),
+        (np.int32, 4095, True),
+        (np.uint16, 4096, False),
+        (np.uint16, 8191, False),
+    ],
+)
+def test_saturated_fraction(model, dtype, highest, saturates):
+    plane = np.random.default_rng(0).integers(0, 100, (100, 100)).astype(dtype)
+    plane[:5, :10] = highest
+    expected = 0.005 if saturates else 0
+    assert measure_focus(plane, model).saturated_fraction == expected
+    mask = np.ones(plane.shape, bool)
+    mask[:, 50:] = False
+    expected = 0.01 if saturates else 0
+    assert measure_focus(plane, model, mask=mask).saturated_fraction == expected
+
+
+def test_rows_carry_the_columns_of_the_table(model, plain):
+    row = measure_focus(plain, model).to_row()
+    assert list(row) == [
+        *("width", "height", "level", "expected_level", "certainty", "mean_certainty"),
+        *("max_certainty", "weighted_certainty", "status", "blur_diameter_px", "defocus_um"),
+        "saturated_fraction",
+        *(f"p{k}" for k in range(11)),
+    ]
+    assert row["level"] == 3
+    assert row["p3"] == max(row[f"p{k}"] for k in range(11))
+
+
+def test_a_name_of_a_model_will_do(model, plain, tmp_path):
+    coded.write(tmp_path / "m")
+    assert_same(measure_focus(plain, tmp_path / "m"), measure_focus(plain, model))
+    assert_same(measure_focus(plain, str(tmp_path / "m")), measure_focus(plain, model))
+    with pytest.raises(ModelNotFoundError):
+        measure_focus(plain, "no such model")
+
+
+def test_type_range_models_see_the_scale_of_the_type(tmp_path, plain):
+    coded.write(tmp_path / "m", normalisation="type_range")
+    own = FocusModel.from_pretrained(tmp_path / "m")
+    # Rescaling makes floats of the integers; they are still of their type's range.
+    as_integers = measure_focus(plain, own).patch_probabilities
+    as_floats = measure_focus(plain / 65535, own)
+    np.testing.assert_allclose(as_floats.patch_probabilities, as_integers, atol=1e-6)
+    assert as_floats.message == ""
+    half = replace(TRAINING_OPTICS, pixel_size_um=TRAINING_OPTICS.pixel_size_um / 2)
+    finer = np.repeat(np.repeat(plain, 2, axis=0), 2, axis=1)
+    rescaled = measure_focus(finer, own, optics=half, rescale=True)
+    np.testing.assert_allclose(rescaled.patch_probabilities, as_integers, atol=1e-6)
+    assert "larger ones were clipped" in measure_focus(plain.astype(float), own).message
+
+
+# Rescaling ------------------------------------------------------------------------------------
+
+
+def area_weights(old, new):
+    """Share of each old pixel in each new one, by the overlap of their intervals."""
+    weights = np.zeros((new, old))
+    for i in range(new):
+        low, high = i * old / new, (i + 1) * old / new
+        for j in range(old):
+            weights[i, j] = max(0, min(high, j + 1) - max(low, j)) / (high - low)
+    return weights
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_area_averages_are_exact(data):
+    height, width = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 20))
+    shape = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
+    plane = np.random.default_rng(height).integers(0, 4000, (height, width)) + 10_000
+    expected = area_weights(height, shape[0]) @ plane @ area_weights(width, shape[1]).T
+    found = resample(plane, shape)
+    assert found.shape == shape
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert found.mean() == pytest.approx(plane.mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (31, 47), (24, 40), (60, 20)])
+def test_coarse_images_are_interpolated(shape):
+    """A wave that both samplings resolve keeps its values at the new pixels' middles."""
+
+    def wave(height, width):
+        y = (np.arange(height) + 0.5) * 24 / height
+        x = (np.arange(width) + 0.5) * 32 / width
+        # Whole half periods over the plane: its mirror images continue it.
+        return np.cos(np.pi * y * 4 / 24)[:, np.newaxis] * np.cos(np.pi * x * 3 / 32)
+
+    tolerance = 0.02 if shape[1] > 32 else 0.05
+    np.testing.assert_allclose(resample(wave(24, 32), shape), wave(*shape), atol=tolerance)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_rescaled_planes_are_measured_at_the_models_sampling(model, factor):
+    plane = coded.plane([[0, 2], [4, 9]])
+    finer = np.repeat(np.repeat(plane, factor, axis=0), factor, axis=1)
+    # The sampling is pixel size * NA / wavelength: any of them may differ.
+    for optics in (
+        Optics(0.5, 1.0, 0.5, 0.65 / factor),
+        Optics(0.5, 1.0, 0.5 * factor, 0.65),
+        Optics(0.5 / factor, 1.33, 0.5, 0.65),
+    ):
+        result = measure_focus(finer, model, optics=optics, rescale=True)
+        own = measure_focus(plane, model)
+        assert_same(result, own)
+        assert result.message == ""
+        assert result.blur_diameter_px == pytest.approx(factor * own.blur_diameter_px)
+        assert result.defocus_um == pytest.approx(optics.defocus_um(result.blur_diameter_px))
+        assert result.patch_size_px == pytest.approx(84 * factor)
+        np.testing.assert_array_equal(result.patch_positions, factor * own.patch_positions)
+        assert (result.height, result.width) == finer.shape
+        points = measure_at(
+            finer, (own.patch_positions + 42) * factor, model, optics=optics, rescale=True
+        )
+        np.testing.assert_array_equal(points.levels, [0, 2, 4, 9])
+
+
+def test_nothing_is_rescaled_unasked(model, plain):
+    assert measure_focus(plain, model, optics=OIL).patch_size_px == 84
+    with pytest.raises(SettingsError, match="needs the optics"):
+        measure_focus(plain, model, rescale=True)
+    with pytest.raises(SettingsError, match="optics must be an Optics"):
+        measure_focus(plain, model, optics={"na": 1})
+
+
+def test_equal_sampling_leaves_the_plane_as_it_is(model, plain):
+    result = measure_focus(plain, model, optics=TRAINING_OPTICS, rescale=True)
+    np.testing.assert_array_equal(
+        result.patch_probabilities, measure_focus(plain, model).patch_probabilities
+    )
+
+
+def test_rescaled_patches_cover_the_plane(model):
+    plane = np.random.default_rng(0).integers(0, 99, (700, 1000)).astype(np.uint16)
+    result = measure_focus(plane, model, optics=OIL, rescale=True)
+    sampling = 0.108 * 1.4 / 0.52 / 0.65
+    assert result.patch_size_px == pytest.approx(84 / sampling)
+    lower_right = result.patch_positions.max(axis=0) + result.patch_size_px
+    np.testing.assert_allclose(lower_right, plane.shape, atol=2)
+    assert result.patch_positions.min() == 0
+
+
+def test_rescaled_planes_may_become_too_small(model):
+    result = measure_focus(coded.plane([[0]]), model, optics=OIL, rescale=True)
+    assert_undefined(result)
+    assert "38 x 38 pixels at the model's sampling; a patch needs 84 x 84" in result.message
+
+
+def test_coarse_planes_are_interpolated_and_say_so(model):
+    coarse = Optics(0.75, 1.0, 0.5, 0.65)
+    smooth = gaussian_filter(np.random.default_rng(0).normal(size=(200, 200)), 3)
+    result = measure_focus(smooth, model, optics=coarse, rescale=True)
+    assert result.message.startswith("The image is sampled 1.5 times more coarsely")
+    assert result.patch_size_px == pytest.approx(56)
+    assert len(result.patch_levels) == 16
+    with pytest.raises(SettingsError, match="Are its optics right"):
+        measure_focus(smooth, model, optics=Optics(0.5, 1, 0.5, 6.5), rescale=True)
+
+
+def test_masked_pixels_have_no_influence_on_rescaled_ones(model):
+    rng = np.random.default_rng(1)
+    plane = rng.normal(100, 10, (300, 300))
+    mask = rng.random(plane.shape) < 0.8
+    for optics in (OIL, Optics(0.75, 1.0, 0.5, 0.65)):
+        spoilt = np.where(mask, plane, nan)
+        a = measure_focus(spoilt, model, optics=optics, rescale=True)
+        b = measure_focus(np.where(mask, plane, 1e9), model, optics=optics, rescale=True, mask=mask)
+        assert_same(a, b)
+        assert not np.isnan(a.patch_levels).any()
+    # A plane that is constant where it counts stays so.
+    flat = np.where(mask, 7.0, 9e9)
+    assert_undefined(measure_focus(flat, model, optics=OIL, rescale=True, mask=mask))
+
+
+# Points ---------------------------------------------------------------------------------------
+
+
+def test_points_are_measured_in_the_patch_around_them(model):
+    plane = coded.plane([[0, 5], [8, None]])
+    points = measure_at(plane, [(42, 42), (42, 126), (126, 42), (126, 126)], model)
+    np.testing.assert_array_equal(points.levels[:3], [0, 5, 8])
+    whole = measure_focus(plane, model)
+    np.testing.assert_allclose(points.probabilities, whole.patch_probabilities, atol=1e-6)
+    np.testing.assert_allclose(points.certainties, whole.patch_certainties, atol=1e-6)
+    np.testing.assert_allclose(points.expected_levels, whole.patch_expected_levels, atol=1e-5)
+
+
+def test_points_at_the_border_see_the_mirror_image(model):
+    plane = coded.plane([[0, 5]])
+    mirrored = np.pad(plane, 84, mode="symmetric")
+    centres = np.array([(0, 0), (83, 167), (40.4, 100), (3, 3)])
+    near = measure_at(plane, centres, model)
+    inside = measure_at(mirrored, centres + 84, model)
+    np.testing.assert_allclose(near.probabilities, inside.probabilities, atol=1e-6)
+
+
+def test_points_in_planes_smaller_than_a_patch(model):
+    points = measure_at(coded.patch(6)[:42], [(20, 42)], model)
+    assert points.probabilities.shape == (1, 11)
+    assert points.certainties[0] > 0
+
+
+def test_points_without_content(model):
+    plane = np.full((100, 100), 5)
+    mask = np.zeros(plane.shape, bool)
+    for kwargs in ({}, {"mask": mask}):
+        points = measure_at(plane, [(50, 50)], model, **kwargs)
+        assert isnan(points.levels[0])
+        assert isnan(points.expected_levels[0])
+        assert points.certainties[0] == 0
+    assert measure_at(plane, [], model).levels.shape == (0,)
+
+
+def test_points_outside_are_refused(model, plain):
+    for centre in ((-1, 5), (5, 168), (nan, 5)):
+        with pytest.raises(SettingsError, match="outside the image of 168 x 168 pixels"):
+            measure_at(plain, [centre], model)
+    with pytest.raises(ImageError, match="two dimensions"):
+        measure_at(np.ones(7), [(1, 1)], model)
+
+
+# Stacks ---------------------------------------------------------------------------------------
+
+
+def stack_of(model, levels):
+    return [measure_focus(coded.plane([[level]]), model) for level in levels]
+
+
+@pytest.mark.parametrize(
+    ("levels", "best", "position"),
+    [
+        ([6, 4, 2, 0, 2, 4, 6], 3, 3.0),
+        ([3, 1.4, 0, 0, 1.4, 3], None, 2.5),
+        # A plateau: its middle.
+        ([9, 5, 0, 0, 0, 0, 0, 5, 9], 4, 4.0),
+        ([0, 2, 4, 6], 0, 0.0),
+        ([6, 4, 2, 0], 3, 3.0),
+        # Nearer to the side where the level rises more slowly.
+        ([6, 4, 2, 0, 1, 3, 5], 3, 3.2),
+        ([0], 0, 0.0),
+        ([None, None, 0, None], 2, 2.0),
+    ],
+)
+def test_the_best_plane_of_a_stack(model, levels, best, position):
+    result = best_plane(stack_of(model, levels))
+    assert result.best_position == pytest.approx(position, abs=0.2)
+    if best is not None:
+        assert result.best_plane == best
+    assert result.status == "in_focus"
+    assert result.expected_level == result.results[result.best_plane].expected_level
+    assert len(result.results) == len(levels)
+
+
+@settings(max_examples=20, deadline=None)
+@given(focus=st.floats(2, 8), slope=st.floats(0.5, 2), flip=st.booleans())
+def test_best_positions_follow_the_focus(model, focus, slope, flip):
+    levels = np.clip(slope * np.abs(np.arange(11) - focus), 0, 10)
+    planes = stack_of(model, levels[::-1] if flip else levels)
+    result = best_plane(planes)
+    expected = 10 - focus if flip else focus
+    assert result.best_position == pytest.approx(expected, abs=0.5)
+    assert abs(result.best_plane - expected) <= 1
+
+
+def test_no_plane_in_focus(model):
+    result = best_plane(stack_of(model, [6, 4, 3, 5]))
+    assert result.best_plane is None
+    assert result.best_position is None
+    assert result.status == "out_of_focus"
+    assert result.expected_level == pytest.approx(3, abs=0.05)
+    assert best_plane(stack_of(model, [6, 4, 3, 5]), in_focus_limit=3).best_plane == 2
+
+
+def test_no_plane_with_content(model):
+    result = best_plane(stack_of(model, [None, None]))
+    assert result.best_plane is None
+    assert isnan(result.expected_level)
+    assert result.status == "no_content"
+    constant = measure_stack(np.zeros((3, 100, 100)), model)
+    assert constant.status == "no_content"
+
+
+def test_planes_without_content_are_never_best(model):
+    """An empty plane's expected level, the mean of all, lies below a blurred plane's."""
+    planes = stack_of(model, [9, 8, 8])
+    planes.insert(1, measure_focus(coded.plane([[None]]), model))
+    result = best_plane(planes)
+    assert result.expected_level == pytest.approx(8, abs=0.05)
+
+
+def test_stacks_are_taken_one_plane_at_a_time(model):
+    def planes():
+        previous = None
+        for level in (4, 0, 4):
+            assert previous is None or previous() is None
+            plane = coded.plane([[level]])
+            previous = weakref.ref(plane)
+            yield plane
+            del plane
+
+    result = measure_stack(planes(), model)
+    assert result.best_plane == 1
+    array = np.stack([coded.plane([[level]]) for level in (4, 0, 4)])
+    assert measure_stack(array, model).best_position == result.best_position
+
+
+def test_stacks_take_a_mask_for_each_plane(model):
+    planes = [coded.plane([[0, 9]]), coded.plane([[0, 9]])]
+    left = np.zeros((84, 168), bool)
+    left[:, :84] = True
+    result = measure_stack(planes, model, masks=[left, ~left])
+    assert [r.level for r in result.results] == [0, 9]
+    assert measure_stack(planes, model, masks=[None, left]).results[1].level == 0
+    for masks in ([left], [left] * 3):
+        with pytest.raises(SettingsError, match="as many as planes"):
+            measure_stack(planes, model, masks=masks)
+
+
+def test_stacks_need_planes(model):
+    with pytest.raises(ImageError, match="one plane at least"):
+        measure_stack([], model)
+    with pytest.raises(ImageError, match="two dimensions"):
+        measure_stack(np.ones((100, 100)), model)
+
+
+def test_stacks_turn_optics_and_limit_on(model):
+    planes = [coded.plane([[2]])]
+    result = measure_stack(planes, model, optics=OIL, in_focus_limit=2)
+    assert result.best_plane == 0
+    assert result.results[0].defocus_um > 0
+
+
+def test_several_threads_measure_at_a_time(model):
+    planes = [coded.plane([[level, None], [level, level]]) for level in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda plane: measure_focus(plane, model), planes))
+    assert [r.level for r in results] == list(range(8))

@@ -1,0 +1,393 @@
+"""Normalisation, model folders and their refusals."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import coded
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from microscope_quality import model
+from microscope_quality.errors import (
+    FileError,
+    ModelError,
+    ModelNotFoundError,
+    SettingsError,
+)
+from microscope_quality.model import (
+    FocusModel,
+    ModelDescription,
+    available_models,
+    half_unmasked,
+    normalise,
+    verify,
+    write_model,
+    zscore,
+)
+
+PACKAGE = Path(model.__file__).parent
+INTEGERS = [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64]
+FLOATS = [np.float16, np.float32, np.float64]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    coded.write(tmp_path / "coded")
+    return tmp_path / "coded"
+
+
+def edit(folder, **changes):
+    path = folder / "model.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values.update(changes)
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def replace_weights(folder, content):
+    (folder / "weights.npz").write_bytes(content)
+    edit(folder, sha256=hashlib.sha256(content).hexdigest())
+
+
+@pytest.mark.parametrize("dtype", INTEGERS + FLOATS)
+def test_zscore_is_numpys_mean_and_population_deviation(dtype):
+    rng = np.random.default_rng(0)
+    patches = rng.integers(0, 100, (40, 9, 9)).astype(dtype)
+    found, counts = zscore(patches)
+    assert found.dtype == np.float32
+    assert counts.all()
+    x = patches.astype(float)
+    expected = (x - x.mean(axis=(1, 2), keepdims=True)) / x.std(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    gain=st.floats(1e-2, 1e3),
+    offset=st.floats(-1e3, 1e3),
+    seed=st.integers(0, 100),
+    masked=st.booleans(),
+)
+def test_zscore_does_not_see_gain_and_offset(gain, offset, seed, masked):
+    rng = np.random.default_rng(seed)
+    patches = rng.normal(size=(3, 12, 12))
+    masks = rng.random(patches.shape) < 0.8 if masked else None
+    plain, _ = zscore(patches, masks)
+    changed, counts = zscore(gain * patches + offset, masks)
+    assert counts.all()
+    np.testing.assert_allclose(changed, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1e-160, 1e160, 1e300])
+def test_zscore_of_floats_of_any_scale(scale):
+    # In steps of a power of two, so that denormal numbers hold them too.
+    patches = np.random.default_rng(1).integers(0, 200, (2, 9, 9)).astype(float)
+    np.testing.assert_allclose(zscore(patches * scale)[0], zscore(patches)[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS + FLOATS)
+@pytest.mark.parametrize("value", [0, 1, 77])
+def test_constant_patches_do_not_count(dtype, value):
+    for normalisation in ("zscore", "type_range"):
+        found, counts = normalise(np.full((2, 9, 9), value, dtype), normalisation)
+        assert not counts.any()
+        assert not found.any()
+
+
+def test_deviations_below_a_millionth_of_the_mean_are_constant():
+    ripple = np.resize([-1.0, 1.0], (1, 8, 8))
+    for size, constant in ((0.9e-6, True), (1.1e-6, False)):
+        for mean in (1000.0, -1000.0):
+            assert zscore(mean * (1 + size * ripple))[1][0] == (not constant)
+    # Around a mean of 0, the smallest ripple is content.
+    assert zscore(1e-12 * ripple)[1][0]
+
+
+def test_mask_takes_mean_and_deviation_of_its_pixels():
+    rng = np.random.default_rng(2)
+    patches = rng.normal(100, 5, (3, 10, 10))
+    masks = rng.random((3, 10, 10)) < 0.7
+    spoilt = np.where(masks, patches, [[[np.nan]], [[np.inf]], [[1e300]]])
+    found, counts = zscore(spoilt, masks)
+    assert counts.all()
+    for k in range(3):
+        x = patches[k][masks[k]]
+        np.testing.assert_allclose(found[k][masks[k]], (x - x.mean()) / x.std(), atol=1e-5)
+        assert not found[k][~masks[k]].any()
+
+
+def test_a_patch_counts_from_half_its_pixels_on():
+    patches = np.random.default_rng(3).normal(size=(3, 10, 10))
+    masks = np.zeros((3, 100), bool)
+    for k, pixels in enumerate((49, 50, 0)):
+        masks[k, :pixels] = True
+    masks = masks.reshape(3, 10, 10)
+    np.testing.assert_array_equal(half_unmasked(masks), [False, True, False])
+    found, counts = zscore(patches, masks)
+    np.testing.assert_array_equal(counts, [False, True, False])
+    assert not found[[0, 2]].any()
+
+
+def test_a_mask_that_leaves_a_constant_does_not_count():
+    patches = np.ones((1, 10, 10))
+    patches[0, :4] = np.arange(40).reshape(4, 10)
+    masks = np.ones((1, 10, 10), bool)
+    masks[0, :4] = False
+    assert not zscore(patches, masks)[1].any()
+
+
+def test_type_range_divides_by_the_types_largest_value():
+    patches = np.array([[[0, 51], [255, 102]]])
+    for dtype, largest in ((np.uint8, 255), (np.uint16, 65535), (np.int32, 2**31 - 1)):
+        found, counts = normalise(patches.astype(dtype), "type_range")
+        np.testing.assert_allclose(found, patches / largest, rtol=1e-6)
+        assert counts.all()
+    found, _ = normalise(patches.astype(np.float32), "type_range", type_max=255)
+    np.testing.assert_allclose(found, patches / 255, rtol=1e-6)
+    # Floats lie in 0 to 1; what does not is clipped.
+    found, _ = normalise(np.array([[[-0.5, 0.25], [1.0, 1e300]]]), "type_range")
+    np.testing.assert_allclose(found, [[[0, 0.25], [1, 1]]], rtol=1e-6)
+
+
+def test_type_range_gives_masked_pixels_the_mean():
+    patches = np.array([[[10, 30], [30, 200]]], np.uint8)
+    found, _ = normalise(patches, "type_range", masks=np.array([[[True, True], [True, False]]]))
+    np.testing.assert_allclose(found[0, 1, 1], 70 / 3 / 255, rtol=1e-6)
+
+
+def test_unknown_normalisation_is_refused():
+    with pytest.raises(SettingsError, match=r"'minmax' is unknown; known are zscore, type_range"):
+        normalise(np.zeros((1, 2, 2)), "minmax")
+
+
+def test_written_models_read_back(folder):
+    loaded = FocusModel.from_pretrained(folder)
+    sha256 = hashlib.sha256((folder / "weights.npz").read_bytes()).hexdigest()
+    assert loaded.description == coded.description(sha256=sha256)
+    assert verify(folder) == loaded.description
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["coded"]
+    values = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    assert values["schema_version"] == 1
+    assert ModelDescription.from_dict(values).to_dict() == values
+
+
+def test_predictions_are_the_networks(folder):
+    loaded = FocusModel.from_pretrained(folder)
+    patches = np.stack([coded.patch(level) for level in (0, 3, 10)])
+    p = loaded.predict(patches)
+    assert p.dtype == np.float64
+    np.testing.assert_array_equal(p.argmax(axis=1), [0, 3, 10])
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-6)
+    # Log-odds of neighbours on both sides of a level are the steepness.
+    np.testing.assert_allclose(np.log(p[1, 3] / p[1, [2, 4]]).mean(), coded.STEEPNESS, rtol=1e-3)
+
+
+def test_predictions_of_patches_that_do_not_count_are_undefined(folder):
+    loaded = FocusModel.from_pretrained(folder)
+    patches = np.stack([coded.patch(2), np.full((84, 84), 7), coded.patch(5)])
+    p = loaded.predict(patches)
+    np.testing.assert_array_equal(np.isnan(p).any(axis=1), [False, True, False])
+    np.testing.assert_allclose(p[[0, 2]], loaded.predict(patches[[0, 2]]), atol=1e-6)
+    assert np.isnan(p[1]).all()
+    assert loaded.predict(patches[:0]).shape == (0, 11)
+
+
+def test_a_model_is_loaded_once_by_all_threads(folder):
+    with ThreadPoolExecutor(8) as pool:
+        loaded = list(pool.map(FocusModel.from_pretrained, [folder] * 16))
+    assert all(one is loaded[0] for one in loaded)
+    assert FocusModel.from_pretrained(str(folder)) is loaded[0]
+    coded.write_model(folder, coded.description(sure_certainty=0.5), coded.weights())
+    assert FocusModel.from_pretrained(folder).description.sure_certainty == 0.5
+
+
+def test_a_model_serves_several_threads(folder):
+    loaded = FocusModel.from_pretrained(folder)
+    batches = [np.stack([coded.patch(level, seed) for level in range(11)]) for seed in range(8)]
+    alone = [loaded.predict(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(loaded.predict, batches))
+    for a, b in zip(alone, together):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_wrong_names_list_what_there_is(tmp_path):
+    with pytest.raises(ModelNotFoundError, match="no model named 'compakt'") as caught:
+        FocusModel.from_pretrained("compakt")
+    for name in available_models():
+        assert name in str(caught.value)
+    with pytest.raises(ModelNotFoundError, match="no folder of that path"):
+        FocusModel.from_pretrained(tmp_path / "nothing")
+
+
+def test_a_model_inside_the_package_is_found_where_nothing_is_installed(tmp_path):
+    """As beside a CellProfiler plugin: the modules and the model folder, copied."""
+    copy = tmp_path / "plugins" / "microscope_quality"
+    copy.mkdir(parents=True)
+    for module in PACKAGE.glob("*.py"):
+        shutil.copy(module, copy)
+    coded.write(copy / "pretrained" / "inside")
+    coded.write(copy.parent / "pretrained" / "beside")
+    coded.write(copy.parent / "pretrained" / "inside", sure_certainty=0.9)
+    code = (
+        "from microscope_quality import FocusModel, available_models\n"
+        "print(*sorted(available_models()))\n"
+        "print(FocusModel.from_pretrained('inside').description.sure_certainty)"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], cwd=copy.parent, check=True, capture_output=True, text=True
+    ).stdout
+    assert printed.split() == ["beside", "inside", str(coded.SURE)]
+
+
+def test_a_folder_without_a_description_is_no_model(tmp_path):
+    with pytest.raises(ModelNotFoundError, match=r"no model folder: model\.json is missing"):
+        FocusModel.from_pretrained(tmp_path)
+
+
+def test_missing_weights_are_refused(folder):
+    (folder / "weights.npz").unlink()
+    with pytest.raises(ModelError, match=r"damaged: weights\.npz is missing"):
+        FocusModel.from_pretrained(folder)
+
+
+def test_a_wrong_checksum_is_refused(folder):
+    path = folder / "weights.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="wrong checksum"):
+        verify(folder)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_truncated_weights_are_refused(folder, share):
+    path = folder / "weights.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ModelError, match=r"weights\.npz is truncated"):
+        FocusModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_unknown_schema_versions_are_refused(folder, version):
+    edit(folder, schema_version=version)
+    with pytest.raises(ModelError, match=r"Schema version .* is unknown; .* reads 1"):
+        FocusModel.from_pretrained(folder)
+
+
+def test_python_objects_are_refused(folder):
+    archive = io.BytesIO()
+    np.savez(archive, **{**coded.weights(), "signs/bias": np.array([{}, {}], object)})
+    replace_weights(folder, archive.getvalue())
+    with pytest.raises(ModelError, match="holds Python objects"):
+        FocusModel.from_pretrained(folder)
+
+
+def test_archives_of_something_else_are_refused(folder):
+    replace_weights(folder, b"PK\x05\x06" + bytes(18))
+    with pytest.raises(ModelError, match="lack 'signs/kernel'"):
+        FocusModel.from_pretrained(folder)
+    replace_weights(folder, b"no archive")
+    with pytest.raises(ModelError, match=r"weights\.npz is truncated or no archive"):
+        FocusModel.from_pretrained(folder)
+
+
+def test_shapes_that_do_not_fit_are_refused(folder):
+    archive = io.BytesIO()
+    np.savez(archive, **{**coded.weights(), "gate/kernel": np.zeros((3, 11), np.float32)})
+    replace_weights(folder, archive.getvalue())
+    with pytest.raises(ModelError, match=r"'gate/kernel' have the shape \(3, 11\)"):
+        FocusModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"levels": 12}, "give 11 values, but the description states 12 levels"),
+        ({"levels": 1}, "levels must be an integer from 2, not 1"),
+        ({"patch_size": "84"}, "patch_size must be an integer"),
+        ({"patch_size": True}, "patch_size must be an integer"),
+        ({"normalisation": "none"}, "Normalisation 'none' is unknown"),
+        ({"sure_certainty": 1.5}, "sure_certainty must be a number from 0 to 1"),
+        ({"sure_certainty": float("nan")}, "sure_certainty must be a number from 0 to 1"),
+        ({"name": 3}, "name must be a text"),
+        ({"layers": [1]}, "layers must be a list"),
+        ({"layers": [{"kind": "lstm"}]}, "unknown kind 'lstm'"),
+        ({"training": []}, "training must be an object"),
+        ({"licences": "MIT"}, "licences must be a list"),
+        ({"optics": {"na": 1}}, "optics"),
+        ({"optics": None}, "optics"),
+        ({"surprise": 1}, "has the unknown entries surprise"),
+    ],
+)
+def test_wrong_descriptions_are_refused(folder, changes, words):
+    edit(folder, **changes)
+    with pytest.raises(ModelError, match=words) as caught:
+        FocusModel.from_pretrained(folder)
+    assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "must be an object"),
+        ('{"schema_version": 1}', "lacks architecture, layers"),
+        ("\xff\xfe", "cannot be read"),
+    ],
+)
+def test_descriptions_that_are_none_are_refused(folder, text, words):
+    (folder / "model.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ModelError, match=words):
+        FocusModel.from_pretrained(folder)
+
+
+def test_writing_replaces_a_model_and_nothing_else(tmp_path, folder):
+    changed = write_model(folder, coded.description(sure_certainty=0.7), coded.weights())
+    assert verify(folder) == changed
+    assert changed.sure_certainty == 0.7
+
+    write_model(tmp_path / "new" / "deep", coded.description(), coded.weights())
+    assert verify(tmp_path / "new" / "deep").name == "coded"
+    (tmp_path / "empty").mkdir()
+    write_model(tmp_path / "empty", coded.description(), coded.weights())
+
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("precious")
+    a_file = tmp_path / "file"
+    a_file.write_text("precious")
+    for place in (other, a_file):
+        with pytest.raises(FileError, match="no model folder"):
+            write_model(place, coded.description(), coded.weights())
+        with pytest.raises(FileError):
+            write_model(a_file / "below", coded.description(), coded.weights())
+    assert (other / "thesis.txt").read_text() == a_file.read_text() == "precious"
+    assert {path.name for path in tmp_path.iterdir()} == {"coded", "new", "empty", "other", "file"}
+
+
+def test_writing_refuses_what_would_not_load(tmp_path):
+    with pytest.raises(ModelError, match="12 levels"):
+        write_model(tmp_path / "m", coded.description(levels=12), coded.weights())
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_model_is_written_as_the_same_bytes(tmp_path):
+    first, second = (coded.write(tmp_path / name) for name in "ab")
+    assert first == second
+    for file in ("model.json", "weights.npz"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_descriptions_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        coded.description().levels = 3

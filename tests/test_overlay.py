@@ -1,0 +1,206 @@
+"""Overlays: what is drawn where, and colours that all eyes can tell apart."""
+
+import colorsys
+from dataclasses import replace
+
+import coded
+import numpy as np
+import pytest
+
+from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.focus import measure_focus
+from microscope_quality.model import FocusModel
+from microscope_quality.optics import Optics
+from microscope_quality.overlay import legend, level_colours, overlay
+
+# Machado, Oliveira and Fernandes, IEEE Trans. Vis. Comput. Graph. 15, 1291 (2009), table 1,
+# severity 1: what an eye without long, medium or short wave cones sees of linear RGB.
+SIGHT = {
+    "all cones": np.eye(3),
+    "no long": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "no medium": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "no short": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "coded"
+    coded.write(folder)
+    return FocusModel.from_pretrained(folder)
+
+
+def lab(rgb, sight):
+    """CIE 1976 L*a*b* of sRGB bytes under D65, as seen."""
+    c = np.asarray(rgb) / 255
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.array(sight).T, 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = seen @ np.array(to_xyz).T / [0.9505, 1, 1.089]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
+
+
+@pytest.mark.parametrize("sight", SIGHT.values(), ids=SIGHT)
+def test_every_eye_can_tell_any_two_levels_apart(sight):
+    colours = lab(level_colours(11), sight)
+    distances = np.linalg.norm(colours[:, np.newaxis] - colours, axis=2)
+    # A difference of 2.3 can just be noticed side by side.
+    assert distances[~np.eye(11, dtype=bool)].min() > 3 * 2.3
+
+
+@pytest.mark.parametrize("levels", [5, 11, 20])
+def test_hues_run_one_way_and_do_not_wrap(levels):
+    hues = [colorsys.rgb_to_hsv(*colour)[0] for colour in level_colours(levels) / 255]
+    # From blue through violet and red to yellow, unrolled.
+    turns = np.diff(hues) % 1
+    assert (turns < 0.5).all()
+    assert 0.4 < turns.sum() < 0.75
+
+
+def border(picture, y, x):
+    return picture[y, x + 42]
+
+
+def test_borders_carry_level_and_certainty(model):
+    plane = coded.plane([[0, 5], [10, None]])
+    picture = overlay(plane, measure_focus(plane, model))
+    assert picture.shape == (168, 168, 3)
+    assert picture.dtype == np.uint8
+    colours = level_colours(11)
+    for (y, x), level in zip([(0, 0), (0, 84), (84, 0)], (0, 5, 10)):
+        np.testing.assert_array_equal(border(picture, y, x), colours[level])
+    # Without certainty there is no colour, and less light.
+    unsure = border(picture, 84, 84).astype(int)
+    assert np.ptp(unsure) < 10
+    assert unsure.max() < colours.max(axis=1).min()
+
+
+def test_lightness_rises_with_certainty(model):
+    plane = coded.patch(0)
+    result = measure_focus(plane, model)
+    lightness = []
+    for value in (0, 0.15, 0.3, 0.45):
+        unsure = replace(result, patch_certainties=np.array([value]))
+        lightness.append(overlay(plane, unsure)[0, 42].max())
+    assert sorted(set(lightness)) == lightness
+
+
+def test_the_picture_shows_through(model):
+    rng = np.random.default_rng(0)
+    plane = rng.integers(0, 4000, (84, 84)).astype(np.uint16)
+    picture = overlay(plane, measure_focus(plane, model)).astype(float)
+    inside = slice(4, 80)
+    correlation = np.corrcoef(plane[inside, inside].ravel(), picture[inside, inside, 1].ravel())
+    assert correlation[0, 1] > 0.99
+
+
+def test_contrast_is_stretched_whatever_the_scale(model):
+    plane = coded.plane([[0, 3]])
+    result = measure_focus(plane, model)
+    expected = overlay(plane, result)
+    for changed in (plane * 100, plane / 1e6, plane.astype(np.int32) - 5000):
+        difference = overlay(changed, result).astype(int) - expected
+        assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "plane",
+    [
+        np.zeros((90, 100)),
+        np.full((90, 100), 7, np.uint8),
+        np.full((90, 100), np.nan),
+        np.full((90, 100), np.inf),
+        np.where(np.eye(90, 100) > 0, np.nan, 1.0),
+        np.where(np.eye(90, 100) > 0, np.inf, np.arange(100.0)),
+        np.zeros((5, 7)),
+        np.arange(1.0)[:, np.newaxis],
+    ],
+)
+def test_planes_without_content_can_be_drawn(model, plane):
+    picture = overlay(plane, measure_focus(plane, model))
+    assert picture.shape == (*plane.shape, 3)
+
+
+def test_pixels_that_are_no_numbers_are_black(model):
+    plane = np.random.default_rng(0).random((84, 84))
+    plane[40, 40:43] = [np.nan, np.inf, -np.inf]
+    picture = overlay(plane, measure_focus(plane, model))
+    assert (picture[40, 40] == picture[40, 41]).all()
+    assert picture[40, 40].max() < np.median(picture[30:50, 30:50].max(axis=2))
+
+
+def test_equal_colour_channels_are_drawn_as_grey(model):
+    plane = coded.patch(1)
+    rgb = np.repeat(plane[..., np.newaxis], 3, axis=2)
+    result = measure_focus(plane, model)
+    np.testing.assert_array_equal(overlay(rgb, result), overlay(plane, result))
+
+
+def test_large_planes_are_drawn_smaller_with_borders_as_sharp(model):
+    plane = coded.plane([[0, 5, 9], [0, 5, 9]])
+    result = measure_focus(plane, model)
+    picture = overlay(plane, result, max_side=126)
+    assert picture.shape == (84, 126, 3)
+    colours = level_colours(11)
+    for x, level in ((0, 0), (42, 5), (84, 9)):
+        np.testing.assert_array_equal(picture[0, x + 20], colours[level])
+    np.testing.assert_array_equal(overlay(plane, result, max_side=9999), overlay(plane, result))
+    assert overlay(plane, result, max_side=1).shape == (1, 1, 3)
+    with pytest.raises(SettingsError, match="max_side must be at least 1"):
+        overlay(plane, result, max_side=0)
+
+
+def test_rescaled_patches_are_drawn_at_their_size(model):
+    plane = coded.plane([[0, 5], [9, 2]])
+    finer = np.repeat(np.repeat(plane, 2, axis=0), 2, axis=1)
+    result = measure_focus(finer, model, optics=Optics(0.5, 1, 0.5, 0.325), rescale=True)
+    picture = overlay(finer, result)
+    colours = level_colours(11)
+    for (y, x), level in zip([(0, 0), (0, 168), (168, 0), (168, 168)], (0, 5, 9, 2)):
+        np.testing.assert_array_equal(picture[y, x + 80], colours[level])
+
+
+def test_shifted_patches_have_borders_around_what_is_theirs(model):
+    plane = np.pad(coded.plane([[0]]), ((0, 0), (0, 30)), mode="wrap")
+    result = measure_focus(plane, model)
+    result = replace(
+        result, patch_levels=np.array([0.0, 9.0]), patch_certainties=np.array([1.0, 1.0])
+    )
+    picture = overlay(plane, result)
+    colours = level_colours(11)
+    np.testing.assert_array_equal(picture[0, :83], np.broadcast_to(colours[0], (83, 3)))
+    np.testing.assert_array_equal(picture[40, 84], colours[9])
+    np.testing.assert_array_equal(picture[40, 112], colours[9])
+
+
+def test_planes_of_another_size_are_refused(model):
+    result = measure_focus(coded.patch(0), model)
+    with pytest.raises(SettingsError, match="90 x 84 pixels, but the result is of one with 84 x"):
+        overlay(np.zeros((90, 84)), result)
+    with pytest.raises(ImageError):
+        overlay(np.zeros(84), result)
+
+
+def test_legends_run_from_level_0_and_certainty_1():
+    picture = legend(30)
+    assert picture.shape == (30, 180, 3)
+    colours = level_colours(11)
+    np.testing.assert_array_equal(picture[0, 0], colours[0])
+    np.testing.assert_array_equal(picture[0, -1], colours[10])
+    assert len(np.unique(picture[0], axis=0)) == 11
+    assert len(np.unique(picture[-1], axis=0)) == 1
+    lightness = picture.max(axis=2).astype(int)
+    assert (np.diff(lightness, axis=0) <= 0).all()

@@ -1,0 +1,190 @@
+"""Synthetic sets, exposures, and the split, checked by physics and by the manifest itself."""
+
+import csv
+
+import numpy as np
+import pytest
+import tifffile
+
+from microscope_quality.degrade import Camera, defocus
+from microscope_quality.errors import FileError, ImageError, SettingsError
+from microscope_quality.optics import Optics, psf
+from microscope_quality.simulate import nuclei
+from microscope_quality.training.exposure import Exposure, draw_exposure, signal
+from microscope_quality.training.sets import SetSettings, SetWriter, degraded
+from microscope_quality.training.sources import find_sharp_images, split_by_field
+from microscope_quality.training.stream import SharpImage
+
+
+@pytest.fixture
+def sharp(tmp_path):
+    folder = tmp_path / "sharp"
+    folder.mkdir()
+    for seed in range(2):
+        light = nuclei((100, 120), 8, seed)
+        tifffile.imwrite(folder / f"{seed}.tif", (light * 2000 + 50).astype(np.uint16))
+    return folder
+
+
+def read_rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_signal_is_0_at_the_background_and_1_at_the_brightest_percent():
+    plane = np.full((100, 100), 20, dtype=np.uint16)
+    plane[0, :] = np.arange(100, 200)  # exactly the brightest percent, of mean 149.5
+    light = signal(plane)
+    assert light[50, 50] == 0
+    assert light[0].mean() == pytest.approx(1)
+    assert light[0, -1] == pytest.approx((199 - 20) / (149.5 - 20))
+
+
+@pytest.mark.parametrize(
+    ("plane", "message"),
+    [
+        (np.zeros((90, 90)), "no contrast"),
+        (np.full((90, 90), np.nan), "finite"),
+        (np.zeros((90, 90, 3)), "two dimensions"),
+        (np.zeros((0, 5)), "two dimensions"),
+    ],
+)
+def test_what_is_no_sharp_image_is_refused(plane, message):
+    with pytest.raises(ImageError, match=message):
+        signal(plane)
+
+
+def test_an_exposure_records_the_photons_it_was_asked_for():
+    camera = Camera(photons_per_level=2.0, offset=100, read_noise=0)
+    taken = Exposure(photons=1000, background=0.1, camera=camera).take(np.ones((400, 400)), 0)
+    assert taken.mean() == pytest.approx(100 + 1000 * 1.1 / 2, rel=1e-3)
+    assert taken.var() == pytest.approx(1000 * 1.1 / 4, rel=0.03)
+
+
+@pytest.mark.parametrize("bit_depth", [8, 12, 16])
+def test_drawn_exposures_leave_room_above_the_brightest_percent(bit_depth):
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        exposure = draw_exposure(rng, bit_depth=bit_depth)
+        assert 300 <= exposure.photons <= 20_000
+        assert 0 <= exposure.background <= 0.1
+        camera = exposure.camera
+        brightest = exposure.photons * (1 + exposure.background) / camera.photons_per_level
+        assert brightest + camera.offset < 0.8 * 2**bit_depth
+
+
+def test_an_image_of_a_set_is_what_its_row_says(sharp, tmp_path):
+    out = tmp_path / "set"
+    with SetWriter(out, SetSettings(seed=3)) as writer:
+        for name in ("0.tif", "1.tif"):
+            writer.add(name, sharp / name)
+    rows = read_rows(out / "manifest.csv")
+    assert len(rows) == 22
+    assert sorted(path.name for path in out.iterdir()) == [
+        *(f"level_{level:02d}" for level in range(11)),
+        "manifest.csv",
+    ]
+    row = next(row for row in rows if row["source"] == "1.tif" and row["level"] == "6")
+    optics = Optics(
+        *(float(row[k]) for k in ("na", "refractive_index", "wavelength_um", "pixel_size_um"))
+    )
+    assert float(row["defocus_um"]) == pytest.approx(6 * 3.08 * 0.65 / (2 * 0.5))
+    kernel = psf(optics, float(row["defocus_um"]), paraxial=row["paraxial"] == "1")
+    light = defocus(signal(tifffile.imread(sharp / "1.tif")), kernel)
+    rng = np.random.default_rng(int(row["seed"]))
+    exposure = draw_exposure(rng)
+    assert exposure.photons == pytest.approx(float(row["photons"]))
+    assert exposure.camera.offset == pytest.approx(float(row["offset"]))
+    stored = tifffile.imread(out / row["file"])
+    assert stored.dtype == np.uint16
+    np.testing.assert_array_equal(stored, exposure.take(light, rng))
+
+
+def test_a_set_is_reproducible_and_does_not_depend_on_its_other_images(sharp, tmp_path):
+    plane = tifffile.imread(sharp / "0.tif")
+    alone = list(degraded(plane, "0.tif#0", SetSettings(seed=1)))
+    with SetWriter(tmp_path / "set", SetSettings(seed=1)) as writer:
+        writer.add("1.tif", sharp / "1.tif")
+        writer.add("0.tif", sharp / "0.tif")
+    rows = read_rows(tmp_path / "set" / "manifest.csv")
+    files = [row["file"] for row in rows if row["source"] == "0.tif"]
+    for made, file in zip(alone, files, strict=True):
+        np.testing.assert_array_equal(made.plane, tifffile.imread(tmp_path / "set" / file))
+    other = next(degraded(plane, "0.tif#0", SetSettings(seed=2)))
+    assert np.any(other.plane != alone[0].plane)
+
+
+def test_a_bad_source_leaves_the_others_and_no_half_file(sharp, tmp_path):
+    (sharp / "bad.tif").write_text("no image")
+    out = tmp_path / "set"
+    with SetWriter(out, SetSettings()) as writer:
+        with pytest.raises(FileError, match="bad.tif"):
+            writer.add("bad.tif", sharp / "bad.tif")
+        writer.add("0.tif", sharp / "0.tif")
+    assert len(list(out.glob("level_*/*.tif"))) == 11
+    assert not list(out.rglob("*.part"))
+
+
+def test_an_interrupted_set_has_no_manifest_but_keeps_its_rows(sharp, tmp_path):
+    out = tmp_path / "set"
+    with pytest.raises(KeyboardInterrupt), SetWriter(out, SetSettings()) as writer:
+        writer.add("0.tif", sharp / "0.tif")
+        raise KeyboardInterrupt
+    assert not (out / "manifest.csv").exists()
+    assert len((out / "manifest.csv.part").read_text().splitlines()) == 12
+
+
+def test_a_folder_with_content_is_refused(tmp_path):
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(FileError, match="not empty"):
+        SetWriter(tmp_path, SetSettings())
+
+
+def test_sharp_images_are_found_described_and_checked(sharp, tmp_path):
+    (sharp / "bad.tif").write_text("no image")
+    tifffile.imwrite(sharp / "small.tif", np.arange(6400, dtype=np.uint16).reshape(80, 80))
+    tifffile.imwrite(sharp / "flat.tif", np.zeros((100, 100), np.uint8))
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("file,field,licence\nsharp/0.tif,f0,CC0\n")
+    images, left_out = find_sharp_images([sharp], manifest=manifest)
+    assert [(image.field, image.licence, image.kind) for image in images] == [
+        ("f0", "CC0", "sharp"),
+        (str(sharp / "1.tif"), "", "sharp"),
+    ]
+    reasons = {path.rpartition("/")[2]: reason for path, reason in left_out.items()}
+    assert "smaller than a patch" in reasons["small.tif"]
+    assert "no contrast" in reasons["flat.tif"]
+    assert set(reasons) == {"bad.tif", "small.tif", "flat.tif"}
+
+
+def test_a_manifest_without_files_is_refused(tmp_path):
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("name,licence\na.tif,CC0\n")
+    with pytest.raises(FileError, match="no column 'file'"):
+        find_sharp_images([tmp_path], manifest=manifest)
+
+
+def test_a_split_keeps_fields_together_and_is_reproducible():
+    images = [
+        SharpImage(f"{kind}/{field}_{channel}", kind=kind, field=f"{kind}{field}")
+        for kind in "ab"
+        for field in range(10)
+        for channel in range(3)
+    ] + [SharpImage("c/0", kind="c", field="c0")]
+    training, validation = split_by_field(images, 0.2, seed=4)
+    assert {image.field for image in training}.isdisjoint({image.field for image in validation})
+    assert len({image.field for image in validation}) == 4
+    assert {image.kind for image in validation} == {"a", "b"}
+    assert split_by_field(images, 0.2, seed=4) == (training, validation)
+    assert split_by_field(images, 0.2, seed=5) != (training, validation)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 0.6])
+def test_a_fraction_out_of_range_is_refused(fraction):
+    with pytest.raises(SettingsError, match="between 0 and 0.5"):
+        split_by_field([SharpImage("a")], fraction, 0)
+
+
+def test_too_few_fields_are_refused():
+    with pytest.raises(SettingsError, match="too few to split"):
+        split_by_field([SharpImage("a", field="a"), SharpImage("b", field="b")], 0.2, 0)
