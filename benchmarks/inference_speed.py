@@ -132,7 +132,10 @@ def whole_command(plane: npt.NDArray[np.uint16]) -> List[Figure]:
             ratio < 0.5,
         ),
         Figure(
-            "peak memory of that command, one job", f"{max(peaks):.0f} MB", "< 400 MB", max(peaks) < 400
+            "peak memory of that command, one job",
+            f"{max(peaks):.0f} MB",
+            "< 400 MB",
+            max(peaks) < 400,
         ),
     ]
 

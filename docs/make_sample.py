@@ -58,9 +58,7 @@ def make(folder: Path) -> None:
     for name, plane in images.items():
         tifffile.imwrite(folder / f"{name}.tif", plane, compression="zlib", predictor=True)
     specimen = nuclei((168, 168), 11, 7)
-    stack = np.stack(
-        [taken(blurred(specimen, 1.5 * abs(z - 3.3)), 2000, 10 + z) for z in range(8)]
-    )
+    stack = np.stack([taken(blurred(specimen, 1.5 * abs(z - 3.3)), 2000, 10 + z) for z in range(8)])
     tifffile.imwrite(
         folder / "B03_s1_dna_stack.tif",
         stack,

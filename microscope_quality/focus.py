@@ -334,7 +334,8 @@ def best_plane(results: Sequence[FocusResult], *, in_focus_limit: float = 1.0) -
 
     A plane is in focus when it has content and its level is at most the limit. The position is
     the vertex of the least-squares parabola through the expected levels of the lowest plane, its
-    neighbours, and the planes next to them within 2 levels of it: on a plateau, its middle.
+    neighbours, and the planes next to them within 2 levels of it: on a plateau, its middle. Where
+    there is no such vertex, it is the middle of the planes that are as good as the lowest.
 
     Parameters
     ----------
@@ -369,10 +370,12 @@ def best_plane(results: Sequence[FocusResult], *, in_focus_limit: float = 1.0) -
             status=results[lowest].status,
             results=tuple(results),
         )
+    as_good = _run((expected <= expected[lowest] + AS_GOOD_LEVELS) & focused, lowest)
     near = _run(expected <= expected[lowest] + NEAR_BEST_LEVELS, lowest)
     window = range(max(near[0] - 1, 0), min(near[-1] + 2, len(expected)))
-    position = _vertex([k for k in window if math.isfinite(expected[k])], expected, lowest)
-    as_good = _run((expected <= expected[lowest] + AS_GOOD_LEVELS) & focused, lowest)
+    position = _vertex([k for k in window if math.isfinite(expected[k])], expected)
+    if position is None:
+        position = (as_good[0] + as_good[-1]) / 2
     best = min(as_good, key=lambda plane: abs(plane - position))
     return StackResult(
         best_plane=best,
@@ -534,19 +537,18 @@ def sure_by_chance(patches: int) -> int:
         The least number that an empty image's count of sure patches, binomial with a chance of
         1 in 1,000 each, exceeds in at most 1 % of all cases.
     """
-    below = 0.0
-    for sure in range(patches + 1):
+    sure, share = -1, 0.0
+    while share < 1 - SURE_EMPTY_IMAGES:
+        sure += 1
         # Through logarithms, as the powers of large images underflow.
-        below += math.exp(
+        share += math.exp(
             math.lgamma(patches + 1)
             - math.lgamma(sure + 1)
             - math.lgamma(patches - sure + 1)
             + sure * math.log(SURE_EMPTY_PATCHES)
             + (patches - sure) * math.log1p(-SURE_EMPTY_PATCHES)
         )
-        if below >= 1 - SURE_EMPTY_IMAGES:
-            return sure
-    return patches
+    return sure
 
 
 def _model(model: ModelLike) -> FocusModel:
@@ -579,7 +581,7 @@ def _prepare(
     if not integers:
         wrong = pixels.size - np.count_nonzero(np.isfinite(pixels))
         if wrong:
-            messages.append(f"{wrong} pixels are NaN or infinite and were left out.")
+            messages.append(f"NaN and infinite pixels were left out: {wrong}.")
         if model.description.normalisation == "type_range" and (
             np.max(pixels, where=True if unmasked is None else unmasked, initial=0) > 1
         ):
@@ -701,12 +703,12 @@ def _run(chosen: NDArray[np.bool_], start: int) -> range:
     return range(first, last + 1)
 
 
-def _vertex(planes: Sequence[int], expected: Float64Array, lowest: int) -> float:
+def _vertex(planes: Sequence[int], expected: Float64Array) -> Optional[float]:
     """Give where a parabola through planes' expected levels is lowest, within these planes."""
     if len(planes) < 3:
-        return float(lowest)
-    offsets = np.array(planes) - lowest
+        return None
+    offsets = np.array(planes) - planes[0]
     curvature, slope, _ = np.polyfit(offsets, expected[planes], 2)
-    if curvature <= 1e-9:
-        return float(lowest)
-    return float(np.clip(lowest - slope / (2 * curvature), planes[0], planes[-1]))
+    if curvature <= 1e-6:
+        return None
+    return float(np.clip(planes[0] - slope / (2 * curvature), planes[0], planes[-1]))

@@ -25,8 +25,10 @@ Weights = Mapping[str, NDArray[Any]]
 Prepare = Callable[[int, Float32Array], Tuple[Float32Array, Callable[[], None]]]
 Activation = Callable[[Float32Array, Float32Array], None]
 
-# Work space of a chunk of patches in its greediest layer: a core's own cache, roughly.
-CHUNK_BYTES = 4_000_000
+# Work space of a chunk of patches in its greediest layer. Larger chunks fall out of the cache;
+# smaller ones make more products, at each of which BLAS threads wait for each other, which takes
+# long on a busy machine.
+CHUNK_BYTES = 8_000_000
 
 
 class Network:

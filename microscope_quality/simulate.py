@@ -119,5 +119,9 @@ def filaments(shape: Tuple[int, int], n: int, seed: int, *, width_px: float = 1.
 
 def _texture(rng: np.random.Generator, shape: Tuple[int, int], size_px: float) -> FloatArray:
     """Give smooth noise of mean 0 and deviation 1 with details of about ``size_px``."""
-    noise = scipy.ndimage.gaussian_filter(rng.standard_normal(shape), size_px, mode="wrap")
-    return (noise - noise.mean()) / noise.std()
+    noise: FloatArray = scipy.ndimage.gaussian_filter(
+        rng.standard_normal(shape), size_px, mode="wrap"
+    )
+    noise -= noise.mean()
+    noise /= noise.std()
+    return noise

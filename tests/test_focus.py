@@ -233,7 +233,7 @@ def test_pixels_that_are_no_numbers_are_left_out(model, plain, wrong):
     plane = plain.astype(np.float32)
     plane[:2, :] = wrong
     result = measure_focus(plane, model)
-    assert result.message == "336 pixels are NaN or infinite and were left out."
+    assert result.message == "NaN and infinite pixels were left out: 336."
     mask = np.ones(plain.shape, bool)
     mask[:2] = False
     assert_same(result, measure_focus(plain, model, mask=mask))
@@ -290,7 +290,7 @@ def test_equal_colour_channels_are_one_grey_image(model, plain):
     assert_same(measure_focus(rgb, model), measure_focus(plain, model))
     floats = rgb.astype(float)
     floats[0, 0] = nan
-    assert "1 pixels are NaN" in measure_focus(floats, model).message
+    assert "left out: 1." in measure_focus(floats, model).message
     hidden = np.ma.MaskedArray(rgb, np.zeros(rgb.shape, bool))
     hidden[:84, :, 1] = np.ma.masked
     np.testing.assert_array_equal(measure_focus(hidden, model).patch_levels, [nan, nan, 3, 3])
@@ -580,6 +580,10 @@ def stack_of(model, levels):
         ([6, 4, 2, 0, 1, 3, 5], 3, 3.2),
         ([0], 0, 0.0),
         ([None, None, 0, None], 2, 2.0),
+        # No parabola: the middle of the lowest planes.
+        ([0, 0, 0, 0, 0], 2, 2.0),
+        ([0, 0], None, 0.5),
+        ([0, 1, 1], 0, 0.0),
     ],
 )
 def test_the_best_plane_of_a_stack(model, levels, best, position):

@@ -219,6 +219,12 @@ def test_a_model_serves_several_threads(folder):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_the_models_that_come_with_the_library_are_whole():
+    for name, folder in available_models().items():
+        assert verify(folder).name == name
+        assert FocusModel.from_pretrained(name).description == verify(folder)
+
+
 def test_wrong_names_list_what_there_is(tmp_path):
     with pytest.raises(ModelNotFoundError, match="no model named 'compakt'") as caught:
         FocusModel.from_pretrained("compakt")

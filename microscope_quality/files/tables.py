@@ -10,8 +10,7 @@ import csv
 import math
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Mapping, Optional, Sequence, TextIO, Tuple, Type
+from typing import Mapping, Sequence, TextIO, Tuple
 
 import numpy as np
 
@@ -63,8 +62,7 @@ STACK_COLUMNS = (
 class Table:
     """A CSV file that grows in ``NAME.part`` and becomes ``NAME`` when it is finished.
 
-    Used as a context, an exception leaves the rows so far in ``NAME.part`` and an older ``NAME``
-    as it was.
+    Until then an older ``NAME`` stays as it is.
 
     Parameters
     ----------
@@ -125,15 +123,8 @@ class Table:
         except OSError as error:
             raise _unwritable(self.part, error) from error
 
-    def __enter__(self) -> Table:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def close(self) -> None:
+        """Stop writing; what is not finished stays in ``NAME.part``."""
         self._stream.close()
 
 

@@ -47,7 +47,8 @@ def signal(plane: npt.ArrayLike) -> FloatImage:
     brightest = float(ordered[-n_brightest:].mean(dtype=np.float64))
     if not brightest > background:
         raise ImageError("A sharp image shows something; this one has no contrast.")
-    return np.maximum((values - np.float32(background)) / np.float32(brightest - background), 0)
+    light: FloatImage = (values - np.float32(background)) / np.float32(brightest - background)
+    return np.maximum(light, 0, out=light)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Loss and layers are written with ``keras.ops``, so any backend of Keras 3 will d
 from __future__ import annotations
 
 import json
-import os
+import platform
 import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from microscope_quality.errors import SettingsError
 from microscope_quality.training.architectures import Architecture, Layer
 from microscope_quality.training.stream import SharpImage, StreamSettings, blocks
+from microscope_quality.version import __version__
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -27,7 +28,7 @@ BLOCK_SIZE = 1024
 PROGRESS = "checkpoint.json"
 
 
-@keras.saving.register_keras_serializable(package="microscope_quality")
+@keras.saving.register_keras_serializable(package="microscope_quality")  # type: ignore[untyped-decorator, unused-ignore]
 def ranked_probability_score(target: Any, predicted: Any) -> Any:
     """Squared distance of two cumulative distributions: the loss.
 
@@ -45,6 +46,16 @@ def ranked_probability_score(target: Any, predicted: Any) -> Any:
     """
     difference = keras.ops.cumsum(predicted - target, axis=-1)
     return keras.ops.sum(keras.ops.square(difference), axis=-1)
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of what a model was made with."""
+    return {
+        "microscope_quality": __version__,
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "python": platform.python_version(),
+    }
 
 
 def build(architecture: Architecture) -> keras.Model:
@@ -300,7 +311,7 @@ def _checkpoint(
     progress = {"architecture": architecture.name, "checkpoint": name, "history": history}
     beside = folder / f"{PROGRESS}.part"
     beside.write_text(json.dumps(progress, indent=1), encoding="utf-8")
-    os.replace(beside, folder / PROGRESS)
+    beside.replace(folder / PROGRESS)
     for old in folder.glob("checkpoint-*.keras"):
         if old.name != name:
             old.unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -159,7 +158,7 @@ class SetWriter:
     def __exit__(self, kind: Optional[type[BaseException]], *_: object) -> None:
         self._file.close()
         if kind is None:
-            os.replace(self._partial, self.folder / "manifest.csv")
+            self._partial.replace(self.folder / "manifest.csv")
 
     def add(self, name: str, path: Path) -> None:
         """Add the planes of a file.
@@ -203,7 +202,7 @@ class SetWriter:
         beside = path.with_name(f"{path.name}.part")
         try:
             tifffile.imwrite(beside, plane, photometric="minisblack", compression="zlib")
-            os.replace(beside, path)
+            beside.replace(path)
         except OSError as error:
             raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
 

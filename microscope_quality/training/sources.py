@@ -26,7 +26,8 @@ def find_sharp_images(
         Files, folders or globs.
     manifest : Path, optional
         A CSV table with a column ``file`` (relative to the manifest's folder) and, where known,
-        ``field`` and ``licence``. A file that it does not list is a field of its own.
+        ``field``, ``licence`` and ``source``, of which the first word is taken. A file that it
+        does not list is a field of its own.
     patch_size : int
         Images under this on a side are left out.
 
@@ -62,6 +63,7 @@ def find_sharp_images(
                         plane=number,
                         kind=path.parent.name,
                         field=entry.get("field") or str(path),
+                        source=entry.get("source", "").partition(" ")[0],
                         licence=entry.get("licence", ""),
                     )
                 )

@@ -46,6 +46,8 @@ class SharpImage:
         What it shows, by default its folder; every kind gets its share of the stream.
     field : str
         The field of view; images that share it stay on the same side of a split.
+    source : str
+        Where it comes from; empty when unknown.
     licence : str
         As stated by its source; empty when unknown.
     """
@@ -54,6 +56,7 @@ class SharpImage:
     plane: int = 0
     kind: str = ""
     field: str = ""
+    source: str = ""
     licence: str = ""
 
     def load(self) -> FloatArray:
@@ -177,11 +180,11 @@ class BlockMaker:
         grey = np.empty((self.block_size, size, size), dtype=np.float32)
         targets = np.zeros((self.block_size, N_LEVELS), dtype=np.float32)
         empty = rng.random(self.block_size) < settings.empty_fraction
-        for row in np.flatnonzero(empty):
-            grey[row] = empty_patch(rng, normal, settings)
-            targets[row] = 1 / N_LEVELS
-        rows = iter(rng.permutation(np.flatnonzero(~empty)))
-        row = next(rows, None)
+        for number in np.flatnonzero(empty):
+            grey[number] = empty_patch(rng, normal, settings)
+            targets[number] = 1 / N_LEVELS
+        rows = iter(rng.permutation(np.flatnonzero(~empty)).tolist())
+        row: Optional[int] = next(rows, None)
         while row is not None:
             sharp = self._region(rng)
             spectrum = scipy.fft.rfft2(sharp)

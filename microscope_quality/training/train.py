@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import platform
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -26,7 +26,6 @@ from microscope_quality.training.stream import (
     StreamSettings,
     empty_patch,
 )
-from microscope_quality.version import __version__
 
 SURE_EMPTY_FRACTION = 0.001
 
@@ -52,7 +51,7 @@ class TrainingSettings:
     """
 
     architecture: str = "compact"
-    stream: StreamSettings = StreamSettings()
+    stream: StreamSettings = field(default_factory=StreamSettings)
     steps: Optional[int] = None
     batch_size: Optional[int] = None
     learning_rate: Optional[float] = None
@@ -130,10 +129,7 @@ def train(
     )
     layers, weights = fold(architecture.layers, fitting.weights_of(network, architecture))
     record = {
-        "library": __version__,
-        "keras": fitting.keras.__version__,
-        "backend": fitting.keras.backend.backend(),
-        "python": platform.python_version(),
+        "versions": fitting.versions(),
         "steps": recipe.steps,
         "batch_size": recipe.batch_size,
         "learning_rate": recipe.learning_rate,
@@ -158,7 +154,7 @@ def train(
         sure_certainty=1.0,
         layers=tuple(layers),
         training=record,
-        licences=tuple(sorted({image.licence for image in training if image.licence})),
+        licences=_licences(training),
     )
     model = FocusModel(description, weights)
     sure = sure_certainty(model, stream, settings.seed, settings.empty_patches)
@@ -206,6 +202,15 @@ def sure_certainty(model: FocusModel, stream: StreamSettings, seed: int, n: int)
     allowed = int(SURE_EMPTY_FRACTION * len(reached))
     # One step above the highest certainty that must not reach it.
     return float(np.ceil(reached[-allowed - 1] * 1e4 + 1) / 1e4)
+
+
+def _licences(images: Sequence[SharpImage]) -> tuple[dict[str, Any], ...]:
+    """List the sources of the images, with what each says of its licence."""
+    counts = Counter((image.kind, image.source, image.licence) for image in images)
+    return tuple(
+        {"images": count, "kind": kind, "source": source, "licence": licence}
+        for (kind, source, licence), count in sorted(counts.items())
+    )
 
 
 def _short(image: SharpImage) -> str:

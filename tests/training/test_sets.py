@@ -145,11 +145,11 @@ def test_sharp_images_are_found_described_and_checked(sharp, tmp_path):
     tifffile.imwrite(sharp / "small.tif", np.arange(6400, dtype=np.uint16).reshape(80, 80))
     tifffile.imwrite(sharp / "flat.tif", np.zeros((100, 100), np.uint8))
     manifest = tmp_path / "manifest.csv"
-    manifest.write_text("file,field,licence\nsharp/0.tif,f0,CC0\n")
+    manifest.write_text("file,field,licence,source\nsharp/0.tif,f0,CC0,lab/set x.tif\n")
     images, left_out = find_sharp_images([sharp], manifest=manifest)
-    assert [(image.field, image.licence, image.kind) for image in images] == [
-        ("f0", "CC0", "sharp"),
-        (str(sharp / "1.tif"), "", "sharp"),
+    assert [(i.field, i.licence, i.source, i.kind) for i in images] == [
+        ("f0", "CC0", "lab/set", "sharp"),
+        (str(sharp / "1.tif"), "", "", "sharp"),
     ]
     reasons = {path.rpartition("/")[2]: reason for path, reason in left_out.items()}
     assert "smaller than a patch" in reasons["small.tif"]

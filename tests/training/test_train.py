@@ -46,7 +46,7 @@ def test_a_trained_model_is_a_model_folder_that_measures(trained, sharp):
 
 
 def test_the_loss_falls(trained):
-    out, _, records = trained
+    _, _, records = trained
     losses = [record["loss"] for record in records if "loss" in record]
     uniform = sum((k / 11) ** 2 for k in range(11))
     assert losses[-1] < 0.8 * uniform
