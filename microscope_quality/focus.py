@@ -28,6 +28,8 @@ MIXED_SHARE = 0.2
 MIXED_LEVELS = 2
 # An image this many times coarser than the model's sampling cannot be interpolated to it.
 COARSEST = 4.0
+# An image this many times finer looks a level more blurred than it is.
+FINER = 1.5
 # Planes of a stack that lie within these levels of the lowest one place the best position, and
 # can be the best plane.
 NEAR_BEST_LEVELS = 2.0
@@ -588,6 +590,13 @@ def _prepare(
             messages.append("This model takes floats to lie in 0 to 1; larger ones were clipped.")
     saturated = _saturated_fraction(pixels, unmasked)
     scale, sampling = (1.0, 1.0), 1.0
+    if optics is not None and not rescale:
+        finer = _sampling(model.description.optics) / _sampling(optics)
+        if finer > FINER:
+            messages.append(
+                f"The image is sampled {finer:.3g} times more finely than the model's, which "
+                "looks like blur to it; rescale to its sampling to take that out."
+            )
     if rescale and optics is not None:
         sampling = _sampling(optics) / _sampling(model.description.optics)
         if sampling > COARSEST:

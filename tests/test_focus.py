@@ -457,7 +457,10 @@ def test_rescaled_planes_are_measured_at_the_models_sampling(model, factor):
 
 
 def test_nothing_is_rescaled_unasked(model, plain):
-    assert measure_focus(plain, model, optics=OIL).patch_size_px == 84
+    unasked = measure_focus(plain, model, optics=OIL)
+    assert unasked.patch_size_px == 84
+    assert "times more finely than the model's" in unasked.message
+    assert measure_focus(plain, model, optics=TRAINING_OPTICS).message == ""
     with pytest.raises(SettingsError, match="needs the optics"):
         measure_focus(plain, model, rescale=True)
     with pytest.raises(SettingsError, match="optics must be an Optics"):

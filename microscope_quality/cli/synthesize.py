@@ -53,7 +53,7 @@ def synthesize(
     from rich.console import Console
     from rich.progress import track
 
-    from microscope_quality.errors import MicroscopeQualityError
+    from microscope_quality.errors import MicroscopeQualityError, SettingsError
     from microscope_quality.files.images import find
     from microscope_quality.optics import TRAINING_OPTICS, Optics
     from microscope_quality.training.sets import SetSettings, SetWriter
@@ -68,6 +68,8 @@ def synthesize(
             seed=seed,
         )
         files = find(paths)
+        if not files:
+            raise SettingsError("No image file was found.")
         writer = SetWriter(out, settings)
     except MicroscopeQualityError as error:
         screen.print(f"[red]{error}[/]", highlight=False)
@@ -80,9 +82,6 @@ def synthesize(
             except MicroscopeQualityError as error:
                 failed += 1
                 screen.print(f"[yellow]left out:[/] {name}: {error}", highlight=False)
-    if not files:
-        screen.print("[red]No image file was found.[/]")
-        raise typer.Exit(2)
     typer.echo(f"{writer.n_images} images of {len(files) - failed} files, 11 levels each: {out}")
     if failed:
         raise typer.Exit(1)

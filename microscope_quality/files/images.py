@@ -229,9 +229,10 @@ def _search(folder: Path, entered: Set[str]) -> Iterator[Path]:
 
 
 def _sorted(names: Iterable[str]) -> List[str]:
-    def key(name: str) -> Tuple[List[Tuple[int, str]], str]:
-        parts = re.split(r"([0-9]+)", name.casefold())
-        return [(int(p), "") if p[:1].isdigit() else (-1, p) for p in parts if p], name
+    def key(name: str) -> Tuple[List[Tuple[bool, int, str]], str]:
+        parts = [part for part in re.split(r"([0-9]+)", name.casefold()) if part]
+        numbers = [int(part) if part[0] in "0123456789" else -1 for part in parts]
+        return [(n < 0, n, part if n < 0 else "") for n, part in zip(numbers, parts)], name
 
     return sorted(names, key=key)
 
@@ -384,6 +385,7 @@ class _TiffImage:
 
     def _list_pages(self, tiff: Any) -> None:
         self._tiff = tiff
+        _check_imagej(tiff, self._size)
         pages: List[Page] = []
         every = [s for s in tiff.series if not s.keyframe.is_reduced] or tiff.series[:1]
         for number, series in enumerate(every):
@@ -532,39 +534,56 @@ def _own_ome_xml(xml: Optional[str], filename: str) -> Optional[str]:
     return ElementTree.tostring(root, encoding="unicode") if foreign else None
 
 
+def _check_imagej(tiff: Any, size: int) -> None:
+    """Refuse a stack over 4 GB, of which ImageJ describes only the first plane, if it is cut."""
+    page = tiff.pages.first
+    if not tiff.is_imagej or len(tiff.pages) > 1 or not page.is_contiguous or page.shaped[0] > 1:
+        return
+    images = (tiff.imagej_metadata or {}).get("images", 1)
+    if isinstance(images, int) and page.dataoffsets[0] + images * page.nbytes > size:
+        raise FileError(f"is cut short: it ends before the last of its {images} planes")
+
+
 def _check_directories(stream: BinaryIO, size: int) -> None:
     """Follow the chain of a TIFF's directories to its end.
 
-    A reader that finds the chain broken gives the pages before the break, and nobody is told.
+    A reader that finds the chain broken, or the description with the names of the axes missing,
+    makes do with what is left, and nobody is told.
     """
     start = stream.read(16)
     order = "<" if start[:1] == b"I" else ">"
     big = start[2:4] in (b"+\0", b"\0+")
     if not big and size >= 2**32:
         return  # some writers continue offsets of 32 bits by rules of their own
-    count_format, entry, offset_format = (
-        (order + "Q", 20, order + "Q") if big else (order + "H", 12, order + "I")
-    )
-    at = 8 if big else 4
+    number, pointer = (order + "Q", order + "Q") if big else (order + "H", order + "I")
+    entry = order + ("HHQQ" if big else "HHII")  # tag, type, count, value or where it is
+    in_place = struct.calcsize(pointer)
     seen = set()
+    stream.seek(8 if big else 4)
     while True:
-        stream.seek(at)
-        pointer = stream.read(struct.calcsize(offset_format))
-        if len(pointer) < struct.calcsize(offset_format):
-            raise FileError("is cut short: it ends within a directory")
-        (offset,) = struct.unpack(offset_format, pointer)
-        if offset == 0:
+        (at,) = _unpack(stream, pointer, "within a directory")
+        if at == 0:
             break
-        if offset in seen:
+        if at in seen:
             raise FileError("is damaged: its directories form a loop")
-        seen.add(offset)
-        stream.seek(offset)
-        count = stream.read(struct.calcsize(count_format))
-        if len(count) < struct.calcsize(count_format):
-            raise FileError(f"is cut short: page {len(seen)} lies beyond its end")
-        at = offset + len(count) + struct.unpack(count_format, count)[0] * entry
+        seen.add(at)
+        stream.seek(at)
+        (entries,) = _unpack(stream, number, f"before page {len(seen)}")
+        if entries * struct.calcsize(entry) > size:
+            raise FileError("is cut short: it ends within a directory")
+        for _ in range(entries):
+            tag, _, length, where = _unpack(stream, entry, "within a directory")
+            if tag == 270 and length > in_place and where + length > size:
+                raise FileError("is cut short: it ends before its description")
     if not seen:
         raise FileError("holds no image: its writing was not finished")
+
+
+def _unpack(stream: BinaryIO, form: str, where: str) -> Tuple[int, ...]:
+    content = stream.read(struct.calcsize(form))
+    if len(content) < struct.calcsize(form):
+        raise FileError(f"is cut short: it ends {where}")
+    return struct.unpack(form, content)
 
 
 def _check_size(n_bytes: int, *shape: int) -> None:

@@ -6,6 +6,7 @@ line break is quoted as RFC 4180 has it; a missing number is an empty field.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 import os
@@ -91,7 +92,11 @@ class Table:
         except OSError as error:
             raise _unwritable(self.part, error) from error
         self._writer = csv.DictWriter(self._stream, columns, restval="")
-        self._write(dict(zip(columns, columns)))
+        try:
+            self._write(dict(zip(columns, columns)))
+        except FileError:
+            self.close()
+            raise
 
     def append(self, *rows: Mapping[str, object]) -> None:
         """Add rows and hand them to the system; columns that a row lacks stay empty.
@@ -125,7 +130,9 @@ class Table:
 
     def close(self) -> None:
         """Stop writing; what is not finished stays in ``NAME.part``."""
-        self._stream.close()
+        # What the disk refused to take was an error when it was written.
+        with contextlib.suppress(OSError):
+            self._stream.close()
 
 
 def check_replaceable(path: Path, columns: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.degrade import Camera
-from microscope_quality.errors import ImageError
+from microscope_quality.errors import ImageError, SettingsError
 
 FloatImage = npt.NDArray[np.float32]
 
@@ -82,6 +82,25 @@ class Exposure:
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """Draw a number whose logarithm is uniform between those of ``low`` and ``high``."""
     return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def check_ranges(photons: tuple[float, float], background: tuple[float, float]) -> None:
+    """Refuse ranges that no exposure can be drawn from.
+
+    Raises
+    ------
+    SettingsError
+        Unless 0 < low ≤ high for ``photons`` and 0 ≤ low ≤ high for ``background``.
+    """
+    for name, (low, high), lowest in (
+        ("photons", photons, "above 0"),
+        ("background", background, "0 or more"),
+    ):
+        positive = low > 0 or (low == 0 and name == "background")
+        if not (positive and low <= high < math.inf):
+            raise SettingsError(
+                f"{name} must be a range, low to high, {lowest}; it is {low:g} to {high:g}."
+            )
 
 
 def draw_exposure(

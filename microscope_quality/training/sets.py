@@ -18,7 +18,7 @@ from microscope_quality.degrade import defocus
 from microscope_quality.errors import FileError
 from microscope_quality.files.images import planes
 from microscope_quality.optics import N_LEVELS, TRAINING_OPTICS, Optics, psf
-from microscope_quality.training.exposure import Exposure, draw_exposure, signal
+from microscope_quality.training.exposure import Exposure, check_ranges, draw_exposure, signal
 
 Range = tuple[float, float]
 
@@ -38,6 +38,11 @@ class SetSettings:
     background : range
         Uniform background as a fraction of ``photons``.
     seed : int
+
+    Raises
+    ------
+    SettingsError
+        If a range is none.
     """
 
     optics: Optics = TRAINING_OPTICS
@@ -45,6 +50,9 @@ class SetSettings:
     photons: Range = (300.0, 20_000.0)
     background: Range = (0.0, 0.1)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self.photons, self.background)
 
     def defocus_um(self, level: int) -> float:
         """Give the defocus of a level."""

@@ -1,0 +1,610 @@
+"""Reading image files: pixels, axes, and everything that can be wrong with a file."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from microscope_quality.errors import FileError
+from microscope_quality.files.images import find, open_image, planes
+
+RNG = np.random.default_rng(20240503)
+
+
+def grey(dtype="uint16", shape=(40, 56), high=None):
+    dtype = np.dtype(dtype)
+    if dtype.kind == "f":
+        return RNG.normal(0, 100, shape).astype(dtype)
+    info = np.iinfo(dtype)
+    return RNG.integers(info.min, (high or info.max) + 1, shape, dtype=dtype, endpoint=False)
+
+
+def colour(dtype="uint8", shape=(40, 56)):
+    return grey(dtype, (*shape, 3))
+
+
+def read_one(path):
+    found = list(planes(path))
+    assert len(found) == 1
+    assert (found[0].series, found[0].z, found[0].c, found[0].t) == (None,) * 4
+    return found[0].array
+
+
+def places(path, **options):
+    return [(p.series, p.z, p.c, p.t) for p in planes(path, **options)]
+
+
+# Pixels
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64"]
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_tiff_keeps_its_pixel_type(tmp_path, dtype, order):
+    image = grey(dtype if np.dtype(dtype).itemsize < 8 or dtype[0] == "f" else "int32")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, image, byteorder=order)
+    array = read_one(path)
+    assert array.dtype == image.dtype
+    assert array.dtype.isnative
+    np.testing.assert_array_equal(array, image)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "deflate", "zstd", "packbits"])
+@pytest.mark.parametrize("tile", [None, (16, 32)])
+def test_compressed_and_tiled_tiffs(tmp_path, compression, tile):
+    image = grey("uint8" if compression == "packbits" else "uint16", high=200)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, image, compression=compression, tile=tile)
+    np.testing.assert_array_equal(read_one(path), image)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_packed_bits_are_unpacked(tmp_path, bits):
+    image = grey("uint16", high=2**bits - 1)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, image, bitspersample=bits)
+    np.testing.assert_array_equal(read_one(path), image)
+
+
+def test_a_tiff_by_pillow(tmp_path):
+    image = grey("uint16")
+    path = tmp_path / "a.tif"
+    Image.fromarray(image).save(path, compression="tiff_lzw")
+    np.testing.assert_array_equal(read_one(path), image)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_zero_is_white_is_inverted(tmp_path, dtype):
+    image = grey(dtype)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, image, photometric="miniswhite")
+    np.testing.assert_array_equal(read_one(path), np.iinfo(dtype).max - image)
+
+
+@pytest.mark.parametrize(
+    ("ending", "dtype"), [(".png", "uint8"), (".png", "uint16"), (".bmp", "uint8")]
+)
+def test_grey_of_other_formats(tmp_path, ending, dtype):
+    image = grey(dtype)
+    path = tmp_path / f"a{ending}"
+    Image.fromarray(image).save(path)
+    array = read_one(path)
+    assert array.dtype == image.dtype
+    np.testing.assert_array_equal(array, image)
+
+
+def test_a_jpeg_is_what_its_decoder_says(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(grey("uint8")).save(path, quality=95)
+    np.testing.assert_array_equal(read_one(path), imagecodecs.jpeg_decode(path.read_bytes()))
+
+
+def test_colour_is_three_planes(tmp_path):
+    image = colour()
+    for name in ("a.png", "a.bmp", "a.tif"):
+        path = tmp_path / name
+        if name.endswith("tif"):
+            tifffile.imwrite(path, image, photometric="rgb")
+        else:
+            Image.fromarray(image).save(path)
+        found = list(planes(path))
+        assert [p.c for p in found] == [0, 1, 2]
+        for p in found:
+            np.testing.assert_array_equal(p.array, image[..., p.c])
+
+
+def test_colour_of_16_bits_keeps_them(tmp_path):
+    image = colour("uint16")
+    path = tmp_path / "a.png"
+    path.write_bytes(imagecodecs.png_encode(image))
+    np.testing.assert_array_equal(np.dstack([p.array for p in planes(path)]), image)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_three_equal_channels_are_one_grey_plane(tmp_path, planar):
+    image = grey("uint8")
+    stacked = np.stack([image] * 3, axis=-1 if planar == "contig" else 0)
+    tifffile.imwrite(tmp_path / "a.tif", stacked, photometric="rgb", planarconfig=planar)
+    Image.fromarray(np.dstack([image] * 3)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_one(tmp_path / "a.tif"), image)
+    np.testing.assert_array_equal(read_one(tmp_path / "a.png"), image)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_luminance(tmp_path, dtype):
+    image = colour(dtype)
+    path = tmp_path / "a.png"
+    path.write_bytes(imagecodecs.png_encode(image))
+    (plane,) = planes(path, luminance=True)
+    expected = image @ np.array([0.2126, 0.7152, 0.0722])
+    assert plane.array.dtype == image.dtype
+    assert plane.c is None
+    assert np.abs(plane.array.astype(float) - expected).max() <= 0.51
+
+
+def test_transparency_is_left_out(tmp_path):
+    image, alpha = grey("uint8"), grey("uint8")
+    Image.fromarray(np.dstack([image, alpha])).save(tmp_path / "la.png")
+    Image.fromarray(np.dstack([image, image, image, alpha])).save(tmp_path / "rgba.png")
+    (tmp_path / "la16.png").write_bytes(
+        imagecodecs.png_encode(np.dstack([image, alpha]).astype("uint16") * 257)
+    )
+    tifffile.imwrite(
+        tmp_path / "la.tif",
+        np.dstack([image, alpha]),
+        photometric="minisblack",
+        planarconfig="contig",
+        extrasamples=["unassalpha"],
+    )
+    for name in ("la.png", "rgba.png", "la.tif"):
+        np.testing.assert_array_equal(read_one(tmp_path / name), image)
+    np.testing.assert_array_equal(read_one(tmp_path / "la16.png"), image.astype("uint16") * 257)
+
+
+# Axes
+
+
+def test_ome_axes_are_named(tmp_path):
+    stack = grey(shape=(2, 3, 4, 40, 56))
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, stack, metadata={"axes": "TZCYX"}, photometric="minisblack")
+    found = list(planes(path))
+    assert {(p.t, p.z, p.c) for p in found} == set(np.ndindex(2, 3, 4))
+    for p in found:
+        np.testing.assert_array_equal(p.array, stack[p.t, p.z, p.c])
+
+
+def test_imagej_axes_are_named(tmp_path):
+    stack = grey(shape=(2, 3, 4, 40, 56))
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "TZCYX"})
+    for p in planes(path):
+        np.testing.assert_array_equal(p.array, stack[p.t, p.z, p.c])
+
+
+def test_an_imagej_stack_in_one_directory(tmp_path):
+    """As ImageJ stores a stack over 4 GB: all planes after the only directory."""
+    stack = grey(shape=(5, 40, 56)).astype(">u2")
+    description = b"ImageJ=1.54f\nimages=5\nslices=5\n\0"
+    tags = [
+        (256, 4, 1, 56),
+        (257, 4, 1, 40),
+        (258, 3, 1, 16 << 16),
+        (259, 3, 1, 1 << 16),
+        (262, 3, 1, 1 << 16),
+        (270, 2, len(description), 8 + 2 + 12 * 10 + 4),
+        (273, 4, 1, 512),
+        (277, 3, 1, 1 << 16),
+        (278, 4, 1, 40),
+        (279, 4, 1, 40 * 56 * 2),
+    ]
+    head = b"MM\0*" + struct.pack(">IH", 8, len(tags))
+    head += b"".join(struct.pack(">HHII", *tag) for tag in tags) + struct.pack(">I", 0)
+    content = (head + description).ljust(512, b"\0") + stack.tobytes()
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    found = list(planes(path))
+    assert [p.z for p in found] == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal([p.array for p in found], stack)
+    path.write_bytes(content[:-1])
+    assert_refused(path)
+
+
+def test_an_axis_that_is_not_there_has_no_number(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, grey(shape=(1, 5, 1, 40, 56)), metadata={"axes": "TZCYX"})
+    assert places(path) == [(None, z, None, None) for z in range(5)]
+
+
+def test_pages_without_names_count_as_z(tmp_path):
+    stack = grey(shape=(4, 40, 56))
+    Image.fromarray(stack[0]).save(
+        tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(p) for p in stack[1:]]
+    )
+    found = list(planes(tmp_path / "a.tif"))
+    assert [(p.z, p.c, p.t) for p in found] == [(z, None, None) for z in range(4)]
+    np.testing.assert_array_equal([p.array for p in found], stack)
+
+
+def test_pages_without_a_name_beside_z_count_as_t(tmp_path):
+    stack = grey(shape=(3, 5, 40, 56))
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack, metadata={"axes": "QZYX"}, photometric="minisblack")
+    for p in planes(path):
+        np.testing.assert_array_equal(p.array, stack[p.t, p.z])
+
+
+def test_a_colour_stack(tmp_path):
+    stack = grey("uint8", shape=(4, 40, 56, 3))
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, stack, photometric="rgb", metadata={"axes": "ZYXS"})
+    for p in planes(path):
+        np.testing.assert_array_equal(p.array, stack[p.z, ..., p.c])
+    assert places(path, luminance=True) == [(None, z, None, None) for z in range(4)]
+
+
+def test_samples_that_are_no_colour_are_channels(tmp_path):
+    stack = grey(shape=(5, 40, 56))
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack, photometric="minisblack", planarconfig="separate")
+    found = list(planes(path))
+    assert [p.c for p in found] == list(range(5))
+    np.testing.assert_array_equal([p.array for p in found], stack)
+
+
+def test_several_images_in_a_file_are_series(tmp_path):
+    a, b = grey(shape=(2, 40, 56)), grey(shape=(30, 60))
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(a, metadata={"axes": "ZYX"}, photometric="minisblack")
+        writer.write(b, metadata={"axes": "YX"}, photometric="minisblack")
+    found = list(planes(path))
+    assert [(p.series, p.z) for p in found] == [(0, 0), (0, 1), (1, None)]
+    np.testing.assert_array_equal(found[2].array, b)
+
+
+def test_reduced_copies_are_not_planes(tmp_path):
+    image = grey(shape=(64, 64))
+    with tifffile.TiffWriter(tmp_path / "pyramid.tif") as writer:
+        writer.write(image, subifds=1)
+        writer.write(image[::2, ::2], subfiletype=1)
+    with tifffile.TiffWriter(tmp_path / "thumbnail.tif") as writer:
+        writer.write(image, metadata=None)
+        writer.write(image[::3, ::4], subfiletype=1, metadata=None)
+    for name in ("pyramid.tif", "thumbnail.tif"):
+        np.testing.assert_array_equal(read_one(tmp_path / name), image)
+
+
+def test_each_file_of_an_ome_set_gives_its_own_planes(tmp_path):
+    """Each file's metadata tells of all planes of the set, in whichever file they are."""
+    stack = grey(shape=(3, 40, 56))
+    uuids = [f"urn:uuid:00000000-0000-0000-0000-00000000000{z}" for z in range(3)]
+    data = "".join(
+        f'<TiffData FirstZ="{z}" FirstC="0" FirstT="0" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="z{z}.ome.tif">{uuids[z]}</UUID></TiffData>'
+        for z in range(3)
+    )
+    for z in range(3):
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?>'
+            '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="{uuids[z]}"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+            'DimensionOrder="XYZCT" Type="uint16" SizeX="56" SizeY="40" SizeZ="3" SizeC="1" '
+            'SizeT="1"><Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
+            f"{data}</Pixels></Image></OME>"
+        )
+        tifffile.imwrite(tmp_path / f"z{z}.ome.tif", stack[z], description=xml, metadata=None)
+    # A broken neighbour must not matter.
+    (tmp_path / "z1.ome.tif").write_bytes(b"")
+    for z in (0, 2):
+        (plane,) = planes(tmp_path / f"z{z}.ome.tif")
+        assert (plane.z, plane.c, plane.t) == (z, None, None)
+        np.testing.assert_array_equal(plane.array, stack[z])
+
+
+def test_planes_come_one_at_a_time_and_in_any_order(tmp_path):
+    stack = grey(shape=(6, 40, 56))
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack, metadata={"axes": "ZYX"}, photometric="minisblack")
+    image = open_image(path)
+    for page in reversed(image.pages):
+        (plane,) = image.read(page)
+        np.testing.assert_array_equal(plane.array, stack[page.z])
+
+
+# What is wrong with files
+
+
+def assert_refused(path, *words):
+    with pytest.raises(FileError) as caught:
+        list(planes(path))
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    for word in words:
+        assert word in message
+
+
+def test_a_missing_file(tmp_path):
+    assert_refused(tmp_path / "a.tif", "does not exist")
+
+
+def test_an_empty_file(tmp_path):
+    (tmp_path / "a.tif").touch()
+    assert_refused(tmp_path / "a.tif", "empty")
+
+
+def test_a_text_with_the_name_of_an_image(tmp_path):
+    (tmp_path / "a.tif").write_text("well,site\nA01,1\n")
+    assert_refused(tmp_path / "a.tif", "not a TIFF", "well,site")
+
+
+def test_a_folder(tmp_path):
+    (tmp_path / "a.tif").mkdir()
+    assert_refused(tmp_path / "a.tif", "folder")
+
+
+def test_a_dangling_link(tmp_path):
+    (tmp_path / "a.tif").symlink_to("nowhere.tif")
+    assert_refused(tmp_path / "a.tif", "link")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.tif")
+    assert_refused(tmp_path / "a.tif", "regular")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux")
+def test_an_error_of_the_disk(tmp_path):
+    (tmp_path / "a.tif").symlink_to("/proc/self/mem")
+    assert_refused(tmp_path / "a.tif", "cannot be read")
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may read all")
+def test_a_file_without_permission(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", grey())
+    (tmp_path / "a.tif").chmod(0)
+    assert_refused(tmp_path / "a.tif", "Permission denied")
+
+
+def test_complex_numbers(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", grey("float32").astype("complex64"))
+    assert_refused(tmp_path / "a.tif", "complex64")
+
+
+def _written(writer, **options):
+    stream = io.BytesIO()
+    writer(stream, **options)
+    return stream.getvalue()
+
+
+def _samples():
+    rng = np.random.default_rng(7)
+    stack = rng.integers(0, 4000, (3, 24, 32)).astype(np.uint16)
+    rgb = rng.integers(0, 255, (24, 32, 3)).astype(np.uint8)
+    tiffs = {
+        "plain": {"data": stack[0]},
+        "lzw": {"data": stack[0], "compression": "lzw"},
+        "tiles": {"data": stack[0], "compression": "deflate", "tile": (16, 16)},
+        "jpeg": {"data": rgb, "compression": "jpeg", "photometric": "rgb"},
+        "stack": {"data": stack, "photometric": "minisblack", "compression": "zstd"},
+        "imagej": {"data": stack, "imagej": True},
+        "ome": {"data": stack, "ome": True, "photometric": "minisblack"},
+        "big": {"data": stack, "bigtiff": True, "photometric": "minisblack"},
+        "packed": {"data": stack[0], "bitspersample": 12},
+    }
+    samples = {name: _written(tifffile.imwrite, **options) for name, options in tiffs.items()}
+    image = Image.fromarray(rgb)
+    samples["png"] = _written(image.save, format="PNG")
+    samples["png16"] = imagecodecs.png_encode(stack[0])
+    samples["jpg"] = _written(image.save, format="JPEG")
+    samples["progressive"] = _written(image.save, format="JPEG", progressive=True)
+    samples["bmp"] = _written(image.save, format="BMP")
+    return samples
+
+
+SAMPLES = _samples()
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+@given(data=st.data())
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_file_cut_short_anywhere_is_refused_or_whole(tmp_path, kind, data):
+    """Padding and closing marks may be missing; a pixel or a plane may not."""
+    content = SAMPLES[kind]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.write_bytes(content)
+    cut.write_bytes(content[: data.draw(st.integers(0, len(content) - 1), label="bytes")])
+    try:
+        found = list(planes(cut))
+    except FileError:
+        return
+    expected = list(planes(whole))
+    assert [(p.z, p.c, p.t) for p in found] == [(p.z, p.c, p.t) for p in expected]
+    for a, b in zip(found, expected):
+        np.testing.assert_array_equal(a.array, b.array)
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+@given(data=st.data())
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_damaged_file_gives_planes_or_an_error_that_names_it(tmp_path, kind, data):
+    content = bytearray(SAMPLES[kind])
+    for _ in range(data.draw(st.integers(1, 4))):
+        # Headers are hit as often as pixels.
+        end = data.draw(st.sampled_from([64, 400, len(content)]))
+        at = data.draw(st.integers(0, min(end, len(content)) - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    try:
+        for p in planes(path):
+            assert p.array.ndim == 2
+    except FileError as error:
+        assert str(error).startswith(f"{path}: ")
+
+
+def png_header(width, height, depth=16):
+    def chunk(kind, content):
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def tiff_header(width, height, n_bytes):
+    tags = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 1, 16),
+        (259, 3, 1, 1),
+        (262, 3, 1, 1),
+        (273, 4, 1, 8),
+        (277, 3, 1, 1),
+        (278, 4, 1, height),
+        (279, 4, 1, n_bytes),
+    ]
+    return (
+        b"II*\0"
+        + struct.pack("<IH", 8, len(tags))
+        + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        + struct.pack("<I", 0)
+    )
+
+
+HEADERS = {
+    "huge.png": png_header(200_000, 200_000),
+    "huge.tif": tiff_header(200_000, 200_000, 2**32 - 1),
+    "large.png": png_header(30_000, 30_000),
+    "large.tif": tiff_header(30_000, 30_000, 1_800_000_000),
+    "bits.png": png_header(30_000, 30_000, depth=1),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_without_the_pixels_is_refused_before_memory_is_taken(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(HEADERS[name])
+    assert_refused(path)
+    # The same in a process that may not take what the header asks for.
+    code = (
+        "import resource, sys\n"
+        "from microscope_quality.files.images import planes\n"
+        "import tifffile, PIL.PngImagePlugin, imagecodecs\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (2**28, 2**28))\n"
+        "try:\n"
+        "    list(planes(sys.argv[1]))\n"
+        "except OSError as error:\n"
+        "    print(error)\n"
+    )
+    if sys.platform.startswith("linux"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        )
+        assert "too large" in done.stdout or "cut short" in done.stdout
+
+
+def test_directories_in_a_loop(tmp_path):
+    content = bytearray(SAMPLES["plain"])
+    (directory,) = struct.unpack_from("<I", content, 4)
+    (entries,) = struct.unpack_from("<H", content, directory)
+    struct.pack_into("<I", content, directory + 2 + 12 * entries, directory)
+    (tmp_path / "a.tif").write_bytes(content)
+    assert_refused(tmp_path / "a.tif", "loop")
+
+
+# Finding
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def names(*paths, **options):
+    return [name for name, _ in find(paths, **options)]
+
+
+def test_a_folder_is_searched_in_natural_order(tmp_path):
+    touch(tmp_path, "b10.tif", "b2.TIF", "a/1.png", "a/b/c.jpeg", "notes.txt", "B1.tiff")
+    assert names(tmp_path) == ["a/1.png", "a/b/c.jpeg", "B1.tiff", "b2.TIF", "b10.tif"]
+    for name, path in find([tmp_path]):
+        assert path == tmp_path / name
+
+
+def test_a_file_named_by_itself_is_taken_as_it_is(tmp_path, monkeypatch):
+    touch(tmp_path, "x/a.dat")
+    monkeypatch.chdir(tmp_path)
+    assert names("x/a.dat") == ["x/a.dat"]
+    assert names(Path("x") / "missing.tif") == ["x/missing.tif"]
+
+
+def test_names_of_two_folders_keep_apart(tmp_path, monkeypatch):
+    touch(tmp_path, "p1/a.tif", "p2/a.tif")
+    monkeypatch.chdir(tmp_path)
+    assert names("p1", "p2") == ["p1/a.tif", "p2/a.tif"]
+
+
+def test_patterns(tmp_path, monkeypatch):
+    touch(tmp_path, "p/a_w1.tif", "p/a_w2.tif", "p/q/b_w1.tif", "odd[1].tif", "odd1.tif")
+    monkeypatch.chdir(tmp_path)
+    assert names("p/*_w1.tif") == ["p/a_w1.tif"]
+    assert names("p/**/*_w1.tif") == ["p/a_w1.tif", "p/q/b_w1.tif"]
+    assert names("odd[1].tif") == ["odd[1].tif"]
+    assert names("nothing*.tif") == []
+
+
+def test_each_file_once(tmp_path):
+    touch(tmp_path, "a.tif", "b.tif")
+    assert len(find([tmp_path, tmp_path / "a.tif", tmp_path / "*.tif"])) == 2
+
+
+def test_hidden_files_and_own_results_are_left_out(tmp_path):
+    touch(tmp_path, "a.tif", "._a.tif", ".cache/b.tif", "out/overlays/a.png", "out/results.csv")
+    touch(tmp_path, "now/overlays/b.png", "overlays/c.png")
+    assert names(tmp_path, exclude=tmp_path / "now") == ["a.tif", "overlays/c.png"]
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    touch(tmp_path, "data/a.tif")
+    (tmp_path / "plate").mkdir()
+    (tmp_path / "plate" / "link").symlink_to(tmp_path / "data")
+    (tmp_path / "plate" / "up").symlink_to(tmp_path / "plate")
+    (tmp_path / "plate" / "gone.tif").symlink_to("nowhere")
+    assert names(tmp_path / "plate") == ["gone.tif", "link/a.tif"]
+
+
+def test_a_folder_with_the_name_of_an_image_is_reported_not_searched(tmp_path):
+    touch(tmp_path, "a.tif/b.tif")
+    assert names(tmp_path) == ["a.tif"]
+    assert names(tmp_path / "a.tif") == ["b.tif"]

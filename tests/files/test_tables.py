@@ -1,0 +1,141 @@
+"""Tables: their columns, numbers and quoting, and that they are whole or not there."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microscope_quality.errors import FileError
+from microscope_quality.files.tables import (
+    COLUMNS,
+    PATCH_COLUMNS,
+    STACK_COLUMNS,
+    Table,
+    columns,
+)
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def written(path, *given, names=("name", "b", "c")):
+    table = Table(path, names)
+    table.append(*given)
+    table.finish()
+    return rows(path)
+
+
+def test_columns_are_the_documented_ones():
+    assert ",".join(COLUMNS) == (
+        "file,plate,well,site,channel,z,c,t,width,height,level,expected_level,certainty,"
+        "mean_certainty,max_certainty,weighted_certainty,status,blur_diameter_px,defocus_um,"
+        "saturated_fraction,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,error,series"
+    )
+    assert ",".join(STACK_COLUMNS) == ("file,c,t,best_z,expected_level,status,best_position,series")
+    assert ",".join(PATCH_COLUMNS) == (
+        "file,z,c,t,y,x,level,expected_level,certainty,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,series"
+    )
+    assert columns(3)[-5:] == ("p0", "p1", "p2", "error", "series")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3.0, "3"),
+        (np.float32(0.25), "0.25"),
+        (1.23456789, "1.23457"),
+        (123456789.0, "1.23457e+08"),
+        (123456789, "123456789"),
+        (np.int64(12), "12"),
+        (1e-12, "1e-12"),
+        (-0.0, "0"),
+        (math.nan, ""),
+        (None, ""),
+        ("", ""),
+        (0, "0"),
+    ],
+)
+def test_numbers_as_text(tmp_path, value, text):
+    assert written(tmp_path / "t.csv", {"name": "x", "b": value})[0]["b"] == text
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_any_name_comes_back(tmp_path_factory, name):
+    path = tmp_path_factory.mktemp("t") / "t.csv"
+    # The csv module's reader takes no NUL before Python 3.11.
+    name = name.replace("\0", "0")
+    assert written(path, {"name": name, "c": 1}) == [{"name": name, "b": "", "c": "1"}]
+
+
+def test_a_name_that_is_no_text_does_not_spoil_the_table(tmp_path):
+    name = os.fsdecode(b"n\xff.tif")
+    assert written(tmp_path / "t.csv", {"name": name})[0]["name"] == r"n\udcff.tif"
+
+
+def test_rows_are_there_at_once_and_the_table_only_in_the_end(tmp_path):
+    path = tmp_path / "t.csv"
+    table = Table(path, ("name", "b", "c"))
+    table.append({"name": "x"})
+    part = tmp_path / "t.csv.part"
+    assert part.read_bytes() == b"name,b,c\r\nx,,\r\n"
+    assert not path.exists()
+    table.append({"name": "y"}, {"name": "z"})
+    table.finish()
+    assert [row["name"] for row in rows(path)] == ["x", "y", "z"]
+    assert not part.exists()
+
+
+def test_an_older_table_stays_until_the_new_one_is_finished(tmp_path):
+    path = tmp_path / "t.csv"
+    written(path, {"name": "old"})
+    table = Table(path, ("name", "b", "c", "added"))
+    table.append({"name": "new"})
+    assert rows(path)[0]["name"] == "old"
+    table.close()
+    assert rows(path)[0]["name"] == "old"
+    assert [row["name"] for row in rows(tmp_path / "t.csv.part")] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"my notes", b"name;b;c\n", b"\xff\xfe\0", b"name,b\n", b"a,b,c\n1,2,3\n"]
+)
+def test_what_is_no_such_table_is_not_replaced(tmp_path, content):
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="t.csv: is there already"):
+        Table(path, ("name", "b", "c"))
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_in_the_place_is_not_replaced(tmp_path):
+    (tmp_path / "t.csv").mkdir()
+    with pytest.raises(FileError, match=r"t\.csv"):
+        Table(tmp_path / "t.csv", ("name", "b", "c"))
+
+
+def test_a_place_that_is_not_there(tmp_path):
+    with pytest.raises(FileError, match=r"t\.csv\.part: cannot be written"):
+        Table(tmp_path / "missing" / "t.csv", ("name", "b", "c"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux")
+def test_a_full_disk(tmp_path):
+    (tmp_path / "t.csv.part").symlink_to("/dev/full")
+    with pytest.raises(FileError, match="No space left"):
+        Table(tmp_path / "t.csv", ("name", "b", "c"))
+
+
+def test_a_column_that_the_table_has_not(tmp_path):
+    table = Table(tmp_path / "t.csv", ("name", "b", "c"))
+    with pytest.raises(ValueError, match="d"):
+        table.append({"d": 1})
+    table.close()
