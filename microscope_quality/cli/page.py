@@ -117,19 +117,19 @@ def measure_page(settings: Settings, item: Item) -> list[Measured]:
     return measured
 
 
-def draw_plane(settings: Settings, wanted: tuple[Item, Place, Path]) -> None:
-    """Measure a plane again and draw it.
+def draw_plane(settings: Settings, wanted: tuple[Item, Place, Path, str]) -> None:
+    """Measure a plane again and draw it into a file, with a remark.
 
     Raises
     ------
     FileError
         The page cannot be read any more, or the picture not be written.
     """
-    item, place, path = wanted
+    item, place, path, remark = wanted
     model = FocusModel.from_pretrained(settings.model)
     for plane in _read(settings, item):
         if Place(plane.series, plane.z, plane.c, plane.t) == place:
-            _draw(plane, _measure(settings, model, plane), item.name, place, path)
+            _draw(plane, _measure(settings, model, plane), item.name, place, path, remark)
 
 
 def picture_name(prefix: str, name: str, place: Place) -> str:
@@ -164,7 +164,9 @@ def _measure(settings: Settings, model: FocusModel, plane: Plane) -> FocusResult
         )
 
 
-def _draw(plane: Plane, result: FocusResult, name: str, place: Place, path: Path) -> None:
+def _draw(
+    plane: Plane, result: FocusResult, name: str, place: Place, path: Path, remark: str = ""
+) -> None:
     from microscope_quality.files.pictures import MAX_SIDE, write_overlay
     from microscope_quality.overlay import overlay
 
@@ -174,6 +176,8 @@ def _draw(plane: Plane, result: FocusResult, name: str, place: Place, path: Path
         words.insert(0, f"level {result.level:.0f} (expected {result.expected_level:.1f})")
         words.append(f"certainty {result.certainty:.2f}")
         words.append(f"blur {result.blur_diameter_px:.1f} px")
+    if remark:
+        words.append(remark)
     verdict = " · ".join(words)
     write_overlay(
         path,

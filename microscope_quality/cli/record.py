@@ -160,8 +160,12 @@ class Record:
             raise FileError(f"{out}: cannot be made a folder: {error.strerror}") from error
         for name, wanted in self._columns.items():
             check_replaceable(out / name, wanted)
-        for name in ["results.csv", "patches.csv"][: 1 + settings.keep_patches]:
-            self._tables[name] = Table(out / name, self._columns[name])
+        try:
+            for name in ["results.csv", "patches.csv"][: 1 + settings.keep_patches]:
+                self._tables[name] = Table(out / name, self._columns[name])
+        except FileError:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> Record:
         return self
@@ -295,9 +299,9 @@ class Record:
         if self._out is None:
             return
         wanted = []
-        for rank, (_, _, _, item, place) in enumerate(sorted(self._doubtful, reverse=True)):
+        for rank, (_, _, line, item, place) in enumerate(sorted(self._doubtful, reverse=True)):
             name = picture_name(f"{rank + 1:02}", item.name, place)
-            wanted.append((item, place, self._out / "overlays" / name))
+            wanted.append((item, place, self._out / "overlays" / name, line.why))
         draw = functools.partial(draw_plane, self._settings)
         with contextlib.closing(run(draw, wanted, jobs=min(jobs, len(wanted)) or 1)) as outcomes:
             for outcome in outcomes:

@@ -52,6 +52,10 @@ def train(
     validation_fraction: Annotated[
         float, typer.Option(min=0, max=0.5, help="Share of each folder's fields to hold out.")
     ] = 0.15,
+    empty_fraction: Annotated[
+        float,
+        typer.Option(min=0, max=0.5, help="Share of empty patches, trained to be unsure of."),
+    ] = 0.06,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, the stream and the weights.")] = 0,
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that make the stream; 0: none of its own.")
@@ -81,7 +85,10 @@ def train(
     try:
         settings = TrainingSettings(
             architecture=architecture,
-            stream=StreamSettings(optics=Optics.parse(optics) if optics else TRAINING_OPTICS),
+            stream=StreamSettings(
+                optics=Optics.parse(optics) if optics else TRAINING_OPTICS,
+                empty_fraction=empty_fraction,
+            ),
             steps=steps,
             batch_size=batch_size,
             learning_rate=learning_rate,

@@ -9,6 +9,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
@@ -26,6 +27,34 @@ FloatArray = npt.NDArray[np.float32]
 STEPS_PER_EPOCH = 250
 BLOCK_SIZE = 1024
 PROGRESS = "checkpoint.json"
+
+
+@dataclass
+class Progress:
+    """How a training went.
+
+    Attributes
+    ----------
+    stages : list of dict
+        The settings under which it ran, and the ``first_step`` of each.
+    history : list of dict
+        A record an epoch: step, loss, patches a second, and on the validation patches the ranked
+        probability score and the shares exact and within one level.
+    """
+
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return int(self.history[-1]["step"]) if self.history else 0
+
+    def enter(self, settings: dict[str, Any]) -> None:
+        """Begin a stage, unless the last one had the same settings."""
+        stage = json.loads(json.dumps({"first_step": self.step, **settings}))
+        if not self.stages or any(self.stages[-1][key] != stage[key] for key in settings):
+            self.stages.append(stage)
 
 
 @keras.saving.register_keras_serializable(package="microscope_quality")  # type: ignore[untyped-decorator, unused-ignore]
@@ -144,11 +173,11 @@ def fit(
     seed: int = 0,
     workers: int = 1,
     progress: Optional[Callable[[dict[str, Any]], None]] = None,
-) -> tuple[keras.Model, list[dict[str, Any]]]:
+) -> tuple[keras.Model, Progress]:
     """Fit an architecture on the stream of the training images.
 
     After each epoch of 250 steps the state is written into ``folder``; a call with the same
-    arguments goes on from there.
+    arguments goes on from there. With other arguments it goes on too, as a further stage.
 
     Parameters
     ----------
@@ -170,9 +199,13 @@ def fit(
     Returns
     -------
     model : keras.Model
-    history : list of dict
-        A record an epoch: step, loss, patches a second, and on the validation patches the ranked
-        probability score and the shares exact and within one level.
+    progress : Progress
+
+    Raises
+    ------
+    SettingsError
+        If steps and batch size do not suit, or the folder holds the training of another
+        architecture.
     """
     if steps < 1 or batch_size < 1 or BLOCK_SIZE % batch_size:
         raise SettingsError(
@@ -181,7 +214,16 @@ def fit(
         )
     keras.utils.set_random_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    model, history = _resume(folder, architecture)
+    model, reached = _resume(folder, architecture)
+    stage = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "cosine_decay": architecture.recipe.cosine_decay,
+        "seed": seed,
+        "stream": settings.to_dict(),
+    }
+    reached.enter(stage)
     rate = _rate(architecture.recipe.cosine_decay, steps, learning_rate)
     if model is None:
         model = build(architecture)
@@ -195,7 +237,7 @@ def fit(
         # The checkpoint's own rate was for its own number of steps.
         model.optimizer.learning_rate = rate
     checked = validation_patches(validation, settings, seed) if validation else None
-    done = history[-1]["step"] if history else 0
+    done = reached.step
     batches = _batches(training, settings, seed, batch_size, done, workers)
     try:
         while done < steps:
@@ -213,13 +255,13 @@ def fit(
             }
             if checked is not None:
                 record.update(check(model, *checked))
-            history.append(record)
-            _checkpoint(folder, model, architecture, history)
+            reached.history.append(record)
+            _checkpoint(folder, model, architecture, reached)
             if progress is not None:
                 progress(record)
     finally:
         batches.close()
-    return model, history
+    return model, reached
 
 
 def validation_patches(
@@ -303,12 +345,12 @@ def _batches(
 
 
 def _checkpoint(
-    folder: Path, model: keras.Model, architecture: Architecture, history: list[dict[str, Any]]
+    folder: Path, model: keras.Model, architecture: Architecture, reached: Progress
 ) -> None:
     """Write the state; the progress file names the one that is whole."""
-    name = f"checkpoint-{history[-1]['step']}.keras"
+    name = f"checkpoint-{reached.step}.keras"
     model.save(folder / name)
-    progress = {"architecture": architecture.name, "checkpoint": name, "history": history}
+    progress = {"architecture": architecture.name, "checkpoint": name, **asdict(reached)}
     beside = folder / f"{PROGRESS}.part"
     beside.write_text(json.dumps(progress, indent=1), encoding="utf-8")
     beside.replace(folder / PROGRESS)
@@ -319,10 +361,10 @@ def _checkpoint(
 
 def _resume(
     folder: Path, architecture: Architecture
-) -> tuple[Optional[keras.Model], list[dict[str, Any]]]:
+) -> tuple[Optional[keras.Model], Progress]:
     """Read the state that :func:`_checkpoint` wrote, if there is one."""
     if not (folder / PROGRESS).exists():
-        return None, []
+        return None, Progress()
     progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
     if progress["architecture"] != architecture.name:
         raise SettingsError(
@@ -330,4 +372,4 @@ def _resume(
             f"{architecture.name!r}; choose another folder."
         )
     model = keras.saving.load_model(folder / progress["checkpoint"])
-    return model, progress["history"]
+    return model, Progress(progress["stages"], progress["history"])

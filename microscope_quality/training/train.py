@@ -114,7 +114,7 @@ def train(
         raise SettingsError("No image can be trained on: " + _first_reason(left_out))
     training, validation = split_by_field(images, settings.validation_fraction, settings.seed)
     report({"training": len(training), "validation": len(validation), "left_out": left_out})
-    network, history = fitting.fit(
+    network, reached = fitting.fit(
         architecture,
         training,
         validation,
@@ -130,17 +130,12 @@ def train(
     layers, weights = fold(architecture.layers, fitting.weights_of(network, architecture))
     record = {
         "versions": fitting.versions(),
-        "steps": recipe.steps,
-        "batch_size": recipe.batch_size,
-        "learning_rate": recipe.learning_rate,
-        "cosine_decay": recipe.cosine_decay,
-        "seed": settings.seed,
-        "stream": stream.to_dict(),
+        "stages": reached.stages,
         "training_images": len(training),
         "validation_fraction": settings.validation_fraction,
         "validation_files": sorted({_short(image) for image in validation}),
         "left_out": {Path(path).name: reason for path, reason in left_out.items()},
-        "history": history[:: max(1, len(history) // 40)] + history[-1:],
+        "history": reached.history[:: max(1, len(reached.history) // 40)] + reached.history[-1:],
     }
     # As JSON gives it back, with lists for tuples.
     record = json.loads(json.dumps(record))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_a_place_that_is_not_there(tmp_path):
         Table(tmp_path / "missing" / "t.csv", ("name", "b", "c"))
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
 def test_a_full_disk(tmp_path):
     (tmp_path / "t.csv.part").symlink_to("/dev/full")
     with pytest.raises(FileError, match="No space left"):

@@ -57,9 +57,10 @@ def test_a_model_tells_how_it_was_made(trained):
     record = json.loads((out / "tiny" / "model.json").read_text())["training"]
     assert len(record["validation_files"]) == 1
     assert record["training_images"] == 5
-    assert record["steps"] == 60
+    (stage,) = record["stages"]
+    assert (stage["first_step"], stage["steps"]) == (0, 60)
     assert record["validation_images"]["images"] == 11
-    assert record["stream"]["normalisation"] == "zscore"
+    assert stage["stream"]["normalisation"] == "zscore"
     assert 0 < description.sure_certainty <= 1
 
 
@@ -70,6 +71,8 @@ def test_training_goes_on_from_its_checkpoint(sharp, tmp_path):
     train([sharp], tmp_path, "two", TrainingSettings(steps=12, **settings), report=records.append)
     assert [record["step"] for record in records if "step" in record] == [12]
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-12.keras"]
+    stages = FocusModel.from_pretrained(tmp_path / "two").description.training["stages"]
+    assert [(stage["first_step"], stage["steps"]) for stage in stages] == [(0, 8), (8, 12)]
 
 
 def test_another_architecture_does_not_go_on_from_it(sharp, tmp_path):

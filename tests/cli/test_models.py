@@ -1,0 +1,68 @@
+"""The models command."""
+
+from __future__ import annotations
+
+import json
+
+import coded
+import pytest
+from typer.testing import CliRunner
+
+from microscope_quality.cli import app
+from microscope_quality.model import available_models
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, ["models", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture
+def folder(tmp_path):
+    coded.write(tmp_path / "coded")
+    return tmp_path / "coded"
+
+
+def test_list_names_each_model():
+    found = available_models()
+    screen = run("list", code=0 if found else 1).stdout
+    for name, folder in found.items():
+        assert name in screen
+        assert str(folder) in screen
+
+
+def test_show_describes_a_folder(folder):
+    screen = run("show", folder).stdout
+    for words in (
+        "coded",
+        "84 × 84",
+        "NA 0.5",
+        "0 (in focus) to 10",
+        "conv2d 1×1×2",
+        "made by hand",
+    ):
+        assert words in screen
+
+
+def test_show_as_json_is_what_is_stored(folder):
+    stored = json.loads((folder / "model.json").read_text())
+    assert json.loads(run("show", folder, "--json").stdout) == stored
+
+
+def test_verify_finds_a_changed_weight(folder):
+    sha256 = json.loads((folder / "model.json").read_text())["sha256"]
+    assert f"whole, sha256 {sha256}" in run("verify", folder).stdout
+    content = bytearray((folder / "weights.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "weights.npz").write_bytes(content)
+    assert "damaged" in run("verify", folder, code=1).stdout
+    assert "weights.npz" in run("show", folder, code=1).stderr
+
+
+def test_a_wrong_name_is_wrong_use():
+    for verb in ("show", "verify"):
+        result = run(verb, "no-such", code=2)
+        assert "'no-such'" in result.stderr
+        for name in available_models():
+            assert name in result.stderr
