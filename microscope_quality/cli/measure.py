@@ -41,8 +41,8 @@ def measure(
             "--out",
             "-o",
             metavar="DIR",
-            help="Folder for results.csv, stacks.csv (of z-stacks) and overlays/. Tables of an "
-            "earlier run in it are replaced.",
+            help="Folder for results.csv, stacks.csv (of z-stacks) and overlays/. Tables and "
+            "overlays of an earlier run in it are replaced.",
             show_default=False,
         ),
     ] = None,
@@ -76,7 +76,7 @@ def measure(
         typer.Option(
             metavar="REGEX",
             help="Where plate, well, site and channel stand in a file's name, or else in its "
-            r"path: a regular expression with named groups: `(?P<well>[A-P]\d\d)_(?P<site>\d)`.",
+            "path: a regular expression with named groups, as in the examples.",
             show_default=False,
         ),
     ] = None,

@@ -72,7 +72,7 @@ def synthesize(
             raise SettingsError("No image file was found.")
         writer = SetWriter(out, settings)
     except MicroscopeQualityError as error:
-        screen.print(f"[red]{error}[/]", highlight=False)
+        screen.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(2) from error
     failed = 0
     with writer:
@@ -81,7 +81,7 @@ def synthesize(
                 writer.add(name, path)
             except MicroscopeQualityError as error:
                 failed += 1
-                screen.print(f"[yellow]left out:[/] {name}: {error}", highlight=False)
+                screen.print(f"left out: {name}: {error}", style="yellow", markup=False, highlight=False)
     typer.echo(f"{writer.n_images} images of {len(files) - failed} files, 11 levels each: {out}")
     if failed:
         raise typer.Exit(1)

@@ -105,10 +105,14 @@ def train(
             report=lambda record: _show(screen, record),
         )
     except MicroscopeQualityError as error:
-        screen.print(f"[red]{error}[/]")
+        screen.print(str(error), style="red", markup=False)
         raise typer.Exit(2) from error
     except ImportError as error:
-        screen.print(f"[red]{error}.[/] Training needs: pip install 'microscope-quality\\[train]'")
+        screen.print(
+            f"{error}. Training needs: pip install 'microscope-quality[train]'",
+            style="red",
+            markup=False,
+        )
         raise typer.Exit(2) from error
     typer.echo(f"{out / name}: sure from a certainty of {description.sure_certainty:.4f} on")
 
@@ -117,7 +121,7 @@ def _show(screen: Any, record: dict[str, Any]) -> None:
     if "left_out" in record:
         screen.print(f"{record['training']} images to train on, {record['validation']} held out")
         for path, reason in record["left_out"].items():
-            screen.print(f"[yellow]left out:[/] {path}: {reason}")
+            screen.print(f"left out: {path}: {reason}", style="yellow", markup=False)
     elif "validation_images" in record:
         found = record["validation_images"]
         screen.print(

@@ -62,7 +62,8 @@ def write_overlay(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            canvas.save(part, format="PNG", pnginfo=info)
+            # Level 3 takes a third of the time of the usual 6, for a tenth more bytes.
+            canvas.save(part, format="PNG", pnginfo=info, compress_level=3)
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)

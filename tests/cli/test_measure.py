@@ -582,6 +582,25 @@ def test_a_pipe_gets_whole_names(plate, model):
     assert b"\x1b" not in done.stdout
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_progress_is_shown_on_a_terminal(plate, model):
+    import pty
+
+    terminal, other_end = pty.openpty()
+    done = subprocess.run(
+        command(plate, "--model", model, "--jobs", "1"),
+        env=environment(TERM="xterm"),
+        stdout=subprocess.PIPE,
+        stderr=other_end,
+        check=True,
+    )
+    os.close(other_end)
+    shown = os.read(terminal, 100_000)
+    os.close(terminal)
+    assert b"Measuring" in shown
+    assert b"Measuring" not in done.stdout
+
+
 def test_a_terminal_that_knows_only_ascii(plate, model):
     done = subprocess.run(
         command(plate, "--model", model),

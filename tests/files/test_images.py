@@ -73,11 +73,36 @@ def test_compressed_and_tiled_tiffs(tmp_path, compression, tile):
     np.testing.assert_array_equal(read_one(path), image)
 
 
+def tiff(width, height, bits, n_bytes, content=b""):
+    """A TIFF of one uncompressed strip, whose header promises that much."""
+    at = 8 + 2 + 9 * 12 + 4
+    tags = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 1, bits),
+        (259, 3, 1, 1),
+        (262, 3, 1, 1),
+        (273, 4, 1, at),
+        (277, 3, 1, 1),
+        (278, 4, 1, height),
+        (279, 4, 1, n_bytes),
+    ]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4) + content
+
+
+def packed_tiff(image, bits):
+    """Pixels without gaps between them, the highest bit first, rows padded to whole bytes."""
+    each = (image[..., np.newaxis] >> np.arange(bits)[::-1] & 1).astype(np.uint8)
+    rows = np.packbits(each.reshape(len(image), -1), axis=1).tobytes()
+    return tiff(image.shape[1], image.shape[0], bits, len(rows), rows)
+
+
 @pytest.mark.parametrize("bits", [10, 12, 14])
 def test_packed_bits_are_unpacked(tmp_path, bits):
-    image = grey("uint16", high=2**bits - 1)
+    image = grey("uint16", shape=(40, 57), high=2**bits - 1)
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, image, bitspersample=bits)
+    path.write_bytes(packed_tiff(image, bits))
     np.testing.assert_array_equal(read_one(path), image)
 
 
@@ -406,9 +431,9 @@ def _samples():
         "imagej": {"data": stack, "imagej": True},
         "ome": {"data": stack, "ome": True, "photometric": "minisblack"},
         "big": {"data": stack, "bigtiff": True, "photometric": "minisblack"},
-        "packed": {"data": stack[0], "bitspersample": 12},
     }
     samples = {name: _written(tifffile.imwrite, **options) for name, options in tiffs.items()}
+    samples["packed"] = packed_tiff(stack[0], 12)
     image = Image.fromarray(rgb)
     samples["png"] = _written(image.save, format="PNG")
     samples["png16"] = imagecodecs.png_encode(stack[0])
@@ -476,31 +501,11 @@ def png_header(width, height, depth=16):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
-def tiff_header(width, height, n_bytes):
-    tags = [
-        (256, 4, 1, width),
-        (257, 4, 1, height),
-        (258, 3, 1, 16),
-        (259, 3, 1, 1),
-        (262, 3, 1, 1),
-        (273, 4, 1, 8),
-        (277, 3, 1, 1),
-        (278, 4, 1, height),
-        (279, 4, 1, n_bytes),
-    ]
-    return (
-        b"II*\0"
-        + struct.pack("<IH", 8, len(tags))
-        + b"".join(struct.pack("<HHII", *tag) for tag in tags)
-        + struct.pack("<I", 0)
-    )
-
-
 HEADERS = {
     "huge.png": png_header(200_000, 200_000),
-    "huge.tif": tiff_header(200_000, 200_000, 2**32 - 1),
+    "huge.tif": tiff(200_000, 200_000, 16, 2**32 - 1),
     "large.png": png_header(30_000, 30_000),
-    "large.tif": tiff_header(30_000, 30_000, 1_800_000_000),
+    "large.tif": tiff(30_000, 30_000, 16, 1_800_000_000),
     "bits.png": png_header(30_000, 30_000, depth=1),
 }
 
