@@ -24,7 +24,7 @@ from benchmarks.figure import Figure
 from microscope_quality import FocusModel, measure_focus, measure_stack
 from microscope_quality.evaluation.levels import accuracy, confusion_of_images
 from microscope_quality.files.images import planes
-from microscope_quality.training.sets import SetSettings
+from microscope_quality.training.sets import SetSettings, labelled
 from microscope_quality.training.stream import SharpImage
 
 GAINS = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -45,7 +45,7 @@ def synthetic(model: FocusModel, data: Path, seed: int = 1) -> List[Figure]:
         SharpImage(str(data / "focus" / "train" / name), kind=name.partition("/")[0], field=name)
         for name in model.description.training["validation_files"]
     ]
-    confusion, undefined = confusion_of_images(model, images, SetSettings(seed=seed))
+    confusion, undefined = confusion_of_images(model, labelled(images, SetSettings(seed=seed)))
     found = accuracy(confusion, undefined)
     return [
         Figure(

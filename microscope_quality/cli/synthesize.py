@@ -81,7 +81,9 @@ def synthesize(
                 writer.add(name, path)
             except MicroscopeQualityError as error:
                 failed += 1
-                screen.print(f"left out: {name}: {error}", style="yellow", markup=False, highlight=False)
+                screen.print(
+                    f"left out: {name}: {error}", style="yellow", markup=False, highlight=False
+                )
     typer.echo(f"{writer.n_images} images of {len(files) - failed} files, 11 levels each: {out}")
     if failed:
         raise typer.Exit(1)

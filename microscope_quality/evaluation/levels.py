@@ -1,4 +1,4 @@
-"""Whole images of known level: how often a model is right, and by how much it is wrong."""
+"""Images of known level: how often a model is right, and by how much it is wrong."""
 
 from __future__ import annotations
 
@@ -10,23 +10,18 @@ import numpy.typing as npt
 
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
-from microscope_quality.optics import N_LEVELS
-from microscope_quality.training.sets import SetSettings, degraded
-from microscope_quality.training.stream import SharpImage
 
 
 def confusion_of_images(
-    model: FocusModel, images: Iterable[SharpImage], settings: SetSettings
+    model: FocusModel, labelled: Iterable[tuple[int, npt.NDArray[Any]]]
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """Measure each sharp image at each synthetic level.
+    """Measure images whose level is known.
 
     Parameters
     ----------
     model : FocusModel
-    images : iterable of SharpImage
-        Images that the model was not trained on.
-    settings : SetSettings
-        Optics, photons, background and seed of the synthetic images.
+    labelled : iterable of (level, plane)
+        Images that the model was not trained on, held one at a time.
 
     Returns
     -------
@@ -35,16 +30,15 @@ def confusion_of_images(
     undefined : int
         Images in which no patch had probabilities; they are in no cell.
     """
-    confusion = np.zeros((N_LEVELS, N_LEVELS), dtype=np.int64)
+    levels = model.description.levels
+    confusion = np.zeros((levels, levels), dtype=np.int64)
     undefined = 0
-    for image in images:
-        name = f"{image.kind}/{image.field}/{image.plane}/{image.path.rpartition('/')[2]}"
-        for made in degraded(image.load(), name, settings):
-            level = measure_focus(made.plane, model).level
-            if np.isnan(level):
-                undefined += 1
-            else:
-                confusion[made.level, int(level)] += 1
+    for true, plane in labelled:
+        level = measure_focus(plane, model).level
+        if np.isnan(level):
+            undefined += 1
+        else:
+            confusion[true, int(level)] += 1
     return confusion, undefined
 
 

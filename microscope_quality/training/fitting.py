@@ -359,9 +359,7 @@ def _checkpoint(
             old.unlink()
 
 
-def _resume(
-    folder: Path, architecture: Architecture
-) -> tuple[Optional[keras.Model], Progress]:
+def _resume(folder: Path, architecture: Architecture) -> tuple[Optional[keras.Model], Progress]:
     """Read the state that :func:`_checkpoint` wrote, if there is one."""
     if not (folder / PROGRESS).exists():
         return None, Progress()

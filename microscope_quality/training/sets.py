@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Optional
@@ -19,6 +19,7 @@ from microscope_quality.errors import FileError
 from microscope_quality.files.images import planes
 from microscope_quality.optics import N_LEVELS, TRAINING_OPTICS, Optics, psf
 from microscope_quality.training.exposure import Exposure, check_ranges, draw_exposure, signal
+from microscope_quality.training.stream import SharpImage
 
 Range = tuple[float, float]
 
@@ -102,6 +103,16 @@ def degraded(plane: npt.ArrayLike, name: str, settings: SetSettings) -> Iterator
         kernel = psf(settings.optics, distance, paraxial=settings.paraxial)
         taken = exposure.take(defocus(light, kernel), rng)
         yield Degraded(level, distance, seed, exposure, taken)
+
+
+def labelled(
+    images: Iterable[SharpImage], settings: SetSettings
+) -> Iterator[tuple[int, npt.NDArray[np.unsignedinteger[Any]]]]:
+    """Make each sharp image's planes at all levels, with the level before each."""
+    for image in images:
+        name = f"{image.kind}/{Path(image.path).name}#{image.plane}"
+        for made in degraded(image.load(), name, settings):
+            yield made.level, made.plane
 
 
 class SetWriter:

@@ -18,7 +18,7 @@ from microscope_quality.model import FocusModel, ModelDescription, write_model
 from microscope_quality.optics import N_LEVELS
 from microscope_quality.training.architectures import Architecture, get_architecture
 from microscope_quality.training.export import fold
-from microscope_quality.training.sets import SetSettings
+from microscope_quality.training.sets import SetSettings, labelled
 from microscope_quality.training.sources import find_sharp_images, split_by_field
 from microscope_quality.training.stream import (
     NormalNoise,
@@ -156,7 +156,7 @@ def train(
     description = replace(description, sure_certainty=sure)
     if validation:
         confusion, undefined = confusion_of_images(
-            FocusModel(description, weights), validation, SetSettings(stream.optics)
+            FocusModel(description, weights), labelled(validation, SetSettings(stream.optics))
         )
         record["validation_images"] = {
             **accuracy(confusion, undefined),

@@ -7,7 +7,7 @@ import tifffile
 from microscope_quality import FocusModel, measure_focus
 from microscope_quality.evaluation.levels import accuracy, confusion_of_images
 from microscope_quality.simulate import nuclei
-from microscope_quality.training.sets import SetSettings, degraded
+from microscope_quality.training.sets import SetSettings, degraded, labelled
 from microscope_quality.training.stream import SharpImage
 
 
@@ -23,10 +23,10 @@ def test_a_confusion_matrix_counts_what_measuring_says(tmp_path):
     model = FocusModel.from_pretrained()
     settings = SetSettings(seed=2)
     image = SharpImage(str(path), kind="a", field="f")
-    confusion, undefined = confusion_of_images(model, [image], settings)
+    confusion, undefined = confusion_of_images(model, labelled([image], settings))
     assert undefined == 0
     np.testing.assert_array_equal(confusion.sum(axis=1), np.ones(11))
-    made = list(degraded(tifffile.imread(path), "a/f/0/sharp.tif", settings))
+    made = list(degraded(tifffile.imread(path), "a/sharp.tif#0", settings))
     for one in made:
         assert confusion[one.level, int(measure_focus(one.plane, model).level)] == 1
 
