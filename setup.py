@@ -17,6 +17,8 @@ inside = {
 setup(
     packages=[*find_packages(include=["microscope_quality", "microscope_quality.*"]), *inside],
     package_dir=inside,
+    # Named below; what setuptools would add on its own makes it warn of folders without modules.
+    include_package_data=False,
     package_data={
         "microscope_quality": ["py.typed"],
         "microscope_quality.pretrained": ["*/model.json", "*/weights.npz"],

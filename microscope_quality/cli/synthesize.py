@@ -72,7 +72,7 @@ def synthesize(
             raise SettingsError("No image file was found.")
         writer = SetWriter(out, settings)
     except MicroscopeQualityError as error:
-        screen.print(str(error), style="red", markup=False, highlight=False)
+        typer.echo(f"microscope-quality synthesize: {error}", err=True)
         raise typer.Exit(2) from error
     failed = 0
     with writer:

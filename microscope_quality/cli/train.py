@@ -105,13 +105,13 @@ def train(
             report=lambda record: _show(screen, record),
         )
     except MicroscopeQualityError as error:
-        screen.print(str(error), style="red", markup=False)
+        typer.echo(f"microscope-quality train: {error}", err=True)
         raise typer.Exit(2) from error
     except ImportError as error:
-        screen.print(
-            f"{error}. Training needs: pip install 'microscope-quality[train]'",
-            style="red",
-            markup=False,
+        typer.echo(
+            f"microscope-quality train: {error}; pip install 'microscope-quality[train]' brings "
+            "what training needs",
+            err=True,
         )
         raise typer.Exit(2) from error
     typer.echo(f"{out / name}: sure from a certainty of {description.sure_certainty:.4f} on")
