@@ -81,7 +81,8 @@ def train(
     from microscope_quality.training.train import TrainingSettings
     from microscope_quality.training.train import train as run
 
-    screen = Console(stderr=True, highlight=False)
+    # Lines of a log are not for folding.
+    screen = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         settings = TrainingSettings(
             architecture=architecture,

@@ -78,7 +78,7 @@ COMPACT = Architecture(
     recipe=Recipe(steps=24_000, batch_size=128, learning_rate=2e-3, cosine_decay=True),
 )
 
-# Yang et al. 2018, "Convolutional neural network": two convolutions of 5 × 5 with max-pooling,
+# S. J. Yang et al., BMC Bioinformatics 19:77 (2018): two convolutions of 5 × 5 with max-pooling,
 # a dense layer of 1024 units, dropout, softmax; Adam at 5e-6, batches of 64, a million steps.
 YANG2018 = Architecture(
     name="yang2018",

@@ -61,8 +61,8 @@ class Progress:
 def ranked_probability_score(target: Any, predicted: Any) -> Any:
     """Squared distance of two cumulative distributions: the loss.
 
-    ``Σ_k (CDF_p(k) − CDF_t(k))²``, unnormalised, in [0, K − 1] (Epstein, Journal of Applied
-    Meteorology 8:985, 1969; equation 2 of Yang et al. 2018 but for its factor 1/(K − 1)).
+    ``Σ_k (CDF_p(k) − CDF_t(k))²``, unnormalised, in [0, K − 1] (A. H. Murphy, Journal of Applied
+    Meteorology 10:155, 1971), as S. J. Yang et al., BMC Bioinformatics 19:77 (2018), train with.
 
     Parameters
     ----------
