@@ -333,8 +333,13 @@ def digitise(
     normal: NormalNoise,
     electrons: FloatArray,
     settings: StreamSettings,
+    *,
+    least_levels: float = 10.0,
 ) -> FloatArray:
-    """Add read noise and turn electrons into grey levels of a random camera."""
+    """Add read noise and turn electrons into grey levels of a random camera.
+
+    With few grey levels, the brightest pixel has ``least_levels`` or more.
+    """
     electrons = electrons + np.float32(rng.uniform(*settings.read_noise)) * normal(electrons.shape)
     top = float(electrons.max())
     if rng.random() < settings.saturated_fraction:
@@ -342,7 +347,8 @@ def digitise(
         top = bottom + (top - bottom) * float(rng.uniform(0.5, 1.0))
         np.minimum(electrons, np.float32(top), out=electrons)
     if rng.random() < settings.eight_bit_fraction:
-        electrons *= np.float32(log_uniform(rng, 10, 255) / max(top, 1.0))
+        levels = log_uniform(rng, min(least_levels, 250), 255)
+        electrons *= np.float32(levels / max(top, 1.0))
         electrons += np.float32(rng.uniform(0, 5))
         largest = 255
     else:
@@ -382,7 +388,10 @@ def empty_patch(
         electrons[tuple(hot)] += (
             log_uniform(rng, 5, 300) * spread * rng.random(hot.shape[1])
         ).astype(np.float32)
-    return digitise(rng, normal, electrons, settings)
+    # A camera's grey level is no more than twice the noise; else a gradient would have edges.
+    noise = np.sqrt(max(1.0, float(expected.mean())))
+    least_levels = max(10.0, float(electrons.max()) / (2 * noise))
+    return digitise(rng, normal, electrons, settings, least_levels=least_levels)
 
 
 def _turned(rng: np.random.Generator, patch: npt.NDArray[Any]) -> npt.NDArray[Any]:
