@@ -36,7 +36,7 @@ NEAR_BEST_LEVELS = 2.0
 AS_GOOD_LEVELS = 0.25
 
 # Patches measured at a time: bounds the memory of an image of any size.
-_BLOCK = 256
+_BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,7 +135,8 @@ class Network:
         n = len(patches)
         x = np.empty((n, self._features), np.float32)
         if n:
-            chunk = min(self._chunk, n)
+            # As many chunks as are needed, of equal size: little is computed twice.
+            chunk = -(-n // -(-n // self._chunk))
             features = np.empty((chunk, self._features), np.float32)
             source = features
             runs: List[Callable[[], None]] = []
