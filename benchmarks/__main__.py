@@ -23,7 +23,7 @@ def main() -> int:
     model = FocusModel.from_pretrained(options.model)
     parts = {
         "optics": optics_speed.measure,
-        "inference": lambda: inference_speed.measure(model),
+        "inference": inference_speed.measure,
     }
     if options.data is not None:
         parts["accuracy"] = lambda: accuracy.measure(model, options.data)
