@@ -39,7 +39,7 @@ AS_GOOD_LEVELS = 0.25
 _BLOCK = 1024
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FocusResult:
     """The focus of a plane.
 
@@ -104,6 +104,13 @@ class FocusResult:
     patch_expected_levels: Float64Array
     patch_certainties: Float64Array
     patch_probabilities: Float64Array
+
+    def __repr__(self) -> str:
+        """Tell the outcome; the arrays would fill screens."""
+        return (
+            f"<FocusResult: level {self.level:g}, expected {self.expected_level:.2f}, "
+            f"certainty {self.certainty:.2f}, {self.status}, {len(self.patch_levels)} patches>"
+        )
 
     def to_row(self) -> Dict[str, Union[int, float, str]]:
         """Give the columns of a results table that a plane itself determines, by name."""
@@ -308,6 +315,11 @@ def measure_stack(
     used = _model(model)
     end: Any = object()
     remaining = iter(planes)
+    if isinstance(planes, np.ndarray) and planes.ndim == 2:
+        raise ImageError(
+            f"A stack has three dimensions, planes first; this array has the shape {planes.shape}. "
+            "One plane is for measure_focus."
+        )
     remaining_masks: Iterator[Any] = repeat(None) if masks is None else iter(masks)
     results = []
     while True:
@@ -457,6 +469,10 @@ def as_plane(
     if pixels.dtype.kind == "b":
         raise ImageError(
             "A boolean array is a mask, not an image: its edges are sharp whatever the focus."
+        )
+    if isinstance(plane, (str, os.PathLike)):
+        raise ImageError(
+            f"{os.fspath(plane)!r} names a file: read it first, such as with tifffile.imread."
         )
     if pixels.dtype.kind not in "iuf":
         raise ImageError(f"An image must be of integers or floats, not of {pixels.dtype}.")

@@ -667,7 +667,7 @@ def test_stacks_take_a_mask_for_each_plane(model):
 def test_stacks_need_planes(model):
     with pytest.raises(ImageError, match="one plane at least"):
         measure_stack([], model)
-    with pytest.raises(ImageError, match="two dimensions"):
+    with pytest.raises(ImageError, match="three dimensions"):
         measure_stack(np.ones((100, 100)), model)
 
 
@@ -683,3 +683,18 @@ def test_several_threads_measure_at_a_time(model):
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda plane: measure_focus(plane, model), planes))
     assert [r.level for r in results] == list(range(8))
+
+
+def test_a_path_and_a_single_plane_as_a_stack_are_refused_with_the_way_out(model, plain):
+    with pytest.raises(ImageError, match="read it first"):
+        measure_focus("cells.tif", model)
+    with pytest.raises(ImageError, match="One plane is for measure_focus"):
+        measure_stack(plain, model)
+
+
+def test_a_result_prints_in_one_line(model, plain):
+    result = measure_focus(plain, model)
+    assert repr(result) == (
+        f"<FocusResult: level 3, expected {result.expected_level:.2f}, "
+        f"certainty {result.certainty:.2f}, out_of_focus, 4 patches>"
+    )

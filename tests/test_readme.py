@@ -99,9 +99,11 @@ def test_an_example_works(checkout, example):
         text=True,
     )
     assert printed.returncode == 0, printed.stderr
-    status, best, *_ = printed.stdout.splitlines()
+    status, best, cells, defocus_um = printed.stdout.splitlines()
     assert status.endswith("out_of_focus")
     assert best == "3"
+    # Simulated at level 4: a blur disc of 12.3 px, 7.0 µm from focus.
+    assert 4 < float(defocus_um) < 9
 
 
 def test_links_lead_to_files():

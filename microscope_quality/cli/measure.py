@@ -8,6 +8,7 @@ import itertools
 import sys
 import time
 from enum import Enum
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Callable, Iterable, Iterator, Optional
 
@@ -164,6 +165,9 @@ def measure(
             )
         files = find(paths, exclude=out)
         if not any(path.exists() or path.is_symlink() for _, path in files):
+            missing = [path for path in paths if not Path(path).exists() and not has_magic(path)]
+            if missing:
+                raise SettingsError(f"There is no file or folder {', '.join(missing)}.")
             raise SettingsError(
                 f"There is no image in {', '.join(paths)}; in folders, files with these endings "
                 f"are found: {' '.join(SUFFIXES)}."

@@ -172,7 +172,7 @@ def _draw(
 
     picture = overlay(plane.array, result, max_side=MAX_SIDE)
     words = [result.status.replace("_", " ")]
-    if result.level == result.level:
+    if result.status != "no_content":
         words.insert(0, f"level {result.level:.0f} (expected {result.expected_level:.1f})")
         words.append(f"certainty {result.certainty:.2f}")
         words.append(f"blur {result.blur_diameter_px:.1f} px")

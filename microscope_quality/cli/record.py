@@ -200,7 +200,7 @@ class Record:
             self.summary.add(line)
             self._append("results.csv", row)
             return
-        self._append("results.csv", {**row, **result.to_row()})
+        self._append("results.csv", {**row, **result.to_row(), "message": result.message})
         if self._settings.keep_patches:
             self._append("patches.csv", *_patch_rows(item, place, result))
         if place.z is not None:
@@ -210,7 +210,7 @@ class Record:
         if measured.drawing_error:
             self._not_drawn.append(measured.drawing_error)
         if result.message:
-            self.summary.notes[result.message] += 1
+            self.summary.note(result.message, f"{item.name} {place}".rstrip())
 
         how_much, why = doubt(
             result,
@@ -224,6 +224,7 @@ class Record:
             level=result.level,
             expected_level=result.expected_level,
             certainty=result.certainty,
+            defocus_um=result.defocus_um,
             probabilities=tuple(result.probabilities.tolist()),
             why=why,
         )
@@ -337,9 +338,9 @@ class Record:
         doubtful = [line for _, _, line, _, _ in sorted(self._doubtful, reverse=True)]
         show(console, self.summary, doubtful)
         if self._unmatched and not self._matched:
-            console.print(f"\\n--pattern matches no name; the first is {self._unmatched}")
+            console.print(f"\n--pattern matches no name; the first is {self._unmatched}")
         for error in self._not_drawn[:MOST_DOUBTFUL]:
-            console.print(f"\\nNot drawn: {error}")
+            console.print(f"\nNot drawn: {error}")
         processes = "1 job" if jobs == 1 else f"{jobs} jobs"
         about = f"{_duration(seconds)}, {processes}, model {self._description.name}"
         console.print()

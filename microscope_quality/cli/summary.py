@@ -41,6 +41,7 @@ class Line:
     level: float = math.nan
     expected_level: float = math.nan
     certainty: float = math.nan
+    defocus_um: float = math.nan
     probabilities: tuple[float, ...] = ()
     why: str = ""
     error: str = ""
@@ -70,6 +71,7 @@ class Summary:
     stacks: list[StackLine] = field(default_factory=list)
     n_stacks: int = 0
     notes: Counter[str] = field(default_factory=Counter)
+    first_noted: dict[str, str] = field(default_factory=dict)
 
     @property
     def n_planes(self) -> int:
@@ -90,6 +92,11 @@ class Summary:
                 self.furthest.append(line)
                 self.furthest.sort(key=lambda one: -one.expected_level)
                 del self.furthest[MOST_NAMED:]
+
+    def note(self, message: str, name: str) -> None:
+        """Count what a plane's result says beside its numbers."""
+        self.notes[message] += 1
+        self.first_noted.setdefault(message, name)
 
     def add_stack(self, line: StackLine) -> None:
         """Count a z-stack."""
@@ -116,7 +123,8 @@ def show(console: Console, summary: Summary, doubtful: Sequence[Line]) -> None:
     if summary.notes:
         console.print()
     for note, count in summary.notes.most_common(MOST_NAMED):
-        planes = "1 plane: " if count == 1 else f"{count:,} planes: "
+        name = _printable(summary.first_noted[note])
+        planes = f"{name}: " if count == 1 else f"{count:,} planes, {name} first: "
         console.print(Text.assemble((planes, "dim"), note))
 
 
@@ -140,15 +148,17 @@ def _table(*columns: tuple[str, Literal["left", "right"]], header: bool = True) 
 def _show_each(console: Console, lines: Sequence[Line], colours: Sequence[str]) -> None:
     places = max(len(line.place) for line in lines)
     last = len(colours) - 1
+    in_um = any(not math.isnan(line.defocus_um) for line in lines)
     table = _table(
         ("Image", "left"),
         ("Plane" if places else "", "left"),
         ("Level", "right"),
         (f"0{last:>{last}}", "left"),
         ("Certainty", "right"),
+        ("Defocus µm" if in_um else "", "right"),
         ("Verdict", "left"),
     )
-    others = [max(places, 5) if places else 0, 5, len(colours), 9, 14]
+    others = [max(places, 5) if places else 0, 5, len(colours), 9, 10 if in_um else 0, 14]
     room = console.width - sum(others) - 2 * len(others)
     for line in lines:
         certainty = f"{line.certainty:.2f}" if line.probabilities else ""
@@ -158,6 +168,7 @@ def _show_each(console: Console, lines: Sequence[Line], colours: Sequence[str]) 
             _level(line, colours),
             _distribution(line, colours),
             certainty,
+            "" if math.isnan(line.defocus_um) else f"{line.defocus_um:.1f}",
             _verdict(line.status, colours),
         )
     console.print(table)

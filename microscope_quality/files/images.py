@@ -388,6 +388,9 @@ class _TiffImage:
         _check_imagej(tiff, self._size)
         pages: List[Page] = []
         every = [s for s in tiff.series if not s.keyframe.is_reduced] or tiff.series[:1]
+        # Pages that were written one by one are a stack all the same when they are alike.
+        alike = {(len(one), one.shape, one.dtype) for one in every}
+        stacked = len(every) > 1 and not tiff.is_ome and len(alike) == 1 and len(every[0]) == 1
         for number, series in enumerate(every):
             layout = _layout(series)
             outer = layout.shape[: layout.n_outer]
@@ -406,9 +409,11 @@ class _TiffImage:
                     continue
                 offset = None if start is None else start + k * layout.key.nbytes
                 self._stored.append((layout, index, page, offset))
-                pages.append(
-                    Page(len(pages), number if len(every) > 1 else None, **layout.place(index))
-                )
+                place = layout.place(index)
+                if stacked:
+                    place["z"] = number
+                of_several = len(every) > 1 and not stacked
+                pages.append(Page(len(pages), number if of_several else None, **place))
         self.pages = pages
 
     def read(self, page: Page, *, luminance: bool = False) -> List[Plane]:
@@ -416,7 +421,7 @@ class _TiffImage:
         try:
             array = self._decode(layout.key, stored, offset)
             return [
-                Plane(plane, page.series, **place)
+                Plane(plane, page.series, **{"z": page.z, **place})
                 for place, plane in _split(array, layout, outer, luminance)
             ]
         except Exception as error:

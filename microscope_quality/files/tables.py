@@ -34,7 +34,7 @@ _NUMBERS = (
 
 def columns(levels: int = 11) -> Tuple[str, ...]:
     """Columns of ``results.csv``, one row a plane, for a model with that many levels."""
-    return (*_PLACE, *_NUMBERS, *(f"p{k}" for k in range(levels)), "error", "series")
+    return (*_PLACE, *_NUMBERS, *(f"p{k}" for k in range(levels)), "error", "series", "message")
 
 
 def patch_columns(levels: int = 11) -> Tuple[str, ...]:

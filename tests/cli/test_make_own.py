@@ -96,6 +96,7 @@ def test_train_writes_a_model_that_measures(sharp, tmp_path):
 
 
 def test_train_says_what_is_wrong(tmp_path, sharp):
+    pytest.importorskip("keras", reason="needs pip install 'microscope-quality[train]'")
     (tmp_path / "none").mkdir()
     result = run("train", tmp_path / "none", "--out", tmp_path / "training")
     assert result.exit_code == 2

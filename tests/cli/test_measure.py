@@ -263,7 +263,7 @@ def test_a_missing_file_beside_a_good_one_is_a_row(plate, model, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["missing.tif"], "There is no image"),
+        (["missing.tif"], "There is no file or folder"),
         (["nothing*.tif"], "There is no image"),
         (["A01_s1.tif", "--rescale"], "--optics"),
         (["A01_s1.tif", "--optics", "na=2,n=1"], "missing"),
@@ -399,12 +399,14 @@ def test_own_results_within_the_images_are_no_images(plate, model):
 
 
 def _start(folder, model, out, *options):
+    # A shell that runs the tests in the background lets them inherit that Ctrl-C is ignored.
     process = subprocess.Popen(
         command(folder, "--model", model, "--out", out, "--overlay", "none", *options),
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     part = out / "results.csv.part"
     deadline = time.monotonic() + 60

@@ -613,3 +613,16 @@ def test_a_folder_with_the_name_of_an_image_is_reported_not_searched(tmp_path):
     touch(tmp_path, "a.tif/b.tif")
     assert names(tmp_path) == ["a.tif"]
     assert names(tmp_path / "a.tif") == ["b.tif"]
+
+
+def test_like_pages_written_one_by_one_are_a_stack(tmp_path):
+    path = tmp_path / "pages.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for value in range(3):
+            writer.write(np.full((5, 6), value, np.uint16))
+    found = list(planes(path))
+    assert [(plane.z, plane.series, plane.array[0, 0]) for plane in found] == [
+        (0, None, 0),
+        (1, None, 1),
+        (2, None, 2),
+    ]

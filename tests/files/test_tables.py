@@ -38,13 +38,13 @@ def test_columns_are_the_documented_ones():
     assert ",".join(COLUMNS) == (
         "file,plate,well,site,channel,z,c,t,width,height,level,expected_level,certainty,"
         "mean_certainty,max_certainty,weighted_certainty,status,blur_diameter_px,defocus_um,"
-        "saturated_fraction,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,error,series"
+        "saturated_fraction,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,error,series,message"
     )
     assert ",".join(STACK_COLUMNS) == ("file,c,t,best_z,expected_level,status,best_position,series")
     assert ",".join(PATCH_COLUMNS) == (
         "file,z,c,t,y,x,level,expected_level,certainty,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,series"
     )
-    assert columns(3)[-5:] == ("p0", "p1", "p2", "error", "series")
+    assert columns(3)[-6:] == ("p0", "p1", "p2", "error", "series", "message")
 
 
 @pytest.mark.parametrize(
