@@ -323,7 +323,6 @@ def test_arrays_that_are_no_image_are_refused(model):
         np.full((100, 100), "a"),
         np.full((100, 100), None),
         None,
-        "image.tif",
         np.zeros((100, 100), "M8[s]"),
     ):
         with pytest.raises(ImageError, match="integers or floats"):

@@ -99,7 +99,7 @@ def test_an_example_works(checkout, example):
         text=True,
     )
     assert printed.returncode == 0, printed.stderr
-    status, best, cells, defocus_um = printed.stdout.splitlines()
+    status, best, _, defocus_um = printed.stdout.splitlines()
     assert status.endswith("out_of_focus")
     assert best == "3"
     # Simulated at level 4: a blur disc of 12.3 px, 7.0 µm from focus.
