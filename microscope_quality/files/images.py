@@ -468,7 +468,11 @@ class _TiffImage:
 
 def _layout(series: Any) -> _Layout:
     key = series.keyframe
-    axes, shape = series.get_axes(False), tuple(series.get_shape(False))
+    # In older versions of tifffile, `axes` itself leaves out those of length 1.
+    if hasattr(series, "get_axes"):
+        axes, shape = series.get_axes(False), tuple(series.get_shape(False))
+    else:
+        axes, shape = "".join(series.axes), tuple(series.shape)
     n_outer = len(axes)
     while n_outer > 0 and math.prod(shape[n_outer:]) < key.size:
         n_outer -= 1
