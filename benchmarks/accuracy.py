@@ -119,7 +119,7 @@ def brightfield_stack(model: FocusModel, data: Path) -> List[Figure]:
 
 def gain_and_offset(model: FocusModel, data: Path) -> List[Figure]:
     """Brightness and contrast must not change the level."""
-    worst, n_compared, n_clipped = 0.0, 0, 0
+    worst, n_compared, n_rounded = 0.0, 0, 0
     for folder in ("bbbc006_miq", "urjc_brightfield_zstack"):
         for path in sorted((data / "focus" / "eval" / folder).iterdir()):
             plane = read(path)
@@ -130,13 +130,13 @@ def gain_and_offset(model: FocusModel, data: Path) -> List[Figure]:
                     changed = plane * gain + offset
                     if changed.max() <= limit:
                         changed = np.rint(changed).astype(plane.dtype)
-                        n_clipped += 1
+                        n_rounded += 1
                     worst = max(worst, abs(measure_focus(changed, model).level - level))
                     n_compared += 1
     return [
         Figure(
             f"gain ×0.2 … ×5, offset 0 … +1000 on {n_compared} real images "
-            f"({n_clipped} rounded to their own type)",
+            f"({n_rounded} rounded to their own type)",
             f"largest change of level {worst:.0f}",
             "≤ 1",
             worst <= 1,

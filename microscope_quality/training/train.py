@@ -135,7 +135,8 @@ def train(
         "validation_fraction": settings.validation_fraction,
         "validation_files": sorted({_short(image) for image in validation}),
         "left_out": {Path(path).name: reason for path, reason in left_out.items()},
-        "history": reached.history[:: max(1, len(reached.history) // 40)] + reached.history[-1:],
+        # Some 40 records, the last one always among them.
+        "history": reached.history[:: -max(1, len(reached.history) // 40)][::-1],
     }
     # As JSON gives it back, with lists for tuples.
     record = json.loads(json.dumps(record))

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tifffile
 
-from microscope_quality.certainty import certainty  # noqa: F401  (its import must stay cheap)
 from microscope_quality.errors import SettingsError
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.stream import (
