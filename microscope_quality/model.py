@@ -35,7 +35,7 @@ CONSTANT_DEVIATION = 1e-6
 _DESCRIPTION_FILE = "model.json"
 _WEIGHTS_FILE = "weights.npz"
 # Patches normalised at a time: their float64 copies then stay in the cache.
-_CHUNK = 16
+_CHUNK = 8
 
 _loaded: Dict[Path, FocusModel] = {}
 _loading = threading.Lock()
@@ -315,12 +315,12 @@ def normalise(
             values[outside] = 0
         deviation = np.sqrt(np.einsum("ij,ij->i", values, values) / pixels)[:, np.newaxis]
         counted &= (deviation > CONSTANT_DEVIATION * np.abs(mean))[:, 0]
-        if normalisation == "zscore":
-            values /= np.where(deviation > 0, deviation, 1)
-        else:
-            values += mean
         values[~counted] = 0
-        normalised[chunk] = values.reshape(-1, *patches.shape[1:])
+        to = normalised[chunk].reshape(values.shape)
+        if normalisation == "zscore":
+            np.multiply(values, 1 / np.where(counted[:, np.newaxis], deviation, 1), out=to)
+        else:
+            np.add(values, mean * counted[:, np.newaxis], out=to)
         counts[chunk] = counted
     return normalised, counts
 

@@ -199,6 +199,12 @@ def _conv2d(layer: Mapping[str, Any], shape: Shape, weights: Weights) -> Tuple[P
     kernel, bias = _weights(layer, (size, size, channels, filters), weights)
     top, bottom, rows = same_padding(height, size, stride)
     left, right, columns = same_padding(width, size, stride)
+    in_blocks = channels == 1 and stride > 1 and size % stride == 0
+    if in_blocks:
+        # The same numbers as a convolution with a step of 1 over blocks of stride × stride
+        # pixels: runs long enough to be copied fast.
+        blocks = size // stride
+        kernel = kernel.reshape(blocks, stride, blocks, stride, filters).transpose(0, 2, 1, 3, 4)
     length = size * size * channels + 1
     # The bias is one more input that is always 1: a pass over the products less.
     matrix = np.concatenate([kernel.reshape(-1, filters), bias[np.newaxis]])
@@ -206,19 +212,30 @@ def _conv2d(layer: Mapping[str, Any], shape: Shape, weights: Weights) -> Tuple[P
 
     def prepare(n: int, destination: Float32Array) -> Tuple[Float32Array, Callable[[], None]]:
         padded = np.zeros((n, height + top + bottom, width + left + right, channels), np.float32)
-        windows = sliding_window_view(padded, (size, size), axis=(1, 2))
-        windows = windows[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
         product = np.empty((n, rows, columns, filters), np.float32)
-        # Windows lie in rows; with one channel, whose runs are too short to be copied fast,
-        # in columns.
-        if channels > 1:
+        pairs: List[Tuple[NDArray[Any], NDArray[Any]]] = []
+        if in_blocks:
+            used = padded[:, : stride * (rows + blocks - 1), : stride * (columns + blocks - 1)]
+            pixels = np.empty((n, rows + blocks - 1, columns + blocks - 1, stride**2), np.float32)
+            # A row of a block is copied as one item.
+            item = np.dtype((np.void, 4 * stride))
+            rows_of_blocks = used[..., 0].view(item).reshape(n, -1, stride, columns + blocks - 1)
+            pairs.append((pixels.view(item), rows_of_blocks.transpose(0, 1, 3, 2)))
+            windows = sliding_window_view(pixels, (blocks, blocks), axis=(1, 2))
+        else:
+            windows = sliding_window_view(padded, (size, size), axis=(1, 2))
+            windows = windows[:, ::stride, ::stride]
+        windows = windows.transpose(0, 1, 2, 4, 5, 3)
+        # Windows lie in rows; with one channel and no blocks, whose runs are too short to be
+        # copied fast, in columns.
+        if in_blocks or channels > 1:
             inputs = np.ones((n * rows * columns, length), np.float32)
-            pairs = [(inputs[:, :-1].reshape(windows.shape), windows)]
+            pairs.append((inputs[:, :-1].reshape(windows.shape), windows))
         else:
             by_offset = np.ones((length, n, rows, columns), np.float32)
             inputs = by_offset.reshape(length, -1).T
-            offsets = [windows[..., i, j, 0] for i in range(size) for j in range(size)]
-            pairs = list(zip(by_offset, offsets))
+            places = [windows[..., i, j, 0] for i in range(size) for j in range(size)]
+            pairs += zip(by_offset, places)
 
         def run() -> None:
             for to, values in pairs:
