@@ -12,7 +12,7 @@ import math
 import numbers
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Any, Dict, Mapping, Optional, Tuple, TypeVar, cast
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -205,31 +205,43 @@ class Optics:
         Parameters
         ----------
         text : str
-            ``key=value`` pairs between commas, in any order; ``n`` or ``refractive_index``.
+            ``key=value`` pairs between commas, in any order. For ``n`` can stand
+            ``refractive_index``, or ``immersion`` with a name in `IMMERSIONS`; for
+            ``pixel_size_um`` the total ``magnification`` and ``camera_pixel_um``, the side of the
+            camera's own pixel: the first is the second's quotient by the magnification.
 
         Raises
         ------
         OpticsError
             If the text is not of that form, or a value is missing, given twice, unknown or wrong.
         """
-        form = "na=…,n=…,wavelength_um=…,pixel_size_um=…"
+        form = "Optics are given as na=…,n=…,wavelength_um=…,pixel_size_um=…"
         values: Dict[str, float] = {}
         for pair in text.split(","):
-            key, equals, number = (part.strip() for part in pair.partition("="))
+            key, equals, value = (part.strip() for part in pair.partition("="))
             if not equals:
-                raise OpticsError(f"Optics are given as {form}; {pair.strip()!r} is no key=value.")
-            name = "refractive_index" if key == "n" else key
-            if name not in (field.name for field in fields(cls)):
-                raise OpticsError(f"Optics are given as {form}; there is no {key!r}.")
+                raise OpticsError(f"{form}; {pair.strip()!r} is no key=value.")
+            name = "refractive_index" if key in ("n", "immersion") else key
+            if name not in _PARSED:
+                raise OpticsError(f"{form}; there is no {key!r}.")
             if name in values:
-                raise OpticsError(f"Optics are given as {form}; {name} is given twice.")
-            try:
-                values[name] = float(number)
-            except ValueError:
-                raise OpticsError(f"{name} must be a number, not {number!r}.") from None
+                raise OpticsError(f"{form}; {name} is given twice.")
+            values[name] = _immersion_index(value) if key == "immersion" else _number(name, value)
+        camera = [name for name in ("magnification", "camera_pixel_um") if name in values]
+        if camera and "pixel_size_um" in values:
+            raise OpticsError(
+                f"{form}; pixel_size_um is given twice, by itself and by {' and '.join(camera)}."
+            )
+        if len(camera) == 2:
+            for name in camera:
+                if not (math.isfinite(values[name]) and values[name] > 0):
+                    raise OpticsError(f"{name} must be positive and finite, not {values[name]:g}.")
+            values["pixel_size_um"] = values.pop("camera_pixel_um") / values.pop("magnification")
+        elif camera:
+            raise OpticsError(f"{form}; magnification and camera_pixel_um belong together.")
         missing = [field.name for field in fields(cls) if field.name not in values]
         if missing:
-            raise OpticsError(f"Optics are given as {form}; {', '.join(missing)} missing.")
+            raise OpticsError(f"{form}; {', '.join(missing)} missing.")
         return cls(**values)
 
     def _blur_px_per_um(self, paraxial: bool) -> float:
@@ -237,6 +249,11 @@ class Optics:
         tangent = sine if paraxial else math.tan(math.asin(sine))
         return 2 * tangent / self.pixel_size_um
 
+
+IMMERSIONS = {"air": 1.0, "water": 1.33, "glycerol": 1.47, "oil": 1.515}
+"""Refractive index of an immersion medium by its name, as `Optics.parse` takes it."""
+
+_PARSED = (*(field.name for field in fields(Optics)), "magnification", "camera_pixel_um")
 
 TRAINING_OPTICS = Optics(na=0.5, refractive_index=1.0, wavelength_um=0.5, pixel_size_um=0.65)
 """The optics that the pretrained models learned with: a 20×/0.5 dry objective."""
@@ -378,26 +395,109 @@ def psf(
     defocus = _finite_defocus(defocus_um)
     if not 0 <= bandwidth < 1:
         raise SettingsError(f"bandwidth must be from 0 to below 1, not {bandwidth}.")
-    if size is None:
-        if not 0 < energy <= 0.999:
-            raise SettingsError(f"energy must be above 0 and at most 0.999, not {energy}.")
-        radius_px, integrated = _quadrant_that_holds(optics, defocus, paraxial, bandwidth, energy)
-        if pixel_integrated:
-            return _unfolded(integrated)
-    else:
-        if isinstance(size, bool) or not isinstance(size, numbers.Integral):
-            raise SettingsError(f"size must be an odd whole number, not {size!r}.")
-        if not (1 <= size <= MAX_KERNEL_SIZE and size % 2 == 1):
-            raise SettingsError(f"size must be odd and from 1 to {MAX_KERNEL_SIZE}, not {size}.")
-        radius_px = int(size) // 2
-        if pixel_integrated:
-            return _unfolded(_integrated_quadrant(optics, defocus, paraxial, bandwidth, radius_px))
+    if size is not None:
+        size = _checked_size(size)
+    elif not 0 < energy <= 0.999:
+        raise SettingsError(f"energy must be above 0 and at most 0.999, not {energy}.")
 
-    steps = np.arange(radius_px + 1)
+    def density(radii_um: FloatArray) -> FloatArray:
+        return _density(optics, radii_um, defocus, paraxial, bandwidth)
+
+    period_um = finest_period_um(optics, bandwidth)
+    reach_um = light_reach_um(optics, defocus, paraxial=paraxial, energy=energy)
+    if pixel_integrated:
+        return radial_kernel(
+            density, optics.pixel_size_um, period_um, reach_um, size=size, energy=energy
+        )
+    if size is None:
+        found = _quadrant_that_holds(density, optics.pixel_size_um, period_um, reach_um, energy)
+        size = 2 * len(found) - 1
+    steps = np.arange(size // 2 + 1)
     squared, places = np.unique(np.add.outer(steps**2, steps**2), return_inverse=True)
-    radii_um = np.sqrt(squared) * optics.pixel_size_um
-    density = _density(optics, radii_um, defocus, paraxial, bandwidth)
-    return _unfolded(density[places].reshape(radius_px + 1, radius_px + 1))
+    values = density(np.sqrt(squared) * optics.pixel_size_um)
+    return _unfolded(values[places].reshape(steps.size, steps.size))
+
+
+def radial_kernel(
+    density: Callable[[FloatArray], FloatArray],
+    pixel_size_um: float,
+    period_um: float,
+    reach_um: float,
+    *,
+    size: Optional[int] = None,
+    energy: float = 0.99,
+) -> FloatArray:
+    """Kernel of any point spread function that is round: its light in each pixel's square.
+
+    Parameters
+    ----------
+    density : callable
+        Gives the share of a point's light for each µm², at distances from the axis in µm that
+        ascend from 0 in equal steps.
+    pixel_size_um : float
+        Side of a pixel in the plane of the specimen.
+    period_um : float
+        Period of the finest detail that the density has, see `finest_period_um`.
+    reach_um : float
+        About how far from the axis the light reaches; where too little is found, more is tried.
+    size : int, optional
+        Side of the kernel in pixels, odd. Unless given, the smallest that holds `energy`.
+    energy : float
+        Share of the light that the kernel's square must hold.
+
+    Returns
+    -------
+    ndarray of float64
+        Square with an odd side, non-negative, with sum 1.
+
+    Raises
+    ------
+    OpticsError
+        If the kernel would have more than `MAX_KERNEL_SIZE` pixels on a side.
+    """
+    if size is None:
+        return _unfolded(_quadrant_that_holds(density, pixel_size_um, period_um, reach_um, energy))
+    return _unfolded(_integrated_quadrant(density, pixel_size_um, period_um, size // 2))
+
+
+def finest_period_um(optics: Optics, bandwidth: float) -> float:
+    """Period, in µm, of the finest detail of an image: its spectrum ends at 2·NA/λ."""
+    return optics.wavelength_um * (1 - 0.5 * bandwidth) / (2 * optics.na)
+
+
+def light_reach_um(
+    optics: Optics, defocus_um: float, *, paraxial: bool = False, energy: float = 0.99
+) -> float:
+    """Estimate the distance from the axis, in µm, within which so much of the light falls.
+
+    Light outside radius r is mostly diffracted by the pupil's edge, from both ends of the
+    geometric disc: in v = 2πNA·r/λ its share is about ``(1/(v − d) + 1/(v + d))/π``, which is the
+    2/(πv) of the Airy pattern when the disc's radius d is 0.
+    """
+    sine = optics.na / optics.refractive_index
+    tangent = sine if paraxial else math.tan(math.asin(sine))
+    v_per_um = 2 * math.pi * optics.na / optics.wavelength_um
+    airy = 1 / (math.pi * (1 - energy))
+    return (airy + math.hypot(airy, v_per_um * defocus_um * tangent)) / v_per_um
+
+
+def wavelength_band(
+    optics: Optics, bandwidth: float, radius_um: float, defocus_um: float
+) -> Tuple[FloatArray, FloatArray]:
+    """Wavelengths, in µm, and their shares, that stand for a band of equal power throughout.
+
+    Enough of them for radii up to `radius_um` at this defocus: nodes and weights of a
+    Gauss-Legendre rule.
+    """
+    if bandwidth == 0:
+        return np.array([optics.wavelength_um]), np.ones(1)
+    # Rays from opposite edges of the pupil differ most in phase; a change of wavelength
+    # changes that difference by as much, relatively.
+    sine = optics.na / optics.refractive_index
+    phase = 4 * math.pi / optics.wavelength_um * optics.na * radius_um
+    phase += 2 * math.pi * optics.refractive_index / optics.wavelength_um * defocus_um * sine**2
+    offsets, weights = _legendre(_quadrature_order(0.5 * bandwidth * phase))
+    return optics.wavelength_um * (1 + 0.5 * bandwidth * offsets), 0.5 * weights
 
 
 def _scaled(
@@ -416,6 +516,22 @@ def _finite_defocus(defocus_um: float) -> float:
     if not math.isfinite(defocus):
         raise OpticsError(f"defocus_um must be finite, not {defocus_um}.")
     return defocus
+
+
+def _immersion_index(name: str) -> float:
+    if name not in IMMERSIONS:
+        raise OpticsError(
+            f"immersion must be {', '.join(IMMERSIONS)}, not {name!r}; for another medium give "
+            "its refractive index as n."
+        )
+    return IMMERSIONS[name]
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise OpticsError(f"{name} must be a number, not {text!r}.") from None
 
 
 def _quadrature_order(oscillation: float) -> int:
@@ -445,6 +561,15 @@ def _legendre(order: int) -> Tuple[FloatArray, FloatArray]:
     return nodes, weights
 
 
+def _checked_size(size: Any) -> int:
+    if isinstance(size, bool) or not isinstance(size, numbers.Integral):
+        raise SettingsError(f"size must be an odd whole number, not {size!r}.")
+    whole = int(size)
+    if not (1 <= whole <= MAX_KERNEL_SIZE and whole % 2 == 1):
+        raise SettingsError(f"size must be odd and from 1 to {MAX_KERNEL_SIZE}, not {whole}.")
+    return whole
+
+
 def _density(
     optics: Optics, radii_um: FloatArray, defocus: float, paraxial: bool, bandwidth: float
 ) -> FloatArray:
@@ -453,49 +578,40 @@ def _density(
     By Parseval's theorem the integral of `radial_intensity` over the plane is
     ``λ²/(π·NA²)``, so that nothing is lost with the light outside the kernel.
     """
-    if bandwidth == 0:
-        offsets, shares = np.zeros(1), np.ones(1)
-    else:
-        # Rays from opposite edges of the pupil differ most in phase; a change of wavelength
-        # changes that difference by as much, relatively.
-        sine = optics.na / optics.refractive_index
-        phase = 4 * math.pi / optics.wavelength_um * optics.na * float(radii_um.max(initial=0.0))
-        phase += 2 * math.pi * optics.refractive_index / optics.wavelength_um * defocus * sine**2
-        offsets, weights = _legendre(_quadrature_order(0.5 * bandwidth * phase))
-        shares = 0.5 * weights
+    farthest_um = float(radii_um.max(initial=0.0))
     density: FloatArray = np.zeros(radii_um.shape)
-    for offset, share in zip(offsets, shares):
-        wavelength = optics.wavelength_um * (1 + 0.5 * bandwidth * float(offset))
+    for wavelength, share in zip(*wavelength_band(optics, bandwidth, farthest_um, defocus)):
         intensity = radial_intensity(
-            optics, radii_um, defocus, paraxial=paraxial, wavelength_um=wavelength
+            optics, radii_um, defocus, paraxial=paraxial, wavelength_um=float(wavelength)
         )
-        density += float(share) * math.pi * (optics.na / wavelength) ** 2 * intensity
+        density += float(share) * math.pi * (optics.na / float(wavelength)) ** 2 * intensity
     return density
 
 
 def _integrated_quadrant(
-    optics: Optics, defocus: float, paraxial: bool, bandwidth: float, radius_px: int
+    density: Callable[[FloatArray], FloatArray],
+    pixel_size_um: float,
+    period_um: float,
+    radius_px: int,
 ) -> FloatArray:
     """Share of the light in each pixel of the lower right quadrant, the centre pixel first."""
     from scipy.interpolate import make_interp_spline
 
-    pixel = optics.pixel_size_um
-    # The intensity's spectrum ends at 2NA/λ.
-    finest_period_um = optics.wavelength_um * (1 - 0.5 * bandwidth) / (2 * optics.na)
-    step_um = finest_period_um / _SAMPLES_PER_PERIOD
+    pixel = pixel_size_um
+    step_um = period_um / _SAMPLES_PER_PERIOD
     reach_um = math.sqrt(2) * (radius_px + 0.5) * pixel
     n_steps = math.ceil(reach_um / step_um) + _SPLINE_MARGIN
     radii_um = step_um * np.arange(n_steps + 1, dtype=np.float64)
-    density = _density(optics, radii_um, defocus, paraxial, bandwidth)
+    values_at_radii = density(radii_um)
     # Mirrored past the axis: the spline's ends, where it is less exact, are not used.
     mirrored = slice(_SPLINE_MARGIN, 0, -1)
     profile = make_interp_spline(
         np.concatenate([-radii_um[mirrored], radii_um]),
-        np.concatenate([density[mirrored], density]),
+        np.concatenate([values_at_radii[mirrored], values_at_radii]),
         k=_SPLINE_DEGREE,
     )
 
-    nodes, weights = _legendre(_quadrature_order(math.pi * pixel / finest_period_um))
+    nodes, weights = _legendre(_quadrature_order(math.pi * pixel / period_um))
     n_nodes = nodes.size
     side = radius_px + 1
     offsets = 0.5 * pixel * nodes
@@ -513,25 +629,21 @@ def _integrated_quadrant(
 
 
 def _quadrant_that_holds(
-    optics: Optics, defocus: float, paraxial: bool, bandwidth: float, energy: float
-) -> Tuple[int, FloatArray]:
-    """Find the smallest square that holds `energy`: its radius in pixels, and its quadrant."""
-    sine = optics.na / optics.refractive_index
-    tangent = sine if paraxial else math.tan(math.asin(sine))
-    # Light outside radius r is mostly diffracted by the pupil's edge, from both ends of the
-    # geometric disc: in v = 2πNA·r/λ its share is about (1/(v − d) + 1/(v + d))/π, which is the
-    # 2/(πv) of the Airy pattern when the disc's radius d is 0.
-    v_per_um = 2 * math.pi * optics.na / optics.wavelength_um
-    airy = 1 / (math.pi * (1 - energy))
-    reach_um = (airy + math.hypot(airy, v_per_um * defocus * tangent)) / v_per_um
+    density: Callable[[FloatArray], FloatArray],
+    pixel_size_um: float,
+    period_um: float,
+    reach_um: float,
+    energy: float,
+) -> FloatArray:
+    """Find the smallest square that holds `energy`, and give its lower right quadrant."""
     while True:
-        radius_px = math.ceil(reach_um / optics.pixel_size_um)
+        radius_px = math.ceil(reach_um / pixel_size_um)
         if 2 * radius_px + 1 > MAX_KERNEL_SIZE:
             raise OpticsError(
-                f"A defocus of {defocus:g} µm blurs a point over more than {MAX_KERNEL_SIZE} px "
-                f"with {optics}; give a size to cut the kernel there, or a smaller defocus."
+                f"A point is blurred over more than {MAX_KERNEL_SIZE} px of {pixel_size_um:g} µm; "
+                "give a size to cut the kernel there, or a smaller defocus."
             )
-        quadrant = _integrated_quadrant(optics, defocus, paraxial, bandwidth, radius_px)
+        quadrant = _integrated_quadrant(density, pixel_size_um, period_um, radius_px)
         # Pixels off the axes stand for four, those on an axis for two.
         multiplicity = np.full(radius_px + 1, 2.0)
         multiplicity[0] = 1.0
@@ -539,7 +651,7 @@ def _quadrant_that_holds(
         held = np.diagonal(counted.cumsum(axis=0).cumsum(axis=1))
         if held[-1] >= energy:
             radius_px = int(np.argmax(held >= energy))
-            return radius_px, quadrant[: radius_px + 1, : radius_px + 1]
+            return quadrant[: radius_px + 1, : radius_px + 1]
         reach_um *= 1.25
 
 

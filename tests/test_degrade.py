@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from scipy.signal import convolve2d
 from scipy.stats import poisson
 
-from microscope_quality.degrade import Camera, defocus
+from microscope_quality.degrade import (
+    Camera,
+    defocus,
+    defocus_varying,
+    tilted_levels,
+    vignette,
+)
 from microscope_quality.errors import ImageError, SettingsError
 from microscope_quality.optics import TRAINING_OPTICS, psf
 
@@ -89,6 +95,118 @@ class TestDefocus:
             defocus(wrong, np.ones((3, 3)))
         with pytest.raises(SettingsError, match="kernel"):
             defocus(np.ones((3, 3)), wrong)
+
+
+def discs(n, px_per_level=6.0):
+    """Evenly bright discs, the kernels of geometric optics, with 9 × 9 points for each pixel."""
+    kernels = []
+    for level in range(n):
+        radius = max(0.5 * px_per_level * level, 0.5)
+        half = math.ceil(radius)
+        fine = (np.arange(9 * (2 * half + 1)) - 4) / 9 - half
+        inside = np.hypot.outer(fine, fine) <= radius
+        kernel = inside.reshape(2 * half + 1, 9, 2 * half + 1, 9).mean(axis=(1, 3))
+        kernels.append(kernel / kernel.sum())
+    return kernels
+
+
+class TestDefocusVarying:
+    def test_is_defocus_where_the_level_is_whole_and_the_same(self):
+        image = np.random.default_rng(1).random((60, 71))
+        kernels = [psf(TRAINING_OPTICS, 2.0 * level, paraxial=True) for level in range(4)]
+        for level in range(4):
+            blurred = defocus_varying(image, np.full(image.shape, level), kernels)
+            np.testing.assert_allclose(blurred, defocus(image, kernels[level]), rtol=1e-12)
+
+    def test_is_a_sum_over_pixels_written_out(self):
+        random = np.random.default_rng(2)
+        image, kernels = random.random((12, 14)), [random.random((3, 3)) for _ in range(3)]
+        levels = [-1.5, 0.0, 2.0]
+        level_map = random.uniform(-1.5, 2.0, image.shape)
+        found = defocus_varying(image, level_map, kernels, levels)
+        whole = [convolve2d(image, kernel, "same", "symm") for kernel in kernels]
+        for (y, x), level in np.ndenumerate(level_map):
+            lower = 0 if level < 0 else 1
+            share = (level - levels[lower]) / (levels[lower + 1] - levels[lower])
+            expected = (1 - share) * whole[lower][y, x] + share * whole[lower + 1][y, x]
+            assert found[y, x] == pytest.approx(expected, rel=1e-12)
+
+    def test_keeps_a_flat_field(self):
+        kernels = [psf(TRAINING_OPTICS, 2.0 * level, paraxial=True) for level in range(9)]
+        flat = np.full((50, 80), 3.0)
+        blurred = defocus_varying(flat, tilted_levels(flat.shape, 4, 8, 30), kernels)
+        np.testing.assert_allclose(blurred, 3.0, rtol=1e-12)
+
+    @pytest.mark.parametrize("level", [2.0, 2.5, 3.25])
+    def test_spreads_a_point_as_its_notes_say(self, level):
+        image = np.zeros((61, 61))
+        image[30, 30] = 1.0
+        spread = defocus_varying(image, np.full(image.shape, level), discs(5))
+        steps = np.arange(61) - 30
+        squared = np.add.outer(steps**2, steps**2)
+        # A disc's mean square distance is half of its radius squared.
+        rest = level - int(level)
+        expected = 0.5 * 3.0**2 * (level**2 + rest * (1 - rest))
+        assert (spread * squared).sum() == pytest.approx(expected, rel=0.01)
+
+    @pytest.mark.parametrize(
+        ("level_map", "levels", "error", "told"),
+        [
+            (np.zeros((5, 6)), None, ImageError, "shaped as its image"),
+            (np.full((5, 5), np.nan), None, ImageError, "finite"),
+            (np.full((5, 5), 1.1), None, SettingsError, "goes from 1.1 to 1.1, and the kernels"),
+            (np.full((5, 5), -0.1), None, SettingsError, "from level 0 to 1 only"),
+            (np.zeros((5, 5)), [0.0], SettingsError, "as many as the kernels, 2"),
+            (np.zeros((5, 5)), [1.0, 0.0], SettingsError, "ascend"),
+        ],
+    )
+    def test_refuses_maps_and_levels_that_do_not_fit(self, level_map, levels, error, told):
+        with pytest.raises(error, match=told):
+            defocus_varying(np.ones((5, 5)), level_map, [np.ones((1, 1))] * 2, levels)
+
+    def test_refuses_what_is_no_image_or_has_no_kernel(self):
+        with pytest.raises(ImageError, match="to defocus"):
+            defocus_varying(np.ones(5), np.ones(5), [np.ones((1, 1))])
+        with pytest.raises(SettingsError, match="as many as the kernels, 0"):
+            defocus_varying(np.ones((5, 5)), np.ones((5, 5)), [])
+
+
+class TestField:
+    @given(
+        st.tuples(st.integers(2, 40), st.integers(2, 40)),
+        st.floats(-5, 10),
+        st.floats(0, 10),
+        st.floats(0, 360),
+    )
+    def test_a_tilt_is_a_plane_with_its_level_in_the_centre(self, shape, level, tilt, angle):
+        levels = tilted_levels(shape, level, tilt, angle)
+        assert levels.shape == shape
+        assert np.ptp(levels) == pytest.approx(tilt, abs=1e-9)
+        assert levels.mean() == pytest.approx(level, abs=1e-9)
+        np.testing.assert_allclose(np.diff(levels, 2, axis=0), 0, atol=1e-9)
+        np.testing.assert_allclose(np.diff(levels, 2, axis=1), 0, atol=1e-9)
+
+    def test_a_tilt_rises_where_it_is_told_to(self):
+        right = tilted_levels((50, 101), 4, 8)
+        np.testing.assert_allclose(right[:, 0], 0, atol=1e-12)
+        np.testing.assert_allclose(right[:, -1], 8, atol=1e-12)
+        down = tilted_levels((50, 101), 4, 8, 90)
+        np.testing.assert_allclose(down[0], 0, atol=1e-12)
+        np.testing.assert_allclose(down[-1], 8, atol=1e-12)
+        steps = np.gradient(tilted_levels((50, 101), 0, 5, 30))
+        assert steps[0][3, 3] / steps[1][3, 3] == pytest.approx(math.tan(math.radians(30)))
+
+    def test_one_pixel_has_the_level_asked_for(self):
+        assert tilted_levels((1, 1), 3, 8, 45).tolist() == [[3]]
+        assert vignette((1, 1), 0.5).tolist() == [[1]]
+
+    def test_vignetting_takes_its_share_in_the_corners_and_none_in_the_centre(self):
+        share = vignette((41, 61), 0.4)
+        assert share[20, 30] == 1
+        for corner in (share[0, 0], share[-1, 0], share[0, -1], share[-1, -1]):
+            assert corner == pytest.approx(0.6)
+        # A quarter of the loss at half the distance.
+        assert share[10, 15] == pytest.approx(0.9)
 
 
 class TestCamera:

@@ -1,6 +1,7 @@
 """Optics against closed forms and adaptive quadrature."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
-from scipy.special import j0, j1, jn_zeros, roots_legendre
+from scipy.special import erf, j0, j1, jn_zeros, roots_legendre
 
 from microscope_quality.errors import OpticsError, SettingsError
 from microscope_quality.optics import (
@@ -18,6 +19,7 @@ from microscope_quality.optics import (
     Optics,
     psf,
     radial_intensity,
+    radial_kernel,
 )
 
 OIL = Optics(na=1.4, refractive_index=1.515, wavelength_um=0.52, pixel_size_um=0.108)
@@ -181,6 +183,36 @@ class TestOptics:
 
     def test_reads_the_short_form(self):
         assert Optics.parse("na=1.4,n=1.515,wavelength_um=0.52,pixel_size_um=0.108") == OIL
+
+    @pytest.mark.parametrize(
+        ("name", "index"), [("air", 1.0), ("water", 1.33), ("glycerol", 1.47), ("oil", 1.515)]
+    )
+    def test_reads_an_immersion_by_name(self, name, index):
+        text = f"na=0.9,immersion={name},wavelength_um=0.52,pixel_size_um=0.108"
+        assert Optics.parse(text) == Optics(0.9, index, 0.52, 0.108)
+
+    def test_reads_the_camera_and_the_magnification(self):
+        optics = Optics.parse("camera_pixel_um=6.5,na=1.4,n=1.515,magnification=60,wavelength_um=1")
+        assert optics == Optics(1.4, 1.515, 1.0, 6.5 / 60)
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("na=1,immersion=honey", "immersion must be air, water, glycerol, oil, not 'honey'"),
+            ("na=1,immersion=oil,n=1.5", "refractive_index is given twice"),
+            ("na=1,n=1.5,magnification=20", "magnification and camera_pixel_um belong together"),
+            (
+                "pixel_size_um=0.3,magnification=20,camera_pixel_um=6.5",
+                "pixel_size_um is given twice, by itself and by magnification and camera_pixel_um",
+            ),
+            ("magnification=0,camera_pixel_um=6.5", "magnification must be positive"),
+            ("magnification=20,camera_pixel_um=nan", "camera_pixel_um must be positive"),
+            ("magnification=20x,camera_pixel_um=6.5", "magnification must be a number, not '20x'"),
+        ],
+    )
+    def test_refuses_other_words_with_a_sentence(self, text, told):
+        with pytest.raises(OpticsError, match=re.escape(told)):
+            Optics.parse(text)
 
     @pytest.mark.parametrize(
         ("text", "told"),
@@ -473,3 +505,30 @@ class TestPsf:
             psf(TRAINING_OPTICS, 1e5)
         with pytest.raises(OpticsError, match="finite"):
             psf(TRAINING_OPTICS, math.nan)
+
+
+class TestRadialKernel:
+    """A Gaussian's light in a square of pixels is a product of error functions."""
+
+    DEVIATION_UM = 0.8
+
+    def density(self, radii_um):
+        variance = self.DEVIATION_UM**2
+        return np.exp(-0.5 * radii_um**2 / variance) / (2 * math.pi * variance)
+
+    def held_along(self, half_um):
+        return erf(half_um / (math.sqrt(2) * self.DEVIATION_UM))
+
+    def test_holds_the_light_of_each_pixel(self):
+        kernel = radial_kernel(self.density, 0.5, 1.0, 3.0, size=9)
+        edges = 0.5 * (np.arange(10) - 4.5)
+        shares = np.diff(0.5 * self.held_along(edges))
+        expected = np.multiply.outer(shares, shares)
+        np.testing.assert_allclose(kernel, expected / expected.sum(), rtol=0, atol=1e-9)
+
+    @pytest.mark.parametrize("reach_um", [0.3, 3.0])
+    def test_is_the_smallest_square_that_holds_the_energy(self, reach_um):
+        kernel = radial_kernel(self.density, 0.5, 1.0, reach_um, energy=0.98)
+        half_um = 0.25 * len(kernel)
+        assert self.held_along(half_um) ** 2 >= 0.98
+        assert self.held_along(half_um - 0.5) ** 2 < 0.98

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
+
+from microscope_quality.cli.microscope import (
+    NONE,
+    AstigmatismOption,
+    DepthOption,
+    ExactOption,
+    OpticsOption,
+    PsfOption,
+    SampleIndexOption,
+    SaturationOption,
+    SphericalOption,
+    TiltOption,
+    VignettingOption,
+    microscope,
+)
 
 
 def synthesize(
@@ -16,14 +31,6 @@ def synthesize(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="New or empty folder for the set.")
     ],
-    optics: Annotated[
-        Optional[str],
-        typer.Option(
-            metavar="na=…,n=…,wavelength_um=…,pixel_size_um=…",
-            help="The microscope to simulate; unless given, the one the pretrained model learned "
-            "with: na=0.5,n=1,wavelength_um=0.5,pixel_size_um=0.65.",
-        ),
-    ] = None,
     photons: Annotated[
         tuple[float, float],
         typer.Option(
@@ -34,35 +41,51 @@ def synthesize(
         tuple[float, float],
         typer.Option(metavar="LOW HIGH", help="Background, as a fraction of these photons."),
     ] = (0.0, 0.1),
-    exact: Annotated[
-        bool,
-        typer.Option(
-            "--exact",
-            help="Use the true cone of light and the exact phase instead of the paraxial ones.",
-        ),
-    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same set.")] = 0,
+    optics: OpticsOption = None,
+    exact: ExactOption = False,
+    psf: PsfOption = "bessel",
+    depth: DepthOption = NONE,
+    sample_index: SampleIndexOption = 1.33,
+    spherical: SphericalOption = NONE,
+    astigmatism: AstigmatismOption = NONE,
+    tilt: TiltOption = NONE,
+    vignetting: VignettingOption = NONE,
+    saturation: SaturationOption = NONE,
 ) -> None:
     """Make a defocus training set: each sharp image at levels 0 to 10.
 
     Eleven folders of 16-bit TIFFs, level_00 to level_10, and manifest.csv, which tells how each
-    was made: source, level, defocus, optics, camera, seed.
+    was made: source, level, defocus, optics, faults, camera, seed. What is given as LOW HIGH is
+    drawn for each image, evenly between the two.
 
-    Example: microscope-quality synthesize sharp/ --out defocused
+    Examples: microscope-quality synthesize sharp/ --out defocused
+
+    microscope-quality synthesize sharp/ --out tilted --tilt 0 4 --vignetting 0 0.3
+    --optics na=0.75,immersion=air,wavelength_um=0.52,magnification=20,camera_pixel_um=6.5
     """
     from rich.console import Console
     from rich.progress import track
 
     from microscope_quality.errors import MicroscopeQualityError, SettingsError
     from microscope_quality.files.images import find
-    from microscope_quality.optics import TRAINING_OPTICS, Optics
     from microscope_quality.training.sets import SetSettings, SetWriter
 
     screen = Console(stderr=True)
     try:
         settings = SetSettings(
-            optics=Optics.parse(optics) if optics else TRAINING_OPTICS,
-            paraxial=not exact,
+            microscope(
+                optics=optics,
+                psf=psf,
+                exact=exact,
+                depth=depth,
+                sample_index=sample_index,
+                spherical=spherical,
+                astigmatism=astigmatism,
+                tilt=tilt,
+                vignetting=vignetting,
+                saturation=saturation,
+            ),
             photons=photons,
             background=background,
             seed=seed,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Optional
 
@@ -14,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from microscope_quality.degrade import defocus
-from microscope_quality.errors import FileError
+from microscope_quality.degrade import defocus, defocus_varying, tilted_levels, vignette
+from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.images import planes
-from microscope_quality.optics import N_LEVELS, TRAINING_OPTICS, Optics, psf
+from microscope_quality.optics import N_LEVELS, Optics
 from microscope_quality.training.exposure import Exposure, check_ranges, draw_exposure, signal
+from microscope_quality.training.microscope import Aberrations, Faults, Microscope
 from microscope_quality.training.stream import SharpImage
 
 Range = tuple[float, float]
@@ -30,10 +32,9 @@ class SetSettings:
 
     Attributes
     ----------
-    optics : Optics
-        The microscope whose defocus is simulated.
-    paraxial : bool
-        The published kernel and cone of light, instead of the true ones.
+    microscope : Microscope
+        Whose defocus and faults are simulated; each image of the set has its own faults. In a
+        tilted field, an image's level is that of its centre.
     photons : range
         Photoelectrons at the brightest percent of the sharp image, log-uniform.
     background : range
@@ -46,18 +47,20 @@ class SetSettings:
         If a range is none.
     """
 
-    optics: Optics = TRAINING_OPTICS
-    paraxial: bool = True
+    microscope: Microscope = field(default_factory=Microscope)
     photons: Range = (300.0, 20_000.0)
     background: Range = (0.0, 0.1)
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_ranges(self.photons, self.background)
+        if not isinstance(self.microscope, Microscope):
+            raise SettingsError(f"microscope must be a Microscope, not {self.microscope!r}.")
 
-    def defocus_um(self, level: int) -> float:
-        """Give the defocus of a level."""
-        return float(self.optics.defocus_of_level(level, paraxial=self.paraxial))
+    @property
+    def optics(self) -> Optics:
+        """Objective, light and sampling."""
+        return self.microscope.optics
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Degraded:
     defocus_um: float
     seed: int
     exposure: Exposure
+    aberrations: Aberrations
+    faults: Faults
     plane: npt.NDArray[np.unsignedinteger[Any]]
 
 
@@ -99,10 +104,33 @@ def degraded(plane: npt.ArrayLike, name: str, settings: SetSettings) -> Iterator
         seed = int(drawn.generate_state(1)[0])
         rng = np.random.default_rng(seed)
         exposure = draw_exposure(rng, photons=settings.photons, background=settings.background)
-        distance = settings.defocus_um(level)
-        kernel = psf(settings.optics, distance, paraxial=settings.paraxial)
-        taken = exposure.take(defocus(light, kernel), rng)
-        yield Degraded(level, distance, seed, exposure, taken)
+        aberrations = settings.microscope.draw_aberrations(rng)
+        faults = settings.microscope.draw_faults(rng)
+        blurred = _defocused(light, level, settings.microscope, aberrations, faults)
+        passed = vignette(light.shape, faults.vignetting) if faults.vignetting > 0 else None
+        exposure = exposure.saturating(blurred, faults.saturation, transmission=passed)
+        taken = exposure.take(blurred, rng, transmission=passed)
+        distance = settings.microscope.defocus_um(level)
+        yield Degraded(level, distance, seed, exposure, aberrations, faults, taken)
+
+
+def _defocused(
+    light: npt.NDArray[np.float32],
+    level: int,
+    microscope: Microscope,
+    aberrations: Aberrations,
+    faults: Faults,
+) -> npt.NDArray[np.float64]:
+    """Blur a field whose centre is at a level, tilted or not."""
+    centre = aberrations.side * level
+    if faults.tilt_levels == 0:
+        return defocus(light, microscope.kernel(centre, aberrations))
+    levels = tilted_levels(light.shape, centre, faults.tilt_levels, faults.tilt_deg)
+    if not aberrations.one_sided:
+        levels = np.abs(levels)
+    whole = range(math.floor(levels.min()), math.ceil(levels.max()) + 1)
+    kernels = [microscope.kernel(level, aberrations) for level in whole]
+    return defocus_varying(light, levels, kernels, whole)
 
 
 def labelled(
@@ -152,6 +180,17 @@ class SetWriter:
         "full_well",
         "bit_depth",
         "seed",
+        "psf",
+        "sample_index",
+        "spherical_waves",
+        "astigmatism_waves",
+        "astigmatism_deg",
+        "depth_um",
+        "side",
+        "tilt_levels",
+        "tilt_deg",
+        "vignetting",
+        "saturation",
     )
 
     def __init__(self, folder: Path, settings: SetSettings) -> None:
@@ -206,12 +245,16 @@ class SetWriter:
                     "plane": number,
                     "level": made.level,
                     "defocus_um": made.defocus_um,
-                    "paraxial": int(self.settings.paraxial),
+                    "paraxial": int(self.settings.microscope.paraxial),
                     **self.settings.optics.to_dict(),
                     "photons": made.exposure.photons,
                     "background": made.exposure.background,
                     **made.exposure.camera.to_dict(),
                     "seed": made.seed,
+                    "psf": self.settings.microscope.psf,
+                    "sample_index": self.settings.microscope.sample_index,
+                    **made.aberrations.to_dict(),
+                    **made.faults.to_dict(),
                 }
                 self._rows.writerow(row)
             self._file.flush()

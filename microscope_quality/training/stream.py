@@ -6,13 +6,15 @@ the stream is the same whatever the number of processes that make it, and can st
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any, Optional
 
@@ -25,8 +27,27 @@ from microscope_quality.errors import SettingsError
 from microscope_quality.files.images import planes
 from microscope_quality.focus import resample
 from microscope_quality.model import normalise
-from microscope_quality.optics import N_LEVELS, TRAINING_OPTICS, Optics, psf
-from microscope_quality.training.exposure import log_uniform, signal
+from microscope_quality.optics import N_LEVELS, Optics
+from microscope_quality.training.empties import empty_patch
+from microscope_quality.training.exposure import (
+    NormalNoise,
+    digitise,
+    log_uniform,
+    photoelectrons,
+    signal,
+)
+from microscope_quality.training.microscope import Aberrations, Faults, Microscope
+
+__all__ = [
+    "BlockMaker",
+    "NormalNoise",
+    "SharpImage",
+    "StreamSettings",
+    "blocks",
+    "digitise",
+    "empty_patch",
+    "photoelectrons",
+]
 
 FloatArray = npt.NDArray[np.float32]
 Range = tuple[float, float]
@@ -75,8 +96,9 @@ class StreamSettings:
 
     Attributes
     ----------
-    optics : Optics
-        The microscope whose defocus is simulated.
+    microscope : Microscope
+        Whose defocus and faults are simulated. A region has its own aberrations and tilt; a patch
+        of a tilted specimen is of the level nearest to that at its centre.
     patch_size : int
         Pixels on a side.
     normalisation : str
@@ -96,12 +118,12 @@ class StreamSettings:
     eight_bit_fraction : float
         Patches recorded with few grey levels.
     saturated_fraction : float
-        Patches whose brightest pixels are cut off.
+        Patches whose brightest pixels are cut off, beside what the microscope saturates.
     gain, offset : range
         Applied to the 16-bit patch, log-uniform, for a model whose normalisation keeps them.
     """
 
-    optics: Optics = TRAINING_OPTICS
+    microscope: Microscope = dataclass_field(default_factory=Microscope)
     patch_size: int = 84
     normalisation: str = "zscore"
     photons: Range = (100.0, 50_000.0)
@@ -116,6 +138,11 @@ class StreamSettings:
     gain: Range = (1.0, 1.0)
     offset: Range = (1.0, 1.0)
 
+    @property
+    def optics(self) -> Optics:
+        """Objective, light and sampling."""
+        return self.microscope.optics
+
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as plain numbers."""
         return asdict(self)
@@ -125,10 +152,45 @@ LEVELS_PER_REGION = 4
 PATCHES_PER_LEVEL = 5
 REGION_PATCHES = 2.5
 CACHE_BYTES = 1 << 30
+N_ABERRATIONS = 8
 # A place shows something when, averaged over so many pixels, its contrast exceeds this fraction
 # of the brightest percent and what noise alone gives.
 SMOOTHED_PX = 5
 LEAST_CONTRAST = 0.02
+
+
+@dataclass
+class _Region:
+    """A region of a sharp image, with what it is taken with and where it lies in its field."""
+
+    light: FloatArray
+    aberrations: int
+    faults: Faults
+    top: float
+    left: float
+    step: float
+    field: tuple[int, int]
+    spectrum: Optional[npt.NDArray[np.complex64]] = None
+    blurred: dict[int, FloatArray] = dataclass_field(default_factory=dict)
+
+    def rise(self, size: int) -> FloatArray:
+        """Give the level over a patch, less that at its centre."""
+        height, width = self.field
+        angle = math.radians(self.faults.tilt_deg)
+        down, right = math.sin(angle), math.cos(angle)
+        per_px = self.faults.tilt_levels * self.step / (abs(down) * height + abs(right) * width)
+        steps = np.float32(per_px) * (np.arange(size, dtype=np.float32) - 0.5 * (size - 1))
+        rise: FloatArray = np.add.outer(np.float32(down) * steps, np.float32(right) * steps)
+        return rise
+
+    def transmission(self, y: int, x: int, size: int) -> FloatArray:
+        """Give the share of the light that arrives at a patch, as `degrade.vignette` has it."""
+        height, width = self.field
+        rows = self.top + self.step * (y + np.arange(size, dtype=np.float32)) - 0.5 * height
+        columns = self.left + self.step * (x + np.arange(size, dtype=np.float32)) - 0.5 * width
+        squared = np.add.outer(rows**2, columns**2) * np.float32(4 / (height**2 + width**2))
+        share: FloatArray = 1 - np.float32(self.faults.vignetting) * np.minimum(squared, 1)
+        return share
 
 
 class BlockMaker:
@@ -149,20 +211,19 @@ class BlockMaker:
         shares = np.sqrt([len(members) for members in self._by_kind.values()])
         self._kinds = list(self._by_kind.values())
         self._kind_share = shares / shares.sum()
-        kernels = [
-            psf(
-                settings.optics,
-                settings.optics.defocus_of_level(level, paraxial=True),
-                paraxial=True,
-            )
-            for level in range(N_LEVELS)
+        self._aberrations = _some_aberrations(settings.microscope, seed)
+        ends = [
+            settings.microscope.kernel(level, aberrations)
+            for aberrations in self._aberrations
+            for level in (1 - N_LEVELS, 0, N_LEVELS - 1)
         ]
-        self._margin = max(len(kernel) for kernel in kernels) // 2
+        self._margin = max(len(kernel) for kernel in ends) // 2
         region = round(REGION_PATCHES * settings.patch_size)
         self._padded = scipy.fft.next_fast_len(region + 2 * self._margin, real=True)
-        self._spectra = [_spectrum(kernel, self._padded) for kernel in kernels]
+        self._spectra: dict[tuple[int, int], npt.NDArray[np.complex64]] = {}
         self._cache: OrderedDict[int, FloatArray] = OrderedDict()
         self._cached_bytes = 0
+        self._fields: dict[int, tuple[int, int]] = {}
 
     def block(self, index: int) -> tuple[FloatArray, FloatArray]:
         """Make block number ``index``.
@@ -186,18 +247,22 @@ class BlockMaker:
         rows = iter(rng.permutation(np.flatnonzero(~empty)).tolist())
         row: Optional[int] = next(rows, None)
         while row is not None:
-            sharp = self._region(rng)
-            spectrum = scipy.fft.rfft2(sharp)
-            smooth = scipy.ndimage.uniform_filter(sharp, SMOOTHED_PX)
-            least_shown = max(LEAST_CONTRAST, 8 * noise_deviation(sharp) / SMOOTHED_PX)
-            for level in rng.choice(N_LEVELS, LEVELS_PER_REGION, replace=False):
-                blurred = scipy.fft.irfft2(spectrum * self._spectra[level], s=sharp.shape)
+            region = self._region(rng)
+            smooth = scipy.ndimage.uniform_filter(region.light, SMOOTHED_PX)
+            least_shown = max(LEAST_CONTRAST, 8 * noise_deviation(region.light) / SMOOTHED_PX)
+            for level in rng.choice(N_LEVELS, LEVELS_PER_REGION, replace=False).tolist():
                 for _ in range(PATCHES_PER_LEVEL):
                     if row is None:
                         break
                     y, x = self._place(rng, smooth)
-                    light = blurred[y : y + size, x : x + size]
-                    grey[row] = record(rng, normal, _turned(rng, light), settings)
+                    light = self._defocused(rng, region, level, (y, x))
+                    if region.faults.vignetting > 0:
+                        passed = region.transmission(y, x, size)
+                        light, passed = _turned(rng, light, passed)
+                        grey[row] = record(rng, normal, light, settings, transmission=passed)
+                    else:
+                        (light,) = _turned(rng, light)
+                        grey[row] = record(rng, normal, light, settings)
                     if np.ptp(smooth[y : y + size, x : x + size]) > least_shown:
                         targets[row, level] = 1
                     else:
@@ -212,11 +277,12 @@ class BlockMaker:
         patches, _ = normalise(grey, settings.normalisation, type_max=65535)
         return patches, targets
 
-    def _region(self, rng: np.random.Generator) -> FloatArray:
+    def _region(self, rng: np.random.Generator) -> _Region:
         """Give a region of a random image, with the margin that its defocus needs."""
         settings = self.settings
         kind = self._kinds[rng.choice(len(self._kinds), p=self._kind_share)]
-        image = self._light(int(kind[rng.integers(len(kind))]))
+        number = int(kind[rng.integers(len(kind))])
+        image = self._light(number)
         n = self._padded
         factor = 1.0
         if rng.random() < settings.shrink_fraction:
@@ -229,7 +295,57 @@ class BlockMaker:
             region = resample(region, (n, n)).astype(np.float32)
         if rng.random() < settings.transmitted_fraction:
             region = np.exp(-rng.uniform(0.3, 2.0) * np.minimum(region, 3)).astype(np.float32)
-        return region
+        choices = len(self._aberrations)
+        return _Region(
+            light=region,
+            aberrations=int(rng.integers(choices)) if choices > 1 else 0,
+            faults=settings.microscope.draw_faults(rng),
+            top=y - self._margin,
+            left=x - self._margin,
+            step=1 / factor,
+            field=self._fields[number],
+        )
+
+    def _defocused(
+        self, rng: np.random.Generator, region: _Region, level: int, place: tuple[int, int]
+    ) -> npt.NDArray[Any]:
+        """Give a patch of a region at a level; that nearest to its centre's, in a tilted field."""
+        size = self.settings.patch_size
+        y, x = place
+        cut = np.s_[y : y + size, x : x + size]
+        side = self._aberrations[region.aberrations].side
+        if self.settings.microscope.tilt_levels == (0.0, 0.0):
+            return self._blurred(region, side * level)[cut]
+        centre = side * level + rng.uniform(-0.5, 0.5)
+        levels = centre + region.rise(size)
+        # The last level is blur of that much or more.
+        np.clip(levels, 1 - N_LEVELS, N_LEVELS - 1, out=levels)
+        if not self._aberrations[region.aberrations].one_sided:
+            np.abs(levels, out=levels)
+        light = np.zeros((size, size), dtype=np.float32)
+        for whole in range(math.floor(levels.min()), math.ceil(levels.max()) + 1):
+            weight = np.maximum(1 - np.abs(levels - np.float32(whole)), 0)
+            light += weight * self._blurred(region, whole)[cut]
+        return light
+
+    def _blurred(self, region: _Region, level: int) -> FloatArray:
+        """Give a region with the kernel of a level, of either sign; each is made once."""
+        if level not in region.blurred:
+            if region.spectrum is None:
+                region.spectrum = scipy.fft.rfft2(region.light)
+            spectrum = region.spectrum * self._spectrum(region.aberrations, level)
+            region.blurred[level] = scipy.fft.irfft2(spectrum, s=region.light.shape)
+        return region.blurred[level]
+
+    def _spectrum(self, aberrations: int, level: int) -> npt.NDArray[np.complex64]:
+        """Give the transfer function of a level, from those made so far when it is there."""
+        key = (aberrations, level)
+        if key not in self._spectra:
+            kernel = self.settings.microscope.kernel(level, self._aberrations[aberrations])
+            cut = max(0, len(kernel) // 2 - self._margin)
+            kernel = kernel[cut : len(kernel) - cut, cut : len(kernel) - cut]
+            self._spectra[key] = _spectrum(kernel / kernel.sum() if cut else kernel, self._padded)
+        return self._spectra[key]
 
     def _light(self, number: int) -> FloatArray:
         """Give an image's light with its border reflected, from the cache when it is there."""
@@ -237,6 +353,7 @@ class BlockMaker:
             self._cache.move_to_end(number)
             return self._cache[number]
         light = self._images[number].load()
+        self._fields[number] = light.shape
         margin = [(self._margin, max(self._margin, self._padded - n)) for n in light.shape]
         light = np.pad(light, margin, mode="symmetric")
         self._cache[number] = light
@@ -273,6 +390,8 @@ def record(
     normal: NormalNoise,
     light: npt.NDArray[Any],
     settings: StreamSettings,
+    *,
+    transmission: Optional[FloatArray] = None,
 ) -> FloatArray:
     """Take a patch with a random exposure: photon noise, background, read noise, grey levels.
 
@@ -280,124 +399,30 @@ def record(
     ----------
     light : ndarray, shape (patch, patch)
         1 at the sharp image's brightest percent.
+    transmission : ndarray, shape (patch, patch), optional
+        Share of light and background that arrives.
     """
     photons = log_uniform(rng, *settings.photons)
     background = float(rng.uniform(*settings.background))
     expected = photons * (np.maximum(light, 0) + background)
+    if transmission is not None:
+        expected *= transmission
     return digitise(rng, normal, photoelectrons(rng, normal, expected), settings)
 
 
-class NormalNoise:
-    """Normal deviates out of a pool of a million, drawn once and taken at random places.
-
-    Drawing them afresh for each patch would take as long as all else in the stream together.
-    """
-
-    SIZE = 1 << 20
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-        self._pool = rng.standard_normal(self.SIZE, dtype=np.float32)
-
-    def __call__(self, shape: tuple[int, ...]) -> FloatArray:
-        """Give an array of deviates; a view that must not be written to."""
-        count = int(np.prod(shape))
-        start = int(self._rng.integers(self.SIZE - count))
-        return self._pool[start : start + count].reshape(shape)
+def _turned(rng: np.random.Generator, *patches: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """Turn patches by quarters and mirror them, all alike."""
+    quarters = int(rng.integers(4))
+    mirrored = rng.random() < 0.5
+    turned = [np.rot90(patch, quarters) for patch in patches]
+    return [patch[:, ::-1] for patch in turned] if mirrored else turned
 
 
-def photoelectrons(
-    rng: np.random.Generator, normal: NormalNoise, expected: npt.NDArray[Any]
-) -> FloatArray:
-    """Draw Poisson counts; where 4 or more are expected, by the Cornish-Fisher expansion.
-
-    ``λ + √(λ − 5/36)·z + (z² − 1)/6`` of a normal z, rounded, has the mean and the variance, and
-    to order 1/λ the skewness, of the Poisson distribution, and takes a tenth of the time.
-    """
-    expected = expected.astype(np.float32)
-    noise = normal(expected.shape)
-    counts = np.square(noise)
-    counts -= 1
-    counts *= np.float32(1 / 6)
-    counts += noise * np.sqrt(np.maximum(expected - np.float32(5 / 36), 0))
-    counts += expected
-    np.rint(counts, out=counts)
-    few = expected < 4
-    if few.any():
-        counts[few] = rng.poisson(expected[few])
-    return counts
-
-
-def digitise(
-    rng: np.random.Generator,
-    normal: NormalNoise,
-    electrons: FloatArray,
-    settings: StreamSettings,
-    *,
-    least_levels: float = 10.0,
-) -> FloatArray:
-    """Add read noise and turn electrons into grey levels of a random camera.
-
-    With few grey levels, the brightest pixel has ``least_levels`` or more.
-    """
-    electrons = electrons + np.float32(rng.uniform(*settings.read_noise)) * normal(electrons.shape)
-    top = float(electrons.max())
-    if rng.random() < settings.saturated_fraction:
-        bottom = max(0.0, float(electrons.min()))
-        top = bottom + (top - bottom) * float(rng.uniform(0.5, 1.0))
-        np.minimum(electrons, np.float32(top), out=electrons)
-    if rng.random() < settings.eight_bit_fraction:
-        levels = log_uniform(rng, min(least_levels, 250), 255)
-        electrons *= np.float32(levels / max(top, 1.0))
-        electrons += np.float32(rng.uniform(0, 5))
-        largest = 255
-    else:
-        electrons *= np.float32(log_uniform(rng, 0.5, 2.0))
-        electrons += np.float32(rng.uniform(50, 300))
-        largest = 65535
-    np.rint(electrons, out=electrons)
-    return np.clip(electrons, 0, largest, out=electrons)
-
-
-def empty_patch(
-    rng: np.random.Generator, normal: NormalNoise, settings: StreamSettings
-) -> FloatArray:
-    """Make a patch that shows nothing: noise, gradients, vignetting, hot pixels, fixed pattern."""
-    size = settings.patch_size
-    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
-    shape = np.ones((size, size), dtype=np.float32)
-    if rng.random() < 0.5:
-        angle = rng.uniform(0, 2 * np.pi)
-        slope = np.float32(rng.uniform(0, 0.4))
-        shape += slope * (np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y)
-    if rng.random() < 0.3:
-        cy, cx = rng.uniform(-3, 3, size=2).astype(np.float32)
-        shape *= 1 - np.float32(rng.uniform(0, 0.03)) * ((y - cy) ** 2 + (x - cx) ** 2)
-    expected = log_uniform(rng, 0.5, 20_000) * np.maximum(shape, 0)
-    electrons = photoelectrons(rng, normal, expected)
-    if rng.random() < 0.25:
-        spread = np.sqrt(max(1.0, float(electrons.mean())))
-        pattern = rng.standard_normal(size if rng.random() < 0.5 else (size, size))
-        electrons += (rng.uniform(0, 1.0) * spread * pattern).astype(np.float32)
-    if rng.random() < 0.15:
-        # Interpolation and compression correlate the noise of neighbours.
-        electrons = scipy.ndimage.gaussian_filter(electrons, rng.uniform(0.3, 0.7), mode="mirror")
-    if rng.random() < 0.4:
-        hot = rng.integers(size, size=(2, int(rng.integers(1, 20))))
-        spread = np.sqrt(max(1.0, float(electrons.mean())))
-        electrons[tuple(hot)] += (
-            log_uniform(rng, 5, 300) * spread * rng.random(hot.shape[1])
-        ).astype(np.float32)
-    # A camera's grey level is no more than twice the noise; else a gradient would have edges.
-    noise = np.sqrt(max(1.0, float(expected.mean())))
-    least_levels = max(10.0, float(electrons.max()) / (2 * noise))
-    return digitise(rng, normal, electrons, settings, least_levels=least_levels)
-
-
-def _turned(rng: np.random.Generator, patch: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Turn by quarters and mirror."""
-    turned = np.rot90(patch, int(rng.integers(4)))
-    return turned[:, ::-1] if rng.random() < 0.5 else turned
+def _some_aberrations(microscope: Microscope, seed: int) -> list[Aberrations]:
+    """Draw the aberrations that regions choose from: kernels take too long to make for each."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+    drawn = [microscope.draw_aberrations(rng) for _ in range(N_ABERRATIONS)]
+    return sorted(set(drawn), key=astuple)
 
 
 def _spectrum(kernel: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.complex64]:

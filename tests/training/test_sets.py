@@ -1,4 +1,4 @@
-"""Synthetic sets, exposures, and the split, checked by physics and by the manifest itself."""
+"""Synthetic sets and the split, checked by physics and by the manifest itself."""
 
 import csv
 
@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from microscope_quality.degrade import Camera, defocus
-from microscope_quality.errors import FileError, ImageError, SettingsError
+from microscope_quality.degrade import defocus, defocus_varying, tilted_levels, vignette
+from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.optics import Optics, psf
 from microscope_quality.simulate import nuclei
-from microscope_quality.training.exposure import Exposure, draw_exposure, signal
+from microscope_quality.training.exposure import draw_exposure, signal
+from microscope_quality.training.microscope import Aberrations, Microscope
 from microscope_quality.training.sets import SetSettings, SetWriter, degraded
 from microscope_quality.training.sources import find_sharp_images, split_by_field
 from microscope_quality.training.stream import SharpImage
@@ -29,48 +30,6 @@ def sharp(tmp_path):
 def read_rows(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def test_signal_is_0_at_the_background_and_1_at_the_brightest_percent():
-    plane = np.full((100, 100), 20, dtype=np.uint16)
-    plane[0, :] = np.arange(100, 200)  # exactly the brightest percent, of mean 149.5
-    light = signal(plane)
-    assert light[50, 50] == 0
-    assert light[0].mean() == pytest.approx(1)
-    assert light[0, -1] == pytest.approx((199 - 20) / (149.5 - 20))
-
-
-@pytest.mark.parametrize(
-    ("plane", "message"),
-    [
-        (np.zeros((90, 90)), "no contrast"),
-        (np.full((90, 90), np.nan), "finite"),
-        (np.zeros((90, 90, 3)), "two dimensions"),
-        (np.zeros((0, 5)), "two dimensions"),
-    ],
-)
-def test_what_is_no_sharp_image_is_refused(plane, message):
-    with pytest.raises(ImageError, match=message):
-        signal(plane)
-
-
-def test_an_exposure_records_the_photons_it_was_asked_for():
-    camera = Camera(photons_per_level=2.0, offset=100, read_noise=0)
-    taken = Exposure(photons=1000, background=0.1, camera=camera).take(np.ones((400, 400)), 0)
-    assert taken.mean() == pytest.approx(100 + 1000 * 1.1 / 2, rel=1e-3)
-    assert taken.var() == pytest.approx(1000 * 1.1 / 4, rel=0.03)
-
-
-@pytest.mark.parametrize("bit_depth", [8, 12, 16])
-def test_drawn_exposures_leave_room_above_the_brightest_percent(bit_depth):
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        exposure = draw_exposure(rng, bit_depth=bit_depth)
-        assert 300 <= exposure.photons <= 20_000
-        assert 0 <= exposure.background <= 0.1
-        camera = exposure.camera
-        brightest = exposure.photons * (1 + exposure.background) / camera.photons_per_level
-        assert brightest + camera.offset < 0.8 * 2**bit_depth
 
 
 def test_an_image_of_a_set_is_what_its_row_says(sharp, tmp_path):
@@ -98,6 +57,59 @@ def test_an_image_of_a_set_is_what_its_row_says(sharp, tmp_path):
     stored = tifffile.imread(out / row["file"])
     assert stored.dtype == np.uint16
     np.testing.assert_array_equal(stored, exposure.take(light, rng))
+
+
+def one_row(sharp, out, level, microscope):
+    with SetWriter(out, SetSettings(microscope, seed=3)) as writer:
+        writer.add("1.tif", sharp / "1.tif")
+    row = next(row for row in read_rows(out / "manifest.csv") if row["level"] == str(level))
+    rng = np.random.default_rng(int(row["seed"]))
+    exposure = draw_exposure(rng)
+    # The faults were drawn after the exposure, and before the noise.
+    microscope.draw_aberrations(rng)
+    microscope.draw_faults(rng)
+    return row, exposure, rng, signal(tifffile.imread(sharp / "1.tif"))
+
+
+def test_a_tilted_field_is_what_its_row_says(sharp, tmp_path):
+    microscope = Microscope(tilt_levels=(3, 6))
+    row, exposure, rng, light = one_row(sharp, tmp_path / "set", 1, microscope)
+    assert 3 <= float(row["tilt_levels"]) <= 6
+    levels = tilted_levels(light.shape, 1, float(row["tilt_levels"]), float(row["tilt_deg"]))
+    assert levels.min() < 0
+    kernels = [microscope.kernel(level) for level in range(6)]
+    blurred = defocus_varying(light, np.abs(levels), kernels)
+    stored = tifffile.imread(tmp_path / "set" / row["file"])
+    np.testing.assert_array_equal(stored, exposure.take(blurred, rng))
+
+
+def test_a_vignetted_saturated_field_is_what_its_row_says(sharp, tmp_path):
+    microscope = Microscope(vignetting=(0.3, 0.8), saturation=(0.02, 0.05))
+    row, exposure, _, light = one_row(sharp, tmp_path / "set", 4, microscope)
+    stored = tifffile.imread(tmp_path / "set" / row["file"])
+    assert (stored == 65535).mean() == pytest.approx(float(row["saturation"]), abs=0.01)
+    blurred = defocus(light, microscope.kernel(4)) + exposure.background
+    expected = exposure.photons * blurred * vignette(light.shape, float(row["vignetting"]))
+    expected = expected / float(row["photons_per_level"]) + float(row["offset"])
+    below = expected < 60000
+    assert below.mean() > 0.9
+    deviation = np.sqrt(exposure.photons) / float(row["photons_per_level"])
+    assert np.abs(stored - expected)[below].mean() < deviation
+
+
+def test_an_aberrated_field_is_what_its_row_says(sharp, tmp_path):
+    microscope = Microscope(spherical_waves=(0.05, 0.1), astigmatism_waves=(0, 0.1))
+    row, exposure, rng, light = one_row(sharp, tmp_path / "set", 5, microscope)
+    names = ("spherical_waves", "astigmatism_waves", "astigmatism_deg", "depth_um")
+    aberrations = Aberrations(*(float(row[name]) for name in names), side=int(row["side"]))
+    kernel = microscope.kernel(5 * int(row["side"]), aberrations)
+    stored = tifffile.imread(tmp_path / "set" / row["file"])
+    np.testing.assert_array_equal(stored, exposure.take(defocus(light, kernel), rng))
+
+
+def test_settings_need_a_microscope():
+    with pytest.raises(SettingsError, match="must be a Microscope"):
+        SetSettings(Optics(0.5, 1, 0.5, 0.65))
 
 
 def test_a_set_is_reproducible_and_does_not_depend_on_its_other_images(sharp, tmp_path):

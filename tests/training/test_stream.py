@@ -1,21 +1,16 @@
 """The training stream: reproducible, physically right, and with the labels that it claims."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tifffile
 
+from microscope_quality.degrade import defocus_varying, tilted_levels, vignette
 from microscope_quality.errors import SettingsError
 from microscope_quality.simulate import nuclei
-from microscope_quality.training.stream import (
-    BlockMaker,
-    NormalNoise,
-    SharpImage,
-    StreamSettings,
-    blocks,
-    digitise,
-    empty_patch,
-    photoelectrons,
-)
+from microscope_quality.training.microscope import Microscope
+from microscope_quality.training.stream import BlockMaker, SharpImage, StreamSettings, blocks
 
 QUIET = StreamSettings(
     photons=(20_000, 20_000),
@@ -96,54 +91,72 @@ def test_type_range_keeps_gain_and_offset_and_stays_in_range(images):
     assert means.max() > 5 * means.min()
 
 
-@pytest.mark.parametrize("expected", [0.3, 3.9, 4.1, 12.0, 150.0])
-def test_photoelectrons_have_the_moments_of_poisson(expected):
-    rng = np.random.default_rng(0)
-    counts = np.concatenate(
-        [
-            photoelectrons(rng, NormalNoise(rng), np.full((500, 500), expected)).ravel()
-            for _ in range(4)
-        ]
-    ).astype(np.float64)
-    n = counts.size
-    assert np.all(counts == np.rint(counts))
-    assert abs(counts.mean() - expected) < 5 * np.sqrt(expected / n) + 0.003
-    assert counts.var() == pytest.approx(expected, rel=0.03)
-    skewness = ((counts - counts.mean()) ** 3).mean() / counts.std() ** 3
-    assert skewness == pytest.approx(1 / np.sqrt(expected), abs=0.04)
+@pytest.mark.parametrize(
+    "microscope",
+    [
+        Microscope(tilt_levels=(0, 6)),
+        Microscope(vignetting=(0.2, 0.9), saturation=(0, 0.1)),
+        Microscope(spherical_waves=(0.1, 0.1), tilt_levels=(2, 4)),
+    ],
+    ids=["tilt", "vignetting and saturation", "spherical aberration and tilt"],
+)
+def test_a_microscope_with_faults_has_its_stream_too(images, microscope):
+    settings = dataclasses.replace(QUIET, microscope=microscope)
+    maker = BlockMaker(images, settings, 3, 300)
+    patches, targets = maker.block(1)
+    maker.block(0)
+    np.testing.assert_array_equal(patches, maker.block(1)[0])
+    ideal, _ = BlockMaker(images, QUIET, 3, 300).block(1)
+    assert np.abs(patches - ideal).max() > 1
+    np.testing.assert_array_equal(np.sort(targets, axis=1)[:, -1], 1)
+    levels = targets.argmax(axis=1)
+    detail = np.abs(np.diff(patches, axis=2)).mean(axis=(1, 2))
+    assert np.median(detail[levels < 2]) > 1.1 * np.median(detail[levels > 4])
+    assert set(levels) == set(range(11))
 
 
-def test_grey_levels_are_whole_and_in_range():
-    rng = np.random.default_rng(1)
-    normal = NormalNoise(rng)
-    electrons = rng.uniform(0, 5000, (84, 84)).astype(np.float32)
-    few = digitise(rng, normal, electrons, StreamSettings(eight_bit_fraction=1))
-    many = digitise(rng, normal, electrons, StreamSettings(eight_bit_fraction=0))
-    assert len(np.unique(few)) <= 256
-    assert few.max() <= 255
-    assert len(np.unique(many)) > 1000
-    for grey in (few, many):
-        np.testing.assert_array_equal(grey, np.rint(grey))
-        assert grey.min() >= 0
+def one_region(settings, images, seed):
+    maker = BlockMaker(images, settings, seed, 1)
+    return maker, maker._region(np.random.default_rng(seed))
 
 
-def test_empty_patches_have_no_structure():
-    rng = np.random.default_rng(2)
-    settings = StreamSettings()
-    correlations = []
-    for _ in range(200):
-        patch = empty_patch(rng, NormalNoise(rng), settings)
-        assert patch.shape == (84, 84)
-        rows, columns = np.mgrid[-1:1:84j, -1:1:84j]
-        terms = [np.ones_like(rows), rows, columns, rows**2, columns**2, rows * columns]
-        design = np.stack([term.ravel() for term in terms], axis=1)
-        flat = patch.ravel().astype(np.float64)
-        rest = (flat - design @ np.linalg.lstsq(design, flat, rcond=None)[0]).reshape(84, 84)
-        if rest.std() > 0:
-            correlations.append((rest[:-8, :-8] * rest[8:, 8:]).mean() / rest.var())
-    # What is left after a smooth background is uncorrelated over the distance of a level's blur.
-    assert np.abs(np.median(correlations)) < 0.02
-    assert np.mean(np.abs(correlations) < 0.15) > 0.9
+@pytest.mark.parametrize("shrink", [(1.0, 1.0), (0.7, 0.7)])
+def test_a_patch_lies_in_its_field_as_in_a_whole_image(images, shrink):
+    microscope = Microscope(tilt_levels=(7, 7), vignetting=(0.6, 0.6))
+    settings = dataclasses.replace(QUIET, microscope=microscope, shrink_fraction=1, shrink=shrink)
+    _, region = one_region(settings, images, 5)
+    height, width = region.field
+    assert region.field == (300, 320)
+    step = region.step
+    tilt = tilted_levels(region.field, 0, 7, region.faults.tilt_deg)
+    per_px = [axis[0, 0] * step for axis in np.gradient(tilt)]
+    rise = region.rise(84)
+    np.testing.assert_allclose(np.diff(rise, axis=0), per_px[0], rtol=0.01)
+    np.testing.assert_allclose(np.diff(rise, axis=1), per_px[1], rtol=0.01)
+    assert rise.mean() == pytest.approx(0, abs=1e-5)
+    y, x = 40, 30
+    passed = region.transmission(y, x, 84)
+    whole = vignette(region.field, 0.6)
+    for i, j in ((0, 0), (83, 83), (20, 70)):
+        row, column = region.top + step * (y + i), region.left + step * (x + j)
+        if 0 <= row < height and 0 <= column < width:
+            assert passed[i, j] == pytest.approx(whole[int(row), int(column)], abs=0.01)
+
+
+def test_a_tilted_patch_is_blurred_as_by_degrade(images):
+    settings = dataclasses.replace(QUIET, microscope=Microscope(tilt_levels=(7, 7)))
+    maker, region = one_region(settings, images, 6)
+    y, x = 70, 60
+    patch = maker._defocused(np.random.default_rng(2), region, 3, (y, x))
+    centre = 3 + np.random.default_rng(2).uniform(-0.5, 0.5)
+    rows, columns = np.indices(region.light.shape)
+    levels = region.rise(84)
+    down, right = levels[1, 0] - levels[0, 0], levels[0, 1] - levels[0, 0]
+    level_map = centre + down * (rows - y - 41.5) + right * (columns - x - 41.5)
+    level_map = np.clip(np.abs(level_map), 0, 10)
+    kernels = [settings.microscope.kernel(level) for level in range(11)]
+    expected = defocus_varying(region.light, level_map, kernels)[y : y + 84, x : x + 84]
+    np.testing.assert_allclose(patch, expected, atol=2e-5)
 
 
 def test_no_images_is_refused():

@@ -1,0 +1,158 @@
+"""The options that describe the simulated microscope, for ``synthesize`` and ``train`` alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from microscope_quality.training.microscope import Microscope
+
+PANEL = "Microscope"
+NONE = (0.0, 0.0)
+
+OpticsOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--optics",
+        metavar="na=…,n=…,wavelength_um=…,pixel_size_um=…",
+        rich_help_panel=PANEL,
+        help="The microscope to simulate. immersion=air, water, glycerol or oil can stand for n, "
+        "and magnification=… with camera_pixel_um=… for pixel_size_um. Unless given, the one the "
+        "pretrained model learned with: na=0.5,n=1,wavelength_um=0.5,pixel_size_um=0.65.",
+    ),
+]
+ExactOption = Annotated[
+    bool,
+    typer.Option(
+        "--exact",
+        rich_help_panel=PANEL,
+        help="Use the true cone of light and the exact phase instead of the paraxial ones.",
+    ),
+]
+PsfOption = Annotated[
+    str,
+    typer.Option(
+        "--psf",
+        metavar="bessel|gibson_lanni",
+        rich_help_panel=PANEL,
+        help="Point spread function. gibson_lanni is for a specimen whose refractive index is not "
+        "the immersion's; it is exact and needs pip install 'microscope-quality[psf]'.",
+    ),
+]
+DepthOption = Annotated[
+    tuple[float, float],
+    typer.Option(
+        "--depth",
+        metavar="LOW HIGH",
+        rich_help_panel=PANEL,
+        help="With gibson_lanni: depth in the specimen, in µm.",
+    ),
+]
+SampleIndexOption = Annotated[
+    float,
+    typer.Option(
+        "--sample-index",
+        rich_help_panel=PANEL,
+        help="With gibson_lanni: refractive index of the specimen.",
+    ),
+]
+SphericalOption = Annotated[
+    tuple[float, float],
+    typer.Option(
+        "--spherical",
+        metavar="LOW HIGH",
+        rich_help_panel=PANEL,
+        help="Spherical aberration, in waves RMS.",
+    ),
+]
+AstigmatismOption = Annotated[
+    tuple[float, float],
+    typer.Option(
+        "--astigmatism",
+        metavar="LOW HIGH",
+        rich_help_panel=PANEL,
+        help="Astigmatism at a random angle, in waves RMS.",
+    ),
+]
+TiltOption = Annotated[
+    tuple[float, float],
+    typer.Option(
+        "--tilt",
+        metavar="LOW HIGH",
+        rich_help_panel=PANEL,
+        help="Tilt of the specimen: levels between the field's two ends; an image's level is then "
+        "that of its centre.",
+    ),
+]
+VignettingOption = Annotated[
+    tuple[float, float],
+    typer.Option(
+        "--vignetting",
+        metavar="LOW HIGH",
+        rich_help_panel=PANEL,
+        help="Share of the light that is lost in the field's corners.",
+    ),
+]
+SaturationOption = Annotated[
+    tuple[float, float],
+    typer.Option(
+        "--saturation",
+        metavar="LOW HIGH",
+        rich_help_panel=PANEL,
+        help="Share of the pixels that are saturated.",
+    ),
+]
+
+
+def microscope(
+    optics: Optional[str] = None,
+    psf: str = "bessel",
+    exact: bool = False,
+    spherical: tuple[float, float] = NONE,
+    astigmatism: tuple[float, float] = NONE,
+    tilt: tuple[float, float] = NONE,
+    vignetting: tuple[float, float] = NONE,
+    saturation: tuple[float, float] = NONE,
+    depth: tuple[float, float] = NONE,
+    sample_index: float = 1.33,
+) -> Microscope:
+    """Make the microscope that the options describe.
+
+    Parameters
+    ----------
+    optics, psf, exact, spherical, astigmatism, tilt, vignetting, saturation, depth, sample_index
+        As the options of the same names. The Gibson-Lanni PSF is exact, asked or not.
+
+    Returns
+    -------
+    Microscope
+
+    Raises
+    ------
+    OpticsError
+        If the optics cannot be read, or cannot be.
+    SettingsError
+        If another option is out of its range, two exclude each other, or the library for the
+        Gibson-Lanni PSF is missing.
+    """
+    from microscope_quality.optics import TRAINING_OPTICS, Optics
+    from microscope_quality.training.microscope import GIBSON_LANNI, Microscope
+
+    made = Microscope(
+        optics=TRAINING_OPTICS if optics is None else Optics.parse(optics),
+        paraxial=not exact and psf != GIBSON_LANNI,
+        psf=psf,
+        spherical_waves=spherical,
+        astigmatism_waves=astigmatism,
+        depth_um=depth,
+        sample_index=sample_index,
+        tilt_levels=tilt,
+        vignetting=vignetting,
+        saturation=saturation,
+    )
+    if psf == GIBSON_LANNI:
+        # A missing library is said here, once, and not of each image.
+        made.kernel(0)
+    return made
