@@ -21,7 +21,8 @@ setup(
     include_package_data=False,
     package_data={
         "microscope_quality": ["py.typed"],
-        "microscope_quality.pretrained": ["*/model.json", "*/weights.npz"],
+        "microscope_quality.evaluation": ["*.jinja"],
+        "microscope_quality.pretrained": ["*/model.json", "*/weights.npz", "*/MODEL.md", "*/*.png"],
         "microscope_quality.cellprofiler_plugins": ["*.py"],
     },
 )

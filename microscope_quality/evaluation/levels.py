@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from microscope_quality.evaluation import metrics
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
 
@@ -30,16 +31,10 @@ def confusion_of_images(
     undefined : int
         Images in which no patch had probabilities; they are in no cell.
     """
-    levels = model.description.levels
-    confusion = np.zeros((levels, levels), dtype=np.int64)
-    undefined = 0
-    for true, plane in labelled:
-        level = measure_focus(plane, model).level
-        if np.isnan(level):
-            undefined += 1
-        else:
-            confusion[true, int(level)] += 1
-    return confusion, undefined
+    pairs = [(true, measure_focus(plane, model).level) for true, plane in labelled]
+    true, level = np.array(pairs, np.float64).reshape(-1, 2).T
+    counts = metrics.confusion(true.astype(np.int64), level, model.description.levels)
+    return counts, int(np.count_nonzero(np.isnan(level)))
 
 
 def accuracy(confusion: npt.NDArray[np.int64], undefined: int = 0) -> dict[str, Any]:
@@ -50,11 +45,9 @@ def accuracy(confusion: npt.NDArray[np.int64], undefined: int = 0) -> dict[str, 
     dict
         ``images``, and the shares ``exact`` and ``within_one``; an undefined level is wrong.
     """
-    rows, columns = np.indices(confusion.shape)
-    total = int(confusion.sum()) + undefined
-    distance = np.abs(rows - columns)
+    shares = metrics.within(confusion, undefined)
     return {
-        "images": total,
-        "exact": round(float(confusion[distance == 0].sum() / total), 4),
-        "within_one": round(float(confusion[distance <= 1].sum() / total), 4),
+        "images": int(confusion.sum()) + undefined,
+        "exact": round(float(shares[0]), 4),
+        "within_one": round(float(shares[1]), 4),
     }

@@ -1,0 +1,397 @@
+"""``microscope-quality evaluate``: how good a model is, by the published protocols."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Callable, Iterator, Mapping, Optional, Sequence
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from microscope_quality.evaluation.run import Evaluation
+
+# The page's names for columns of unseen.csv, and what is in them.
+UNSEEN_COLUMNS: dict[str, tuple[str, type]] = {
+    "group": ("group", str),
+    "n": ("images", int),
+    "within_one": ("within_one", float),
+    "binary_f": ("f_model", float),
+    "best_measure": ("best_classical", str),
+    "best_f": ("f_best_classical", float),
+}
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A model that `microscope-quality models list` names, or a model's folder.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Folder for the tables, the figures and evaluation.html; those of an earlier "
+            "evaluation in it are replaced.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--data",
+            metavar="IN",
+            help="Sharp images (files, folders or patterns), which are made out of focus at all "
+            "levels; or a folder that `synthesize` wrote, used as it is. Can be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    beside: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--beside",
+            metavar="MODEL",
+            help="Another model, for the same figures on the same images. Can be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    manifest: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="CSV",
+            help="Table of the sharp images with the column file, as for `train`.",
+            show_default=False,
+        ),
+    ] = None,
+    group_by: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="COLUMN|REGEX",
+            help="Groups to give figures of, such as stains: column=NAME of the manifest, or a "
+            r"regular expression with named groups for the file's name, such as '_(?P<stain>w\d)'. "
+            "Images without a group are left out.",
+            show_default="the images' folders",
+        ),
+    ] = None,
+    held_out: Annotated[
+        bool,
+        typer.Option(
+            "--held-out",
+            help="Of --data, use only what the training of MODEL held out for validation.",
+        ),
+    ] = False,
+    include_training: Annotated[
+        bool,
+        typer.Option(
+            "--include-training",
+            help="Also use images that one of the models was trained on; else they are left out.",
+        ),
+    ] = False,
+    stacks: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--stacks",
+            metavar="IN",
+            help="z-stacks: files, folders or patterns. Can be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    stack_pattern: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="REGEX",
+            help="For planes in files of their own: where the stack's name and z stand in the "
+            r"file's name or path, such as '(?P<stack>.+)_z(?P<z>\d+)'.",
+            show_default=False,
+        ),
+    ] = None,
+    focus_plane: Annotated[
+        Optional[float],
+        typer.Option(
+            metavar="Z",
+            help="z of the plane in focus, as in the names, or counted from 0; unless given, where "
+            "the model finds it.",
+            show_default=False,
+        ),
+    ] = None,
+    step_um: Annotated[
+        Optional[float],
+        typer.Option(
+            metavar="UM",
+            help="From one z to the next, in µm; with --optics the level follows from geometry.",
+            show_default=False,
+        ),
+    ] = None,
+    optics: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="KEY=NUMBER,…",
+            help="The microscope of the stacks, and the one to simulate for sharp images: "
+            "na, n, wavelength_um and pixel_size_um.",
+            show_default="simulated: na=0.5,n=1,wavelength_um=0.5,pixel_size_um=0.65",
+        ),
+    ] = None,
+    photons: Annotated[
+        tuple[float, float],
+        typer.Option(
+            metavar="LOW HIGH", help="Photoelectrons at an image's brightest percent, log-uniform."
+        ),
+    ] = (300.0, 20_000.0),
+    background: Annotated[
+        tuple[float, float],
+        typer.Option(metavar="LOW HIGH", help="Background, as a fraction of these photons."),
+    ] = (0.0, 0.1),
+    gain_offset_images: Annotated[
+        int,
+        typer.Option(min=0, help="Sharp images that go through the gain/offset test, all levels."),
+    ] = 10,
+    empty_patches: Annotated[
+        int, typer.Option(min=0, help="Patches with nothing in them, made to see what it says.")
+    ] = 10_000,
+    classical: Annotated[
+        bool,
+        typer.Option(
+            "--classical/--no-classical", help="Compare with classical focus measures, or not."
+        ),
+    ] = True,
+    unseen: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="CSV",
+            help="Table that `microscope-quality unseen` wrote, to be shown on the page.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the exposures and of all that is drawn at random.")
+    ] = 1,
+    jobs: Annotated[
+        Optional[int],
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Processes at work; each needs about 300 MB.",
+            show_default="all cores",
+        ),
+    ] = None,
+) -> None:
+    r"""Tell how good a model is: accuracy, calibration, and beside other models and measures.
+
+    Sharp images are made out of focus at levels 0 to 10, so that the right answer is known. A
+    page, evaluation.html, shows the figures; every number is in a CSV table beside it.
+
+    **Examples**
+
+    * The default model on images of your own: `microscope-quality evaluate compact --data sharp/
+    --out evaluation`
+
+    * Your model beside it, on what its training held out: `microscope-quality evaluate
+    training/model --beside compact --data sharp/ --held-out --out evaluation`
+
+    * z-stacks, a file for each plane: `microscope-quality evaluate compact --stacks plate/
+    --stack-pattern '(?P<stack>[A-P]\d\d)_z(?P<z>\d+)' --step-um 2 --out evaluation`
+
+    A file that cannot be read is a row of left_out.csv, and the rest goes on. Exit codes: 0 all
+    evaluated, 1 some files left out for an error, 2 wrong use.
+    """
+    from rich.console import Console
+
+    from microscope_quality.batch.run import n_cores
+    from microscope_quality.errors import MicroscopeQualityError, SettingsError
+    from microscope_quality.evaluation import run
+    from microscope_quality.evaluation.gather import gather, gather_stacks, read_table
+    from microscope_quality.evaluation.page import write_page
+    from microscope_quality.optics import Optics
+    from microscope_quality.training.microscope import Microscope
+    from microscope_quality.training.sets import SetSettings
+
+    screen = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        if not data and not stacks:
+            raise SettingsError("Give --data, sharp images, or --stacks, z-stacks, or both.")
+        if stack_pattern is not None and not stacks:
+            raise SettingsError("--stack-pattern is for --stacks.")
+        if held_out and not data:
+            raise SettingsError("--held-out is for --data.")
+        given = None if optics is None else Optics.parse(optics)
+        names = [model, *(beside or [])]
+        models = [run.load(name) for name in names]
+        settings = run.EvaluationSettings(
+            sets=SetSettings(
+                microscope=Microscope() if given is None else Microscope(optics=given),
+                photons=photons,
+                background=background,
+                seed=seed,
+            ),
+            seed=seed,
+            gain_offset_images=gain_offset_images,
+            empty_patches=empty_patches,
+            classical=classical,
+            optics=given,
+            step_um=step_um,
+            focus_plane=focus_plane,
+            jobs=jobs or n_cores(),
+        )
+        found = gather(
+            data or [],
+            manifest=manifest,
+            group_by=group_by,
+            only=run.held_out(models[0]) if held_out else None,
+            without=None if include_training else run.trained_on(models),
+        )
+        if stacks:
+            found = found.with_(gather_stacks(stacks, stack_pattern))
+        groups = (
+            []
+            if unseen is None
+            else _groups(read_table(unseen, [name for name, _ in UNSEEN_COLUMNS.values()]))
+        )
+        run.check_folder(out)
+        with _progress(screen) as report:
+            evaluation = run.evaluate(
+                names,
+                found,
+                settings,
+                report,
+                command=shlex.join(["microscope-quality", *sys.argv[1:]]),
+            )
+        tables = run.write_tables(evaluation, out)
+        page = write_page(evaluation, out, model=models[0], unseen=groups)
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted.", err=True)
+        raise typer.Exit(130) from None
+    except MicroscopeQualityError as error:
+        typer.echo(f"microscope-quality evaluate: {error}", err=True)
+        raise typer.Exit(2) from error
+    except ImportError as error:
+        typer.echo(
+            f"microscope-quality evaluate: {error}; pip install 'microscope-quality[evaluate]' "
+            "brings what figures need",
+            err=True,
+        )
+        raise typer.Exit(2) from error
+    _show(Console(highlight=False), evaluation)
+    _tell(screen, evaluation)
+    typer.echo(f"{page}, and {len(tables)} tables beside it")
+    raise typer.Exit(1 if evaluation.failed else 0)
+
+
+def _groups(rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Give the rows of ``unseen.csv`` as the page names their columns."""
+    return [
+        {name: kind(row[column]) for name, (column, kind) in UNSEEN_COLUMNS.items()} for row in rows
+    ]
+
+
+@contextlib.contextmanager
+def _progress(screen: Console) -> Iterator[Callable[[int, int], None]]:
+    """Bar on a terminal; elsewhere a line for each tenth."""
+    if not screen.is_terminal:
+        told = 0
+
+        def line(done: int, total: int) -> None:
+            nonlocal told
+            if 10 * done // total > told:
+                told = 10 * done // total
+                screen.print(f"{done} of {total} evaluated")
+
+        yield line
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    with Progress(
+        "Evaluating",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=screen,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _show(screen: Console, evaluation: Evaluation) -> None:
+    """Put models and measures side by side."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from microscope_quality.evaluation.run import summary_rows
+
+    rows = summary_rows(evaluation)
+    table = Table(title=_title(evaluation), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for row in rows:
+        name = str(row["measure"])
+        heading = name if row["kind"] == "model" else name.replace("_", " ")
+        table.add_column(heading, justify="right", overflow="fold", min_width=11)
+    for name, key, form in (
+        ("images within one level", "image_within_one", ".1%"),
+        ("images exact", "image_exact", ".1%"),
+        ("images: calibration error", "image_calibration_error", ".3f"),
+        ("patches within one level", "patch_within_one", ".1%"),
+        ("patches exact", "patch_exact", ".1%"),
+        ("surer half of the patches within one", "patch_within_one_certain_half", ".1%"),
+        ("patches: ranked probability score", "patch_mean_rps", ".3f"),
+        ("patches: calibration error", "patch_calibration_error", ".3f"),
+        ("in/out of focus, images: F", "binary_image_f", ".3f"),
+        ("in/out of focus, patches: F", "binary_patch_f", ".3f"),
+        ("empty patches below sure", "empty_below_sure", ".2%"),
+        ("worst gain and offset: within one", "gain_offset_worst_within_one", ".1%"),
+        ("z-stacks: rank correlation", "stack_spearman", ".3f"),
+        ("z-stacks: error of the best plane", "stack_best_plane_error", ".2f"),
+        ("z-stacks: slope of the blur", "stack_slope", ".2f"),
+        ("z-stacks: planes within one level", "stack_within_one", ".1%"),
+    ):
+        cells = [_cell(row, key, form) for row in rows]
+        if any(cells):
+            table.add_row(name, *cells)
+    screen.print(table)
+
+
+def _title(evaluation: Evaluation) -> str:
+    images = sum(row["images"] for row in evaluation.data)
+    groups = len(evaluation.data)
+    parts = []
+    if images:
+        parts.append(
+            f"{images} sharp image{'s' * (images != 1)} of {groups} group{'s' * (groups != 1)}"
+        )
+    stacks = len({stack.stack for stack in evaluation.stacks})
+    if stacks:
+        parts.append(f"{stacks} z-stack{'s' * (stacks != 1)}")
+    return ", ".join(parts)
+
+
+def _cell(row: dict[str, Any], key: str, form: str) -> str:
+    value = row.get(key)
+    if not isinstance(value, float) or value != value:
+        return ""
+    text = format(value, form)
+    if key.endswith("_f"):
+        low, high = (row.get(key.removesuffix("_f") + end) for end in ("_low", "_high"))
+        text += f"\n{low:.3f}–{high:.3f}"
+    return text
+
+
+def _tell(screen: Console, evaluation: Evaluation) -> None:
+    """Say what has to be known to read the figures, and what was left out."""
+    for note in evaluation.notes:
+        screen.print(note, markup=False)
+    shown = 10
+    missing = {**evaluation.failed, **evaluation.left_out}
+    for path, reason in list(missing.items())[:shown]:
+        screen.print(f"left out: {path}: {reason}", style="yellow", markup=False)
+    more = len(missing) - shown
+    if more > 0:
+        screen.print(f"{more} more files were left out: see left_out.csv", style="yellow")

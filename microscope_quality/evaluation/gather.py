@@ -1,0 +1,499 @@
+"""What is evaluated on: sharp images, sets of known levels, and z-stacks, found and opened."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+
+from microscope_quality import tiles
+from microscope_quality.errors import FileError, ImageError, SettingsError
+from microscope_quality.files.images import Plane, find, open_image, planes
+from microscope_quality.optics import N_LEVELS
+from microscope_quality.training.exposure import signal
+from microscope_quality.training.sets import SetSettings, degraded
+from microscope_quality.training.sources import GroupBy
+from microscope_quality.training.stream import LEAST_CONTRAST, SMOOTHED_PX, noise_deviation
+
+
+@dataclass(frozen=True)
+class SharpFile:
+    """A file of sharp planes, of which all levels are made."""
+
+    path: str
+    kind: str
+    group: str
+    field: str
+
+    @property
+    def entry(self) -> str:
+        """As models list it: ``kind/filename``."""
+        return f"{self.kind}/{Path(self.path).name}"
+
+
+@dataclass(frozen=True)
+class SetImage:
+    """One sharp plane's images at known levels, as `synthesize` wrote them."""
+
+    name: str
+    group: str
+    field: str
+    #: Level and file of each.
+    levels: tuple[tuple[int, str], ...]
+
+    @property
+    def entry(self) -> str:
+        """The sharp image as models list it: ``kind/filename``."""
+        return "/".join(PurePosixPath(self.field).parts[-2:])
+
+
+@dataclass(frozen=True)
+class StackPlane:
+    """One plane of a z-stack: its z in steps, its file, and its number among the file's planes."""
+
+    z: float
+    path: str
+    plane: int = 0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A z-stack, its planes in the order of z."""
+
+    name: str
+    planes: tuple[StackPlane, ...]
+
+
+Source = SharpFile | SetImage
+
+
+@dataclass(frozen=True)
+class Data:
+    """What to evaluate on.
+
+    Attributes
+    ----------
+    sources : tuple of SharpFile and SetImage
+    stacks : tuple of Stack
+    left_out : dict
+        Why a file was left out on purpose, by its path.
+    failed : dict
+        Why a file could not be read, by its path.
+    notes : tuple of str
+        Sentences on the data.
+    """
+
+    sources: tuple[Source, ...] = ()
+    stacks: tuple[Stack, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def with_(self, other: Data) -> Data:
+        """Put this and another's together."""
+        return Data(
+            self.sources + other.sources,
+            self.stacks + other.stacks,
+            {**self.left_out, **other.left_out},
+            {**self.failed, **other.failed},
+            self.notes + other.notes,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One sharp plane's images at their levels.
+
+    Attributes
+    ----------
+    name, group : str
+    sharp : (height, width) array or None
+        Its light (see `training.exposure.signal`), to tell where it shows something.
+    images : iterator of (int, array)
+        Level and image, held one at a time.
+    """
+
+    name: str
+    group: str
+    sharp: npt.NDArray[np.float32] | None
+    images: Iterator[tuple[int, npt.NDArray[Any]]]
+
+
+def gather(
+    paths: Sequence[str],
+    *,
+    manifest: Path | None = None,
+    group_by: str | None = None,
+    only: Collection[str] | None = None,
+    without: Mapping[str, str] | None = None,
+) -> Data:
+    """Find sharp images and sets.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files, folders or patterns. A folder with a ``manifest.csv`` that has the columns ``file``
+        and ``level`` is a set as `synthesize` writes it, and used as it is; all else is sharp.
+    manifest : Path, optional
+        A CSV table of the sharp images with a column ``file``, relative to its folder, and
+        ``field``, as for training.
+    group_by : str, optional
+        What the groups are, else the folders that the sharp images lie in: a column of the
+        manifest, or of the set's, by its name or as ``column=NAME``; or a regular expression with
+        named groups, sought in the file's name or else in its path. An image without a group is
+        left out.
+    only : collection of str, optional
+        Images to be used, as ``kind/filename``: those that a model's training held out.
+    without : mapping of str to str, optional
+        Images not to be used, as ``kind/filename``, each with the reason.
+
+    Raises
+    ------
+    FileError
+        If a manifest cannot be read.
+    SettingsError
+        If there is no such column, or the regular expression is none.
+    """
+    grouping = None if group_by is None else _grouping(group_by)
+    column = None if grouping is None or grouping.pattern is not None else grouping.column
+    sets = [path for path in paths if _is_set(Path(path))]
+    sharp = [path for path in paths if path not in sets]
+    listed: dict[Path, dict[str, str]] = {}
+    if manifest is not None:
+        rows = read_table(manifest, ("file",))
+        _check_column(manifest, rows, column)
+        listed = {(manifest.parent / row["file"]).resolve(): row for row in rows}
+    elif column is not None and sharp:
+        raise SettingsError(f"Groups by {column} need the table that has this column: --manifest.")
+    left_out: dict[str, str] = {}
+    sources: list[Source] = []
+    not_held_out, met = 0, set()
+    for _, path in find(sharp) if sharp else []:
+        entry = f"{path.parent.resolve().name}/{path.name}"
+        if only is not None and entry not in only:
+            not_held_out += 1
+            continue
+        met.add(entry)
+        if without and entry in without:
+            left_out[str(path)] = without[entry]
+            continue
+        row = listed.get(path.resolve(), {})
+        kind = path.parent.resolve().name
+        group = kind if grouping is None else _group(grouping, path, row)
+        if group:
+            sources.append(SharpFile(str(path), kind, group, row.get("field") or str(path)))
+        else:
+            left_out[str(path)] = _no_group(grouping, manifest)
+    for folder in sets:
+        for image in _set_images(Path(folder), grouping):
+            if only is not None and image.entry not in only:
+                not_held_out += 1
+                continue
+            met.add(image.entry)
+            if without and image.entry in without:
+                left_out[f"{folder}: {image.name}"] = without[image.entry]
+            elif not image.group:
+                left_out[f"{folder}: {image.name}"] = _no_group(grouping, Path(folder))
+            else:
+                sources.append(image)
+    notes = []
+    if not_held_out:
+        notes.append(f"{not_held_out} images that the model's training did not hold out: not used.")
+    if only is not None:
+        missing = len(set(only) - met)
+        if missing:
+            notes.append(f"{missing} of the {len(only)} images held out are not in the data.")
+    return Data(tuple(sources), left_out=left_out, notes=tuple(notes))
+
+
+def gather_stacks(paths: Sequence[str], pattern: str | None = None) -> Data:
+    """Find z-stacks.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files, folders or patterns.
+    pattern : str, optional
+        A regular expression with the named groups ``stack`` and ``z``, sought in the file's name or
+        else in its path: the files are single planes. Without it every file is a stack, or several
+        of them: its planes by their z, those of each channel, time and series on their own.
+
+    Returns
+    -------
+    Data
+        With stacks of 2 planes or more; z is that of the names, or counted from 0.
+
+    Raises
+    ------
+    SettingsError
+        If the pattern is no regular expression, or lacks a group.
+    """
+    left_out: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    found: dict[str, list[StackPlane]] = {}
+    expression = None if pattern is None else _stack_pattern(pattern)
+    for name, path in find(paths):
+        if expression is not None:
+            match = expression.search(path.name) or expression.search(path.as_posix())
+            if match is None:
+                left_out[str(path)] = "the pattern for stacks does not match its name"
+                continue
+            try:
+                z = float(match["z"])
+            except ValueError:
+                left_out[str(path)] = f"z has to be a number; the pattern found {match['z']!r}"
+                continue
+            found.setdefault(match["stack"], []).append(StackPlane(z, str(path)))
+            continue
+        try:
+            pages = open_image(path).pages
+            if len(pages) < 2:
+                left_out[str(path)] = (
+                    "one plane is no z-stack; planes in files of their own need --stack-pattern"
+                )
+                continue
+            # Read once to count: a page may hold several planes.
+            for number, plane in enumerate(planes(path)):
+                place = [
+                    f"{axis}{value}"
+                    for axis, value in (("s", plane.series), ("c", plane.c), ("t", plane.t))
+                    if value is not None
+                ]
+                stack = found.setdefault(" ".join([name, *place]), [])
+                z = float(len(stack) if plane.z is None else plane.z)
+                stack.append(StackPlane(z, str(path), number))
+        except FileError as error:
+            failed[str(path)] = str(error)
+            found = {
+                name: members for name, members in found.items() if members[0].path != str(path)
+            }
+    stacks = []
+    for name, members in sorted(found.items()):
+        ordered = sorted(members, key=lambda plane: plane.z)
+        places = [plane.z for plane in ordered]
+        if len(ordered) < 2:
+            left_out[ordered[0].path] = "the only plane of its z-stack"
+        elif len(set(places)) < len(places):
+            left_out[f"z-stack {name}"] = (
+                "two of its planes have the same z; the group named stack has to tell them apart"
+            )
+        else:
+            stacks.append(Stack(name, tuple(ordered)))
+    return Data((), tuple(stacks), left_out, failed)
+
+
+def scenes(source: Source, settings: SetSettings, smallest: int) -> Iterator[Scene]:
+    """Open a source: each of its sharp planes with the images at their levels.
+
+    Parameters
+    ----------
+    source : SharpFile or SetImage
+    settings : SetSettings
+        How sharp images are defocused and exposed.
+    smallest : int
+        Shortest side in pixels that there is a patch for.
+
+    Raises
+    ------
+    FileError
+        If a file cannot be read.
+    ImageError
+        If a plane cannot be a sharp image, or is too small.
+    """
+    if isinstance(source, SetImage):
+        reference = [path for level, path in source.levels if level == 0]
+        yield Scene(
+            source.name,
+            source.group,
+            # Blurred by the in-focus kernel alone: what shows nothing there showed nothing.
+            signal(_only_plane(reference[0])) if reference else None,
+            ((level, _large_enough(_only_plane(path), smallest)) for level, path in source.levels),
+        )
+        return
+    path = Path(source.path)
+    for number, plane in enumerate(planes(path)):
+        _large_enough(plane.array, smallest)
+        # Named as `training.sets.labelled` does, which seeds the exposures by it.
+        name = f"{source.kind}/{path.name}#{number}"
+        yield Scene(
+            name,
+            source.group,
+            signal(plane.array),
+            ((made.level, made.plane) for made in degraded(plane.array, name, settings)),
+        )
+
+
+def shown(
+    sharp: npt.NDArray[np.float32] | None, places: npt.NDArray[np.intp], patch_size: int
+) -> npt.NDArray[np.bool_]:
+    """Tell where a sharp image shows something, by the rule that training labels patches by.
+
+    Parameters
+    ----------
+    sharp : (height, width) array of float32, or None
+        Its light; None tells nothing, and every place counts.
+    places : (n, 2) array of int
+        y and x of the patches' upper left pixels.
+    patch_size : int
+
+    Returns
+    -------
+    (n,) array of bool
+    """
+    if sharp is None:
+        return np.ones(len(places), np.bool_)
+    smooth = scipy.ndimage.uniform_filter(sharp, SMOOTHED_PX)
+    least = max(LEAST_CONTRAST, 8 * noise_deviation(sharp) / SMOOTHED_PX)
+    contrast = np.ptp(tiles.cut(smooth, places, patch_size), axis=(1, 2))
+    return np.asarray(contrast > least, np.bool_)
+
+
+def stack_planes(stack: Stack) -> Iterator[npt.NDArray[Any]]:
+    """Read a z-stack's planes in the order of z, one at a time.
+
+    Raises
+    ------
+    FileError
+        If a file cannot be read, or holds another number of planes than it did.
+    """
+    path, number = "", -1
+    following: Iterator[Plane] = iter(())
+    for place in stack.planes:
+        # A file is read on from where it was, unless the order of z goes back.
+        if place.path != path or place.plane <= number:
+            path, following, number = place.path, planes(place.path), -1
+        for plane in following:
+            number += 1
+            if number == place.plane:
+                yield plane.array
+                break
+        else:
+            raise FileError(f"{place.path}: has no plane {place.plane}")
+
+
+def read_table(path: Path, needed: Iterable[str]) -> list[dict[str, str]]:
+    """Read a CSV table with a header.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read, or lacks a needed column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            rows = list(reader)
+            columns = reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FileError(f"The table {path} cannot be read: {error}.") from error
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise FileError(
+            f"The table {path} has no column {', '.join(missing)}; it has {', '.join(columns)}."
+        )
+    return rows
+
+
+def _check_column(path: Path, rows: Sequence[Mapping[str, str]], column: str | None) -> None:
+    if column is not None and rows and column not in rows[0]:
+        raise SettingsError(
+            f"The table {path} has no column {column} to group by; it has {', '.join(rows[0])}."
+        )
+
+
+def _grouping(text: str) -> GroupBy:
+    # A plain word can only be a column: a pattern needs a named group.
+    return GroupBy(column=text) if re.fullmatch(r"[\w. -]+", text) else GroupBy.parse(text)
+
+
+def _group(grouping: GroupBy, path: Path, row: Mapping[str, str]) -> str:
+    """Give an image's group; empty when there is none."""
+    if grouping.pattern is None:
+        return row.get(grouping.column) or ""
+    return "/".join(grouping.match(path).values())
+
+
+def _no_group(grouping: GroupBy | None, table: Path | None) -> str:
+    if grouping is None or grouping.pattern is None:
+        return f"{table} does not tell its {grouping.column if grouping else 'group'}"
+    return "the pattern for groups does not match its name"
+
+
+def _is_set(path: Path) -> bool:
+    manifest = path / "manifest.csv"
+    if not manifest.is_file():
+        return False
+    try:
+        with manifest.open(newline="", encoding="utf-8") as stream:
+            header = next(csv.reader(stream), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    return "level" in header and "file" in header
+
+
+def _set_images(folder: Path, grouping: GroupBy | None) -> list[SetImage]:
+    manifest = folder / "manifest.csv"
+    rows = read_table(manifest, ("file", "level"))
+    if grouping is not None and grouping.pattern is None:
+        _check_column(manifest, rows, grouping.column)
+    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        # A set of another making may not tell which images show the same.
+        source = row.get("source") or row["file"]
+        found.setdefault((source, row.get("plane") or "0"), []).append(row)
+    images = []
+    for (source, plane), members in found.items():
+        kind = PurePosixPath(source).parent.name or folder.name
+        group = kind if grouping is None else _group(grouping, Path(source), members[0])
+        try:
+            levels = tuple((int(row["level"]), str(folder / row["file"])) for row in members)
+        except ValueError as error:
+            raise FileError(
+                f"The table {manifest}: level has to be a whole number: {error}."
+            ) from (error)
+        wrong = [level for level, _ in levels if not 0 <= level < N_LEVELS]
+        if wrong:
+            raise FileError(
+                f"The table {manifest}: a level lies between 0 and {N_LEVELS - 1}, not {wrong[0]}."
+            )
+        name = f"{source}#{plane}"
+        images.append(SetImage(name, group, source, tuple(sorted(levels))))
+    return images
+
+
+def _stack_pattern(pattern: str) -> re.Pattern[str]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise SettingsError(
+            f"The pattern for stacks {pattern!r} is no regular expression: {error}."
+        ) from error
+    missing = [name for name in ("stack", "z") if name not in expression.groupindex]
+    if missing:
+        raise SettingsError(
+            f"The pattern for stacks {pattern!r} needs the named groups stack and z, such as "
+            r"'(?P<stack>.+)_z(?P<z>\d+)'; "
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+        )
+    return expression
+
+
+def _only_plane(path: str) -> npt.NDArray[Any]:
+    found = [plane.array for plane in planes(path)]
+    if len(found) != 1:
+        raise ImageError(f"{path}: an image of known level has one plane; this has {len(found)}.")
+    return found[0]
+
+
+def _large_enough(plane: npt.NDArray[Any], smallest: int) -> npt.NDArray[Any]:
+    if min(plane.shape) < smallest:
+        height, width = plane.shape
+        raise ImageError(f"{width} × {height} pixels, smaller than a patch of {smallest}.")
+    return plane
