@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from microscope_quality.cli.evaluate import evaluate
 from microscope_quality.cli.measure import measure
 from microscope_quality.cli.models import models
 from microscope_quality.cli.synthesize import synthesize
 from microscope_quality.cli.train import train
+from microscope_quality.cli.unseen import unseen
 from microscope_quality.version import __version__
 
 app = typer.Typer(
@@ -22,6 +24,8 @@ app = typer.Typer(
 app.command()(measure)
 app.command()(synthesize)
 app.command()(train)
+app.command()(evaluate)
+app.command()(unseen)
 app.add_typer(models, name="models")
 
 

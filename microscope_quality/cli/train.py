@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
+
+from microscope_quality.cli.microscope import (
+    NONE,
+    AstigmatismOption,
+    DepthOption,
+    ExactOption,
+    OpticsOption,
+    PsfOption,
+    SampleIndexOption,
+    SaturationOption,
+    SphericalOption,
+    TiltOption,
+    VignettingOption,
+    microscope,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+IMAGES = "Images"
+TRAINING = "Training"
+# Reasons shown on the screen; the model's record has them all.
+_SHOWN = 10
 
 
 def train(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="IN...", help="Sharp images: files, folders or patterns."),
+        typer.Argument(
+            metavar="IN...",
+            help="Sharp images or z-stacks: files, folders or patterns; or folders that "
+            "synthesize wrote.",
+        ),
     ],
     out: Annotated[
         Path,
@@ -24,48 +54,166 @@ def train(
     architecture: Annotated[
         str, typer.Option(help="compact, or yang2018: the published network.")
     ] = "compact",
+    start: Annotated[
+        Optional[str],
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Go on from this model, name or folder, instead of from nothing: fewer steps, at "
+            "a lower rate.",
+        ),
+    ] = None,
     manifest: Annotated[
         Optional[Path],
         typer.Option(
             metavar="CSV",
+            rich_help_panel=IMAGES,
             help="Table with the columns file, field and licence: images of one field stay on "
             "the same side of the split, licences go into the model's description.",
         ),
     ] = None,
-    optics: Annotated[
+    group_by: Annotated[
         Optional[str],
         typer.Option(
-            metavar="na=…,n=…,wavelength_um=…,pixel_size_um=…",
-            help="The microscope to simulate; unless given na=0.5,n=1,wavelength_um=0.5,"
-            "pixel_size_um=0.65.",
+            metavar="PATTERN|column=NAME",
+            rich_help_panel=IMAGES,
+            help="What stays on one side of the split: a regular expression for the file's name "
+            "with named groups, such as (?P<well>[A-P]\\d+), or a column of the manifest. A group "
+            "z tells the planes of a z-stack apart, a group channel the channels of a field.",
         ),
     ] = None,
-    steps: Annotated[
-        Optional[int], typer.Option(min=1, help="Optimiser steps; else the architecture's own.")
-    ] = None,
-    batch_size: Annotated[
-        Optional[int], typer.Option(min=1, help="Patches a step; a power of two up to 1024.")
-    ] = None,
-    learning_rate: Annotated[
-        Optional[float], typer.Option(min=0, help="Adam's; else the architecture's own.")
-    ] = None,
     validation_fraction: Annotated[
-        float, typer.Option(min=0, max=0.5, help="Share of each folder's fields to hold out.")
+        float,
+        typer.Option(
+            min=0,
+            max=0.5,
+            rich_help_panel=IMAGES,
+            help="Share of each folder's fields to hold out.",
+        ),
     ] = 0.15,
+    sharpest: Annotated[
+        str,
+        typer.Option(
+            metavar="std|model",
+            rich_help_panel=IMAGES,
+            help="The plane that is taken of a z-stack: the one of the largest standard deviation, "
+            "or the sharpest to the model that checks.",
+        ),
+    ] = "std",
+    check: Annotated[
+        bool,
+        typer.Option(
+            rich_help_panel=IMAGES,
+            help="Leave out images that are blurred (above level 1.5), saturated or empty; but no "
+            "kind of which most would go.",
+        ),
+    ] = True,
+    check_with: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="MODEL",
+            rich_help_panel=IMAGES,
+            help="The model that checks; else the one that comes with the program.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            rich_help_panel=IMAGES,
+            help="Leave them out even where they are most of a kind (a folder).",
+        ),
+    ] = False,
+    optics: OpticsOption = None,
+    exact: ExactOption = False,
+    psf: PsfOption = "bessel",
+    depth: DepthOption = NONE,
+    sample_index: SampleIndexOption = 1.33,
+    spherical: SphericalOption = NONE,
+    astigmatism: AstigmatismOption = NONE,
+    tilt: TiltOption = NONE,
+    vignetting: VignettingOption = NONE,
+    saturation: SaturationOption = NONE,
     empty_fraction: Annotated[
         float,
-        typer.Option(min=0, max=0.5, help="Share of empty patches, trained to be unsure of."),
+        typer.Option(
+            min=0,
+            max=0.5,
+            rich_help_panel=TRAINING,
+            help="Share of empty patches, trained to be unsure of.",
+        ),
     ] = 0.06,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split, the stream and the weights.")] = 0,
+    augment: Annotated[
+        bool,
+        typer.Option(
+            rich_help_panel=TRAINING,
+            help="For yang2018: random gain and offset, as published. compact takes them out.",
+        ),
+    ] = True,
+    steps: Annotated[
+        Optional[int],
+        typer.Option(
+            min=1,
+            rich_help_panel=TRAINING,
+            help="Optimiser steps; else the architecture's own, fewer for few images.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        Optional[int],
+        typer.Option(
+            min=1, rich_help_panel=TRAINING, help="Patches a step; a power of two up to 1024."
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        Optional[float],
+        typer.Option(min=0, rich_help_panel=TRAINING, help="Adam's; else the architecture's own."),
+    ] = None,
+    patience: Annotated[
+        Optional[int],
+        typer.Option(
+            min=0,
+            metavar="EPOCHS",
+            rich_help_panel=TRAINING,
+            help="Stop after so many epochs of 250 steps without a better score on held-out "
+            "patches; 0: never, which is compact's own, as its decaying rate gives the best at "
+            "the end. In any case the best weights are kept.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, rich_help_panel=TRAINING, help="Of the split, the stream and the weights."
+        ),
+    ] = 0,
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes that make the stream; 0: none of its own.")
+        int,
+        typer.Option(
+            min=0,
+            rich_help_panel=TRAINING,
+            help="Processes that make the stream; 0: none of its own.",
+        ),
     ] = 1,
+    devices: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="N|all",
+            rich_help_panel=TRAINING,
+            help="GPUs to share each batch; else one. Several machines: the same command on each, "
+            "DIR on a shared disk, and TF_CONFIG set as TensorFlow describes it.",
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard", rich_help_panel=TRAINING, help="Write the curves into DIR/logs too."
+        ),
+    ] = False,
 ) -> None:
     """Train a focus model on sharp images; their defocused versions are made on the way.
 
-    Needs Keras and TensorFlow: pip install 'microscope-quality[train]'. State is kept in DIR after
-    every 250 steps, and the same command goes on from there. The model is written to DIR/NAME and
-    can be used at once: microscope-quality measure IMAGES --model DIR/NAME
+    Needs Keras and TensorFlow: pip install 'microscope-quality[train]'. A hundred images take some
+    20 minutes on two cores. State is kept in DIR after every 250 steps, and the same command goes
+    on from there. The model is written to DIR/NAME, with its card, DIR/NAME/MODEL.md.
 
     Example: microscope-quality train sharp/ --out training --name my-stain
     """
@@ -76,35 +224,58 @@ def train(
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
     from microscope_quality.errors import MicroscopeQualityError
-    from microscope_quality.optics import TRAINING_OPTICS, Optics
     from microscope_quality.training.stream import StreamSettings
     from microscope_quality.training.train import TrainingSettings
     from microscope_quality.training.train import train as run
 
     # Lines of a log are not for folding.
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
+    display = Display(screen)
     try:
         settings = TrainingSettings(
             architecture=architecture,
+            start=start,
             stream=StreamSettings(
-                optics=Optics.parse(optics) if optics else TRAINING_OPTICS,
+                microscope=microscope(
+                    optics,
+                    psf,
+                    exact,
+                    spherical,
+                    astigmatism,
+                    tilt,
+                    vignetting,
+                    saturation,
+                    depth,
+                    sample_index,
+                ),
                 empty_fraction=empty_fraction,
             ),
+            augment=augment,
             steps=steps,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            patience=patience,
             validation_fraction=validation_fraction,
+            group_by=group_by,
+            sharpest=sharpest,
+            check=check,
+            check_with=check_with,
+            strict=strict,
+            devices=devices,
+            tensorboard=tensorboard,
             seed=seed,
             workers=workers,
         )
-        description = run(
-            paths,
-            out,
-            name,
-            settings,
-            manifest=manifest,
-            report=lambda record: _show(screen, record),
-        )
+        with display:
+            description = run(
+                paths,
+                out,
+                name,
+                settings,
+                manifest=manifest,
+                command=shlex.join(["microscope-quality", *sys.argv[1:]]),
+                report=display.show,
+            )
     except MicroscopeQualityError as error:
         typer.echo(f"microscope-quality train: {error}", err=True)
         raise typer.Exit(2) from error
@@ -115,21 +286,95 @@ def train(
             err=True,
         )
         raise typer.Exit(2) from error
+    except KeyboardInterrupt:
+        kept = f"{out} holds step {display.kept:,}" if display.kept else "No step was kept"
+        typer.echo(f"Stopped. {kept}; the same command goes on from there.", err=True)
+        raise typer.Exit(130) from None
+    if not description.sha256:
+        typer.echo("done; the first of the machines writes the model")
+        return
     typer.echo(f"{out / name}: sure from a certainty of {description.sure_certainty:.4f} on")
+    typer.echo(f"what it is and how good: {out / name / 'MODEL.md'}")
+    model = shlex.quote(str(out / name))
+    typer.echo(f"use it:  microscope-quality measure IMAGES --model {model}")
+    typer.echo(f"test it: microscope-quality evaluate {model} --data OTHER_SHARP_IMAGES")
 
 
-def _show(screen: Any, record: dict[str, Any]) -> None:
-    if "left_out" in record:
-        screen.print(f"{record['training']} images to train on, {record['validation']} held out")
-        for path, reason in record["left_out"].items():
-            screen.print(f"left out: {path}: {reason}", style="yellow", markup=False)
-    elif "validation_images" in record:
-        found = record["validation_images"]
-        screen.print(
-            f"{found['images']} held-out synthetic images: {found['exact']:.1%} exact, "
-            f"{found['within_one']:.1%} within one level"
+class Display:
+    """What a training shows: on a terminal one line that moves, in a log a line an epoch."""
+
+    def __init__(self, screen: Console) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._screen = screen
+        self._line = Progress(
+            TextColumn("step {task.completed:,} of {task.total:,}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[speed]:,} patches/s, {task.fields[left]} left"),
+            console=screen,
+            transient=True,
+            disable=not screen.is_terminal,
         )
-    else:
+        self._task = self._line.add_task("", total=1, speed=0, left="?", visible=False)
+        self.kept = 0
+
+    def __enter__(self) -> Display:
+        self._line.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self._line.stop()
+
+    def show(self, record: dict[str, Any]) -> None:
+        """Show a record of the training, of whatever kind."""
+        if "at" in record:
+            self._line.update(
+                self._task,
+                completed=record["at"],
+                total=record["steps"],
+                speed=record["patches_per_second"],
+                left=_duration(record["seconds_left"]),
+                visible=True,
+            )
+        elif "left_out" in record:
+            self._begin(record)
+        elif "validation_images" in record:
+            self._line.update(self._task, visible=False)
+            self._measured(record)
+        else:
+            self._epoch(record)
+
+    def _begin(self, record: dict[str, Any]) -> None:
+        self._screen.print(
+            f"{record['training']} images to train on, {record['validation']} held out; "
+            f"{record['steps']:,} steps"
+        )
+        self._reasons("left out", record["left_out"])
+        self._reasons("kept, as most of its kind would go, but", record["doubted"])
+        if record["doubted"]:
+            self._screen.print(
+                f"{len(record['doubted'])} images are called bad by the model that checks, and so "
+                "is most of their kind. If they are sharp, all is well: the model does not know "
+                "them. If they are not, a model trained on them takes blurred for sharp; --strict "
+                "leaves them out.",
+                style="bold yellow",
+                markup=False,
+            )
+
+    def _reasons(self, what: str, reasons: dict[str, str]) -> None:
+        for path, reason in list(reasons.items())[:_SHOWN]:
+            self._screen.print(f"{what}: {path}: {reason}", style="yellow", markup=False)
+        if len(reasons) > _SHOWN:
+            more = f"{what}: {len(reasons) - _SHOWN} more"
+            self._screen.print(more, style="yellow", markup=False)
+
+    def _epoch(self, record: dict[str, Any]) -> None:
+        self.kept = record["step"]
         line = f"step {record['step']:>7,}   loss {record['loss']:.4f}"
         if "validation_rps" in record:
             line += (
@@ -137,4 +382,23 @@ def _show(screen: Any, record: dict[str, Any]) -> None:
                 f"{record['validation_exact']:.1%} exact, "
                 f"{record['validation_within_one']:.1%} within one"
             )
-        screen.print(f"{line}   {record['patches_per_second']:,} patches/s")
+        line += f"   {record['patches_per_second']:,} patches/s"
+        self._screen.print(f"{line}   {_duration(record['seconds_left'])} left")
+
+    def _measured(self, record: dict[str, Any]) -> None:
+        for what, noun in (("images", "held-out synthetic images"), ("patches", "their patches")):
+            found = record[f"validation_{what}"]
+            self._screen.print(
+                f"{found[what]:,} {noun}: {found['exact']:.1%} exact, "
+                f"{found['within_one']:.1%} within one level, calibration error "
+                f"{found['calibration_error']:.3f}"
+            )
+
+
+def _duration(seconds: float) -> str:
+    """Write a time as a person would say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

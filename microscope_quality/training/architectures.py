@@ -6,7 +6,8 @@ A layer is a mapping in the wording of ``model.json``; training adds ``batch_nor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from microscope_quality.errors import SettingsError
@@ -27,12 +28,27 @@ class Recipe:
         Adam's learning rate; the peak of the schedule when that decays.
     cosine_decay : bool
         Decay to zero along a cosine after a short warm-up, instead of a constant rate.
+    steps_per_image, least_steps : int
+        Fewer images need fewer steps: so many for each training image, from ``least_steps`` to
+        ``steps``. 0: always ``steps``.
+    patience : int
+        Epochs of 250 steps without a lower validation score after which to stop; 0 never does. A
+        decaying rate gives its best at its end, so that stopping before would lose it.
     """
 
     steps: int
     batch_size: int
     learning_rate: float
     cosine_decay: bool
+    steps_per_image: int = 0
+    least_steps: int = 0
+    patience: int = 0
+
+    def steps_for(self, images: int) -> int:
+        """Give the steps for a number of training images."""
+        if not self.steps_per_image:
+            return self.steps
+        return min(self.steps, max(self.least_steps, self.steps_per_image * images))
 
 
 @dataclass(frozen=True)
@@ -62,21 +78,40 @@ def _dense(name: str, units: int, activation: str) -> Layer:
     return {"kind": "dense", "name": name, "units": units, "activation": activation}
 
 
-COMPACT = Architecture(
-    name="compact",
-    normalisation="zscore",
-    layers=(
-        # 84 = 3·2·2·7, so that each stride divides its grid.
-        _conv("conv1", 32, 6, 3, batch_norm=True),
-        _conv("conv2", 64, 3, 2, batch_norm=True),
-        _conv("conv3", 96, 3, 2, batch_norm=True),
-        _conv("conv4", 96, 3, 1, batch_norm=True),
-        {"kind": "mean_max_pool"},
-        _dense("dense1", 64, "relu"),
-        _dense("probabilities", N_LEVELS, "softmax"),
-    ),
-    recipe=Recipe(steps=24_000, batch_size=128, learning_rate=2e-3, cosine_decay=True),
-)
+def _zscored(name: str, filters: Sequence[int], size: int, stride: int) -> Architecture:
+    """Strided convolutions, the mean and maximum of what they find, and a dense layer.
+
+    The last convolution keeps its grid: on a smaller one the zeros around it would outweigh what
+    it sees. A unit of it sees 64 pixels or more, twice the blur of level 10.
+    """
+    sizes = (size, 3, 3, 3)
+    strides = (stride, 2, 2, 1)
+    return Architecture(
+        name=name,
+        normalisation="zscore",
+        layers=(
+            *(
+                _conv(f"conv{number}", *shape, batch_norm=True)
+                for number, shape in enumerate(zip(filters, sizes, strides), start=1)
+            ),
+            {"kind": "mean_max_pool"},
+            _dense("dense1", 64, "relu"),
+            _dense("probabilities", N_LEVELS, "softmax"),
+        ),
+        recipe=Recipe(
+            steps=36_000,
+            batch_size=128,
+            learning_rate=2e-3,
+            cosine_decay=True,
+            steps_per_image=100,
+            least_steps=6_000,
+        ),
+    )
+
+
+SMALL = _zscored("small", (16, 32, 48, 64), 8, 4)
+COMPACT = _zscored("compact", (24, 48, 80, 96), 8, 4)
+LARGE = _zscored("large", (32, 64, 96, 96), 6, 3)
 
 # S. J. Yang et al., BMC Bioinformatics 19:77 (2018): two convolutions of 5 × 5 with max-pooling,
 # a dense layer of 1024 units, dropout, softmax; Adam at 5e-6, batches of 64, a million steps.
@@ -93,10 +128,14 @@ YANG2018 = Architecture(
         {"kind": "dropout", "rate": 0.5},
         _dense("probabilities", N_LEVELS, "softmax"),
     ),
-    recipe=Recipe(steps=1_000_000, batch_size=64, learning_rate=5e-6, cosine_decay=False),
+    recipe=Recipe(
+        steps=1_000_000, batch_size=64, learning_rate=5e-6, cosine_decay=False, patience=100
+    ),
 )
 
-ARCHITECTURES = {architecture.name: architecture for architecture in (COMPACT, YANG2018)}
+ARCHITECTURES = {
+    architecture.name: architecture for architecture in (COMPACT, SMALL, LARGE, YANG2018)
+}
 
 
 def get_architecture(name: str) -> Architecture:
@@ -111,3 +150,40 @@ def get_architecture(name: str) -> Architecture:
         known = ", ".join(sorted(ARCHITECTURES))
         raise SettingsError(f"There is no architecture {name!r}; there are: {known}.")
     return ARCHITECTURES[name]
+
+
+def fine_tuned(
+    name: str, normalisation: str, patch_size: int, layers: Sequence[Layer]
+) -> Architecture:
+    """Give the network of a finished model, to be trained on.
+
+    Its batch normalisation lies in its weights, and stays there: a network that normalised anew
+    would predict otherwise from the first step on. The dropout that training needs and a model
+    folder leaves out comes back where the architecture is known. The rate is a tenth of the
+    architecture's and the steps a quarter, as little is to be learned and much could be lost.
+
+    Parameters
+    ----------
+    name, normalisation, patch_size, layers
+        As ``model.json`` has them.
+    """
+    known = ARCHITECTURES.get(name)
+    recipe = COMPACT.recipe if known is None else known.recipe
+    plain = tuple(dict(layer) for layer in layers)
+    if known is not None:
+        trained = tuple({k: v for k, v in x.items() if k != "batch_norm"} for x in known.layers)
+        if tuple(layer for layer in trained if layer["kind"] != "dropout") == plain:
+            plain = trained
+    return Architecture(
+        name=name,
+        normalisation=normalisation,
+        layers=plain,
+        recipe=replace(
+            recipe,
+            steps=recipe.steps // 4,
+            steps_per_image=recipe.steps_per_image // 4,
+            least_steps=recipe.least_steps // 4,
+            learning_rate=recipe.learning_rate / 10,
+        ),
+        patch_size=patch_size,
+    )

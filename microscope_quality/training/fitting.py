@@ -1,14 +1,16 @@
-"""Fitting a network with Keras: the only module that imports it.
+"""Fitting a network with Keras, which this module and ``distributed`` alone import.
 
-Loss and layers are written with ``keras.ops``, so any backend of Keras 3 will do.
+Loss and layers are written with ``keras.ops``, so on one device any backend of Keras 3 will do.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import platform
 import time
-from collections.abc import Callable, Generator, Sequence
+import zipfile
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -17,12 +19,17 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from microscope_quality.errors import SettingsError
+from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.network import Network
+from microscope_quality.training import stored, stream
 from microscope_quality.training.architectures import Architecture, Layer
-from microscope_quality.training.stream import SharpImage, StreamSettings, blocks
+from microscope_quality.training.distributed import Devices, of_chief, stepper
+from microscope_quality.training.stored import StoredImage
+from microscope_quality.training.stream import SharpImage, StreamSettings
 from microscope_quality.version import __version__
 
 FloatArray = npt.NDArray[np.float32]
+Images = Sequence[SharpImage | StoredImage]
 
 STEPS_PER_EPOCH = 250
 BLOCK_SIZE = 1024
@@ -38,8 +45,8 @@ class Progress:
     stages : list of dict
         The settings under which it ran, and the ``first_step`` of each.
     history : list of dict
-        A record an epoch: step, loss, patches a second, and on the validation patches the ranked
-        probability score and the shares exact and within one level.
+        A record an epoch: step, mean loss, learning rate, patches a second, and on the validation
+        patches the ranked probability score and the shares exact and within one level.
     """
 
     stages: list[dict[str, Any]] = field(default_factory=list)
@@ -50,14 +57,32 @@ class Progress:
         """Steps done."""
         return int(self.history[-1]["step"]) if self.history else 0
 
+    @property
+    def best(self) -> Optional[dict[str, Any]]:
+        """The record of the lowest validation score in the last stage, the first of equal ones.
+
+        Stages differ in what they are validated on, so that their scores do not compare.
+        """
+        scored = [record for record in self._epochs() if "validation_rps" in record]
+        return min(scored, key=lambda record: float(record["validation_rps"]), default=None)
+
+    @property
+    def epochs_since_best(self) -> int:
+        """Epochs of the last stage that went by without a lower score."""
+        best = self.best
+        return 0 if best is None else sum(r["step"] > best["step"] for r in self._epochs())
+
     def enter(self, settings: dict[str, Any]) -> None:
         """Begin a stage, unless the last one had the same settings."""
         stage = json.loads(json.dumps({"first_step": self.step, **settings}))
-        if not self.stages or any(self.stages[-1][key] != stage[key] for key in settings):
+        if not self.stages or any(self.stages[-1].get(key) != stage[key] for key in settings):
             self.stages.append(stage)
 
+    def _epochs(self) -> list[dict[str, Any]]:
+        first = self.stages[-1]["first_step"] if self.stages else 0
+        return [record for record in self.history if record["step"] > first]
 
-@keras.saving.register_keras_serializable(package="microscope_quality")  # type: ignore[untyped-decorator, unused-ignore]
+
 def ranked_probability_score(target: Any, predicted: Any) -> Any:
     """Squared distance of two cumulative distributions: the loss.
 
@@ -79,20 +104,25 @@ def ranked_probability_score(target: Any, predicted: Any) -> Any:
 
 def versions() -> dict[str, str]:
     """Give the versions of what a model was made with."""
+    backend = keras.backend.backend()
     return {
         "microscope_quality": __version__,
         "keras": keras.__version__,
-        "backend": keras.backend.backend(),
+        "backend": backend,
+        backend: importlib.metadata.version(backend),
+        "numpy": np.__version__,
         "python": platform.python_version(),
     }
 
 
-def build(architecture: Architecture) -> keras.Model:
+def build(architecture: Architecture, *, synchronised: bool = False) -> keras.Model:
     """Build an architecture's layers in Keras.
 
     Parameters
     ----------
     architecture : Architecture
+    synchronised : bool
+        Batch normalisation over the patches of all devices, instead of each device's own.
 
     Returns
     -------
@@ -103,11 +133,11 @@ def build(architecture: Architecture) -> keras.Model:
     inputs = keras.Input((size, size), name="patches")
     tensor = keras.layers.Reshape((size, size, 1))(inputs)
     for layer in architecture.layers:
-        tensor = _apply(layer, tensor)
+        tensor = _apply(layer, tensor, synchronised)
     return keras.Model(inputs, tensor, name=architecture.name)
 
 
-def _apply(layer: Layer, tensor: Any) -> Any:
+def _apply(layer: Layer, tensor: Any, synchronised: bool) -> Any:
     kind = layer["kind"]
     if kind == "conv2d":
         tensor = keras.layers.Conv2D(
@@ -121,7 +151,9 @@ def _apply(layer: Layer, tensor: Any) -> Any:
         )(tensor)
         if layer.get("batch_norm"):
             tensor = keras.layers.BatchNormalization(
-                momentum=0.98, name=f"{layer['name']}_batch_norm"
+                momentum=0.98,
+                synchronized=synchronised,
+                name=f"{layer['name']}_batch_norm",
             )(tensor)
         return keras.layers.Activation(layer["activation"])(tensor)
     if kind == "dense":
@@ -160,116 +192,226 @@ def weights_of(model: keras.Model, architecture: Architecture) -> dict[str, npt.
     return weights
 
 
+def start_from(
+    network: keras.Model, architecture: Architecture, weights: Mapping[str, npt.NDArray[Any]]
+) -> None:
+    """Give a network the weights of a model folder, so that training goes on from them.
+
+    Parameters
+    ----------
+    network : keras.Model
+        As :func:`build` makes it of ``architecture``.
+    architecture : Architecture
+        Without batch normalisation, which the weights of a model have in them.
+    weights : mapping of str to ndarray
+        ``<layer>/kernel`` and ``<layer>/bias``.
+
+    Raises
+    ------
+    SettingsError
+        If the network then predicts anything else than the model does.
+    """
+    for layer in architecture.layers:
+        if "name" in layer:
+            name = layer["name"]
+            network.get_layer(name).set_weights(
+                [weights[f"{name}/{p}"] for p in ("kernel", "bias")]
+            )
+    size = architecture.patch_size
+    patches = np.random.default_rng(0).standard_normal((16, size, size), dtype=np.float32)
+    layers = [layer for layer in architecture.layers if layer["kind"] != "dropout"]
+    expected = Network(layers, weights, size)(patches)
+    difference = float(np.abs(predict(network, patches) - expected).max())
+    if not difference < 1e-3:
+        raise SettingsError(
+            f"The network does not predict as the model it starts from: by {difference:.2g} of "
+            "probability. Please report this."
+        )
+
+
 def fit(
     architecture: Architecture,
-    training: Sequence[SharpImage],
-    validation: Sequence[SharpImage],
+    training: Images,
+    validation: Images,
     settings: StreamSettings,
     folder: Path,
     *,
     steps: int,
     batch_size: int,
     learning_rate: float,
+    patience: int = 0,
     seed: int = 0,
     workers: int = 1,
+    devices: Optional[Devices] = None,
+    start: Optional[Mapping[str, npt.NDArray[Any]]] = None,
+    tensorboard: bool = False,
     progress: Optional[Callable[[dict[str, Any]], None]] = None,
 ) -> tuple[keras.Model, Progress]:
     """Fit an architecture on the stream of the training images.
 
     After each epoch of 250 steps the state is written into ``folder``; a call with the same
-    arguments goes on from there. With other arguments it goes on too, as a further stage.
+    arguments goes on from there, to the same result as without a stop. With other arguments it
+    goes on too, as a further stage.
 
     Parameters
     ----------
     architecture : Architecture
-    training, validation : sequence of SharpImage
+    training, validation : sequence of SharpImage, or of StoredImage
         Without validation images the history has no validation figures.
     settings : StreamSettings
     folder : Path
-        For the checkpoint.
+        For the checkpoint; of several machines, one that they share.
     steps, batch_size, learning_rate
-        Of Adam; see :class:`Recipe`.
+        Of Adam; see :class:`Recipe`. A batch is shared by the devices.
+    patience : int
+        Stop after so many epochs without a lower validation score; 0 never does.
     seed : int
         Of the stream and of the network's first weights.
     workers : int
         Processes that make the stream.
+    devices : Devices, optional
+        Several of them; see :func:`microscope_quality.training.distributed.connect`.
+    start : mapping of str to ndarray, optional
+        Weights to begin with; see :func:`start_from`.
+    tensorboard : bool
+        Write the curves for TensorBoard too, into ``folder/logs``.
     progress : callable, optional
-        Called after each epoch with its record.
+        Called after each epoch with its record, to which ``seconds_left`` is added, and after each
+        step with ``{"at": step, "steps": steps, "patches_per_second": …, "seconds_left": …}``.
 
     Returns
     -------
     model : keras.Model
+        With the weights of the lowest score on the validation patches in the last stage, or
+        without validation images the last ones.
     progress : Progress
 
     Raises
     ------
     SettingsError
         If steps and batch size do not suit, or the folder holds the training of another
-        architecture.
+        network.
+    FileError
+        If the checkpoint cannot be read or written.
     """
-    if steps < 1 or batch_size < 1 or BLOCK_SIZE % batch_size:
+    devices = devices or Devices()
+    if steps < 1 or batch_size < 1 or BLOCK_SIZE % batch_size or batch_size % devices.count:
+        shared = f" and be shared by {devices.count} devices" if devices.count > 1 else ""
         raise SettingsError(
-            f"steps must be positive and the batch size divide {BLOCK_SIZE}; "
+            f"steps must be positive and the batch size divide {BLOCK_SIZE}{shared}; "
             f"they are {steps} and {batch_size}."
         )
     keras.utils.set_random_seed(seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    model, reached = _resume(folder, architecture)
+    _make_folder(folder)
+    found = _read_progress(folder, architecture)
+    reached = Progress() if found is None else Progress(found["stages"], found["history"])
+    if of_chief(devices, reached.step) != reached.step:
+        raise SettingsError(f"{folder} must be a folder that all workers share.")
     stage = {
         "steps": steps,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "cosine_decay": architecture.recipe.cosine_decay,
         "seed": seed,
+        "training_images": len(training),
+        "validation_images": len(validation),
         "stream": settings.to_dict(),
     }
-    reached.enter(stage)
-    rate = _rate(architecture.recipe.cosine_decay, steps, learning_rate)
-    if model is None:
-        model = build(architecture)
+    if devices.workers > 1:
+        # Each makes patches of its own, so that their number makes the stream another one.
+        stage["workers"] = devices.workers
+    if reached.step < steps:
+        reached.enter(stage)
+    with devices.scope():
+        model = build(architecture, synchronised=devices.count > 1)
+        if start is not None:
+            start_from(model, architecture, start)
+        rate = _rate(architecture.recipe.cosine_decay, steps, learning_rate)
         model.compile(
-            optimizer=keras.optimizers.Adam(rate, clipnorm=1.0),
+            optimizer=keras.optimizers.Adam(rate, clipnorm=1.0, name="adam"),
             loss=ranked_probability_score,
             # On processors XLA's convolutions are the slower ones.
             jit_compile=False,
         )
-    else:
-        # The checkpoint's own rate was for its own number of steps.
-        model.optimizer.learning_rate = rate
+        model.optimizer.build(model.trainable_variables)
+    if found is not None:
+        _restore(folder / found["checkpoint"], _state(model))
     checked = validation_patches(validation, settings, seed) if validation else None
-    done = reached.step
-    batches = _batches(training, settings, seed, batch_size, done, workers)
+    done, first = reached.step, reached.step
+    batches = _batches(
+        training,
+        settings,
+        # No seed that a person would choose is as large.
+        seed + (devices.worker << 40),
+        batch_size // devices.workers,
+        done,
+        workers,
+    )
+    step = stepper(devices, model)
+    logs = _logs(folder / "logs") if tensorboard and devices.chief else None
+    begun = time.monotonic()
     try:
-        while done < steps:
+        while done < steps and not (patience and _is_over(devices, reached, patience)):
             count = min(STEPS_PER_EPOCH, steps - done)
             started = time.monotonic()
-            model.reset_metrics()
-            for _ in range(count):
-                loss = model.train_on_batch(*next(batches))
+            loss = 0.0
+            for number in range(1, count + 1):
+                loss += step(*next(batches))
+                if progress is not None:
+                    now = time.monotonic()
+                    progress(
+                        {
+                            "at": done + number,
+                            "steps": steps,
+                            "patches_per_second": round(number * batch_size / (now - started)),
+                            "seconds_left": _left(
+                                now - begun, done + number - first, steps - first
+                            ),
+                        }
+                    )
             seconds = time.monotonic() - started
             done += count
             record: dict[str, Any] = {
                 "step": done,
-                "loss": round(float(loss), 5),
+                "loss": round(loss / count, 5),
+                "learning_rate": float(f"{float(np.asarray(model.optimizer.learning_rate)):.4g}"),
                 "patches_per_second": round(count * batch_size / seconds),
             }
             if checked is not None:
                 record.update(check(model, *checked))
             reached.history.append(record)
-            _checkpoint(folder, model, architecture, reached)
+            if devices.chief:
+                _checkpoint(folder, model, architecture, reached)
+            if logs is not None:
+                logs(record)
             if progress is not None:
-                progress(record)
+                left = _left(time.monotonic() - begun, done - first, steps - first)
+                progress({**record, "seconds_left": left})
     finally:
         batches.close()
+    best = reached.best
+    if best is not None and devices.chief:
+        _restore(folder / _best_name(best), _weights(model))
     return model, reached
 
 
+def blocks_of(
+    images: Images, settings: StreamSettings, **arguments: Any
+) -> Generator[tuple[FloatArray, FloatArray], None, None]:
+    """Make blocks from sharp images, or from the images of a set that is stored."""
+    from_set = [image for image in images if isinstance(image, StoredImage)]
+    if from_set:
+        return stored.blocks(from_set, settings, **arguments)
+    sharp = [image for image in images if isinstance(image, SharpImage)]
+    return stream.blocks(sharp, settings, **arguments)
+
+
 def validation_patches(
-    images: Sequence[SharpImage], settings: StreamSettings, seed: int, n_blocks: int = 3
+    images: Images, settings: StreamSettings, seed: int, n_blocks: int = 3
 ) -> tuple[FloatArray, FloatArray]:
     """Give patches of the validation images, the same at every call."""
-    # A stream of its own: no seed of a training stream is negative.
-    made = blocks(images, settings, seed=seed + (1 << 32), block_size=BLOCK_SIZE, workers=0)
+    # A stream of its own: no seed of a training stream is as large.
+    made = blocks_of(images, settings, seed=seed + (1 << 32), block_size=BLOCK_SIZE, workers=0)
     patches, targets = zip(*(next(made) for _ in range(n_blocks)))
     return np.concatenate(patches), np.concatenate(targets)
 
@@ -298,7 +440,8 @@ def predict(model: keras.Model, patches: FloatArray, batch_size: int = 256) -> F
     """Give the probabilities of normalised patches."""
     return np.concatenate(
         [
-            np.asarray(model.predict_on_batch(patches[start : start + batch_size]))
+            # Called, not predict_on_batch, which would give each device the whole of it.
+            np.asarray(model(patches[start : start + batch_size], training=False))
             for start in range(0, len(patches), batch_size)
         ]
     )
@@ -318,7 +461,7 @@ def _rate(cosine_decay: bool, steps: int, learning_rate: float) -> Any:
 
 
 def _batches(
-    images: Sequence[SharpImage],
+    images: Images,
     settings: StreamSettings,
     seed: int,
     batch_size: int,
@@ -327,7 +470,7 @@ def _batches(
 ) -> Generator[tuple[FloatArray, FloatArray], None, None]:
     """Give the stream's batches from the given step on."""
     per_block = BLOCK_SIZE // batch_size
-    made = blocks(
+    made = blocks_of(
         images,
         settings,
         seed=seed,
@@ -344,30 +487,117 @@ def _batches(
         made.close()
 
 
+def _is_over(devices: Devices, reached: Progress, patience: int) -> bool:
+    """Tell whether to stop early; the chief decides for all workers."""
+    return bool(of_chief(devices, float(reached.epochs_since_best >= patience)))
+
+
+def _left(seconds: float, done: int, steps: int) -> float:
+    """Give the seconds that the rest will take, at the rate so far."""
+    return round(seconds * (steps - done) / done, 1)
+
+
+def _logs(folder: Path) -> Callable[[dict[str, Any]], None]:
+    """Give what writes a record as TensorBoard's scalars."""
+    import tensorflow as tf
+
+    writer = tf.summary.create_file_writer(str(folder))
+
+    def write(record: dict[str, Any]) -> None:
+        with writer.as_default(step=record["step"]):
+            for name, value in record.items():
+                if name != "step":
+                    tf.summary.scalar(name, value)
+        writer.flush()
+
+    return write
+
+
+def _weights(model: keras.Model) -> dict[str, Any]:
+    """Name what the network has learned, and the state of its dropout."""
+    return {f"network/{number}": variable for number, variable in enumerate(model.variables)}
+
+
+def _state(model: keras.Model) -> dict[str, Any]:
+    """Name all that a training goes on from. The learning rate is the stage's, not the state's."""
+    optimiser = [value for value in model.optimizer.variables if value.name != "learning_rate"]
+    numbered = {f"optimiser/{number}": variable for number, variable in enumerate(optimiser)}
+    return {**_weights(model), **numbered}
+
+
+def _write(path: Path, variables: Mapping[str, Any]) -> None:
+    """Write variables, whole or not at all."""
+    beside = path.with_name(f"{path.name}.part")
+    with beside.open("wb") as file:
+        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in variables.items()}
+        np.savez(file, **arrays)
+    beside.replace(path)
+
+
+def _restore(path: Path, variables: Mapping[str, Any]) -> None:
+    """Read what :func:`_write` wrote into the same variables."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for name, variable in variables.items():
+                variable.assign(archive[name])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise FileError(f"{path}: the state cannot be read: {error}") from error
+
+
+def _best_name(record: Mapping[str, Any]) -> str:
+    return f"best-{record['step']}.npz"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+
 def _checkpoint(
     folder: Path, model: keras.Model, architecture: Architecture, reached: Progress
 ) -> None:
-    """Write the state; the progress file names the one that is whole."""
-    name = f"checkpoint-{reached.step}.keras"
-    model.save(folder / name)
-    progress = {"architecture": architecture.name, "checkpoint": name, **asdict(reached)}
-    beside = folder / f"{PROGRESS}.part"
-    beside.write_text(json.dumps(progress, indent=1), encoding="utf-8")
-    beside.replace(folder / PROGRESS)
-    for old in folder.glob("checkpoint-*.keras"):
-        if old.name != name:
-            old.unlink()
+    """Write the state; the progress file names the files that are whole and belong together."""
+    name = f"checkpoint-{reached.step}.npz"
+    best = reached.best
+    try:
+        _write(folder / name, _state(model))
+        if best is reached.history[-1]:
+            _write(folder / _best_name(best), _weights(model))
+        progress = {
+            "architecture": architecture.name,
+            "layers": architecture.layers,
+            "checkpoint": name,
+            **asdict(reached),
+        }
+        beside = folder / f"{PROGRESS}.part"
+        beside.write_text(json.dumps(progress, indent=1), encoding="utf-8")
+        beside.replace(folder / PROGRESS)
+        kept = {name} if best is None else {name, _best_name(best)}
+        for pattern in ("checkpoint-*.npz", "best-*.npz"):
+            for old in folder.glob(pattern):
+                if old.name not in kept:
+                    old.unlink()
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
-def _resume(folder: Path, architecture: Architecture) -> tuple[Optional[keras.Model], Progress]:
-    """Read the state that :func:`_checkpoint` wrote, if there is one."""
-    if not (folder / PROGRESS).exists():
-        return None, Progress()
-    progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-    if progress["architecture"] != architecture.name:
+def _read_progress(folder: Path, architecture: Architecture) -> Optional[dict[str, Any]]:
+    """Read what :func:`_checkpoint` wrote, if there is anything."""
+    path = folder / PROGRESS
+    if not path.exists():
+        return None
+    try:
+        progress: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        name = progress["architecture"]
+        same = progress.get("layers") == json.loads(json.dumps(architecture.layers))
+    except (OSError, ValueError, KeyError) as error:
+        raise FileError(f"{path}: cannot be read: {error}") from error
+    if name != architecture.name or not same:
+        other = f"of {name!r}" if name != architecture.name else f"of another {name!r}"
         raise SettingsError(
-            f"{folder} holds a training of {progress['architecture']!r}, not of "
-            f"{architecture.name!r}; choose another folder."
+            f"{folder} holds a training {other}, not of {architecture.name!r} as it is here; "
+            "choose another folder."
         )
-    model = keras.saving.load_model(folder / progress["checkpoint"])
-    return model, Progress(progress["stages"], progress["history"])
+    return progress

@@ -1,6 +1,9 @@
 """``synthesize`` and ``train`` as a user meets them."""
 
 import csv
+import json
+import shlex
+import signal
 import subprocess
 import sys
 
@@ -85,14 +88,36 @@ def test_train_writes_a_model_that_measures(sharp, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "2 images to train on, 1 held out" in done.stderr
-    assert "held-out synthetic images" in done.stderr
+    assert "11 held-out synthetic images" in done.stderr
+    assert f"measure IMAGES --model {tmp_path / 'training' / 'mine'}" in done.stdout
+    assert (tmp_path / "training" / "mine" / "MODEL.md").is_file()
     assert "Traceback" not in done.stderr
     model = tmp_path / "training" / "mine"
+    record = json.loads((model / "model.json").read_text())["training"]
+    assert record["command"] == shlex.join(["microscope-quality", *command[3:]])
     result = run("measure", sharp / "0.tif", "--model", model, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     with (tmp_path / "out" / "results.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert sum(float(row[f"p{k}"]) for k in range(11)) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another signal there")
+def test_train_that_is_interrupted_says_how_to_go_on(sharp, tmp_path):
+    pytest.importorskip("keras", reason="needs pip install 'microscope-quality[train]'")
+    command = [sys.executable, "-m", "microscope_quality", "train", str(sharp), "--no-check"]
+    command += ["--out", str(tmp_path / "training"), "--batch-size", "16", "--workers", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            # TensorFlow has its say before.
+            assert any("2 images to train on" in line for line in process.stderr)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert "Stopped. No step was kept; the same command goes on from there." in said
+    assert "Traceback" not in said
 
 
 def test_train_says_what_is_wrong(tmp_path, sharp):
@@ -103,5 +128,8 @@ def test_train_says_what_is_wrong(tmp_path, sharp):
     assert "no image file was found" in result.output
     result = run("train", sharp, "--out", tmp_path / "training", "--architecture", "resnet")
     assert result.exit_code == 2
-    assert "there are: compact, yang2018" in result.output
+    assert "There is no architecture 'resnet'; there are: compact" in result.output
+    result = run("train", sharp, "--out", tmp_path / "training", "--group-by", "(")
+    assert result.exit_code == 2
+    assert "group-by is no regular expression" in result.output
     assert not (tmp_path / "training").exists()

@@ -1,17 +1,21 @@
 """Training end to end on simulated images: a model that loads, resumes, and says how it came."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import tifffile
 
 from microscope_quality import FocusModel, measure_focus
 from microscope_quality.errors import SettingsError
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.architectures import get_architecture
+from microscope_quality.training.sets import SetSettings, SetWriter
+from microscope_quality.training.sources import GroupBy
 from microscope_quality.training.stream import StreamSettings
-from microscope_quality.training.train import TrainingSettings, stream_of, train
+from microscope_quality.training.train import TrainingSettings, _images, stream_of, train
 
 fitting = pytest.importorskip(
     "microscope_quality.training.fitting",
@@ -52,14 +56,24 @@ def test_the_loss_falls(trained):
     assert losses[-1] < 0.8 * uniform
 
 
-def test_a_model_tells_how_it_was_made(trained):
+def test_a_model_tells_how_it_was_made(trained, sharp):
     out, description, _ = trained
     record = json.loads((out / "tiny" / "model.json").read_text())["training"]
     assert len(record["validation_files"]) == 1
     assert record["training_images"] == 5
+    assert len(record["training_files"]) == 5
+    assert set(record["training_files"]) | set(record["validation_files"]) == {
+        f"{sharp.name}/{seed}.tif" for seed in range(6)
+    }
     (stage,) = record["stages"]
     assert (stage["first_step"], stage["steps"]) == (0, 60)
-    assert record["validation_images"]["images"] == 11
+    found = record["validation_images"]
+    assert found["images"] == 11 == np.sum(found["confusion"]) + found["undefined"]
+    assert np.trace(found["confusion"]) == round(11 * found["exact"])
+    # 4 patches on a side of 260 pixels.
+    assert record["validation_patches"]["patches"] == 11 * 16
+    assert sum(record["validation_patches"]["calibration"]["count"]) == 11 * 16
+    assert record["best_step"] == 60
     assert stage["stream"]["normalisation"] == "zscore"
     assert 0 < description.sure_certainty <= 1
 
@@ -70,7 +84,7 @@ def test_training_goes_on_from_its_checkpoint(sharp, tmp_path):
     records = []
     train([sharp], tmp_path, "two", TrainingSettings(steps=12, **settings), report=records.append)
     assert [record["step"] for record in records if "step" in record] == [12]
-    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-12.keras"]
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-12.npz"]
     stages = FocusModel.from_pretrained(tmp_path / "two").description.training["stages"]
     assert [(stage["first_step"], stage["steps"]) for stage in stages] == [(0, 8), (8, 12)]
 
@@ -88,6 +102,86 @@ def test_yang2018_is_trained_with_gain_and_offset():
     assert stream.offset == (1.0, 1000.0)
     assert stream.normalisation == "type_range"
     assert stream_of(get_architecture("compact"), StreamSettings()).gain == (1.0, 1.0)
+
+    plain = stream_of(get_architecture("yang2018"), StreamSettings(), augment=False)
+    assert (plain.gain, plain.offset) == ((1.0, 1.0), (1.0, 1.0))
+
+
+def test_a_model_has_its_card(trained):
+    out, description, _ = trained
+    text = (out / "tiny" / "MODEL.md").read_text(encoding="utf-8")
+    assert f"certainty of {description.sure_certainty:.4f}" in text
+    exact = description.training["validation_images"]["exact"]
+    assert f"| whole images | 11 | {exact:.1%} |" in text
+
+
+def test_a_model_may_be_trained_on(trained, sharp, tmp_path):
+    out, origin, _ = trained
+    own = tmp_path / "own"
+    own.mkdir()
+    for seed in range(3):
+        light = nuclei((150, 150), 15, 10 + seed)
+        tifffile.imwrite(own / f"{seed}.tif", (light * 3000 + 100).astype(np.uint16))
+    settings = TrainingSettings(
+        start=str(out / "tiny"), batch_size=16, workers=0, steps=1, empty_patches=500
+    )
+    description = train([own], tmp_path / "out", "tuned", settings)
+    record = description.training
+    assert record["from"] == {"name": "tiny", "sha256": origin.sha256}
+    # A tenth of the architecture's rate; one step of it moves a weight by that at most.
+    recipe = get_architecture("compact").recipe
+    assert record["stages"][0]["learning_rate"] == pytest.approx(recipe.learning_rate / 10)
+    assert description.layers == origin.layers
+    before, after = (
+        np.load(folder / "weights.npz") for folder in (out / "tiny", tmp_path / "out" / "tuned")
+    )
+    with before, after:
+        moved = max(np.abs(before[name] - after[name]).max() for name in before.files)
+    assert 0 < moved <= 1.01 * recipe.learning_rate / 10
+    # What the first model has seen, this one has seen.
+    assert set(origin.training["training_files"]) < set(record["training_files"])
+    assert {entry["kind"] for entry in description.licences} == {"own", sharp.name}
+    assert "It went on from the model `tiny`" in (tmp_path / "out/tuned/MODEL.md").read_text()
+
+
+def test_blurred_images_are_left_out_and_stacks_give_their_sharpest_plane(sharp, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(sharp, own)
+    blurred = scipy.ndimage.gaussian_filter(tifffile.imread(own / "0.tif").astype(float), 8)
+    tifffile.imwrite(own / "blurred.tif", blurred.astype(np.uint16))
+    stack = np.stack([blurred.astype(np.uint16), tifffile.imread(own / "1.tif")])
+    tifffile.imwrite(own / "stack.tif", stack, photometric="minisblack")
+    settings = dict(batch_size=16, workers=0, steps=1, validation_fraction=0, empty_patches=500)
+    records = []
+    description = train(
+        [own], tmp_path / "out", "m", TrainingSettings(**settings), report=records.append
+    )
+    record = description.training
+    assert record["training_images"] == 7
+    assert set(record["left_out"]) == {"blurred.tif"}
+    assert record["left_out"]["blurred.tif"].startswith("blurred: compact puts it at level")
+    assert set(records[0]["left_out"]) == {str(own / "blurred.tif")}
+    assert (record["check"]["left_out"], record["check"]["model"]) == (1, "compact")
+    assert record["planes"] == {"own/stack.tif": 1}
+    images, left_out, found = _images(
+        [own], None, TrainingSettings(check=False), GroupBy(), StreamSettings()
+    )
+    assert (len(images), left_out) == (8, {})
+    assert "check" not in found
+
+
+def test_a_set_of_synthesize_may_be_trained_on(sharp, tmp_path):
+    with SetWriter(tmp_path / "set", SetSettings()) as writer:
+        for seed in range(3):
+            writer.add(f"{seed}.tif", sharp / f"{seed}.tif")
+    settings = TrainingSettings(batch_size=16, workers=1, steps=1, empty_patches=500)
+    description = train([tmp_path / "set"], tmp_path / "out", "m", settings)
+    record = description.training
+    assert (record["training_images"], len(record["validation_files"])) == (2, 1)
+    assert record["validation_images"]["images"] == 11
+    assert record["stored_sets"] == 1
+    with pytest.raises(SettingsError, match="cannot be mixed"):
+        train([tmp_path / "set", sharp], tmp_path / "out", "m", settings)
 
 
 def test_no_images_is_said(tmp_path):

@@ -1,0 +1,294 @@
+"""Training on a set that ``synthesize`` wrote: its images are taken as they are.
+
+The blocks are as those of ``stream``: they depend on the images, the settings, the seed and the
+block's number only.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Optional
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+
+from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.files.images import planes
+from microscope_quality.model import normalise
+from microscope_quality.optics import N_LEVELS
+from microscope_quality.training.exposure import log_uniform, signal
+from microscope_quality.training.stream import (
+    LEAST_CONTRAST,
+    SMOOTHED_PX,
+    NormalNoise,
+    StreamSettings,
+    empty_patch,
+    noise_deviation,
+)
+
+FloatArray = npt.NDArray[np.float32]
+
+MANIFEST = "manifest.csv"
+PATCHES_PER_LEVEL = (5, 20)
+LEVELS_PER_SOURCE = 4
+CACHE_BYTES = 1 << 30
+# Column of the manifest that says by how much the level varies over an image.
+_TILT = "tilt_levels"
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """A sharp image as a set has it: one file for each level.
+
+    Attributes
+    ----------
+    paths : tuple of str
+        The files, by level.
+    source : str
+        The sharp image's name in the set.
+    plane : int
+        Which of its planes.
+    kind : str
+        What it shows: the folder of the source, or that of the set.
+    field : str
+        The field of view; images that share it stay on the same side of a split.
+    """
+
+    paths: tuple[str, ...]
+    source: str
+    plane: int = 0
+    kind: str = ""
+    field: str = ""
+
+    @property
+    def path(self) -> str:
+        """The sharp image's name, as `SharpImage` has it."""
+        return self.source
+
+
+def is_set(folder: Path) -> bool:
+    """Tell whether a folder holds a set: a manifest that gives the level of each file."""
+    try:
+        with (folder / MANIFEST).open(newline="", encoding="utf-8") as file:
+            return {"file", "source", "level"} <= set(next(csv.reader(file), []))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+
+
+def find_stored_images(folders: Iterable[Path], patch_size: int = 84) -> list[StoredImage]:
+    """List the sharp images of sets.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+        As ``synthesize`` writes them.
+    patch_size : int
+        Images under this on a side are passed over.
+
+    Raises
+    ------
+    FileError
+        If a manifest cannot be read or lacks a level of an image.
+    SettingsError
+        If the level of an image varies over it, so that its patches have no level.
+    """
+    images: list[StoredImage] = []
+    for folder in folders:
+        files: dict[tuple[str, int], dict[int, str]] = {}
+        manifest = folder / MANIFEST
+        try:
+            with manifest.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    if float(row.get(_TILT) or 0) != 0:
+                        raise SettingsError(
+                            f"{manifest}: the images are tilted, so that a patch has another level "
+                            "than its image; train from the sharp images with --tilt instead."
+                        )
+                    key = (row["source"], int(row.get("plane") or 0))
+                    files.setdefault(key, {})[int(row["level"])] = str(folder / row["file"])
+        except SettingsError:
+            raise
+        except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+            raise FileError(f"The manifest {manifest} cannot be read: {error}.") from error
+        for (source, plane), by_level in files.items():
+            if sorted(by_level) != list(range(N_LEVELS)):
+                raise FileError(
+                    f"The manifest {manifest} has not every level of {source}: it has "
+                    f"{', '.join(map(str, sorted(by_level)))}."
+                )
+            paths = tuple(by_level[level] for level in range(N_LEVELS))
+            if min(_read(paths[0]).shape) >= patch_size:
+                kind = PurePosixPath(source).parent.name or folder.resolve().name
+                images.append(StoredImage(paths, source, plane, kind, f"{folder}/{source}"))
+    return images
+
+
+def labelled(images: Iterable[StoredImage]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """Read the images of all levels, with the level before each."""
+    for image in images:
+        for level, path in enumerate(image.paths):
+            yield level, _read(path)
+
+
+class StoredBlockMaker:
+    """Makes blocks of patches from stored images; holds those that were read last."""
+
+    def __init__(
+        self, images: Sequence[StoredImage], settings: StreamSettings, seed: int, block_size: int
+    ) -> None:
+        if not images:
+            raise SettingsError("A training needs at least one image; there is none.")
+        self.settings = settings
+        self.seed = seed
+        self.block_size = block_size
+        self._images = list(images)
+        self._cache: OrderedDict[str | StoredImage, npt.NDArray[Any]] = OrderedDict()
+        self._least_shown: dict[StoredImage, float] = {}
+        self._cached_bytes = 0
+
+    def block(self, index: int) -> tuple[FloatArray, FloatArray]:
+        """Make block number ``index``.
+
+        Returns
+        -------
+        patches : ndarray of float32, shape (block_size, patch, patch)
+        targets : ndarray of float32, shape (block_size, levels)
+            One-hot, or uniform for an empty patch and for a place that shows nothing.
+        """
+        settings = self.settings
+        rng = np.random.default_rng((self.seed, index))
+        normal = NormalNoise(rng)
+        size = settings.patch_size
+        # Nearer to the border, the smoothed image shows what lies outside of the patch.
+        edge = SMOOTHED_PX // 2
+        grey = np.empty((self.block_size, size, size), dtype=np.float32)
+        targets = np.zeros((self.block_size, N_LEVELS), dtype=np.float32)
+        empty = rng.random(self.block_size) < settings.empty_fraction
+        for number in np.flatnonzero(empty):
+            grey[number] = empty_patch(rng, normal, settings)
+            targets[number] = 1 / N_LEVELS
+        rows = iter(rng.permutation(np.flatnonzero(~empty)).tolist())
+        row: Optional[int] = next(rows, None)
+        while row is not None:
+            image = self._images[rng.integers(len(self._images))]
+            smooth, least_shown = self._shown(image)
+            # A large file takes long to read, and has many places.
+            count = int(np.clip(smooth.size // (10 * size * size), *PATCHES_PER_LEVEL))
+            for level in rng.choice(N_LEVELS, LEVELS_PER_SOURCE, replace=False):
+                plane = self._plane(image.paths[level])
+                for _ in range(count):
+                    if row is None:
+                        break
+                    y, x = _place(rng, smooth, size)
+                    patch = np.rot90(plane[y : y + size, x : x + size], int(rng.integers(4)))
+                    grey[row] = patch[:, ::-1] if rng.random() < 0.5 else patch
+                    inside = smooth[y + edge : y + size - edge, x + edge : x + size - edge]
+                    if np.ptp(inside) > least_shown:
+                        targets[row, level] = 1
+                    else:
+                        targets[row] = 1 / N_LEVELS
+                    row = next(rows, None)
+        if settings.gain != (1.0, 1.0) or settings.offset != (1.0, 1.0):
+            for patch in grey:
+                patch *= log_uniform(rng, *settings.gain)
+                patch += log_uniform(rng, *settings.offset)
+            np.clip(grey, 0, 65535, out=grey)
+        patches, _ = normalise(grey, settings.normalisation, type_max=65535)
+        return patches, targets
+
+    def _plane(self, path: str) -> npt.NDArray[Any]:
+        """Give a file's plane."""
+        return self._cached(path, lambda: _read(path))
+
+    def _shown(self, image: StoredImage) -> tuple[FloatArray, float]:
+        """Give the smoothed image in focus, and the contrast from which a place shows something.
+
+        What a place shows is asked of the image in focus; its own noise shows nothing.
+        """
+
+        def smoothed() -> npt.NDArray[Any]:
+            sharp = signal(self._plane(image.paths[0]))
+            self._least_shown[image] = max(LEAST_CONTRAST, 8 * noise_deviation(sharp) / SMOOTHED_PX)
+            return scipy.ndimage.uniform_filter(sharp, SMOOTHED_PX)
+
+        smooth = self._cached(image, smoothed)
+        return smooth, self._least_shown[image]
+
+    def _cached(
+        self, key: str | StoredImage, make: Callable[[], npt.NDArray[Any]]
+    ) -> npt.NDArray[Any]:
+        if key not in self._cache:
+            self._cache[key] = make()
+            self._cached_bytes += self._cache[key].nbytes
+        self._cache.move_to_end(key)
+        found = self._cache[key]
+        while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
+            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        return found
+
+
+def blocks(
+    images: Sequence[StoredImage],
+    settings: StreamSettings,
+    *,
+    seed: int,
+    block_size: int = 1024,
+    first: int = 0,
+    workers: int = 1,
+    ahead: int = 4,
+) -> Generator[tuple[FloatArray, FloatArray], None, None]:
+    """Make blocks without end, as :func:`microscope_quality.training.stream.blocks` does.
+
+    Parameters
+    ----------
+    images : sequence of StoredImage
+    settings : StreamSettings
+        Of which the patch size, the normalisation, gain and offset, and what concerns empty
+        patches count; the rest is as it was when the set was made.
+    seed, block_size, first, ahead
+        As for the stream.
+    workers : int
+        0 makes the blocks when they are asked for; else one thread makes them ahead, as reading
+        files takes little beside a training step.
+
+    Yields
+    ------
+    patches, targets
+        As :meth:`StoredBlockMaker.block` gives them, in order.
+    """
+    maker = StoredBlockMaker(images, settings, seed, block_size)
+    if workers == 0:
+        while True:
+            yield maker.block(first)
+            first += 1
+    # One thread alone uses the maker.
+    with ThreadPoolExecutor(1) as pool:
+        pending: list[Future[tuple[FloatArray, FloatArray]]] = []
+        try:
+            while True:
+                while len(pending) < ahead:
+                    pending.append(pool.submit(maker.block, first))
+                    first += 1
+                yield pending.pop(0).result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _place(rng: np.random.Generator, smooth: FloatArray, size: int) -> tuple[int, int]:
+    """Choose where a patch is cut: of two random places mostly the one that shows more."""
+    last = np.array(smooth.shape) - size
+    places = rng.integers(0, last + 1, size=(2, 2))
+    if rng.random() < 0.7:
+        shown = [np.ptp(smooth[y : y + size : 4, x : x + size : 4]) for y, x in places]
+        return tuple(places[int(np.argmax(shown))])
+    return tuple(places[0])
+
+
+def _read(path: str) -> npt.NDArray[Any]:
+    return next(iter(planes(Path(path)))).array

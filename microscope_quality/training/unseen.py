@@ -1,0 +1,297 @@
+"""How good a model is on a kind of image that it has never seen: leave one group out.
+
+For every group of sharp images a model is trained on all the others and judged on the group that
+was left out; the classical measures carry their thresholds over in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from microscope_quality.errors import SettingsError
+from microscope_quality.evaluation import metrics
+from microscope_quality.evaluation.baselines import all_measures
+from microscope_quality.evaluation.binary import binary_class, f_score, threshold_of
+from microscope_quality.evaluation.gather import SharpFile, gather
+from microscope_quality.evaluation.metrics import Predictions
+from microscope_quality.files.tables import Table
+from microscope_quality.focus import measure_focus
+from microscope_quality.model import FocusModel
+from microscope_quality.training.sets import SetSettings, labelled
+from microscope_quality.training.sources import find_sharp_images
+from microscope_quality.training.stream import SharpImage
+from microscope_quality.training.train import TrainingSettings, train
+
+FloatArray = npt.NDArray[np.float64]
+Measure = Callable[[npt.ArrayLike], float]
+
+#: Held-out images of a group, at most, from which thresholds are chosen.
+HELD_OUT = 4
+
+TABLE = "unseen.csv"
+COLUMNS = (
+    "group",
+    "sharp_images",
+    "images",
+    "within_one",
+    "exact",
+    "mean_rps",
+    "f_model",
+    "f_best_classical",
+    "best_classical",
+    "better_than_all_classical",
+)
+
+
+@dataclass(frozen=True)
+class UnseenSettings:
+    """How groups are left out.
+
+    Attributes
+    ----------
+    training : TrainingSettings
+        Of each model.
+    sets : SetSettings
+        How the images that judge are made; their seed is not that of the training.
+    smallest_group : int
+        Groups of fewer sharp images are trained on, but not left out.
+    judged : int
+        Sharp images of a group that are judged at every level, at most.
+    """
+
+    training: TrainingSettings
+    sets: SetSettings
+    smallest_group: int = 9
+    judged: int = 20
+
+
+class _Scorer:
+    """Gives the classical measures of sharp images at every level; each image is measured once."""
+
+    def __init__(self, sets: SetSettings, measures: Mapping[str, Measure]) -> None:
+        self.sets = sets
+        self.measures = measures
+        self._known: dict[tuple[str, int], FloatArray] = {}
+
+    def __call__(self, images: Sequence[SharpImage]) -> dict[str, FloatArray]:
+        for image in images:
+            key = image.path, image.plane
+            if key not in self._known:
+                self._known[key] = np.array(
+                    [
+                        [measure(plane) for measure in self.measures.values()]
+                        for _, plane in _made([image], self.sets)
+                    ]
+                )
+        found = np.concatenate([self._known[image.path, image.plane] for image in images])
+        return dict(zip(self.measures, found.T))
+
+
+def _drawn(images: Sequence[SharpImage], most: int) -> list[SharpImage]:
+    """Take so many images, evenly from those in order."""
+    if len(images) <= most:
+        return list(images)
+    return [images[number] for number in np.linspace(0, len(images) - 1, most).astype(int)]
+
+
+def leave_one_out(
+    paths: Sequence[Path],
+    folder: Path,
+    settings: UnseenSettings,
+    *,
+    manifest: Path | None = None,
+    group_by: str | None = None,
+    report: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> list[dict[str, Any]]:
+    """Train without each group of images in turn, and judge on it.
+
+    "In focus" is decided as in :mod:`microscope_quality.evaluation.binary`, levels 0 to 2 against
+    4 to 10, as many of each. The model goes by its expected level, with the threshold that is best
+    on its held-out images of the other groups; every classical measure with the threshold and
+    direction that are best on the same images.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files, folders or globs of sharp images.
+    folder : Path
+        For a training of each group, ``GROUP``, and the table ``unseen.csv``. A group whose model
+        is there is not trained again.
+    settings : UnseenSettings
+    manifest : Path, optional
+        See :func:`microscope_quality.training.sources.find_sharp_images`.
+    group_by : str, optional
+        What names the groups, else their folders; see
+        :func:`microscope_quality.evaluation.gather.gather`.
+    report : callable
+        Called with ``{"group": …}`` before a group's training, with what ``train`` reports
+        meanwhile, and with the group's row of the table.
+
+    Returns
+    -------
+    list of dict
+        A row for each group: `COLUMNS`, and the F-score of every classical measure.
+
+    Raises
+    ------
+    SettingsError
+        With fewer than two groups, or none that is large enough.
+    """
+    groups = _groups(paths, manifest, group_by)
+    large = sorted(name for name, found in groups.items() if len(found) >= settings.smallest_group)
+    if len(groups) < 2 or not large:
+        raise SettingsError(
+            f"Leaving one out needs two groups and one of {settings.smallest_group} images or "
+            f"more; there are {', '.join(f'{name} ({len(f)})' for name, f in groups.items())}."
+        )
+    score = _Scorer(settings.sets, all_measures())
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = (*COLUMNS, *(f"f_{name}" for name in score.measures))
+    rows: list[dict[str, Any]] = []
+    table = Table(folder / TABLE, columns)
+    try:
+        for group in large:
+            report({"group": group})
+            others = [image for name in groups if name != group for image in groups[name]]
+            model = _trained(others, folder / group, settings.training, manifest, report)
+            held_out = set(model.description.training["validation_files"])
+            seen = [
+                image
+                for name, found in groups.items()
+                if name != group
+                for image in _drawn([i for i in found if _short(i) in held_out], HELD_OUT)
+            ]
+            judged = _drawn(groups[group], settings.judged)
+            row = _row(
+                group,
+                len(groups[group]),
+                _predict(model, seen, settings.sets),
+                score(seen),
+                _predict(model, judged, settings.sets),
+                score(judged),
+            )
+            table.append(row)
+            rows.append(row)
+            report(row)
+        table.finish()
+    finally:
+        table.close()
+    return rows
+
+
+def _groups(
+    paths: Sequence[Path], manifest: Path | None, group_by: str | None
+) -> dict[str, list[SharpImage]]:
+    data = gather([str(path) for path in paths], manifest=manifest, group_by=group_by)
+    group_of = {
+        source.path: source.group for source in data.sources if isinstance(source, SharpFile)
+    }
+    images, _ = find_sharp_images(paths, manifest=manifest)
+    groups: dict[str, list[SharpImage]] = {}
+    for image in images:
+        if image.path in group_of:
+            groups.setdefault(group_of[image.path], []).append(image)
+    return groups
+
+
+def _trained(
+    images: Sequence[SharpImage],
+    folder: Path,
+    settings: TrainingSettings,
+    manifest: Path | None,
+    report: Callable[[dict[str, Any]], None],
+) -> FocusModel:
+    name = "without"
+    if not (folder / name / "model.json").exists():
+        paths = sorted({Path(image.path) for image in images})
+        # A model that checks may have seen the group.
+        unchecked = replace(settings, check=False)
+        train(paths, folder, name, unchecked, manifest=manifest, report=report)
+    return FocusModel.from_pretrained(folder / name)
+
+
+def _made(
+    images: Sequence[SharpImage], sets: SetSettings
+) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    # A seed that training, which counts from its own, does not come to.
+    return labelled(images, replace(sets, seed=sets.seed + (1 << 20)))
+
+
+def _predict(model: FocusModel, images: Sequence[SharpImage], sets: SetSettings) -> Predictions:
+    true, probabilities, certainties = [], [], []
+    for level, plane in _made(images, sets):
+        result = measure_focus(plane, model)
+        true.append(level)
+        probabilities.append(result.probabilities)
+        certainties.append(result.certainty)
+    n = len(true)
+    return Predictions(
+        np.full(n, ""),
+        np.full(n, ""),
+        np.array(true),
+        np.array(probabilities),
+        np.array(certainties),
+    )
+
+
+def _row(
+    group: str,
+    sharp: int,
+    seen: Predictions,
+    seen_scores: Mapping[str, FloatArray],
+    judged: Predictions,
+    judged_scores: Mapping[str, FloatArray],
+) -> dict[str, Any]:
+    summary = metrics.summary(judged)
+    f_model = _carried(seen.expected_level, seen.true, judged.expected_level, judged.true)
+    classical = {
+        name: _carried(seen_scores[name], seen.true, judged_scores[name], judged.true)
+        for name in seen_scores
+    }
+    best = max(classical, key=lambda name: np.nan_to_num(classical[name], nan=-1.0))
+    return {
+        "group": group,
+        "sharp_images": sharp,
+        "images": len(judged),
+        "within_one": summary["within_one"],
+        "exact": summary["exact"],
+        "mean_rps": summary["mean_rps"],
+        "f_model": f_model,
+        "f_best_classical": classical[best],
+        "best_classical": best,
+        "better_than_all_classical": int(f_model > classical[best]),
+        **{f"f_{name}": f for name, f in classical.items()},
+    }
+
+
+def _carried(
+    scores: FloatArray,
+    true: npt.NDArray[np.int64],
+    other_scores: FloatArray,
+    other_true: npt.NDArray[np.int64],
+) -> float:
+    """Choose a threshold on some images; give its F-score on others."""
+    parts = []
+    for values, levels in ((scores, true), (other_scores, other_true)):
+        kind = binary_class(levels)
+        inside, outside = np.flatnonzero(kind == 1), np.flatnonzero(kind == 0)
+        # As many of each, evenly drawn from those in order of image and level.
+        n = min(len(inside), len(outside))
+        taken = np.concatenate(
+            [
+                members[np.linspace(0, len(members) - 1, n).astype(int)]
+                for members in (inside, outside)
+            ]
+        )
+        parts.append((values[taken], kind[taken] == 1))
+    return f_score(*parts[1], threshold_of(*parts[0]))
+
+
+def _short(image: SharpImage) -> str:
+    return f"{image.kind}/{Path(image.path).name}"

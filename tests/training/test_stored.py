@@ -1,0 +1,152 @@
+"""Training on a set that lies on disk: its patches are what the files hold, its labels theirs."""
+
+import csv
+
+import numpy as np
+import pytest
+import tifffile
+
+from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.simulate import nuclei
+from microscope_quality.training.sets import SetSettings, SetWriter
+from microscope_quality.training.sources import split_by_field
+from microscope_quality.training.stored import blocks, find_stored_images, is_set, labelled
+from microscope_quality.training.stream import StreamSettings
+
+PATCH = 32
+# Grey levels over the type's largest value: the patch can be read back.
+SETTINGS = StreamSettings(patch_size=PATCH, normalisation="type_range", empty_fraction=0.0)
+
+
+COLUMNS = ("file", "source", "plane", "level")
+
+
+def write_set(folder, *, shape=(100, 130), columns=COLUMNS, chequered=False):
+    """A set whose grey levels tell file and level: 5000 · level + 2500 · source + light.
+
+    The right half of each image shows nothing, unless it is chequered.
+    """
+    folder.mkdir()
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, [*columns], extrasaction="ignore")
+        table.writeheader()
+        for number, source in enumerate(("a/one.tif", "b/two.tif")):
+            light = 2000 * nuclei(shape, 10, number)
+            light[:, shape[1] // 2 :] = 0
+            if chequered:
+                light = 1000.0 * ((np.indices(shape) // 8).sum(axis=0) % 2)
+            for level in range(11):
+                name = f"{number}_{level}.tif"
+                plane = (light + 5000 * level + 2500 * number).astype(np.uint16)
+                tifffile.imwrite(folder / name, plane)
+                row = {"file": name, "source": source, "plane": 0, "level": level}
+                table.writerow({**row, "tilt_levels": 1.5})
+    return folder
+
+
+def grey(patches):
+    return np.rint(patches.astype(np.float64) * 65535)
+
+
+def test_a_patch_is_cut_from_the_file_of_its_level(tmp_path):
+    images = find_stored_images([write_set(tmp_path / "set")], PATCH)
+    patches, targets = next(blocks(images, SETTINGS, seed=3, block_size=300, workers=0))
+    values = grey(patches)
+    shown = targets.max(axis=1) == 1
+    assert 0.3 < shown.mean() < 1
+    assert np.ptp(values, axis=(1, 2))[shown].min() > 0
+    level = values.min(axis=(1, 2)) // 5000
+    np.testing.assert_array_equal(level[shown], targets[shown].argmax(axis=1))
+    assert set(level[shown]) == set(range(11))
+    # Both sources, and every patch is in its file, turned or mirrored.
+    source = values.min(axis=(1, 2)) % 5000 // 2500
+    assert set(source) == {0, 1}
+    for number in range(0, 300, 60):
+        path = tmp_path / "set" / f"{source[number]:.0f}_{level[number]:.0f}.tif"
+        windows = np.lib.stride_tricks.sliding_window_view(tifffile.imread(path), (PATCH, PATCH))
+        turned = [np.rot90(values[number], k) for k in range(4)]
+        turned += [patch[:, ::-1] for patch in turned]
+        assert any((windows == patch).all(axis=(2, 3)).any() for patch in turned)
+
+
+def test_a_place_without_anything_tells_no_level(tmp_path):
+    images = find_stored_images([write_set(tmp_path / "set")], PATCH)
+    patches, targets = next(blocks(images, SETTINGS, seed=3, block_size=300, workers=0))
+    flat = np.ptp(grey(patches), axis=(1, 2)) == 0
+    assert flat.any()
+    np.testing.assert_allclose(targets[flat], 1 / 11, rtol=1e-6)
+
+
+def test_blocks_are_the_same_from_anywhere_and_in_a_thread(tmp_path):
+    images = find_stored_images([write_set(tmp_path / "set")], PATCH)
+    settings = StreamSettings(patch_size=PATCH)
+
+    def first(n, **arguments):
+        made = blocks(images, settings, seed=1, block_size=64, **arguments)
+        found = [next(made) for _ in range(n)]
+        made.close()
+        return found
+
+    zero, one, two = first(3, workers=0)
+    for ours, theirs in (
+        (first(2, workers=1, first=1), (one, two)),
+        (first(1, workers=0), (zero,)),
+    ):
+        for (patches, targets), (expected, labels) in zip(ours, theirs):
+            np.testing.assert_array_equal(patches, expected)
+            np.testing.assert_array_equal(targets, labels)
+    assert np.abs(zero[0] - one[0]).max() > 0.1
+
+
+@pytest.mark.parametrize(("fraction", "low", "high"), [(0.0, 0.0, 0.0), (0.5, 0.4, 0.6)])
+def test_empty_patches_are_mixed_in(tmp_path, fraction, low, high):
+    # Where every place shows something, only empty patches tell no level.
+    images = find_stored_images([write_set(tmp_path / "set", chequered=True)], PATCH)
+    settings = StreamSettings(patch_size=PATCH, empty_fraction=fraction)
+    _, targets = next(blocks(images, settings, seed=1, block_size=400, workers=0))
+    assert low <= (targets.max(axis=1) < 1).mean() <= high
+
+
+def test_images_are_split_by_source(tmp_path):
+    for name in ("one", "two"):
+        write_set(tmp_path / name)
+    images = find_stored_images([tmp_path / "one", tmp_path / "two"], PATCH)
+    assert [image.kind for image in images] == ["a", "b", "a", "b"]
+    assert len({image.field for image in images}) == 4
+    with pytest.raises(SettingsError, match="too few"):
+        split_by_field(images, 0.2, 0)
+
+
+def test_labelled_images_are_those_of_the_files(tmp_path):
+    images = find_stored_images([write_set(tmp_path / "set")], PATCH)
+    found = list(labelled(images))
+    assert [level for level, _ in found] == 2 * list(range(11))
+    np.testing.assert_array_equal(found[14][1], tifffile.imread(tmp_path / "set" / "1_3.tif"))
+
+
+def test_a_set_of_synthesize_is_one(tmp_path):
+    (tmp_path / "sharp").mkdir()
+    light = nuclei((90, 90), 5, 0)
+    tifffile.imwrite(tmp_path / "sharp" / "x.tif", (light * 3000 + 100).astype(np.uint16))
+    with SetWriter(tmp_path / "set", SetSettings()) as writer:
+        writer.add("dna/x.tif", tmp_path / "sharp" / "x.tif")
+    assert is_set(tmp_path / "set")
+    assert not is_set(tmp_path / "sharp")
+    (image,) = find_stored_images([tmp_path / "set"], PATCH)
+    assert (image.kind, image.path) == ("dna", "dna/x.tif")
+    assert len(image.paths) == 11
+    assert find_stored_images([tmp_path / "set"], patch_size=91) == []
+
+
+def test_a_set_without_a_level_is_refused(tmp_path):
+    folder = write_set(tmp_path / "set")
+    manifest = (folder / "manifest.csv").read_text().splitlines()
+    (folder / "manifest.csv").write_text("\n".join(manifest[:-1]))
+    with pytest.raises(FileError, match=r"not every level of b/two\.tif"):
+        find_stored_images([folder], PATCH)
+
+
+def test_a_tilted_set_is_refused(tmp_path):
+    columns = ("file", "source", "plane", "level", "tilt_levels")
+    with pytest.raises(SettingsError, match="are tilted"):
+        find_stored_images([write_set(tmp_path / "set", columns=columns)], PATCH)
