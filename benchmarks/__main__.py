@@ -18,6 +18,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder with the images for the accuracy")
     parser.add_argument("--model", help="name or folder of a model; else the default one")
+    parser.add_argument(
+        "--beside", type=Path, action="append", default=[], help="model to compare with; repeatable"
+    )
+    parser.add_argument("--unseen", type=Path, help="table that `microscope-quality unseen` wrote")
     parser.add_argument("--only", choices=("accuracy", "inference", "optics"))
     options = parser.parse_args()
     model = FocusModel.from_pretrained(options.model)
@@ -26,7 +30,9 @@ def main() -> int:
         "inference": inference_speed.measure,
     }
     if options.data is not None:
-        parts["accuracy"] = lambda: accuracy.measure(model, options.data)
+        parts["accuracy"] = lambda: accuracy.measure(
+            model, options.data, options.beside, options.unseen
+        )
     print("| figure | measured | bar | |\n| --- | --- | --- | --- |")
     all_met = True
     for name, part in parts.items():
