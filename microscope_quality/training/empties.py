@@ -84,7 +84,7 @@ def _empty(
         light *= gradient(rng, shape)
     if rng.random() < 0.3:
         light *= corner_shadow(rng, shape)
-    if rng.random() < 0.05:
+    if rng.random() < 0.1:
         light *= dust(rng, shape)
     electrons_lit = 0.0 if rng.random() < DARK_FRACTION else log_uniform(rng, *ELECTRONS)
     expected = np.float32(electrons_lit) * light
