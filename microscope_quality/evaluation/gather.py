@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
 
 from microscope_quality import tiles
 from microscope_quality.errors import FileError, ImageError, SettingsError
@@ -20,7 +19,7 @@ from microscope_quality.optics import N_LEVELS
 from microscope_quality.training.exposure import signal
 from microscope_quality.training.sets import SetSettings, degraded
 from microscope_quality.training.sources import GroupBy
-from microscope_quality.training.stream import LEAST_CONTRAST, SMOOTHED_PX, noise_deviation
+from microscope_quality.training.stream import visibility
 
 
 @dataclass(frozen=True)
@@ -349,8 +348,7 @@ def shown(
     """
     if sharp is None:
         return np.ones(len(places), np.bool_)
-    smooth = scipy.ndimage.uniform_filter(sharp, SMOOTHED_PX)
-    least = max(LEAST_CONTRAST, 8 * noise_deviation(sharp) / SMOOTHED_PX)
+    smooth, least = visibility(sharp)
     contrast = np.ptp(tiles.cut(smooth, places, patch_size), axis=(1, 2))
     return np.asarray(contrast > least, np.bool_)
 

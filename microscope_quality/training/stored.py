@@ -16,7 +16,6 @@ from typing import Any, Optional
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
 
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.images import planes
@@ -24,12 +23,11 @@ from microscope_quality.model import normalise
 from microscope_quality.optics import N_LEVELS
 from microscope_quality.training.exposure import log_uniform, signal
 from microscope_quality.training.stream import (
-    LEAST_CONTRAST,
     SMOOTHED_PX,
     NormalNoise,
     StreamSettings,
     empty_patch,
-    noise_deviation,
+    visibility,
 )
 
 FloatArray = npt.NDArray[np.float32]
@@ -213,9 +211,8 @@ class StoredBlockMaker:
         """
 
         def smoothed() -> npt.NDArray[Any]:
-            sharp = signal(self._plane(image.paths[0]))
-            self._least_shown[image] = max(LEAST_CONTRAST, 8 * noise_deviation(sharp) / SMOOTHED_PX)
-            return scipy.ndimage.uniform_filter(sharp, SMOOTHED_PX)
+            smooth, self._least_shown[image] = visibility(signal(self._plane(image.paths[0])))
+            return smooth
 
         smooth = self._cached(image, smoothed)
         return smooth, self._least_shown[image]

@@ -153,8 +153,7 @@ PATCHES_PER_LEVEL = 5
 REGION_PATCHES = 2.5
 CACHE_BYTES = 1 << 30
 N_ABERRATIONS = 8
-# A place shows something when, averaged over so many pixels, its contrast exceeds this fraction
-# of the brightest percent and what noise alone gives.
+# Of `visibility`.
 SMOOTHED_PX = 5
 LEAST_CONTRAST = 0.02
 
@@ -248,8 +247,7 @@ class BlockMaker:
         row: Optional[int] = next(rows, None)
         while row is not None:
             region = self._region(rng)
-            smooth = scipy.ndimage.uniform_filter(region.light, SMOOTHED_PX)
-            least_shown = max(LEAST_CONTRAST, 8 * noise_deviation(region.light) / SMOOTHED_PX)
+            smooth, least_shown = visibility(region.light)
             for level in rng.choice(N_LEVELS, LEVELS_PER_REGION, replace=False).tolist():
                 for _ in range(PATCHES_PER_LEVEL):
                     if row is None:
@@ -371,6 +369,26 @@ class BlockMaker:
             shown = [np.ptp(smooth[y : y + size : 4, x : x + size : 4]) for y, x in places]
             return tuple(places[int(np.argmax(shown))])
         return tuple(places[0])
+
+
+def visibility(light: FloatArray) -> tuple[FloatArray, float]:
+    """Give what tells whether a place of a sharp image shows something.
+
+    Parameters
+    ----------
+    light : ndarray of float32, shape (height, width)
+        1 at the image's brightest percent.
+
+    Returns
+    -------
+    smooth : ndarray of float32, shape (height, width)
+        The light averaged over neighbouring pixels.
+    least_shown : float
+        A place shows something when the range of ``smooth`` in it exceeds this: a fraction of the
+        brightest percent, and what noise alone gives.
+    """
+    smooth: FloatArray = scipy.ndimage.uniform_filter(light, SMOOTHED_PX)
+    return smooth, max(LEAST_CONTRAST, 8 * noise_deviation(light) / SMOOTHED_PX)
 
 
 def noise_deviation(image: FloatArray) -> float:
