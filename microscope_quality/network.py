@@ -6,7 +6,8 @@ and keeps pace with a deep-learning framework on a processor.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Set, Tuple
+import threading
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -34,7 +35,7 @@ CHUNK_BYTES = 8_000_000
 class Network:
     """A feed-forward network of fixed layers, for square one-channel patches.
 
-    Nothing is written to the object after construction: it may be called from several threads.
+    It may be called from several threads; each keeps work space of its own, some 10 MB.
 
     Parameters
     ----------
@@ -110,6 +111,7 @@ class Network:
         self.outputs = shape[0]
         self._features = len(self._on_vectors[0][0]) if self._on_vectors else self.outputs
         self._chunk = max(1, CHUNK_BYTES // (4 * floats))
+        self._kept = threading.local()
 
     def __call__(self, patches: NDArray[Any]) -> Float32Array:
         """Run the network.
@@ -137,23 +139,42 @@ class Network:
         if n:
             # As many chunks as are needed, of equal size: little is computed twice.
             chunk = -(-n // -(-n // self._chunk))
+            space = self._work_space(chunk)
+            # The last chunk is shifted inwards: the work space is made for one number of patches.
+            for start in [*range(0, n - chunk, chunk), n - chunk]:
+                space.source[..., 0] = patches[start : start + chunk]
+                for run in space.runs:
+                    run()
+                x[start : start + chunk] = space.features
+        for kernel, bias, activate in self._on_vectors:
+            x = x @ kernel
+            x += bias
+            activate(x, x)
+        return x
+
+    def _work_space(self, chunk: int) -> _WorkSpace:
+        """Give the calling thread's arrays for so many patches; the last ones are kept.
+
+        To make them anew takes as long as to run a few dozen patches.
+        """
+        kept: Optional[_WorkSpace] = getattr(self._kept, "space", None)
+        if kept is None or len(kept.features) != chunk:
             features = np.empty((chunk, self._features), np.float32)
             source = features
             runs: List[Callable[[], None]] = []
             for prepare in reversed(self._on_images):
                 source, run = prepare(chunk, source)
                 runs.insert(0, run)
-            # The last chunk is shifted inwards: the work space is made for one number of patches.
-            for start in [*range(0, n - chunk, chunk), n - chunk]:
-                source[..., 0] = patches[start : start + chunk]
-                for run in runs:
-                    run()
-                x[start : start + chunk] = features
-        for kernel, bias, activate in self._on_vectors:
-            x = x @ kernel
-            x += bias
-            activate(x, x)
-        return x
+            kept = self._kept.space = _WorkSpace(source, runs, features)
+        return kept
+
+
+class _WorkSpace(NamedTuple):
+    """Arrays for a number of patches, and what computes one from the other."""
+
+    source: Float32Array
+    runs: List[Callable[[], None]]
+    features: Float32Array
 
 
 def same_padding(length: int, size: int, stride: int) -> Tuple[int, int, int]:
