@@ -324,3 +324,19 @@ def test_refuses_patches_of_another_shape(shape):
     network = Network(COMPACT, random_weights(COMPACT, 20), 20)
     with pytest.raises(ModelError, match=r"Patches must be \(n, 20, 20\)"):
         network(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("layers", [COMPACT, YANG])
+def test_calls_of_other_sizes_and_from_other_threads_do_not_disturb_each_other(layers):
+    network = Network(layers, random_weights(layers, 28, 3), 28)
+    rng = np.random.default_rng(3)
+    batches = [rng.normal(size=(n, 28, 28)).astype(np.float32) for n in (1, 7, 3, 7, 300, 2)]
+    alone = [np.concatenate([network(patch[np.newaxis]) for patch in batch]) for batch in batches]
+    first = network(batches[1])
+    kept = first.copy()
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(network, batches * 4))
+    for found, expected in zip(together, alone * 4):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    # What an earlier call gave is not written over.
+    np.testing.assert_array_equal(first, kept)
