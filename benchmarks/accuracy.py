@@ -23,10 +23,9 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from benchmarks.figure import Figure
-from microscope_quality import FocusModel, measure_focus, measure_stack
+from microscope_quality import FocusModel, measure_focus, measure_stack, metrics
 from microscope_quality.certainty import expected_level
 from microscope_quality.degrade import Camera, defocus, defocus_varying, tilted_levels
-from microscope_quality.evaluation import metrics
 from microscope_quality.evaluation.gather import gather
 from microscope_quality.evaluation.levels import accuracy, confusion_of_images
 from microscope_quality.evaluation.run import (

@@ -17,8 +17,7 @@ import numpy as np
 
 from benchmarks.accuracy import evaluated
 from benchmarks.inference_speed import PAIRS, big_image
-from microscope_quality import FocusModel, measure_focus
-from microscope_quality.evaluation import metrics
+from microscope_quality import FocusModel, measure_focus, metrics
 from microscope_quality.evaluation.figures import svg, tradeoff_figure
 
 PHOTONS = (300.0, 20_000.0)

@@ -57,3 +57,9 @@ def test_annotations_are_not_evaluated(path):
     ]
     uses_annotations = any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in tree.body)
     assert not uses_annotations or "annotations" in futures
+
+
+def test_training_knows_nothing_of_evaluation():
+    for path in sorted((PACKAGE / "training").glob("*.py")):
+        for name, _ in _imported(ast.parse(path.read_text(encoding="utf-8"))):
+            assert "evaluation" not in name.split("."), f"{path.name} imports {name}"

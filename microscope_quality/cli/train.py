@@ -224,6 +224,7 @@ def train(
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
     from microscope_quality.errors import MicroscopeQualityError
+    from microscope_quality.evaluation.card import write_card
     from microscope_quality.training.stream import StreamSettings
     from microscope_quality.training.train import TrainingSettings
     from microscope_quality.training.train import train as run
@@ -293,6 +294,7 @@ def train(
     if not description.sha256:
         typer.echo("done; the first of the machines writes the model")
         return
+    write_card(out / name)
     typer.echo(f"{out / name}: sure from a certainty of {description.sure_certainty:.4f} on")
     typer.echo(f"what it is and how good: {out / name / 'MODEL.md'}")
     model = shlex.quote(str(out / name))

@@ -61,9 +61,9 @@ def unseen(
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
     from microscope_quality.errors import MicroscopeQualityError
+    from microscope_quality.evaluation.unseen import TABLE, UnseenSettings, leave_one_out
     from microscope_quality.training.sets import SetSettings
     from microscope_quality.training.train import TrainingSettings
-    from microscope_quality.training.unseen import TABLE, UnseenSettings, leave_one_out
 
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     display = Display(screen)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from microscope_quality.evaluation.binary import BinaryResult
-    from microscope_quality.evaluation.metrics import Calibration, RiskCoverage
     from microscope_quality.evaluation.run import ExamplePatches
     from microscope_quality.evaluation.stacks import StackFigures
+    from microscope_quality.metrics import Calibration, RiskCoverage
 
 # Okabe and Ito's colours (Color Universal Design, 2008), the darker ones first; each comes with a
 # marker and a line of its own, for eyes and printers that do not tell them apart.

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from microscope_quality import metrics
 from microscope_quality.errors import FileError
-from microscope_quality.evaluation import figures, metrics, montage
+from microscope_quality.evaluation import figures, montage
 from microscope_quality.evaluation.figures import measure_name, share_text
 from microscope_quality.evaluation.run import SLOPE, Evaluation, ModelEvaluation, summary_rows
 from microscope_quality.version import __version__

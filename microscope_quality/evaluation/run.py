@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from microscope_quality import certainty as certainties
-from microscope_quality import tiles
+from microscope_quality import metrics, tiles
 from microscope_quality.batch.run import run
 from microscope_quality.errors import FileError, SettingsError
-from microscope_quality.evaluation import metrics
 from microscope_quality.evaluation.binary import BinaryResult, binary_class, binary_result
 from microscope_quality.evaluation.gain_offset import GAINS, OFFSETS, levels_at
 from microscope_quality.evaluation.gain_offset import table as gain_offset_table
@@ -31,10 +30,10 @@ from microscope_quality.evaluation.gather import (
     shown,
     stack_planes,
 )
-from microscope_quality.evaluation.metrics import Predictions
 from microscope_quality.evaluation.stacks import StackFigures, stack_figures
 from microscope_quality.files.tables import Table, check_replaceable
 from microscope_quality.focus import FocusResult, measure_at, measure_focus
+from microscope_quality.metrics import Predictions
 from microscope_quality.model import FocusModel, ModelDescription
 from microscope_quality.optics import N_LEVELS, Optics
 from microscope_quality.training.empties import empty_patch

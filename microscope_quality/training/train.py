@@ -12,11 +12,11 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 
+from microscope_quality import metrics
 from microscope_quality.certainty import certainty
 from microscope_quality.errors import SettingsError
-from microscope_quality.evaluation import metrics
-from microscope_quality.evaluation.metrics import Predictions
 from microscope_quality.focus import measure_focus
+from microscope_quality.metrics import Predictions
 from microscope_quality.model import (
     FocusModel,
     ModelDescription,
@@ -27,7 +27,6 @@ from microscope_quality.model import (
 from microscope_quality.optics import N_LEVELS
 from microscope_quality.training import sets, stored
 from microscope_quality.training.architectures import Architecture, fine_tuned, get_architecture
-from microscope_quality.training.card import write_card
 from microscope_quality.training.check import check_sharp
 from microscope_quality.training.export import fold
 from microscope_quality.training.sources import (
@@ -240,9 +239,7 @@ def train(
         figures = held_out_figures(FocusModel(description, weights), validation, stream)
         description = replace(description, training={**description.training, **figures})
         report(figures)
-    description = write_model(folder / name, description, weights)
-    write_card(folder / name)
-    return description
+    return write_model(folder / name, description, weights)
 
 
 def stream_of(

@@ -9,9 +9,9 @@ import pytest
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.evaluation.binary import BinaryResult
-from microscope_quality.evaluation.metrics import Calibration, RiskCoverage
 from microscope_quality.evaluation.run import ExamplePatches
 from microscope_quality.evaluation.stacks import StackFigures
+from microscope_quality.metrics import Calibration, RiskCoverage
 
 matplotlib = pytest.importorskip("matplotlib")
 

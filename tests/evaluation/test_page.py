@@ -9,9 +9,9 @@ import pytest
 from microscope_quality import FocusModel
 from microscope_quality.errors import FileError
 from microscope_quality.evaluation.binary import BinaryResult
-from microscope_quality.evaluation.metrics import Predictions, summary
 from microscope_quality.evaluation.run import Evaluation, ExamplePatches, ModelEvaluation
 from microscope_quality.evaluation.stacks import StackFigures
+from microscope_quality.metrics import Predictions, summary
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")

@@ -10,6 +10,7 @@ import tifffile
 
 from microscope_quality import FocusModel, measure_focus
 from microscope_quality.errors import SettingsError
+from microscope_quality.evaluation.card import write_card
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.architectures import get_architecture
 from microscope_quality.training.sets import SetSettings, SetWriter
@@ -107,9 +108,9 @@ def test_yang2018_is_trained_with_gain_and_offset():
     assert (plain.gain, plain.offset) == ((1.0, 1.0), (1.0, 1.0))
 
 
-def test_a_model_has_its_card(trained):
+def test_a_model_has_what_its_card_tells(trained):
     out, description, _ = trained
-    text = (out / "tiny" / "MODEL.md").read_text(encoding="utf-8")
+    text = write_card(out / "tiny").read_text(encoding="utf-8")
     assert f"certainty of {description.sure_certainty:.4f}" in text
     exact = description.training["validation_images"]["exact"]
     assert f"| whole images | 11 | {exact:.1%} |" in text

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from microscope_quality.evaluation.card import write_card
 from microscope_quality.model import available_models
-from microscope_quality.training.card import write_card
 
 RECORD = {
     "command": "microscope-quality train sharp --out training",

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from microscope_quality import metrics
 from microscope_quality.errors import SettingsError
-from microscope_quality.evaluation import metrics
 from microscope_quality.evaluation.baselines import all_measures
 from microscope_quality.evaluation.binary import binary_class, f_score, threshold_of
 from microscope_quality.evaluation.gather import SharpFile, gather
-from microscope_quality.evaluation.metrics import Predictions
 from microscope_quality.files.tables import Table
 from microscope_quality.focus import measure_focus
+from microscope_quality.metrics import Predictions
 from microscope_quality.model import FocusModel
 from microscope_quality.training.sets import SetSettings, labelled
 from microscope_quality.training.sources import find_sharp_images

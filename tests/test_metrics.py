@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from microscope_quality import metrics
 from microscope_quality.errors import SettingsError
-from microscope_quality.evaluation import metrics
-from microscope_quality.evaluation.metrics import Predictions
+from microscope_quality.metrics import Predictions
 
 # A busy machine is no failure.
 at_ease = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

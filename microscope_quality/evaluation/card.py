@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from microscope_quality.errors import FileError
-from microscope_quality.evaluation.metrics import Calibration
+from microscope_quality.metrics import Calibration
 from microscope_quality.model import ModelDescription, verify
 
 CARD = "MODEL.md"

@@ -8,12 +8,12 @@ import tifffile
 from microscope_quality.degrade import Camera
 from microscope_quality.errors import SettingsError
 from microscope_quality.evaluation.levels import accuracy, confusion_of_images
+from microscope_quality.evaluation.unseen import UnseenSettings, _carried, _made, leave_one_out
 from microscope_quality.model import FocusModel
 from microscope_quality.simulate import filaments, nuclei
 from microscope_quality.training.sets import SetSettings
 from microscope_quality.training.sources import find_sharp_images
 from microscope_quality.training.train import TrainingSettings
-from microscope_quality.training.unseen import UnseenSettings, _carried, _made, leave_one_out
 
 SHAPE = (200, 200)
 
