@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +26,16 @@ from benchmarks.figure import Figure
 from microscope_quality import FocusModel, measure_focus, measure_stack, metrics
 from microscope_quality.certainty import expected_level
 from microscope_quality.degrade import Camera, defocus, defocus_varying, tilted_levels
-from microscope_quality.evaluation.gather import gather
-from microscope_quality.evaluation.levels import accuracy, confusion_of_images
+from microscope_quality.evaluation.gather import Data, gather
 from microscope_quality.evaluation.run import (
     Evaluation,
     EvaluationSettings,
+    ModelLike,
     evaluate,
     held_out,
     load,
+    predictions_of,
+    trained_on,
 )
 from microscope_quality.files.images import planes
 from microscope_quality.optics import N_LEVELS, TRAINING_OPTICS, psf
@@ -59,15 +61,24 @@ def read(path: Path) -> npt.NDArray[Any]:
     return plane.array
 
 
+def unlearned(models: Sequence[ModelLike], data: Path) -> Data:
+    """Find the images that the first model's training held out, less what any was trained on."""
+    loaded = [load(model) for model in models]
+    return gather(
+        [str(data / "focus" / "train")],
+        manifest=data / "manifest.csv",
+        only=held_out(loaded[0]),
+        without=trained_on(loaded),
+    )
+
+
 def evaluated(
-    models: Sequence[Union[FocusModel, Path]],
+    models: Sequence[ModelLike],
     data: Path,
     photons: Tuple[float, float],
     classical: bool,
 ) -> Evaluation:
-    """Evaluate on the images that the first model's training held out."""
-    train, manifest = data / "focus" / "train", data / "manifest.csv"
-    found = gather([str(train)], manifest=manifest, only=held_out(load(models[0])))
+    """Evaluate on the images that `unlearned` finds."""
     settings = EvaluationSettings(
         # What judges is exposed otherwise than what was looked at in training.
         sets=SetSettings(photons=photons, seed=1),
@@ -75,7 +86,7 @@ def evaluated(
         classical=classical,
         jobs=1,
     )
-    return evaluate(models, found, settings)
+    return evaluate(models, unlearned(models, data), settings)
 
 
 def synthetic(evaluation: Evaluation) -> List[Figure]:
@@ -142,8 +153,7 @@ def unseen_kind(model: FocusModel, data: Path) -> List[Figure]:
         SharpImage(str(path), kind=UNSEEN_KIND, field=path.name)
         for path in sorted(folder.glob("*"))
     ]
-    confusion, undefined = confusion_of_images(model, labelled(images, SetSettings(seed=1)))
-    found = accuracy(confusion, undefined)
+    found = metrics.summary(predictions_of(model, labelled(images, SetSettings(seed=1))))
     what = f"a kind of image that was not trained on ({len(images)} × 11 synthetic images)"
     return [
         at_least(f"{what}: within one level", found["within_one"], 0.95),

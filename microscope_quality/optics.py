@@ -404,7 +404,9 @@ def psf(
         return _density(optics, radii_um, defocus, paraxial, bandwidth)
 
     period_um = finest_period_um(optics, bandwidth)
-    reach_um = light_reach_um(optics, defocus, paraxial=paraxial, energy=energy)
+    reach_um = 0.0
+    if size is None:
+        reach_um = light_reach_um(optics, defocus, paraxial=paraxial, energy=energy)
     if pixel_integrated:
         return radial_kernel(
             density, optics.pixel_size_um, period_um, reach_um, size=size, energy=energy
@@ -440,6 +442,7 @@ def radial_kernel(
         Period of the finest detail that the density has, see `finest_period_um`.
     reach_um : float
         About how far from the axis the light reaches; where too little is found, more is tried.
+        Not used when `size` is given.
     size : int, optional
         Side of the kernel in pixels, odd. Unless given, the smallest that holds `energy`.
     energy : float

@@ -485,6 +485,13 @@ class TestPsf:
             psf(OIL, 0.0, size=np.int64(1), pixel_integrated=False), [[1.0]]
         )
 
+    @pytest.mark.parametrize("pixel_integrated", [True, False])
+    @pytest.mark.parametrize("energy", [0.5, 1.0])
+    def test_with_a_size_the_energy_is_not_used(self, energy, pixel_integrated):
+        options = dict(size=21, pixel_integrated=pixel_integrated)
+        kernel = psf(TRAINING_OPTICS, 5.0, energy=energy, **options)
+        np.testing.assert_array_equal(kernel, psf(TRAINING_OPTICS, 5.0, **options))
+
     @pytest.mark.parametrize("size", [0, -1, 2, 50, 51.0, "51", True, 100001])
     def test_refuses_other_sizes(self, size):
         with pytest.raises(SettingsError, match="size must be"):

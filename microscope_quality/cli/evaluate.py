@@ -78,7 +78,7 @@ def evaluate(
         typer.Option(
             metavar="COLUMN|REGEX",
             help="Groups to give figures of, such as stains: column=NAME of the manifest, or a "
-            r"regular expression with named groups for the file's name, such as '_(?P<stain>w\d)'. "
+            r"regular expression with named groups for the file's name, such as `_(?P<stain>w\d)`. "
             "Images without a group are left out.",
             show_default="the images' folders",
         ),
@@ -111,7 +111,7 @@ def evaluate(
         typer.Option(
             metavar="REGEX",
             help="For planes in files of their own: where the stack's name and z stand in the "
-            r"file's name or path, such as '(?P<stack>.+)_z(?P<z>\d+)'.",
+            r"file's name or path, such as `(?P<stack>.+)_z(?P<z>\d+)`.",
             show_default=False,
         ),
     ] = None,
@@ -210,13 +210,14 @@ def evaluate(
     from microscope_quality.errors import MicroscopeQualityError, SettingsError
     from microscope_quality.evaluation import run
     from microscope_quality.evaluation.gather import gather, gather_stacks, read_table
-    from microscope_quality.evaluation.page import write_page
+    from microscope_quality.evaluation.page import check_libraries, write_page
     from microscope_quality.optics import Optics
     from microscope_quality.training.microscope import Microscope
     from microscope_quality.training.sets import SetSettings
 
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
+        check_libraries()
         if not data and not stacks:
             raise SettingsError("Give --data, sharp images, or --stacks, z-stacks, or both.")
         if stack_pattern is not None and not stacks:

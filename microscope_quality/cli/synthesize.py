@@ -98,15 +98,23 @@ def synthesize(
         typer.echo(f"microscope-quality synthesize: {error}", err=True)
         raise typer.Exit(2) from error
     failed = 0
-    with writer:
-        for name, path in track(files, "Synthesizing", console=screen, transient=True):
-            try:
-                writer.add(name, path)
-            except MicroscopeQualityError as error:
-                failed += 1
-                screen.print(
-                    f"left out: {name}: {error}", style="yellow", markup=False, highlight=False
-                )
+    try:
+        with writer:
+            for name, path in track(files, "Synthesizing", console=screen, transient=True):
+                try:
+                    writer.add(name, path)
+                except MicroscopeQualityError as error:
+                    failed += 1
+                    screen.print(
+                        f"left out: {name}: {error}", style="yellow", markup=False, highlight=False
+                    )
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\nInterrupted: {out} is no whole set, but holds {writer.n_images} images at 11 "
+            "levels, with rows in manifest.csv.part; another run needs a new or empty folder.",
+            err=True,
+        )
+        raise typer.Exit(130) from None
     typer.echo(f"{writer.n_images} images of {len(files) - failed} files, 11 levels each: {out}")
     if failed:
         raise typer.Exit(1)

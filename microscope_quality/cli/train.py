@@ -52,7 +52,7 @@ def train(
         str, typer.Option(help="Name of the model, and of its folder in DIR.")
     ] = "model",
     architecture: Annotated[
-        str, typer.Option(help="compact, or yang2018: the published network.")
+        str, typer.Option(help="compact; small or large; or yang2018, the published network.")
     ] = "compact",
     start: Annotated[
         Optional[str],
@@ -78,8 +78,8 @@ def train(
             metavar="PATTERN|column=NAME",
             rich_help_panel=IMAGES,
             help="What stays on one side of the split: a regular expression for the file's name "
-            "with named groups, such as (?P<well>[A-P]\\d+), or a column of the manifest. A group "
-            "z tells the planes of a z-stack apart, a group channel the channels of a field.",
+            "with named groups, such as `(?P<well>[A-P]\\d+)`, or a column of the manifest. A "
+            "group z tells the planes of a z-stack apart, a group channel the channels of a field.",
         ),
     ] = None,
     validation_fraction: Annotated[

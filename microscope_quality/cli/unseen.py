@@ -49,7 +49,8 @@ def unseen(
 
     Needs Keras and TensorFlow, and scikit-image for one of the measures it compares with: pip
     install 'microscope-quality[train,evaluate]'. As many trainings as there are large groups; the
-    same command goes on from where it was stopped.
+    same command goes on from where it was stopped. A folder with a training on other images or
+    with other settings is refused.
 
     Example: microscope-quality unseen sharp/* --out unseen --steps 4000
     """
@@ -82,6 +83,9 @@ def unseen(
             display.show(record)
 
     try:
+        # Keras and its backend: where they are missing, that is said before images are read.
+        from microscope_quality.training import fitting  # noqa: F401
+
         with display:
             leave_one_out(
                 paths,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.classical import MEASURES, contrasting
+
+Measure = Callable[[npt.ArrayLike], float]
 
 
 def crete_blur_effect(plane: npt.ArrayLike) -> float:
@@ -56,12 +59,29 @@ def crete_blur_effect(plane: npt.ArrayLike) -> float:
     return float(blur_effect(x))
 
 
-MEASURES_OF_LIBRARIES: dict[str, Callable[[npt.ArrayLike], float]] = {
+MEASURES_OF_LIBRARIES: dict[str, Measure] = {
     "crete_blur_effect": crete_blur_effect,
 }
 """The measures that need another library, by name."""
 
 
-def all_measures() -> dict[str, Callable[[npt.ArrayLike], float]]:
-    """Give every measure by name: `classical.MEASURES`, then `MEASURES_OF_LIBRARIES`."""
-    return {**MEASURES, **MEASURES_OF_LIBRARIES}
+def available_measures() -> tuple[dict[str, Measure], str]:
+    """Find the measures that work here.
+
+    Returns
+    -------
+    measures : dict
+        By name: `classical.MEASURES`, then those of `MEASURES_OF_LIBRARIES` whose library is there.
+    missing : str
+        A sentence on each of the others; empty when there is none.
+    """
+    found, missing = dict(MEASURES), []
+    for name, measure in MEASURES_OF_LIBRARIES.items():
+        try:
+            # Libraries are imported where they are used.
+            measure(np.add.outer(np.arange(16.0), np.arange(16.0) ** 2))
+        except ImportError as error:
+            missing.append(f"The measure {name} is not available: {error}.")
+        else:
+            found[name] = measure
+    return found, " ".join(missing)

@@ -87,6 +87,26 @@ def binary_class(true: npt.ArrayLike) -> npt.NDArray[np.int64]:
     return np.where(np.isin(level, IN_FOCUS), 1, np.where(np.isin(level, OUT_OF_FOCUS), 0, -1))
 
 
+def balanced(true: npt.ArrayLike, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Draw as many in focus as out of focus, all of the rarer ones.
+
+    Parameters
+    ----------
+    true : (n,) array of int
+        Levels.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (2, m) array
+        Numbers of those in focus, and of those out of focus, in random order.
+    """
+    kind = binary_class(true)
+    inside, outside = np.flatnonzero(kind == 1), np.flatnonzero(kind == 0)
+    n = min(len(inside), len(outside))
+    return np.stack([rng.permutation(members)[:n] for members in (inside, outside)])
+
+
 def threshold_of(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Threshold:
     """Find the threshold, and its direction, of the best F-score.
 
@@ -179,17 +199,14 @@ def binary_result(
         None with fewer than 2 in focus, or out of focus.
     """
     s, kind = _finite(scores), binary_class(true)
-    inside, outside = np.flatnonzero(kind == 1), np.flatnonzero(kind == 0)
-    n = min(len(inside), len(outside))
+    n = min(np.count_nonzero(kind == 1), np.count_nonzero(kind == 0))
     if n < 2:
         return None
     chosen = min(max(1, round(fraction * n)), n - 1)
     f, thresholds = np.empty(seeds), []
     for seed in range(seeds):
-        rng = np.random.default_rng(seed)
-        drawn = [rng.permutation(members)[:n] for members in (inside, outside)]
-        choosing = np.concatenate([members[:chosen] for members in drawn])
-        judging = np.concatenate([members[chosen:] for members in drawn])
+        drawn = balanced(true, np.random.default_rng(seed))
+        choosing, judging = drawn[:, :chosen].ravel(), drawn[:, chosen:].ravel()
         threshold = threshold_of(s[choosing], kind[choosing] == 1)
         f[seed] = f_score(s[judging], kind[judging] == 1, threshold)
         thresholds.append(threshold)

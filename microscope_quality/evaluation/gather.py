@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,10 @@ import numpy.typing as npt
 from microscope_quality import tiles
 from microscope_quality.errors import FileError, ImageError, SettingsError
 from microscope_quality.files.images import Plane, find, open_image, planes
-from microscope_quality.optics import N_LEVELS
 from microscope_quality.training.exposure import signal
 from microscope_quality.training.sets import SetSettings, degraded
-from microscope_quality.training.sources import GroupBy
+from microscope_quality.training.sources import GroupBy, by_deviation, entry_of, kind_of
+from microscope_quality.training.stored import MANIFEST, is_set, read_set
 from microscope_quality.training.stream import visibility
 
 
@@ -34,7 +34,7 @@ class SharpFile:
     @property
     def entry(self) -> str:
         """As models list it: ``kind/filename``."""
-        return f"{self.kind}/{Path(self.path).name}"
+        return entry_of(Path(self.path))
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,8 @@ class SetImage:
     field: str
     #: Level and file of each.
     levels: tuple[tuple[int, str], ...]
-
-    @property
-    def entry(self) -> str:
-        """The sharp image as models list it: ``kind/filename``."""
-        return "/".join(PurePosixPath(self.field).parts[-2:])
+    #: The sharp image as models list it: ``kind/filename``.
+    entry: str
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,10 @@ def gather(
     ----------
     paths : sequence of str
         Files, folders or patterns. A folder with a ``manifest.csv`` that has the columns ``file``
-        and ``level`` is a set as `synthesize` writes it, and used as it is; all else is sharp.
+        and ``level`` is a set as `synthesize` writes it, and used as it is; all else is sharp. In
+        a set that was made of a single folder its images have no folder but that of the set: in
+        ``only`` and ``without`` they are known by this, as a training on the set lists them, and
+        not as one on the sharp images does.
     manifest : Path, optional
         A CSV table of the sharp images with a column ``file``, relative to its folder, and
         ``field``, as for training.
@@ -156,13 +156,13 @@ def gather(
     Raises
     ------
     FileError
-        If a manifest cannot be read.
+        If a manifest cannot be read, or a set was not finished.
     SettingsError
-        If there is no such column, or the regular expression is none.
+        If there is no such column, the regular expression is none, or a set's images are tilted.
     """
     grouping = None if group_by is None else _grouping(group_by)
     column = None if grouping is None or grouping.pattern is not None else grouping.column
-    sets = [path for path in paths if _is_set(Path(path))]
+    sets = [path for path in paths if is_set(Path(path))]
     sharp = [path for path in paths if path not in sets]
     listed: dict[Path, dict[str, str]] = {}
     if manifest is not None:
@@ -175,7 +175,7 @@ def gather(
     sources: list[Source] = []
     not_held_out, met = 0, set()
     for _, path in find(sharp) if sharp else []:
-        entry = f"{path.parent.resolve().name}/{path.name}"
+        entry = entry_of(path)
         if only is not None and entry not in only:
             not_held_out += 1
             continue
@@ -184,7 +184,7 @@ def gather(
             left_out[str(path)] = without[entry]
             continue
         row = listed.get(path.resolve(), {})
-        kind = path.parent.resolve().name
+        kind = kind_of(path)
         group = kind if grouping is None else _group(grouping, path, row)
         if group:
             sources.append(SharpFile(str(path), kind, group, row.get("field") or str(path)))
@@ -291,6 +291,8 @@ def gather_stacks(paths: Sequence[str], pattern: str | None = None) -> Data:
 def scenes(source: Source, settings: SetSettings, smallest: int) -> Iterator[Scene]:
     """Open a source: each of its sharp planes with the images at their levels.
 
+    Of a z-stack that is the plane of the largest standard deviation, as for training.
+
     Parameters
     ----------
     source : SharpFile or SetImage
@@ -317,15 +319,14 @@ def scenes(source: Source, settings: SetSettings, smallest: int) -> Iterator[Sce
         )
         return
     path = Path(source.path)
-    for number, plane in enumerate(planes(path)):
-        _large_enough(plane.array, smallest)
+    for number, plane in _sharp_planes(path, smallest):
         # Named as `training.sets.labelled` does, which seeds the exposures by it.
         name = f"{source.kind}/{path.name}#{number}"
         yield Scene(
             name,
             source.group,
-            signal(plane.array),
-            ((made.level, made.plane) for made in degraded(plane.array, name, settings)),
+            signal(plane),
+            ((made.level, made.plane) for made in degraded(plane, name, settings)),
         )
 
 
@@ -424,45 +425,18 @@ def _no_group(grouping: GroupBy | None, table: Path | None) -> str:
     return "the pattern for groups does not match its name"
 
 
-def _is_set(path: Path) -> bool:
-    manifest = path / "manifest.csv"
-    if not manifest.is_file():
-        return False
-    try:
-        with manifest.open(newline="", encoding="utf-8") as stream:
-            header = next(csv.reader(stream), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return False
-    return "level" in header and "file" in header
-
-
 def _set_images(folder: Path, grouping: GroupBy | None) -> list[SetImage]:
-    manifest = folder / "manifest.csv"
-    rows = read_table(manifest, ("file", "level"))
-    if grouping is not None and grouping.pattern is None:
-        _check_column(manifest, rows, grouping.column)
-    found: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for row in rows:
-        # A set of another making may not tell which images show the same.
-        source = row.get("source") or row["file"]
-        found.setdefault((source, row.get("plane") or "0"), []).append(row)
     images = []
-    for (source, plane), members in found.items():
-        kind = PurePosixPath(source).parent.name or folder.name
-        group = kind if grouping is None else _group(grouping, Path(source), members[0])
-        try:
-            levels = tuple((int(row["level"]), str(folder / row["file"])) for row in members)
-        except ValueError as error:
-            raise FileError(
-                f"The table {manifest}: level has to be a whole number: {error}."
-            ) from (error)
-        wrong = [level for level, _ in levels if not 0 <= level < N_LEVELS]
-        if wrong:
-            raise FileError(
-                f"The table {manifest}: a level lies between 0 and {N_LEVELS - 1}, not {wrong[0]}."
-            )
-        name = f"{source}#{plane}"
-        images.append(SetImage(name, group, source, tuple(sorted(levels))))
+    for (source, plane), rows in read_set(folder).items():
+        if grouping is None:
+            group = kind_of(folder / source)
+        else:
+            if grouping.pattern is None:
+                _check_column(folder / MANIFEST, rows, grouping.column)
+            group = _group(grouping, Path(source), rows[0])
+        levels = sorted((int(row["level"]), str(folder / row["file"])) for row in rows)
+        entry = entry_of(folder / source)
+        images.append(SetImage(f"{source}#{plane}", group, source, tuple(levels), entry))
     return images
 
 
@@ -481,6 +455,30 @@ def _stack_pattern(pattern: str) -> re.Pattern[str]:
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
         )
     return expression
+
+
+def _sharp_planes(path: Path, smallest: int) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """Read the planes of a file that count as sharp, each with its number."""
+    sharpest: dict[tuple[int | None, ...], tuple[float, int, npt.NDArray[Any]]] = {}
+    unfit: ImageError | None = None
+    for number, plane in enumerate(planes(path)):
+        _large_enough(plane.array, smallest)
+        if plane.z is None:
+            yield number, plane.array
+            continue
+        try:
+            signal(plane.array)
+        except ImageError as error:
+            unfit = error
+            continue
+        stack = (plane.series, plane.c, plane.t)
+        score = by_deviation(plane.array)
+        if stack not in sharpest or score > sharpest[stack][0]:
+            sharpest[stack] = (score, number, plane.array)
+    if unfit is not None and not sharpest:
+        raise unfit
+    for _, number, array in sharpest.values():
+        yield number, array
 
 
 def _only_plane(path: str) -> npt.NDArray[Any]:

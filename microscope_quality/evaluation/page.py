@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 PAGE = "evaluation.html"
 FIGURES = "figures"
 _TEMPLATE = "evaluation.html.jinja"
+# What a page calls its figures: others in the folder are not its own.
+_NAMES = re.compile(
+    r"(distance|risk_coverage)_(images|patches)|confusion_(images|patches)_\d+_(shares|counts)"
+    r"|reliability_(images|patches)_\d+|(certainty|empties|stack)_\d+|binary"
+    r"|gain_offset_(within_one|exact)|groups_(within_one_level|exact)|montage|mistakes|judged_by"
+)
 # Stacks with a figure of their own; all are in the table.
 _STACKS_DRAWN = 8
 _LEFT_OUT_SHOWN = 40
@@ -215,18 +222,30 @@ _VERDICT: tuple[tuple[str, str, str, Callable[[float], str], bool | None], ...] 
     (
         "stack_within_one",
         "z-stacks: planes within one level",
-        "Planes whose expected level is within one of the level by geometry.",
+        "Planes whose level is within one of that by geometry, rounded to a whole level.",
         share_text,
         True,
     ),
 )
 
 
+def check_libraries() -> None:
+    """Import the libraries that a page is made with: one that is missing is told before the work.
+
+    Raises
+    ------
+    ImportError
+        If one is missing.
+    """
+    import jinja2  # noqa: F401
+    import matplotlib.figure  # noqa: F401
+
+
 def write_page(
     evaluation: Evaluation,
     folder: Path,
     *,
-    model: FocusModel | None = None,
+    model: FocusModel,
     unseen: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write ``evaluation.html``, and its figures as PNG into the folder ``figures`` beside it.
@@ -237,10 +256,9 @@ def write_page(
     ----------
     evaluation : Evaluation
     folder : Path
-        Made when it is missing; an earlier page in it is replaced.
-    model : FocusModel, optional
-        The first one evaluated, for the pictures of what a patch is judged by. Without it, it is
-        loaded by its name if a model of that name and content comes with the library.
+        Made when it is missing; an earlier page in it is replaced, and its figures removed.
+    model : FocusModel
+        The first one evaluated, for the pictures of what a patch is judged by.
     unseen : sequence of dicts
         Rows of a table on kinds of images that were left out of training, with equal keys.
 
@@ -255,15 +273,17 @@ def write_page(
         When something cannot be written.
     """
     drawn = _Drawn()
-    shown = model or _shipped(evaluation)
-    html = _render(evaluation, drawn, shown, unseen)
+    html = _render(evaluation, drawn, model, unseen)
     try:
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
         for name, content in drawn.files.items():
             _write(folder / FIGURES / f"{name}.png", content)
         page = folder / PAGE
-        # Last, so that a page is never older than its figures.
+        # After its figures, and before those of an earlier page go: no page lacks one.
         _write(page, html.encode("utf-8"))
+        for path in (folder / FIGURES).glob("*.png"):
+            if path.stem not in drawn.files and _NAMES.fullmatch(path.stem):
+                path.unlink()
     except OSError as error:
         where = error.filename or folder
         raise FileError(f"{where}: cannot be written: {error.strerror or error}") from error
@@ -286,7 +306,10 @@ class _Drawn:
         photographs: bool = False,
         wide: bool = False,
     ) -> _Picture:
-        """Draw a figure, for the page as SVG, or as WebP when it holds photographs."""
+        """Draw a figure, for the page as SVG, or as WebP when it holds photographs.
+
+        Its name has to be one of `_NAMES`.
+        """
         self.files[name] = figures.png(figure)
         if photographs:
             kind, content = "webp", figures.webp(figure)
@@ -308,7 +331,7 @@ class _Drawn:
 def _render(
     evaluation: Evaluation,
     drawn: _Drawn,
-    model: FocusModel | None,
+    model: FocusModel,
     unseen: Sequence[Mapping[str, Any]],
 ) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -874,7 +897,7 @@ def _stacks(evaluation: Evaluation, drawn: _Drawn) -> _Section | None:
     )
 
 
-def _examples(evaluation: Evaluation, drawn: _Drawn, model: FocusModel | None) -> _Section | None:
+def _examples(evaluation: Evaluation, drawn: _Drawn, model: FocusModel) -> _Section | None:
     examples = evaluation.example_patches
     if not len(examples.true):
         return None
@@ -910,8 +933,7 @@ def _examples(evaluation: Evaluation, drawn: _Drawn, model: FocusModel | None) -
                 wide=True,
             )
         )
-    if model is not None:
-        pictures += _judged(evaluation, drawn, model)
+    pictures += _judged(evaluation, drawn, model)
     return _Section(
         "examples",
         "Examples",
@@ -1045,19 +1067,6 @@ def _plain(value: Any) -> str:
 
 def _many(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def _shipped(evaluation: Evaluation) -> FocusModel | None:
-    """Give the first model, if it is one of those that come with the library."""
-    from microscope_quality.model import FocusModel, available_models
-
-    if not evaluation.models or not len(evaluation.example_patches.true):
-        return None
-    known = evaluation.models[0].description
-    if known.name not in available_models():
-        return None
-    model = FocusModel.from_pretrained(known.name)
-    return model if model.description.sha256 == known.sha256 else None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -16,7 +16,13 @@ import numpy.typing as npt
 from microscope_quality import certainty as certainties
 from microscope_quality import metrics, tiles
 from microscope_quality.batch.run import run
+from microscope_quality.classical import MEASURES
 from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.evaluation.baselines import (
+    MEASURES_OF_LIBRARIES,
+    Measure,
+    available_measures,
+)
 from microscope_quality.evaluation.binary import BinaryResult, binary_class, binary_result
 from microscope_quality.evaluation.gain_offset import GAINS, OFFSETS, levels_at
 from microscope_quality.evaluation.gain_offset import table as gain_offset_table
@@ -42,7 +48,6 @@ from microscope_quality.training.sets import SetSettings
 from microscope_quality.training.stream import StreamSettings
 
 FloatArray = npt.NDArray[np.float64]
-Measure = Callable[[npt.ArrayLike], float]
 Report = Callable[[int, int], None]
 ModelLike = FocusModel | str | Path
 
@@ -293,6 +298,36 @@ def held_out(model: FocusModel) -> tuple[str, ...]:
     return tuple(str(entry) for entry in entries)
 
 
+def predictions_of(
+    model: FocusModel, labelled: Iterable[tuple[int, npt.NDArray[Any]]]
+) -> Predictions:
+    """Measure images whose level is known.
+
+    Parameters
+    ----------
+    model : FocusModel
+    labelled : iterable of (level, plane)
+        Held one at a time.
+
+    Returns
+    -------
+    Predictions
+        Of the images in their order, without names and groups.
+    """
+    true, results = [], []
+    for level, plane in labelled:
+        true.append(level)
+        results.append(measure_focus(plane, model))
+    n = len(true)
+    return Predictions.of(
+        [""] * n,
+        [""] * n,
+        true,
+        np.array([result.probabilities for result in results]).reshape(n, model.description.levels),
+        [result.certainty for result in results],
+    )
+
+
 def evaluate(
     models: Sequence[ModelLike],
     data: Data,
@@ -332,7 +367,7 @@ def evaluate(
     _check(loaded, data, settings)
     if settings.jobs > 1 and any(isinstance(model, FocusModel) for model in models):
         raise SettingsError("Models for more than one process have to be given as name or folder.")
-    measures, missing = _classical() if settings.classical else ({}, "")
+    measures, missing = available_measures() if settings.classical else ({}, "")
     job = _Job(tuple(models), _names(loaded), settings, tuple(measures))
     items = _items(data, settings)
     failed = dict(data.failed)
@@ -423,23 +458,6 @@ def _notes(models: Sequence[FocusModel], data: Data) -> list[str]:
         f"{', '.join(silent)}: the model does not list the images that it was trained on, so they "
         "could not be left out."
     ]
-
-
-def _classical() -> tuple[dict[str, Measure], str]:
-    """Give the classical measures, and a sentence on those whose library is missing."""
-    from microscope_quality.classical import MEASURES
-    from microscope_quality.evaluation.baselines import MEASURES_OF_LIBRARIES
-
-    found, missing = dict(MEASURES), []
-    for name, measure in MEASURES_OF_LIBRARIES.items():
-        try:
-            # Libraries are imported where they are used.
-            measure(np.add.outer(np.arange(16.0), np.arange(16.0) ** 2))
-        except ImportError as error:
-            missing.append(f"The measure {name} is left out: {error}.")
-        else:
-            found[name] = measure
-    return found, " ".join(missing)
 
 
 def _items(data: Data, settings: EvaluationSettings) -> list[_Item]:
@@ -593,8 +611,8 @@ def _judge_scene(job: _Job, item: _SourceItem, scene: Scene) -> _Judged:
 
 def _chosen_measures(names: Sequence[str]) -> list[Measure]:
     """Find measures by name: functions do not all travel between processes."""
-    measures, _ = _classical() if names else ({}, "")
-    return [measures[name] for name in names]
+    known = {**MEASURES, **MEASURES_OF_LIBRARIES}
+    return [known[name] for name in names]
 
 
 def _drawn(

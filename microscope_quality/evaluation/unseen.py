@@ -10,31 +10,34 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
 from microscope_quality import metrics
 from microscope_quality.errors import SettingsError
-from microscope_quality.evaluation.baselines import all_measures
-from microscope_quality.evaluation.binary import binary_class, f_score, threshold_of
+from microscope_quality.evaluation.baselines import Measure, available_measures
+from microscope_quality.evaluation.binary import balanced, binary_class, f_score, threshold_of
 from microscope_quality.evaluation.gather import SharpFile, gather
+from microscope_quality.evaluation.run import predictions_of
 from microscope_quality.files.tables import Table
-from microscope_quality.focus import measure_focus
 from microscope_quality.metrics import Predictions
-from microscope_quality.model import FocusModel
+from microscope_quality.model import FocusModel, ModelDescription
+from microscope_quality.training.architectures import get_architecture
 from microscope_quality.training.sets import SetSettings, labelled
-from microscope_quality.training.sources import find_sharp_images
+from microscope_quality.training.sources import GroupBy, find_sharp_images, listed_as
 from microscope_quality.training.stream import SharpImage
 from microscope_quality.training.train import TrainingSettings, train
 
 FloatArray = npt.NDArray[np.float64]
-Measure = Callable[[npt.ArrayLike], float]
 
 #: Held-out images of a group, at most, from which thresholds are chosen.
 HELD_OUT = 4
 
 TABLE = "unseen.csv"
+# Of each model, in its group's folder.
+_NAME = "without"
 COLUMNS = (
     "group",
     "sharp_images",
@@ -121,8 +124,9 @@ def leave_one_out(
     paths : sequence of Path
         Files, folders or globs of sharp images.
     folder : Path
-        For a training of each group, ``GROUP``, and the table ``unseen.csv``. A group whose model
-        is there is not trained again.
+        For a training of each group, in a folder with its name, and the table ``unseen.csv``. A
+        group whose model is there is not trained again. Of a group's name, characters that a folder
+        cannot have are written as in an address on the web.
     settings : UnseenSettings
     manifest : Path, optional
         See :func:`microscope_quality.training.sources.find_sharp_images`.
@@ -140,17 +144,34 @@ def leave_one_out(
 
     Raises
     ------
+    ImportError
+        If the library of a measure is missing, before anything else.
     SettingsError
-        With fewer than two groups, or none that is large enough.
+        With fewer than two groups, or none that is large enough; for a training that goes on from
+        a model; or if the folder holds a model of other images or settings.
     """
-    groups = _groups(paths, manifest, group_by)
+    measures, missing = available_measures()
+    if missing:
+        raise ImportError(missing.removesuffix("."))
+    if settings.training.start is not None:
+        raise SettingsError(
+            f"{settings.training.start} may have been trained on what is left out; a training that "
+            "leaves a group out starts from nothing."
+        )
+    groups = _groups(paths, manifest, group_by, settings.training)
     large = sorted(name for name, found in groups.items() if len(found) >= settings.smallest_group)
     if len(groups) < 2 or not large:
         raise SettingsError(
             f"Leaving one out needs two groups and one of {settings.smallest_group} images or "
             f"more; there are {', '.join(f'{name} ({len(f)})' for name, f in groups.items())}."
         )
-    score = _Scorer(settings.sets, all_measures())
+    others = {
+        group: [image for name in groups if name != group for image in groups[name]]
+        for group in large
+    }
+    for group in large:
+        _check_earlier(others[group], folder / _safe(group), settings.training)
+    score = _Scorer(settings.sets, measures)
     folder.mkdir(parents=True, exist_ok=True)
     columns = (*COLUMNS, *(f"f_{name}" for name in score.measures))
     rows: list[dict[str, Any]] = []
@@ -158,22 +179,22 @@ def leave_one_out(
     try:
         for group in large:
             report({"group": group})
-            others = [image for name in groups if name != group for image in groups[name]]
-            model = _trained(others, folder / group, settings.training, manifest, report)
+            place = folder / _safe(group)
+            model = _trained(others[group], place, settings.training, manifest, report)
             held_out = set(model.description.training["validation_files"])
             seen = [
                 image
                 for name, found in groups.items()
                 if name != group
-                for image in _drawn([i for i in found if _short(i) in held_out], HELD_OUT)
+                for image in _drawn([i for i in found if listed_as(i) in held_out], HELD_OUT)
             ]
             judged = _drawn(groups[group], settings.judged)
             row = _row(
                 group,
                 len(groups[group]),
-                _predict(model, seen, settings.sets),
+                predictions_of(model, _made(seen, settings.sets)),
                 score(seen),
-                _predict(model, judged, settings.sets),
+                predictions_of(model, _made(judged, settings.sets)),
                 score(judged),
             )
             table.append(row)
@@ -186,13 +207,22 @@ def leave_one_out(
 
 
 def _groups(
-    paths: Sequence[Path], manifest: Path | None, group_by: str | None
+    paths: Sequence[Path],
+    manifest: Path | None,
+    group_by: str | None,
+    training: TrainingSettings,
 ) -> dict[str, list[SharpImage]]:
     data = gather([str(path) for path in paths], manifest=manifest, group_by=group_by)
     group_of = {
         source.path: source.group for source in data.sources if isinstance(source, SharpFile)
     }
-    images, _ = find_sharp_images(paths, manifest=manifest)
+    # As training finds them.
+    images, _ = find_sharp_images(
+        paths,
+        manifest=manifest,
+        patch_size=get_architecture(training.architecture).patch_size,
+        group_by=GroupBy.parse(training.group_by) if training.group_by else None,
+    )
     groups: dict[str, list[SharpImage]] = {}
     for image in images:
         if image.path in group_of:
@@ -207,13 +237,62 @@ def _trained(
     manifest: Path | None,
     report: Callable[[dict[str, Any]], None],
 ) -> FocusModel:
-    name = "without"
-    if not (folder / name / "model.json").exists():
+    if not (folder / _NAME / "model.json").exists():
         paths = sorted({Path(image.path) for image in images})
         # A model that checks may have seen the group.
         unchecked = replace(settings, check=False)
-        train(paths, folder, name, unchecked, manifest=manifest, report=report)
-    return FocusModel.from_pretrained(folder / name)
+        train(paths, folder, _NAME, unchecked, manifest=manifest, report=report)
+        # A checkpoint that it went on from may have been that of another training.
+        _check_earlier(images, folder, settings)
+    return FocusModel.from_pretrained(folder / _NAME)
+
+
+def _check_earlier(images: Sequence[SharpImage], folder: Path, settings: TrainingSettings) -> None:
+    """Refuse a model in the folder that is not what training on the images would give."""
+    place = folder / _NAME
+    if not (place / "model.json").exists():
+        return
+    differing = _differing(FocusModel.from_pretrained(place).description, images, settings)
+    if differing:
+        raise SettingsError(
+            f"{place} is a model of another training: {differing}. Remove {folder}, or choose "
+            "another folder."
+        )
+
+
+def _differing(
+    description: ModelDescription, images: Sequence[SharpImage], settings: TrainingSettings
+) -> str:
+    """Say in what a model differs from what training on the images would give."""
+    record = description.training
+    known = {*record.get("training_files", ()), *record.get("validation_files", ())}
+    wanted = {listed_as(image) for image in images}
+    stages = record.get("stages") or [{}]
+    last = stages[-1]
+    recipe = get_architecture(settings.architecture).recipe
+    steps = settings.steps or recipe.steps_for(last.get("training_images", 0))
+    differing = []
+    if known != wanted:
+        names = ", ".join(sorted(known ^ wanted)[:3])
+        differing.append(
+            f"{len(known - wanted)} of its images would not be used now and {len(wanted - known)} "
+            f"others would ({names}{', …' if len(known ^ wanted) > 3 else ''})"
+        )
+    if len(stages) > 1:
+        differing.append(f"it was trained in {len(stages)} stages")
+    for what, found, now in (
+        ("architecture", description.architecture, settings.architecture),
+        ("steps", last.get("steps"), steps),
+        ("seed", last.get("seed"), settings.seed),
+    ):
+        if found != now:
+            differing.append(f"{what} {found} instead of {now}")
+    return "; ".join(differing)
+
+
+def _safe(group: str) -> str:
+    """Turn a group's name into that of a folder, different names into different ones."""
+    return quote(group, safe=" ").replace(".", "%2E")
 
 
 def _made(
@@ -221,23 +300,6 @@ def _made(
 ) -> Iterator[tuple[int, npt.NDArray[Any]]]:
     # A seed that training, which counts from its own, does not come to.
     return labelled(images, replace(sets, seed=sets.seed + (1 << 20)))
-
-
-def _predict(model: FocusModel, images: Sequence[SharpImage], sets: SetSettings) -> Predictions:
-    true, probabilities, certainties = [], [], []
-    for level, plane in _made(images, sets):
-        result = measure_focus(plane, model)
-        true.append(level)
-        probabilities.append(result.probabilities)
-        certainties.append(result.certainty)
-    n = len(true)
-    return Predictions(
-        np.full(n, ""),
-        np.full(n, ""),
-        np.array(true),
-        np.array(probabilities),
-        np.array(certainties),
-    )
 
 
 def _row(
@@ -279,19 +341,7 @@ def _carried(
     """Choose a threshold on some images; give its F-score on others."""
     parts = []
     for values, levels in ((scores, true), (other_scores, other_true)):
-        kind = binary_class(levels)
-        inside, outside = np.flatnonzero(kind == 1), np.flatnonzero(kind == 0)
-        # As many of each, evenly drawn from those in order of image and level.
-        n = min(len(inside), len(outside))
-        taken = np.concatenate(
-            [
-                members[np.linspace(0, len(members) - 1, n).astype(int)]
-                for members in (inside, outside)
-            ]
-        )
-        parts.append((values[taken], kind[taken] == 1))
+        # The same draw for all measures.
+        taken = balanced(levels, np.random.default_rng(0)).ravel()
+        parts.append((values[taken], binary_class(levels[taken]) == 1))
     return f_score(*parts[1], threshold_of(*parts[0]))
-
-
-def _short(image: SharpImage) -> str:
-    return f"{image.kind}/{Path(image.path).name}"

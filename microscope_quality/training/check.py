@@ -7,16 +7,17 @@ where it would leave out most of a kind, the kind stays, and that is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from microscope_quality.errors import MicroscopeQualityError
+from microscope_quality.errors import FileError, MicroscopeQualityError
 from microscope_quality.files.images import planes
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import Optics
+from microscope_quality.training.sources import entry_of
 from microscope_quality.training.stream import SharpImage
 
 # Half way from the last level that counts as in focus, 1, to the next. Of 339 images that were
@@ -75,7 +76,8 @@ def check_sharp(
     """Find the images that are blurred, saturated or empty.
 
     Blurred is an expected level above 1.5; saturated, over a hundredth of the pixels at the
-    type's largest value; empty, the status ``no_content``.
+    type's largest value; empty, the status ``no_content``. An image that can no longer be read is
+    left out in any case.
 
     Parameters
     ----------
@@ -91,15 +93,20 @@ def check_sharp(
     -------
     SharpCheck
     """
-    reasons = list(_reasons(images, model, optics))
     left_out: dict[str, str] = {}
     doubted: dict[str, str] = {}
     kept: list[SharpImage] = []
-    for image, reason in zip(images, reasons):
+    judged: list[tuple[SharpImage, Optional[str]]] = []
+    for image in images:
+        try:
+            judged.append((image, _reason(image, model, optics)))
+        except FileError as error:
+            left_out[_name(image)] = str(error)
+    for image, reason in judged:
         if reason is None:
             kept.append(image)
             continue
-        kind = [r for other, r in zip(images, reasons) if other.kind == image.kind]
+        kind = [r for other, r in judged if other.kind == image.kind]
         bad = sum(r is not None for r in kind)
         if bad > MOST * len(kind) and not strict:
             kept.append(image)
@@ -107,36 +114,34 @@ def check_sharp(
         else:
             left_out[_name(image)] = reason
     known = set(model.description.training.get("training_files", ()))
-    seen = sum(f"{image.kind}/{Path(image.path).name}" in known for image in images)
+    seen = sum(entry_of(Path(image.path)) in known for image in images)
     return SharpCheck(model.description.name, tuple(kept), left_out, doubted, seen)
 
 
-def _reasons(
-    images: Sequence[SharpImage], model: FocusModel, optics: Optional[Optics]
-) -> Iterator[Optional[str]]:
-    """Tell what is wrong with each image; None where nothing is."""
-    for image in images:
-        for number, plane in enumerate(planes(Path(image.path))):
-            if number != image.plane:
-                continue
-            try:
-                result = measure_focus(plane.array, model, optics=optics, rescale=bool(optics))
-            except MicroscopeQualityError:
-                # Nothing can be said, as of a sampling far from the model's.
-                yield None
-                break
-            if result.status == "no_content":
-                yield f"shows nothing, as {model.description.name} sees it"
-            elif result.saturated_fraction > SATURATED_FRACTION:
-                yield f"{result.saturated_fraction:.1%} of the pixels are saturated"
-            elif result.expected_level > BLURRED_LEVEL:
-                yield (
-                    f"blurred: {model.description.name} puts it at level "
-                    f"{result.expected_level:.1f}"
-                )
-            else:
-                yield None
-            break
+def _reason(image: SharpImage, model: FocusModel, optics: Optional[Optics]) -> Optional[str]:
+    """Tell what is wrong with an image; None where nothing is.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read, or has no such plane.
+    """
+    numbered = enumerate(planes(Path(image.path)))
+    array = next((plane.array for number, plane in numbered if number == image.plane), None)
+    if array is None:
+        raise FileError(f"{image.path}: has no plane {image.plane}")
+    try:
+        result = measure_focus(array, model, optics=optics, rescale=bool(optics))
+    except MicroscopeQualityError:
+        # Nothing can be said, as of a sampling far from the model's.
+        return None
+    if result.status == "no_content":
+        return f"shows nothing, as {model.description.name} sees it"
+    if result.saturated_fraction > SATURATED_FRACTION:
+        return f"{result.saturated_fraction:.1%} of the pixels are saturated"
+    if result.expected_level > BLURRED_LEVEL:
+        return f"blurred: {model.description.name} puts it at level {result.expected_level:.1f}"
+    return None
 
 
 def _name(image: SharpImage) -> str:

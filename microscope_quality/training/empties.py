@@ -7,20 +7,18 @@ the camera adds, in units of the noise (`fixed_pattern`, `line_noise`, `hot_pixe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.training.exposure import (
     Normal,
+    Recording,
     digitise,
     log_uniform,
     photoelectrons,
 )
-
-if TYPE_CHECKING:
-    from microscope_quality.training.stream import StreamSettings
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int]
@@ -30,7 +28,7 @@ DARK_FRACTION = 0.1
 ELECTRONS = (0.5, 30_000.0)
 
 
-def empty_patch(rng: np.random.Generator, normal: Normal, settings: StreamSettings) -> FloatArray:
+def empty_patch(rng: np.random.Generator, normal: Normal, recording: Recording) -> FloatArray:
     """Make a patch that shows nothing.
 
     Parameters
@@ -38,19 +36,20 @@ def empty_patch(rng: np.random.Generator, normal: Normal, settings: StreamSettin
     rng : Generator
     normal : callable
         Gives normal deviates of a shape; a NormalNoise.
-    settings : StreamSettings
-        Of which the patch size and the camera are used.
+    recording : Recording
+        Patch size and camera; also the stream's settings. The microscope's own saturation is not
+        among them: it is that of what is bright in the field.
 
     Returns
     -------
     ndarray of float32, shape (patch, patch)
         Grey levels.
     """
-    return _empty(rng, normal, (settings.patch_size, settings.patch_size), settings)
+    return _empty(rng, normal, (recording.patch_size, recording.patch_size), recording)
 
 
 def empty_image(
-    shape: Shape, rng: np.random.Generator, settings: Optional[StreamSettings] = None
+    shape: Shape, rng: np.random.Generator, recording: Optional[Recording] = None
 ) -> npt.NDArray[np.uint16]:
     """Make a whole field that shows nothing.
 
@@ -61,23 +60,22 @@ def empty_image(
     ----------
     shape : (height, width)
     rng : Generator
-    settings : StreamSettings, optional
-        Of which the camera is used; the default ones unless given.
+    recording : Recording, optional
+        Of which the camera is used; the default one unless given.
 
     Returns
     -------
     ndarray of uint16, shape (height, width)
     """
-    from microscope_quality.training.stream import StreamSettings
 
     def normal(of: tuple[int, ...]) -> FloatArray:
         return rng.standard_normal(of, dtype=np.float32)
 
-    return _empty(rng, normal, shape, settings or StreamSettings()).astype(np.uint16)
+    return _empty(rng, normal, shape, recording or Recording()).astype(np.uint16)
 
 
 def _empty(
-    rng: np.random.Generator, normal: Normal, shape: Shape, settings: StreamSettings
+    rng: np.random.Generator, normal: Normal, shape: Shape, recording: Recording
 ) -> FloatArray:
     light = np.ones(shape, dtype=np.float32)
     if rng.random() < 0.5:
@@ -100,7 +98,7 @@ def _empty(
         electrons += noise * hot_pixels(rng, shape)
     # A camera's grey level is no more than twice the noise; else a gradient would have edges.
     least_levels = max(10.0, float(electrons.max()) / (2 * noise))
-    return digitise(rng, normal, electrons, settings, least_levels=least_levels)
+    return digitise(rng, normal, electrons, recording, least_levels=least_levels)
 
 
 def gradient(rng: np.random.Generator, shape: Shape) -> FloatArray:

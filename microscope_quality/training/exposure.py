@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.degrade import Camera
 from microscope_quality.errors import ImageError, SettingsError
-
-if TYPE_CHECKING:
-    from microscope_quality.training.stream import StreamSettings
 
 FloatArray = npt.NDArray[np.float32]
 # Gives normal deviates of a shape.
@@ -199,6 +196,28 @@ def draw_exposure(
     return Exposure(photons=drawn, background=fraction, camera=camera)
 
 
+@dataclass(frozen=True)
+class Recording:
+    """The cameras that patches are recorded with.
+
+    Attributes
+    ----------
+    patch_size : int
+        Pixels on a side.
+    read_noise : range
+        Electrons, root mean square.
+    eight_bit_fraction : float
+        Patches recorded with few grey levels.
+    saturated_fraction : float
+        Patches whose brightest pixels are cut off, beside what the microscope saturates.
+    """
+
+    patch_size: int = 84
+    read_noise: tuple[float, float] = (0.5, 6.0)
+    eight_bit_fraction: float = 0.4
+    saturated_fraction: float = 0.1
+
+
 class NormalNoise:
     """Normal deviates out of a pool of a million, drawn once and taken at random places.
 
@@ -244,24 +263,40 @@ def digitise(
     rng: np.random.Generator,
     normal: Normal,
     electrons: FloatArray,
-    settings: StreamSettings,
+    recording: Recording,
     *,
+    saturation: float = 0.0,
     least_levels: float = 10.0,
 ) -> FloatArray:
     """Add read noise and turn electrons into grey levels of a random camera.
 
-    With few grey levels, the brightest pixel has ``least_levels`` or more.
+    Parameters
+    ----------
+    rng : Generator
+    normal : callable
+        Gives normal deviates of a shape; a NormalNoise.
+    electrons : ndarray of float32, shape (height, width)
+    recording : Recording
+        What the camera is drawn from.
+    saturation : float
+        Share of the pixels that the microscope saturates.
+    least_levels : float
+        With few grey levels, the brightest pixel has so many or more.
+
+    Returns
+    -------
+    ndarray of float32, shape (height, width)
+        Whole grey levels, to 255 or to 65535.
     """
-    electrons = electrons + np.float32(rng.uniform(*settings.read_noise)) * normal(electrons.shape)
-    if settings.microscope.saturation != (0.0, 0.0):
-        share = float(rng.uniform(*settings.microscope.saturation))
-        np.minimum(electrons, np.float32(np.quantile(electrons, 1 - share)), out=electrons)
+    electrons = electrons + np.float32(rng.uniform(*recording.read_noise)) * normal(electrons.shape)
+    if saturation > 0:
+        np.minimum(electrons, np.float32(np.quantile(electrons, 1 - saturation)), out=electrons)
     top = float(electrons.max())
-    if rng.random() < settings.saturated_fraction:
+    if rng.random() < recording.saturated_fraction:
         bottom = max(0.0, float(electrons.min()))
         top = bottom + (top - bottom) * float(rng.uniform(0.5, 1.0))
         np.minimum(electrons, np.float32(top), out=electrons)
-    if rng.random() < settings.eight_bit_fraction:
+    if rng.random() < recording.eight_bit_fraction:
         levels = log_uniform(rng, min(least_levels, 250), 255)
         electrons *= np.float32(levels / max(top, 1.0))
         electrons += np.float32(rng.uniform(0, 5))

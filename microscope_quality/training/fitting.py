@@ -24,6 +24,7 @@ from microscope_quality.network import Network
 from microscope_quality.training import stored, stream
 from microscope_quality.training.architectures import Architecture, Layer
 from microscope_quality.training.distributed import Devices, of_chief, stepper
+from microscope_quality.training.sources import entries
 from microscope_quality.training.stored import StoredImage
 from microscope_quality.training.stream import SharpImage, StreamSettings
 from microscope_quality.version import __version__
@@ -34,6 +35,10 @@ Images = Sequence[SharpImage | StoredImage]
 STEPS_PER_EPOCH = 250
 BLOCK_SIZE = 1024
 PROGRESS = "checkpoint.json"
+# A seed's streams beside the first worker's, 0: of the validation patches, and, more by its
+# number, of each further worker. The empty patches of ``train.sure_certainty`` have 2.
+VALIDATION_STREAM = 1
+WORKER_STREAM = 10
 
 
 @dataclass
@@ -244,14 +249,16 @@ def fit(
     workers: int = 1,
     devices: Optional[Devices] = None,
     start: Optional[Mapping[str, npt.NDArray[Any]]] = None,
+    start_sha256: Optional[str] = None,
     tensorboard: bool = False,
     progress: Optional[Callable[[dict[str, Any]], None]] = None,
 ) -> tuple[keras.Model, Progress]:
     """Fit an architecture on the stream of the training images.
 
     After each epoch of 250 steps the state is written into ``folder``; a call with the same
-    arguments goes on from there, to the same result as without a stop. With other arguments it
-    goes on too, as a further stage.
+    arguments goes on from there, to the same result as without a stop. With other settings it
+    goes on too, as a further stage; but not with other images, of which those held out may have
+    been learned from, nor from other weights.
 
     Parameters
     ----------
@@ -273,6 +280,8 @@ def fit(
         Several of them; see :func:`microscope_quality.training.distributed.connect`.
     start : mapping of str to ndarray, optional
         Weights to begin with; see :func:`start_from`.
+    start_sha256 : str, optional
+        Checksum of the model that they are of.
     tensorboard : bool
         Write the curves for TensorBoard too, into ``folder/logs``.
     progress : callable, optional
@@ -290,7 +299,7 @@ def fit(
     ------
     SettingsError
         If steps and batch size do not suit, or the folder holds the training of another
-        network.
+        network, on other images, or from another start.
     FileError
         If the checkpoint cannot be read or written.
     """
@@ -303,7 +312,12 @@ def fit(
         )
     keras.utils.set_random_seed(seed)
     _make_folder(folder)
-    found = _read_progress(folder, architecture)
+    basis = {
+        "training": entries(training),
+        "validation": entries(validation),
+        "from": start_sha256,
+    }
+    found = _read_progress(folder, architecture, basis)
     reached = Progress() if found is None else Progress(found["stages"], found["history"])
     if of_chief(devices, reached.step) != reached.step:
         raise SettingsError(f"{folder} must be a folder that all workers share.")
@@ -341,8 +355,8 @@ def fit(
     batches = _batches(
         training,
         settings,
-        # No seed that a person would choose is as large.
-        seed + (devices.worker << 40),
+        seed,
+        WORKER_STREAM + devices.worker if devices.worker else 0,
         batch_size // devices.workers,
         done,
         workers,
@@ -381,7 +395,7 @@ def fit(
                 record.update(check(model, *checked))
             reached.history.append(record)
             if devices.chief:
-                _checkpoint(folder, model, architecture, reached)
+                _checkpoint(folder, model, architecture, basis, reached)
             if logs is not None:
                 logs(record)
             if progress is not None:
@@ -410,8 +424,14 @@ def validation_patches(
     images: Images, settings: StreamSettings, seed: int, n_blocks: int = 3
 ) -> tuple[FloatArray, FloatArray]:
     """Give patches of the validation images, the same at every call."""
-    # A stream of its own: no seed of a training stream is as large.
-    made = blocks_of(images, settings, seed=seed + (1 << 32), block_size=BLOCK_SIZE, workers=0)
+    made = blocks_of(
+        images,
+        settings,
+        seed=seed,
+        block_size=BLOCK_SIZE,
+        workers=0,
+        stream=VALIDATION_STREAM,
+    )
     patches, targets = zip(*(next(made) for _ in range(n_blocks)))
     return np.concatenate(patches), np.concatenate(targets)
 
@@ -464,6 +484,7 @@ def _batches(
     images: Images,
     settings: StreamSettings,
     seed: int,
+    stream: int,
     batch_size: int,
     step: int,
     workers: int,
@@ -477,6 +498,7 @@ def _batches(
         block_size=BLOCK_SIZE,
         first=step // per_block,
         workers=workers,
+        stream=stream,
     )
     try:
         for patches, targets in made:
@@ -556,7 +578,11 @@ def _make_folder(folder: Path) -> None:
 
 
 def _checkpoint(
-    folder: Path, model: keras.Model, architecture: Architecture, reached: Progress
+    folder: Path,
+    model: keras.Model,
+    architecture: Architecture,
+    basis: Mapping[str, Any],
+    reached: Progress,
 ) -> None:
     """Write the state; the progress file names the files that are whole and belong together."""
     name = f"checkpoint-{reached.step}.npz"
@@ -570,6 +596,7 @@ def _checkpoint(
             "layers": architecture.layers,
             "checkpoint": name,
             **asdict(reached),
+            **basis,
         }
         beside = folder / f"{PROGRESS}.part"
         beside.write_text(json.dumps(progress, indent=1), encoding="utf-8")
@@ -583,8 +610,14 @@ def _checkpoint(
         raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
-def _read_progress(folder: Path, architecture: Architecture) -> Optional[dict[str, Any]]:
-    """Read what :func:`_checkpoint` wrote, if there is anything."""
+def _read_progress(
+    folder: Path, architecture: Architecture, basis: Mapping[str, Any]
+) -> Optional[dict[str, Any]]:
+    """Read what :func:`_checkpoint` wrote, if there is anything.
+
+    ``basis`` is what a training stands on: its images and its start. A checkpoint of before these
+    were written is taken to have the same.
+    """
     path = folder / PROGRESS
     if not path.exists():
         return None
@@ -600,4 +633,12 @@ def _read_progress(folder: Path, architecture: Architecture) -> Optional[dict[st
             f"{folder} holds a training {other}, not of {architecture.name!r} as it is here; "
             "choose another folder."
         )
+    names = {
+        "training": "on other images",
+        "validation": "with other images held out",
+        "from": "from another start",
+    }
+    for key, what in names.items():
+        if progress.get(key, basis[key]) != basis[key]:
+            raise SettingsError(f"{folder} holds a training {what}; choose another folder.")
     return progress

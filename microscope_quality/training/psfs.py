@@ -81,7 +81,8 @@ def aberrated_psf(
     """
     # The steepest the wavefront gets, at the pupil's edge, in waves: dW/dρ.
     steepest = 12 * math.sqrt(5) * abs(spherical_waves) + 2 * math.sqrt(6) * abs(astigmatism_waves)
-    reach_um = light_reach_um(optics, abs(defocus_um), paraxial=paraxial, energy=energy)
+    held = energy if size is None else 0.99
+    reach_um = light_reach_um(optics, abs(defocus_um), paraxial=paraxial, energy=held)
     aberrations = (spherical_waves, astigmatism_waves, math.radians(astigmatism_deg))
     while True:
         radius_px = math.ceil(reach_um / optics.pixel_size_um) if size is None else size // 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -147,7 +148,8 @@ class SetWriter:
     """Writes a set: eleven folders of 16-bit TIFFs and, when it is done, ``manifest.csv``.
 
     Use it as a context manager. Each file appears under its name when it is whole, and the
-    manifest when the set is: until then its rows are in ``manifest.csv.part``.
+    manifest when the set is: until then its rows are in ``manifest.csv.part``. A plane is in the
+    set at all levels or not at all.
 
     Parameters
     ----------
@@ -208,13 +210,11 @@ class SetWriter:
         self._partial = folder / "manifest.csv.part"
 
     def __enter__(self) -> SetWriter:
-        self._file = self._partial.open("w", newline="", encoding="utf-8")
-        self._rows = csv.DictWriter(self._file, self.COLUMNS)
-        self._rows.writeheader()
+        with self._partial.open("w", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.COLUMNS).writeheader()
         return self
 
     def __exit__(self, kind: Optional[type[BaseException]], *_: object) -> None:
-        self._file.close()
         if kind is None:
             self._partial.replace(self.folder / "manifest.csv")
 
@@ -230,35 +230,48 @@ class SetWriter:
         Raises
         ------
         FileError
-            If the file cannot be read; planes read before stay in the set.
+            If the file cannot be read, or the set not written.
         ImageError
             If a plane cannot be a sharp image.
+        OpticsError
+            If a plane's kernel would be too large.
+
+        Notes
+        -----
+        Planes added before the one that fails stay in the set; of that one, nothing does.
         """
         for number, plane in enumerate(planes(path)):
             stem = _file_stem(name, number)
-            for made in degraded(plane.array, f"{name}#{number}", self.settings):
-                file = f"level_{made.level:02d}/{stem}.tif"
-                self._write(self.folder / file, made.plane)
-                row = {
-                    "file": file,
-                    "source": name,
-                    "plane": number,
-                    "level": made.level,
-                    "defocus_um": made.defocus_um,
-                    "paraxial": int(self.settings.microscope.paraxial),
-                    **self.settings.optics.to_dict(),
-                    "photons": made.exposure.photons,
-                    "background": made.exposure.background,
-                    **made.exposure.camera.to_dict(),
-                    "seed": made.seed,
-                    "psf": self.settings.microscope.psf,
-                    "sample_index": self.settings.microscope.sample_index,
-                    **made.aberrations.to_dict(),
-                    **made.faults.to_dict(),
-                }
-                self._rows.writerow(row)
-            self._file.flush()
+            rows: list[dict[str, Any]] = []
+            try:
+                for made in degraded(plane.array, f"{name}#{number}", self.settings):
+                    file = f"level_{made.level:02d}/{stem}.tif"
+                    rows.append({"file": file, "source": name, "plane": number, **self._row(made)})
+                    self._write(self.folder / file, made.plane)
+                self._append(rows)
+            except BaseException:
+                # Also when it is interrupted: part of a plane's levels is no training set.
+                for row in rows:
+                    (self.folder / row["file"]).unlink(missing_ok=True)
+                raise
             self.n_images += 1
+
+    def _row(self, made: Degraded) -> dict[str, Any]:
+        """Give what the manifest tells of an image, beside its file and source."""
+        return {
+            "level": made.level,
+            "defocus_um": made.defocus_um,
+            "paraxial": int(self.settings.microscope.paraxial),
+            **self.settings.optics.to_dict(),
+            "photons": made.exposure.photons,
+            "background": made.exposure.background,
+            **made.exposure.camera.to_dict(),
+            "seed": made.seed,
+            "psf": self.settings.microscope.psf,
+            "sample_index": self.settings.microscope.sample_index,
+            **made.aberrations.to_dict(),
+            **made.faults.to_dict(),
+        }
 
     def _write(self, path: Path, plane: npt.NDArray[Any]) -> None:
         beside = path.with_name(f"{path.name}.part")
@@ -267,6 +280,21 @@ class SetWriter:
             beside.replace(path)
         except OSError as error:
             raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _append(self, rows: list[dict[str, Any]]) -> None:
+        """Add all the rows of a plane, or none."""
+        length = self._partial.stat().st_size
+        try:
+            with self._partial.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self.COLUMNS).writerows(rows)
+        except BaseException as error:
+            os.truncate(self._partial, length)
+            if isinstance(error, OSError):
+                said = f"{self._partial}: cannot be written: {error.strerror or error}"
+                raise FileError(said) from error
+            raise
 
 
 def _file_stem(name: str, plane: int) -> str:

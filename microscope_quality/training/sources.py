@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +22,40 @@ from microscope_quality.files.images import find, planes
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
 from microscope_quality.training.exposure import signal
-from microscope_quality.training.stored import StoredImage
 from microscope_quality.training.stream import SharpImage
+
+if TYPE_CHECKING:
+    from microscope_quality.training.stored import StoredImage
 
 # Larger is sharper.
 Sharpness = Callable[[npt.NDArray[Any]], float]
-Image = TypeVar("Image", bound=SharpImage | StoredImage)
+Image = TypeVar("Image", bound="SharpImage | StoredImage")
 # Named groups of a pattern that tell images of one field apart.
 _WITHIN_A_FIELD = frozenset({"z", "channel", "c"})
+
+
+def kind_of(path: Path) -> str:
+    """Give the name of the folder that an image lies in, also where the path does not tell it."""
+    return path.parent.resolve().name
+
+
+def entry_of(path: Path) -> str:
+    """Name an image as models list it: ``kind/filename``.
+
+    The file that an image of a set was made of is named by its place below the set's folder, for
+    the set tells no other: a source without a folder has that of the set.
+    """
+    return f"{kind_of(path)}/{path.name}"
+
+
+def entries(images: Iterable[SharpImage | StoredImage]) -> list[str]:
+    """Name images as models list them, each file once, in alphabetical order."""
+    return sorted({listed_as(image) for image in images})
+
+
+def listed_as(image: SharpImage | StoredImage) -> str:
+    """Name an image as models list it; see :func:`entry_of`."""
+    return entry_of(Path(image.path)) if isinstance(image, SharpImage) else image.entry
 
 
 @dataclass(frozen=True)
@@ -79,6 +105,20 @@ class GroupBy:
         if found is None:
             return {}
         return {name: text for name, text in found.groupdict().items() if text is not None}
+
+    def field(self, path: Path, row: Mapping[str, str]) -> str:
+        """Name the field of view of an image; empty where neither name nor table tells it.
+
+        Parameters
+        ----------
+        path : Path
+            Of the image.
+        row : mapping of str to str
+            Of the image in its manifest; empty when there is none.
+        """
+        groups = self.match(path)
+        named = "/".join(text for name, text in groups.items() if name not in _WITHIN_A_FIELD)
+        return named or row.get(self.column) or ""
 
 
 def by_deviation(array: npt.NDArray[Any]) -> float:
@@ -147,11 +187,10 @@ def find_sharp_images(
     for _, path in find(paths):
         entry = listed.get(path.resolve(), {})
         groups = group_by.match(path)
-        field = "/".join(text for name, text in groups.items() if name not in _WITHIN_A_FIELD)
         image = SharpImage(
             path=str(path),
-            kind=path.parent.name,
-            field=field or entry.get(group_by.column) or str(path),
+            kind=kind_of(path),
+            field=group_by.field(path, entry) or str(path),
             source=entry.get("source", "").partition(" ")[0],
             licence=entry.get("licence", ""),
         )
@@ -194,12 +233,22 @@ def _check_plane(array: npt.NDArray[Any], patch_size: int) -> None:
 
 
 def split_by_field(
-    images: Sequence[Image], fraction: float, seed: int
+    images: Sequence[Image], fraction: float, seed: int, *, seen: Collection[str] = ()
 ) -> tuple[list[Image], list[Image]]:
     """Split into training and validation images, no field on both sides.
 
     From every kind with at least three fields, ``fraction`` of its fields (at least one) go to
     validation; smaller kinds are for training.
+
+    Parameters
+    ----------
+    images : sequence of SharpImage or StoredImage
+    fraction : float
+    seed : int
+        Of the choice.
+    seen : collection of str
+        Images that the model has learned from before, as :func:`entry_of` names them: a field with
+        one of them is never held out.
 
     Raises
     ------
@@ -210,13 +259,22 @@ def split_by_field(
         raise SettingsError(f"The validation fraction lies between 0 and 0.5; it is {fraction}.")
     rng = np.random.default_rng(seed)
     held_out: set[str] = set()
+    known = {image.field for image in images if listed_as(image) in seen}
     for kind in sorted({image.kind for image in images}):
         fields = sorted({image.field for image in images if image.kind == kind})
         if len(fields) >= 3 and fraction > 0:
-            chosen = rng.permutation(len(fields))[: max(1, round(fraction * len(fields)))]
-            held_out.update(fields[number] for number in chosen)
+            drawn = [fields[number] for number in rng.permutation(len(fields))]
+            unknown = [field for field in drawn if field not in known]
+            held_out.update(unknown[: max(1, round(fraction * len(fields)))])
     training = [image for image in images if image.field not in held_out]
     validation = [image for image in images if image.field in held_out]
+    if fraction > 0 and not validation and known:
+        raise SettingsError(
+            "The model that training goes on from has learned from images of "
+            f"{len(known)} of the {len({image.field for image in images})} fields, so that none "
+            "can be held out: add images that it has not seen, at least 3 fields of one kind with "
+            "those, or give a validation fraction of 0."
+        )
     if not training or (fraction > 0 and not validation):
         raise SettingsError(
             f"{len(images)} images of {len({image.field for image in images})} fields are too few "

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import csv
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
@@ -20,8 +20,9 @@ import numpy.typing as npt
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.images import planes
 from microscope_quality.model import normalise
-from microscope_quality.optics import N_LEVELS
+from microscope_quality.optics import N_LEVELS, Optics
 from microscope_quality.training.exposure import log_uniform, signal
+from microscope_quality.training.sources import GroupBy, kind_of
 from microscope_quality.training.stream import (
     SMOOTHED_PX,
     NormalNoise,
@@ -38,6 +39,7 @@ LEVELS_PER_SOURCE = 4
 CACHE_BYTES = 1 << 30
 # Column of the manifest that says by how much the level varies over an image.
 _TILT = "tilt_levels"
+_OPTICS = ("na", "refractive_index", "wavelength_um", "pixel_size_um")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class StoredImage:
         What it shows: the folder of the source, or that of the set.
     field : str
         The field of view; images that share it stay on the same side of a split.
+    optics : Optics, optional
+        For which the set was made; None where it does not tell.
     """
 
     paths: tuple[str, ...]
@@ -63,23 +67,82 @@ class StoredImage:
     plane: int = 0
     kind: str = ""
     field: str = ""
+    optics: Optional[Optics] = None
 
     @property
     def path(self) -> str:
         """The sharp image's name, as `SharpImage` has it."""
         return self.source
 
+    @property
+    def entry(self) -> str:
+        """The sharp image as models list it: ``kind/filename``."""
+        return f"{self.kind}/{Path(self.source).name}"
+
 
 def is_set(folder: Path) -> bool:
-    """Tell whether a folder holds a set: a manifest that gives the level of each file."""
+    """Tell whether a folder holds a set: a manifest that gives the level of each file.
+
+    Raises
+    ------
+    FileError
+        If it holds a set that was not finished.
+    """
+    manifest = folder / MANIFEST
+    partial = folder / f"{MANIFEST}.part"
+    if partial.is_file() and not manifest.exists():
+        raise FileError(
+            f"{folder}: holds a set that was not finished, for its manifest is still {partial.name}"
+            "; synthesize it again, into a new folder."
+        )
     try:
-        with (folder / MANIFEST).open(newline="", encoding="utf-8") as file:
-            return {"file", "source", "level"} <= set(next(csv.reader(file), []))
+        with manifest.open(newline="", encoding="utf-8") as file:
+            return {"file", "level"} <= set(next(csv.reader(file), []))
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
 
 
-def find_stored_images(folders: Iterable[Path], patch_size: int = 84) -> list[StoredImage]:
+def read_set(folder: Path) -> dict[tuple[str, int], list[dict[str, str]]]:
+    """Read a set's manifest: the rows of each sharp image, by its name and plane.
+
+    Where the manifest does not tell which images show the same, each is one of its own.
+
+    Raises
+    ------
+    FileError
+        If the manifest cannot be read, lacks a column or has a number that is none.
+    SettingsError
+        If the level of an image varies over it, so that its patches have no level.
+    """
+    manifest = folder / MANIFEST
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FileError(f"The table {manifest} cannot be read: {error}.") from error
+    found: dict[tuple[str, int], list[dict[str, str]]] = {}
+    for row in rows:
+        missing = [name for name in ("file", "level") if not row.get(name)]
+        if missing:
+            raise FileError(f"The table {manifest} has a row without {' and '.join(missing)}.")
+        level = _whole(manifest, "level", row["level"])
+        if not 0 <= level < N_LEVELS:
+            raise FileError(
+                f"The table {manifest}: a level lies between 0 and {N_LEVELS - 1}, not {level}."
+            )
+        if _is_tilted(manifest, row):
+            raise SettingsError(
+                f"{manifest}: the images are tilted, so that a patch has another level than its "
+                "image; use the sharp images that they were made of instead, to train with --tilt."
+            )
+        plane = _whole(manifest, "plane", row.get("plane") or "0")
+        found.setdefault((row.get("source") or row["file"], plane), []).append(row)
+    return found
+
+
+def find_stored_images(
+    folders: Iterable[Path], patch_size: int = 84, group_by: Optional[GroupBy] = None
+) -> list[StoredImage]:
     """List the sharp images of sets.
 
     Parameters
@@ -88,43 +151,68 @@ def find_stored_images(folders: Iterable[Path], patch_size: int = 84) -> list[St
         As ``synthesize`` writes them.
     patch_size : int
         Images under this on a side are passed over.
+    group_by : GroupBy, optional
+        What a field is: a pattern for the names of the sharp images, or a column of the sets'
+        manifests. By default each sharp file is one, in whatever sets it is.
 
     Raises
     ------
     FileError
         If a manifest cannot be read or lacks a level of an image.
     SettingsError
-        If the level of an image varies over it, so that its patches have no level.
+        If the level of an image varies over it, so that its patches have no level; or images are
+        to be grouped by a column that is not there.
     """
+    group_by = group_by or GroupBy()
     images: list[StoredImage] = []
     for folder in folders:
-        files: dict[tuple[str, int], dict[int, str]] = {}
         manifest = folder / MANIFEST
-        try:
-            with manifest.open(newline="", encoding="utf-8") as file:
-                for row in csv.DictReader(file):
-                    if float(row.get(_TILT) or 0) != 0:
-                        raise SettingsError(
-                            f"{manifest}: the images are tilted, so that a patch has another level "
-                            "than its image; train from the sharp images with --tilt instead."
-                        )
-                    key = (row["source"], int(row.get("plane") or 0))
-                    files.setdefault(key, {})[int(row["level"])] = str(folder / row["file"])
-        except SettingsError:
-            raise
-        except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
-            raise FileError(f"The manifest {manifest} cannot be read: {error}.") from error
-        for (source, plane), by_level in files.items():
+        for (source, plane), rows in read_set(folder).items():
+            by_level = {int(row["level"]): str(folder / row["file"]) for row in rows}
             if sorted(by_level) != list(range(N_LEVELS)):
                 raise FileError(
                     f"The manifest {manifest} has not every level of {source}: it has "
                     f"{', '.join(map(str, sorted(by_level)))}."
                 )
+            if group_by.column != "field" and group_by.column not in rows[0]:
+                raise SettingsError(
+                    f"The manifest {manifest} has no column {group_by.column!r} to group by."
+                )
+            optics = {_optics(manifest, row) for row in rows}
+            if len(optics) > 1:
+                raise SettingsError(f"{manifest}: the images of {source} differ in their optics.")
             paths = tuple(by_level[level] for level in range(N_LEVELS))
             if min(_read(paths[0]).shape) >= patch_size:
-                kind = PurePosixPath(source).parent.name or folder.resolve().name
-                images.append(StoredImage(paths, source, plane, kind, f"{folder}/{source}"))
+                kind = kind_of(folder / source)
+                field = group_by.field(Path(source), rows[0]) or source
+                images.append(StoredImage(paths, source, plane, kind, field, optics.pop()))
     return images
+
+
+def _whole(manifest: Path, column: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise FileError(
+            f"The table {manifest}: {column} has to be a whole number: {error}."
+        ) from error
+
+
+def _is_tilted(manifest: Path, row: Mapping[str, str]) -> bool:
+    try:
+        return float(row.get(_TILT) or 0) != 0
+    except ValueError as error:
+        raise FileError(f"The table {manifest}: {_TILT} has to be a number: {error}.") from error
+
+
+def _optics(manifest: Path, row: Mapping[str, str]) -> Optional[Optics]:
+    """Give the optics that an image of a set was made for; None where the set does not tell."""
+    if not all(row.get(name) for name in _OPTICS):
+        return None
+    try:
+        return Optics(**{name: float(row[name]) for name in _OPTICS})
+    except ValueError as error:
+        raise FileError(f"The table {manifest}: {error}") from error
 
 
 def labelled(images: Iterable[StoredImage]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
@@ -138,13 +226,20 @@ class StoredBlockMaker:
     """Makes blocks of patches from stored images; holds those that were read last."""
 
     def __init__(
-        self, images: Sequence[StoredImage], settings: StreamSettings, seed: int, block_size: int
+        self,
+        images: Sequence[StoredImage],
+        settings: StreamSettings,
+        seed: int,
+        block_size: int,
+        *,
+        stream: int = 0,
     ) -> None:
         if not images:
             raise SettingsError("A training needs at least one image; there is none.")
         self.settings = settings
         self.seed = seed
         self.block_size = block_size
+        self.stream = stream
         self._images = list(images)
         self._cache: OrderedDict[str | StoredImage, npt.NDArray[Any]] = OrderedDict()
         self._least_shown: dict[StoredImage, float] = {}
@@ -160,7 +255,8 @@ class StoredBlockMaker:
             One-hot, or uniform for an empty patch and for a place that shows nothing.
         """
         settings = self.settings
-        rng = np.random.default_rng((self.seed, index))
+        key = (self.stream,) if self.stream else ()
+        rng = np.random.default_rng(np.random.SeedSequence((self.seed, index), spawn_key=key))
         normal = NormalNoise(rng)
         size = settings.patch_size
         # Nearer to the border, the smoothed image shows what lies outside of the patch.
@@ -239,6 +335,7 @@ def blocks(
     first: int = 0,
     workers: int = 1,
     ahead: int = 4,
+    stream: int = 0,
 ) -> Generator[tuple[FloatArray, FloatArray], None, None]:
     """Make blocks without end, as :func:`microscope_quality.training.stream.blocks` does.
 
@@ -248,7 +345,7 @@ def blocks(
     settings : StreamSettings
         Of which the patch size, the normalisation, gain and offset, and what concerns empty
         patches count; the rest is as it was when the set was made.
-    seed, block_size, first, ahead
+    seed, block_size, first, ahead, stream
         As for the stream.
     workers : int
         0 makes the blocks when they are asked for; else one thread makes them ahead, as reading
@@ -259,7 +356,7 @@ def blocks(
     patches, targets
         As :meth:`StoredBlockMaker.block` gives them, in order.
     """
-    maker = StoredBlockMaker(images, settings, seed, block_size)
+    maker = StoredBlockMaker(images, settings, seed, block_size, stream=stream)
     if workers == 0:
         while True:
             yield maker.block(first)

@@ -1,7 +1,8 @@
 """The training stream: sharp images in, normalised patches of known defocus out, without end.
 
-A block of patches depends on the settings, the images, the seed and the block's number only, so
-the stream is the same whatever the number of processes that make it, and can start anywhere.
+A block of patches depends on the settings, the images, the seed, the stream's number and the
+block's number only, so the stream is the same whatever the number of processes that make it, and
+can start anywhere. Streams of one seed and different numbers have nothing in common.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import signal as system_signal
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
@@ -31,6 +33,7 @@ from microscope_quality.optics import N_LEVELS, Optics
 from microscope_quality.training.empties import empty_patch
 from microscope_quality.training.exposure import (
     NormalNoise,
+    Recording,
     digitise,
     log_uniform,
     photoelectrons,
@@ -89,8 +92,8 @@ class SharpImage:
 
 
 @dataclass(frozen=True)
-class StreamSettings:
-    """What the stream's patches go through.
+class StreamSettings(Recording):
+    """What the stream's patches go through; the cameras are those of :class:`Recording`.
 
     Ranges are ``(low, high)``; fractions are of the patches, or of the regions they come from.
 
@@ -99,42 +102,30 @@ class StreamSettings:
     microscope : Microscope
         Whose defocus and faults are simulated. A region has its own aberrations and tilt; a patch
         of a tilted specimen is of the level nearest to that at its centre.
-    patch_size : int
-        Pixels on a side.
     normalisation : str
         The model's: ``"zscore"`` or ``"type_range"``.
     photons : range
         Photoelectrons at the brightest percent of the sharp image, log-uniform.
     background : range
         Uniform background as a fraction of ``photons``.
-    read_noise : range
-        Electrons, root mean square.
     empty_fraction : float
         Patches without content, trained towards the uniform distribution.
     transmitted_fraction : float
         Regions whose signal absorbs light instead of giving it, as in brightfield.
     shrink_fraction, shrink : float, range
         Regions that are shrunk by area averaging first, and by how much: objects of more sizes.
-    eight_bit_fraction : float
-        Patches recorded with few grey levels.
-    saturated_fraction : float
-        Patches whose brightest pixels are cut off, beside what the microscope saturates.
     gain, offset : range
         Applied to the 16-bit patch, log-uniform, for a model whose normalisation keeps them.
     """
 
     microscope: Microscope = dataclass_field(default_factory=Microscope)
-    patch_size: int = 84
     normalisation: str = "zscore"
     photons: Range = (100.0, 50_000.0)
     background: Range = (0.0, 0.2)
-    read_noise: Range = (0.5, 6.0)
     empty_fraction: float = 0.06
     transmitted_fraction: float = 0.1
     shrink_fraction: float = 0.3
     shrink: Range = (0.5, 1.0)
-    eight_bit_fraction: float = 0.4
-    saturated_fraction: float = 0.1
     gain: Range = (1.0, 1.0)
     offset: Range = (1.0, 1.0)
 
@@ -193,16 +184,39 @@ class _Region:
 
 
 class BlockMaker:
-    """Makes the stream's blocks; holds the images read so far and the kernels' spectra."""
+    """Makes the stream's blocks; holds the images read so far and the kernels' spectra.
+
+    Parameters
+    ----------
+    images : sequence of SharpImage
+    settings : StreamSettings
+    seed : int
+    block_size : int
+        Patches in a block.
+    stream : int
+        Which of the seed's streams, each with random numbers of its own; 0 or more.
+
+    Raises
+    ------
+    SettingsError
+        If there are no images.
+    """
 
     def __init__(
-        self, images: Sequence[SharpImage], settings: StreamSettings, seed: int, block_size: int
+        self,
+        images: Sequence[SharpImage],
+        settings: StreamSettings,
+        seed: int,
+        block_size: int,
+        *,
+        stream: int = 0,
     ) -> None:
         if not images:
             raise SettingsError("A training stream needs at least one sharp image; there is none.")
         self.settings = settings
         self.seed = seed
         self.block_size = block_size
+        self.stream = stream
         self._images = list(images)
         self._by_kind: dict[str, list[int]] = {}
         for number, image in enumerate(self._images):
@@ -210,7 +224,7 @@ class BlockMaker:
         shares = np.sqrt([len(members) for members in self._by_kind.values()])
         self._kinds = list(self._by_kind.values())
         self._kind_share = shares / shares.sum()
-        self._aberrations = _some_aberrations(settings.microscope, seed)
+        self._aberrations = _some_aberrations(settings.microscope, seed, stream)
         ends = [
             settings.microscope.kernel(level, aberrations)
             for aberrations in self._aberrations
@@ -234,7 +248,7 @@ class BlockMaker:
             One-hot, or uniform for an empty patch.
         """
         settings = self.settings
-        rng = np.random.default_rng((self.seed, index))
+        rng = _generator(self.seed, index, self.stream)
         normal = NormalNoise(rng)
         size = settings.patch_size
         grey = np.empty((self.block_size, size, size), dtype=np.float32)
@@ -257,10 +271,17 @@ class BlockMaker:
                     if region.faults.vignetting > 0:
                         passed = region.transmission(y, x, size)
                         light, passed = _turned(rng, light, passed)
-                        grey[row] = record(rng, normal, light, settings, transmission=passed)
                     else:
+                        passed = None
                         (light,) = _turned(rng, light)
-                        grey[row] = record(rng, normal, light, settings)
+                    grey[row] = record(
+                        rng,
+                        normal,
+                        light,
+                        settings,
+                        transmission=passed,
+                        saturation=region.faults.saturation,
+                    )
                     if np.ptp(smooth[y : y + size, x : x + size]) > least_shown:
                         targets[row, level] = 1
                     else:
@@ -410,6 +431,7 @@ def record(
     settings: StreamSettings,
     *,
     transmission: Optional[FloatArray] = None,
+    saturation: float = 0.0,
 ) -> FloatArray:
     """Take a patch with a random exposure: photon noise, background, read noise, grey levels.
 
@@ -419,13 +441,16 @@ def record(
         1 at the sharp image's brightest percent.
     transmission : ndarray, shape (patch, patch), optional
         Share of light and background that arrives.
+    saturation : float
+        Share of the pixels that the microscope saturates.
     """
     photons = log_uniform(rng, *settings.photons)
     background = float(rng.uniform(*settings.background))
     expected = photons * (np.maximum(light, 0) + background)
     if transmission is not None:
         expected *= transmission
-    return digitise(rng, normal, photoelectrons(rng, normal, expected), settings)
+    electrons = photoelectrons(rng, normal, expected)
+    return digitise(rng, normal, electrons, settings, saturation=saturation)
 
 
 def _turned(rng: np.random.Generator, *patches: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
@@ -436,9 +461,20 @@ def _turned(rng: np.random.Generator, *patches: npt.NDArray[Any]) -> list[npt.ND
     return [patch[:, ::-1] for patch in turned] if mirrored else turned
 
 
-def _some_aberrations(microscope: Microscope, seed: int) -> list[Aberrations]:
+def _generator(seed: int, index: int, stream: int) -> np.random.Generator:
+    """Give the random numbers of a block.
+
+    A stream other than 0 is told apart by its spawn key: a seed with a large number added would
+    not do, since a seed is split into words of 32 bits, and ``(seed + 2**32, 0)`` is ``(seed, 1)``.
+    """
+    key = (stream,) if stream else ()
+    return np.random.default_rng(np.random.SeedSequence((seed, index), spawn_key=key))
+
+
+def _some_aberrations(microscope: Microscope, seed: int, stream: int) -> list[Aberrations]:
     """Draw the aberrations that regions choose from: kernels take too long to make for each."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+    # Of two numbers, for a block's key has one.
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, stream)))
     drawn = [microscope.draw_aberrations(rng) for _ in range(N_ABERRATIONS)]
     return sorted(set(drawn), key=astuple)
 
@@ -455,11 +491,17 @@ _maker: Optional[BlockMaker] = None
 
 
 def _start(
-    images: Sequence[SharpImage], settings: StreamSettings, seed: int, block_size: int
+    images: Sequence[SharpImage],
+    settings: StreamSettings,
+    seed: int,
+    block_size: int,
+    stream: int,
 ) -> None:
     global _maker
+    # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
+    system_signal.signal(system_signal.SIGINT, system_signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _maker = BlockMaker(images, settings, seed, block_size)
+    _maker = BlockMaker(images, settings, seed, block_size, stream=stream)
 
 
 def _end_with_parent() -> None:
@@ -484,6 +526,7 @@ def blocks(
     first: int = 0,
     workers: int = 1,
     ahead: int = 4,
+    stream: int = 0,
 ) -> Generator[tuple[FloatArray, FloatArray], None, None]:
     """Make blocks without end in worker processes, ``ahead`` of them before they are asked for.
 
@@ -500,6 +543,8 @@ def blocks(
         Processes; 0 makes the blocks in this one.
     ahead : int
         Blocks under way.
+    stream : int
+        Which of the seed's streams, as for :class:`BlockMaker`.
 
     Yields
     ------
@@ -507,7 +552,7 @@ def blocks(
         As :meth:`BlockMaker.block` gives them, in order.
     """
     if workers == 0:
-        maker = BlockMaker(images, settings, seed, block_size)
+        maker = BlockMaker(images, settings, seed, block_size, stream=stream)
         while True:
             yield maker.block(first)
             first += 1
@@ -516,7 +561,7 @@ def blocks(
         # A fork of a process that runs a network can hang; a fresh one imports NumPy only.
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
-        initargs=(list(images), settings, seed, block_size),
+        initargs=(list(images), settings, seed, block_size, stream),
     ) as pool:
         pending: list[Future[tuple[FloatArray, FloatArray]]] = []
         try:

@@ -24,7 +24,7 @@ from microscope_quality.model import (
     verify,
     write_model,
 )
-from microscope_quality.optics import N_LEVELS
+from microscope_quality.optics import N_LEVELS, Optics
 from microscope_quality.training import sets, stored
 from microscope_quality.training.architectures import Architecture, fine_tuned, get_architecture
 from microscope_quality.training.check import check_sharp
@@ -33,7 +33,9 @@ from microscope_quality.training.sources import (
     GroupBy,
     by_deviation,
     by_model,
+    entries,
     find_sharp_images,
+    listed_as,
     split_by_field,
 )
 from microscope_quality.training.stored import StoredImage, find_stored_images, is_set
@@ -45,6 +47,7 @@ from microscope_quality.training.stream import (
 )
 
 SURE_EMPTY_FRACTION = 0.001
+EMPTY_STREAM = 2
 Images = Sequence[SharpImage | StoredImage]
 
 
@@ -107,7 +110,7 @@ class TrainingSettings:
     tensorboard: bool = False
     seed: int = 0
     workers: int = 1
-    empty_patches: int = 20_000
+    empty_patches: int = 50_000
 
 
 def train(
@@ -159,7 +162,12 @@ def train(
     devices = distributed.connect(settings.devices)
     stream = stream_of(architecture, settings.stream, augment=settings.augment)
     images, left_out, found = _images(paths, manifest, settings, group_by, stream)
-    training, validation = split_by_field(images, settings.validation_fraction, settings.seed)
+    stream = _with_optics_of(images, stream)
+    # What the first model has seen, this one has seen.
+    before = [] if origin is None else origin.training.get("training_files", [])
+    training, validation = split_by_field(
+        images, settings.validation_fraction, settings.seed, seen=frozenset(before)
+    )
     recipe = architecture.recipe
     recipe = replace(
         recipe,
@@ -191,11 +199,13 @@ def train(
         workers=settings.workers,
         devices=devices,
         start=start,
+        start_sha256=None if origin is None else origin.sha256,
         tensorboard=settings.tensorboard,
         progress=report,
     )
     layers, weights = fold(architecture.layers, fitting.weights_of(network, architecture))
     best = reached.best
+    learned = {*entries(training), *before}
     record = {
         "command": command,
         "versions": fitting.versions(),
@@ -204,8 +214,9 @@ def train(
         "best_step": reached.step if best is None else best["step"],
         "training_images": len(training),
         "validation_fraction": settings.validation_fraction,
-        "training_files": _files(training),
-        "validation_files": _files(validation),
+        "training_files": sorted(learned),
+        # Of two files of one name in two folders of one name, neither is known to be unseen.
+        "validation_files": [entry for entry in entries(validation) if entry not in learned],
         "left_out": {Path(path).name: reason for path, reason in left_out.items()},
         **found,
         "history": _thinned(reached.history, best),
@@ -213,9 +224,6 @@ def train(
     licences = _licences(training)
     if origin is not None:
         record["from"] = {"name": origin.name, "sha256": origin.sha256}
-        # What the first model has seen, this one has seen.
-        before = origin.training.get("training_files", [])
-        record["training_files"] = sorted({*record["training_files"], *before})
         licences += tuple(entry for entry in origin.licences if entry not in licences)
     description = ModelDescription(
         name=name,
@@ -263,7 +271,8 @@ def sure_certainty(model: FocusModel, stream: StreamSettings, seed: int, n: int)
 
     Measured on ``n`` empty patches that training did not see.
     """
-    rng = np.random.default_rng((seed + (1 << 33), 0))
+    # Of its own key, which no stream of `fitting` has.
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(EMPTY_STREAM,)))
     certainties = []
     for start in range(0, n, 500):
         normal = NormalNoise(rng)
@@ -273,7 +282,7 @@ def sure_certainty(model: FocusModel, stream: StreamSettings, seed: int, n: int)
     reached = np.sort(np.concatenate(certainties))
     allowed = int(SURE_EMPTY_FRACTION * len(reached))
     # One step above the highest certainty that must not reach it.
-    return float(np.ceil(reached[-allowed - 1] * 1e4 + 1) / 1e4)
+    return min(1.0, float(np.ceil(reached[-allowed - 1] * 1e4 + 1) / 1e4))
 
 
 def held_out_figures(model: FocusModel, images: Images, stream: StreamSettings) -> dict[str, Any]:
@@ -312,7 +321,7 @@ def _predictions(
 ) -> Predictions:
     n = len(probabilities)
     return Predictions(
-        np.full(n, _short(image)),
+        np.full(n, listed_as(image)),
         np.full(n, image.kind),
         np.full(n, level),
         probabilities,
@@ -393,14 +402,7 @@ def _images(
                 f"{folders[0]} is a set that synthesize wrote; it cannot be mixed with sharp "
                 "images. Train on sets, or on sharp images."
             )
-        made = find_stored_images(folders, stream.patch_size)
-        if group_by.pattern is not None:
-            made = [
-                replace(image, field="/".join(groups.values()))
-                if (groups := group_by.match(Path(image.source)))
-                else image
-                for image in made
-            ]
+        made = find_stored_images(folders, stream.patch_size, group_by)
         if not made:
             raise SettingsError(f"{folders[0]} holds no image as large as a patch.")
         return made, {}, {"stored_sets": len(folders)}
@@ -417,7 +419,7 @@ def _images(
     )
     if not images:
         raise SettingsError("No image can be trained on: " + _first_reason(left_out))
-    chosen = {_short(image): image.plane for image in images if image.plane}
+    chosen = {listed_as(image): image.plane for image in images if image.plane}
     record: dict[str, Any] = {"planes": chosen, "sharpest": settings.sharpest} if chosen else {}
     if settings.check and critic is not None:
         known = critic.description.optics == stream.optics
@@ -436,6 +438,22 @@ def _images(
     return images, left_out, record
 
 
+def _with_optics_of(images: Images, stream: StreamSettings) -> StreamSettings:
+    """Give the stream the optics that the images of sets were made for, where these tell them."""
+    found = {image.optics for image in images if isinstance(image, StoredImage)}
+    if len(found) > 1:
+        told = "; ".join(sorted("unknown" if o is None else _told(o) for o in found))
+        raise SettingsError(f"A model is for one optics; the sets are for several: {told}.")
+    for optics in found:
+        if optics is not None:
+            return replace(stream, microscope=replace(stream.microscope, optics=optics))
+    return stream
+
+
+def _told(optics: Optics) -> str:
+    return ", ".join(f"{name}={value:g}" for name, value in optics.to_dict().items())
+
+
 def _thinned(
     history: Sequence[dict[str, Any]], best: Optional[dict[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -444,10 +462,6 @@ def _thinned(
     if best is None or best in every:
         return list(every)
     return sorted([*every, best], key=lambda record: int(record["step"]))
-
-
-def _files(images: Images) -> list[str]:
-    return sorted({_short(image) for image in images})
 
 
 def _licences(images: Images) -> tuple[dict[str, Any], ...]:
@@ -462,10 +476,6 @@ def _licences(images: Images) -> tuple[dict[str, Any], ...]:
         {"images": count, "kind": kind, "source": source, "licence": licence}
         for (kind, source, licence), count in sorted(counts.items())
     )
-
-
-def _short(image: SharpImage | StoredImage) -> str:
-    return f"{image.kind}/{Path(image.path).name}"
 
 
 def _first_reason(left_out: dict[str, str]) -> str:

@@ -1,6 +1,8 @@
 """``evaluate`` as a user meets it."""
 
 import csv
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -110,6 +112,24 @@ def test_stacks_alone_and_a_bad_file(sharp, tmp_path):
     # The true cone of light is wider than the paraxial one that the images were made with.
     assert 0.75 < float(row["slope"]) < 0.95
     assert len(rows(out / "z_planes.csv")) == 5
+
+
+@pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
+def test_a_missing_library_is_told_before_the_work(sharp, tmp_path, library):
+    look = (
+        f"import sys; sys.modules[{library!r}] = None\n"
+        "from microscope_quality.cli.evaluate import evaluate\n"
+        "import typer; app = typer.Typer(); app.command()(evaluate); app()"
+    )
+    out = tmp_path / "out"
+    arguments = ["compact", "--data", str(sharp), "--out", str(out)]
+    found = subprocess.run(
+        [sys.executable, "-c", look, *arguments], check=False, capture_output=True, text=True
+    )
+    assert found.returncode == 2
+    assert library in found.stderr
+    assert "pip install 'microscope-quality[evaluate]'" in found.stderr
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

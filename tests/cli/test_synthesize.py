@@ -1,7 +1,11 @@
 """The options of ``synthesize`` that describe the microscope."""
 
 import csv
+import shutil
+import signal
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -85,6 +89,42 @@ def test_a_missing_library_is_said_once(sharp, tmp_path, monkeypatch):
     assert result.exit_code == 2
     assert "pip install 'microscope-quality[psf]'" in result.output
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another signal there")
+def test_an_interrupted_set_says_so_and_is_whole_planes(sharp, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(100):
+        shutil.copy(sharp, folder / f"{number:02}.tif")
+    out = tmp_path / "set"
+    command = [sys.executable, "-m", "microscope_quality", "synthesize", folder, "--out", out]
+    with subprocess.Popen(
+        [str(argument) for argument in command],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background lets them inherit that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not list(out.glob("level_10/*.tif")):
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    with (out / "manifest.csv.part").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert 0 <= len(rows) < 1100
+    assert f"Interrupted: {out} is no whole set, but holds {len(rows) // 11} images" in said
+    assert not (out / "manifest.csv").exists()
+    files = sorted(str(path.relative_to(out)) for path in out.glob("level_*/*"))
+    assert files == sorted(row["file"] for row in rows)
+    assert [int(row["level"]) for row in rows] == list(range(11)) * (len(rows) // 11)
 
 
 @pytest.mark.parametrize(

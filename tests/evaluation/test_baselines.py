@@ -12,7 +12,7 @@ from microscope_quality.classical import MEASURES
 from microscope_quality.errors import ImageError
 from microscope_quality.evaluation.baselines import (
     MEASURES_OF_LIBRARIES,
-    all_measures,
+    available_measures,
     crete_blur_effect,
 )
 from microscope_quality.simulate import nuclei
@@ -66,17 +66,32 @@ def test_what_is_no_image_is_refused(bad):
         crete_blur_effect(bad)
 
 
-def test_all_measures_are_the_classical_ones_and_those_of_libraries(plane):
-    measures = all_measures()
+def test_the_measures_are_the_classical_ones_and_those_of_libraries(plane):
+    measures, missing = available_measures()
+    assert missing == ""
     assert list(measures) == [*MEASURES, *MEASURES_OF_LIBRARIES]
     assert measures["crete_blur_effect"] is crete_blur_effect
     for measure in measures.values():
         assert math.isfinite(measure(plane))
 
 
+def test_a_measure_whose_library_is_missing_is_named():
+    look = (
+        "import sys; sys.modules['skimage'] = None\n"
+        "from microscope_quality.evaluation.baselines import available_measures\n"
+        "measures, missing = available_measures()\n"
+        "print(*measures); print(missing)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", look], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert found[0].split() == list(MEASURES)
+    assert found[1].startswith("The measure crete_blur_effect is not available: ")
+
+
 def test_scikit_image_is_imported_where_it_is_used():
     look = (
-        "import sys, microscope_quality.evaluation.baselines as b; b.all_measures(); "
+        "import sys, microscope_quality.evaluation.baselines; "
         "sys.exit(any(m.split('.')[0] == 'skimage' for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0

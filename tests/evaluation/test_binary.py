@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from microscope_quality.errors import SettingsError
 from microscope_quality.evaluation.binary import (
     Threshold,
+    balanced,
     binary_class,
     binary_result,
     f_score,
@@ -69,6 +70,19 @@ def test_a_threshold_lies_in_the_middle_of_the_gap():
 def by_level(rng, n=40):
     true = rng.integers(11, size=n)
     return true, true + rng.normal(0, 3, n)
+
+
+def test_a_balanced_draw_takes_every_level_alike():
+    # As many images at each level: what is taken at a fixed stride would miss levels.
+    true = np.tile(np.arange(11), 70)
+    inside, outside = balanced(true, np.random.default_rng(0))
+    assert len(inside) == len(outside) == len(set(outside)) == 210
+    assert sorted(inside) == np.flatnonzero(true <= 2).tolist()
+    # 30 of each of seven levels on average, with a standard deviation of 4.
+    counts = np.bincount(true[outside], minlength=11)
+    assert counts[:4].tolist() == [0, 0, 0, 0]
+    assert counts[4:].min() > 15
+    assert counts[4:].max() < 45
 
 
 def test_the_protocol_is_what_a_plain_loop_gives():

@@ -17,7 +17,9 @@ from microscope_quality.evaluation.gather import (
 )
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.exposure import signal
+from microscope_quality.training.microscope import Microscope
 from microscope_quality.training.sets import SetSettings, SetWriter, labelled
+from microscope_quality.training.sources import find_sharp_images
 from microscope_quality.training.stream import (
     LEAST_CONTRAST,
     SMOOTHED_PX,
@@ -127,6 +129,36 @@ def test_a_written_set_is_used_as_it_is(folder, tmp_path):
     (scene,) = scenes(found.sources[0], SETTINGS, 84)
     with pytest.raises(FileError, match="does not exist"):
         list(scene.images)
+
+
+def test_a_set_that_is_tilted_or_was_not_finished_is_refused(folder, tmp_path):
+    tilted = SetSettings(Microscope(tilt_levels=(1.0, 2.0)))
+    with SetWriter(tmp_path / "set", tilted) as writer:
+        writer.add("b.tif", folder / "actin" / "b.tif")
+    with pytest.raises(SettingsError, match="are tilted"):
+        gather([str(tmp_path / "set")])
+    (tmp_path / "set" / "manifest.csv").rename(tmp_path / "set" / "manifest.csv.part")
+    with pytest.raises(FileError, match="not finished"):
+        gather([str(tmp_path / "set")])
+
+
+def test_the_sharp_plane_of_a_stack_is_the_one_of_training(tmp_path):
+    flat = np.full((90, 100), 7, np.uint16)
+    sharp = (nuclei((90, 100), 9, 1) * 3000 + 100).astype(np.uint16)
+    (tmp_path / "dna").mkdir()
+    path = tmp_path / "dna" / "stack.ome.tif"
+    # Two channels, the first flat where the second is sharpest.
+    channels = [[sharp // 4, sharp, flat], [sharp, flat, sharp // 2]]
+    tifffile.imwrite(path, np.stack(channels), photometric="minisblack", metadata={"axes": "CZYX"})
+    (source,) = gather([str(tmp_path)]).sources
+    found = list(scenes(source, SETTINGS, 84))
+    images, _ = find_sharp_images([path])
+    assert [image.plane for image in images] == [1, 3]
+    assert [scene.name for scene in found] == [f"dna/stack.ome.tif#{i.plane}" for i in images]
+    np.testing.assert_array_equal(found[0].sharp, signal(sharp))
+    tifffile.imwrite(path, np.stack([flat, flat]), photometric="minisblack")
+    with pytest.raises(ImageError, match="no contrast"):
+        list(scenes(source, SETTINGS, 84))
 
 
 def test_a_set_with_levels_that_are_none(tmp_path):

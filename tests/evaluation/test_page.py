@@ -1,6 +1,7 @@
 """The page holds the numbers, opens by itself, and can be read without seeing the figures."""
 
 import dataclasses
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -72,7 +73,6 @@ def _model(name, rng, sharpness, groups):
     ]
     return ModelEvaluation(
         name=name,
-        # Of no model that comes with the library, so that nothing is loaded.
         description=dataclasses.replace(description, name=name, sha256="0" * 64),
         images=_predictions(rng, 66, sharpness, groups),
         patches=_predictions(rng, 330, sharpness, groups),
@@ -105,10 +105,12 @@ def evaluation():
     groups = ["nuclei", HOSTILE]
     models = (_model("mine", rng, 3.0, groups), _model("other", rng, 0.7, groups))
     n = 30
+    levels = np.r_[np.arange(n - 1) % 11, np.nan]
+    levels[20] = 6
     examples = ExamplePatches(
         rng.random((n, 84, 84)).astype(np.float32),
         np.arange(n) % 11,
-        np.r_[np.arange(n - 1) % 11, np.nan],
+        levels,
         np.r_[rng.random(n - 1), 0],
         np.array(["nuclei"] * n, dtype=object),
     )
@@ -143,7 +145,7 @@ def written(evaluation, tmp_path_factory):
         {"group": "nuclei", "n": 33, "within_one": 0.9625, "best_measure": "tenengrad"},
         {"group": "actin", "n": 11, "within_one": float("nan"), "best_measure": "focus_score"},
     ]
-    path = write_page(evaluation, folder, unseen=unseen)
+    path = write_page(evaluation, folder, model=FocusModel.from_pretrained(), unseen=unseen)
     assert path == folder / "evaluation.html"
     return path, _Page(path.read_text(encoding="utf-8"))
 
@@ -240,7 +242,8 @@ def test_only_stacks(evaluation, tmp_path):
         data=(),
         example_patches=NO_EXAMPLES,
     )
-    page = _Page(write_page(alone, tmp_path).read_text(encoding="utf-8"))
+    path = write_page(alone, tmp_path, model=FocusModel.from_pretrained())
+    page = _Page(path.read_text(encoding="utf-8"))
     assert [section["id"] for section in page.all("section")] == ["verdict", "stacks", "data"]
     assert len(page.all("img")) == 1
 
@@ -266,6 +269,34 @@ def test_a_model_that_is_given_shows_what_it_judges_by(evaluation, tmp_path):
     assert "figures/judged_by.png" in page.read_text(encoding="utf-8")
 
 
+def test_figures_of_an_earlier_page_go_and_other_files_stay(evaluation, written, tmp_path):
+    model = FocusModel.from_pretrained()
+    path, first = written
+    shutil.copytree(path.parent, tmp_path, dirs_exist_ok=True)
+    before = {path.name for path in (tmp_path / "figures").iterdir()}
+    (tmp_path / "figures" / "stack_of_mine.png").write_bytes(b"mine")
+    part = dataclasses.replace(
+        evaluation,
+        models=evaluation.models[:1],
+        binary=(),
+        stacks=(),
+        example_patches=NO_EXAMPLES,
+    )
+    second = _Page(write_page(part, tmp_path, model=model).read_text(encoding="utf-8"))
+    left = {path.name for path in (tmp_path / "figures").iterdir()}
+
+    def linked(page):
+        targets = [link["href"] for link in page.all("a")]
+        return {target.removeprefix("figures/") for target in targets if target[0] != "#"}
+
+    assert before == linked(first)
+    assert left == linked(second) | {"stack_of_mine.png"}
+    assert {"binary.png", "stack_1.png", "montage.png", "mistakes.png"} <= before - left
+    nothing = dataclasses.replace(part, models=(), data=())
+    write_page(nothing, tmp_path, model=model)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["stack_of_mine.png"]
+
+
 def test_a_place_that_cannot_be_written_is_named(evaluation, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("mine")
@@ -278,5 +309,5 @@ def test_a_place_that_cannot_be_written_is_named(evaluation, tmp_path):
         example_patches=NO_EXAMPLES,
     )
     with pytest.raises(FileError, match="file"):
-        write_page(only, blocked)
+        write_page(only, blocked, model=FocusModel.from_pretrained())
     assert blocked.read_text() == "mine"

@@ -3,6 +3,7 @@
 import csv
 from dataclasses import replace
 
+import coded
 import numpy as np
 import pytest
 import tifffile
@@ -14,13 +15,12 @@ from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.evaluation import run
 from microscope_quality.evaluation.binary import binary_class, binary_result
 from microscope_quality.evaluation.gather import Data, gather, gather_stacks
-from microscope_quality.evaluation.levels import confusion_of_images
-from microscope_quality.evaluation.run import EvaluationSettings, evaluate
+from microscope_quality.evaluation.run import EvaluationSettings, evaluate, predictions_of
 from microscope_quality.model import write_model
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.empties import empty_patch
 from microscope_quality.training.exposure import NormalNoise
-from microscope_quality.training.sets import SetSettings, labelled
+from microscope_quality.training.sets import SetSettings, degraded, labelled
 from microscope_quality.training.stream import SharpImage, StreamSettings
 
 SETS = SetSettings(seed=2)
@@ -95,15 +95,39 @@ def test_images_are_judged_as_measuring_judges_them(evaluation, folder):
         for path in sorted(folder.rglob("*.tif"))
         if path.stem != "bad"
     ]
-    expected, undefined = confusion_of_images(FocusModel.from_pretrained(), labelled(images, SETS))
-    np.testing.assert_array_equal(metrics.confusion_of(model.images), expected)
-    assert model.images.undefined == undefined
+    expected = predictions_of(FocusModel.from_pretrained(), labelled(images, SETS))
+    np.testing.assert_array_equal(model.images.true, expected.true)
+    np.testing.assert_allclose(model.images.probabilities, expected.probabilities, atol=1e-5)
+    np.testing.assert_allclose(model.images.certainty, expected.certainty, atol=1e-5)
     assert list(model.images.name[:1]) == ["few/1.tif#0"]
     assert set(model.images.group) == {"few", "many"}
     assert evaluation.data == (
         {"group": "few", "images": 1, "fields": 1},
         {"group": "many", "images": 2, "fields": 2},
     )
+
+
+def test_predictions_are_what_measuring_says(tmp_path):
+    coded.write(tmp_path / "coded")
+    model = FocusModel.from_pretrained(tmp_path / "coded")
+    flat = np.full((84, 84), 100, np.uint16)
+    given = [(2, coded.plane([[2]])), (5, coded.plane([[3]])), (7, flat)]
+    found = predictions_of(model, given)
+    assert found.true.tolist() == [2, 5, 7]
+    np.testing.assert_array_equal(found.level, [2, 3, np.nan])
+    assert found.certainty[2] == 0
+    assert len(predictions_of(model, [])) == 0
+
+
+@pytest.mark.parametrize("level", [0, 4, 8])
+def test_the_default_model_is_within_one_level_on_simulated_cells(level):
+    model = FocusModel.from_pretrained()
+    planes = []
+    for seed in range(4):
+        light = nuclei((336, 336), 40, 100 + seed)
+        made = list(degraded(light, str(seed), SetSettings(photons=(1000, 5000), seed=seed)))
+        planes.append((level, made[level].plane))
+    assert np.count_nonzero(predictions_of(model, planes).wrong_by_more_than(1)) <= 1
 
 
 def test_patches_where_nothing_is_have_no_level(evaluation):
@@ -214,6 +238,16 @@ def test_models_side_by_side(data, coarse):
     assert found.notes == ()
     twins = evaluate(["compact", "compact"], replace(data, sources=()), settings)
     assert [model.name for model in twins.models] == ["compact (1)", "compact (2)"]
+
+
+def test_a_model_that_does_not_list_its_training_images_is_named(data, tmp_path):
+    coded.write(tmp_path / "coded")
+    silent = FocusModel.from_pretrained(tmp_path / "coded")
+    settings = replace(SMALL, gain_offset_images=0, empty_patches=0, classical=False)
+    (note,) = evaluate([FocusModel.from_pretrained(), silent], data, settings).notes
+    assert note.startswith("coded: the model does not list the images that it was trained on")
+    # Where there are z-stacks alone, there is nothing to leave out.
+    assert evaluate([silent], replace(data, sources=()), settings).notes == ()
 
 
 def test_what_a_model_was_trained_on_and_held_out(coarse):

@@ -1,5 +1,8 @@
 import csv
 import json
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,8 +10,15 @@ import tifffile
 
 from microscope_quality.degrade import Camera
 from microscope_quality.errors import SettingsError
-from microscope_quality.evaluation.levels import accuracy, confusion_of_images
-from microscope_quality.evaluation.unseen import UnseenSettings, _carried, _made, leave_one_out
+from microscope_quality.evaluation.run import predictions_of
+from microscope_quality.evaluation.unseen import (
+    UnseenSettings,
+    _carried,
+    _made,
+    _safe,
+    leave_one_out,
+)
+from microscope_quality.metrics import summary
 from microscope_quality.model import FocusModel
 from microscope_quality.simulate import filaments, nuclei
 from microscope_quality.training.sets import SetSettings
@@ -49,11 +59,11 @@ def test_each_large_group_is_judged_by_a_model_that_never_saw_it(sharp, tmp_path
         assert any(name.startswith("few/") for name in known)
         images, _ = find_sharp_images([tmp_path / row["group"]])
         made = _made([images[0], images[-1]], SetSettings(seed=3))
-        found = accuracy(*confusion_of_images(FocusModel.from_pretrained(folder), made))
-        assert row["images"] == found["images"] == 22
+        found = summary(predictions_of(FocusModel.from_pretrained(folder), made))
+        assert row["images"] == found["n"] == 22
         assert row["sharp_images"] == 4
-        assert row["within_one"] == pytest.approx(found["within_one"], abs=1e-4)
-        assert row["exact"] == pytest.approx(found["exact"], abs=1e-4)
+        assert row["within_one"] == pytest.approx(found["within_one"])
+        assert row["exact"] == pytest.approx(found["exact"])
     with (tmp_path / "out" / "unseen.csv").open(newline="", encoding="utf-8") as file:
         written = list(csv.DictReader(file))
     assert [float(row["f_tenengrad"]) for row in written] == pytest.approx(
@@ -64,6 +74,50 @@ def test_each_large_group_is_judged_by_a_model_that_never_saw_it(sharp, tmp_path
     assert leave_one_out(sharp, tmp_path / "out", settings(judged=2), report=again.append) == rows
     assert not [record for record in again if "loss" in record]
     assert [record for record in told if "loss" in record]
+    # Models of other images or settings are not taken for those that are asked for, nor changed.
+    before = (folder / "model.json").read_bytes()
+    of_two = replace(settings().training, seed=1, steps=3)
+    with pytest.raises(
+        SettingsError, match="without is .* steps 2 instead of 3; seed 0 instead of"
+    ):
+        leave_one_out(sharp, tmp_path / "out", replace(settings(), training=of_two))
+    (tmp_path / "few" / "few0.tif").rename(tmp_path / "few" / "other.tif")
+    with pytest.raises(
+        SettingsError, match=r"1 of its images .* 1 others .*few/few0\.tif, few/oth"
+    ):
+        leave_one_out(sharp, tmp_path / "out", settings(judged=2))
+    assert (folder / "model.json").read_bytes() == before
+
+
+def test_groups_have_folders_of_their_own():
+    names = ["dna", "cells/dna", "cells\\dna", "..", ".", "cells_dna", "a b", "v1.0", "unseen.csv"]
+    folders = [_safe(name) for name in names]
+    assert folders[0] == "dna"
+    assert len(set(folders)) == len(names)
+    assert not [folder for folder in folders if set("/\\.") & set(folder)]
+
+
+def test_a_missing_library_is_told_before_the_work(sharp, tmp_path):
+    look = (
+        "import sys; sys.modules['skimage'] = None\n"
+        "from microscope_quality.cli.unseen import unseen\n"
+        "import typer; app = typer.Typer(); app.command()(unseen); app()"
+    )
+    out = tmp_path / "out"
+    arguments = [*map(str, sharp), "--out", str(out), "--smallest", "3", "--steps", "1"]
+    found = subprocess.run(
+        [sys.executable, "-c", look, *arguments], check=False, capture_output=True, text=True
+    )
+    assert found.returncode == 2
+    assert "pip install 'microscope-quality[train,evaluate]'" in found.stderr
+    assert not out.exists()
+
+
+def test_a_training_that_goes_on_from_a_model_is_refused(sharp, tmp_path):
+    pytest.importorskip("skimage", reason="needs pip install 'microscope-quality[evaluate]'")
+    on = replace(settings().training, start="compact")
+    with pytest.raises(SettingsError, match="compact may have been trained on what is left out"):
+        leave_one_out(sharp, tmp_path / "out", replace(settings(), training=on))
 
 
 def test_a_threshold_is_chosen_on_some_images_and_judged_on_others():
@@ -78,5 +132,6 @@ def test_a_threshold_is_chosen_on_some_images_and_judged_on_others():
 
 
 def test_too_few_groups_are_refused(sharp, tmp_path):
+    pytest.importorskip("skimage", reason="needs pip install 'microscope-quality[evaluate]'")
     with pytest.raises(SettingsError, match=r"two groups.*dna \(4\)"):
         leave_one_out(sharp[:1], tmp_path / "out", settings())

@@ -71,6 +71,21 @@ def test_a_plane_is_judged_by_itself(tmp_path, model):
     assert set(check.left_out) == {image.path}
 
 
+def test_an_image_that_is_gone_is_left_out_and_no_other(tmp_path, model):
+    names = ("sharp.tif", "gone.tif", "less.tif", "blurred.tif", "more.tif", "last.tif")
+    levels = (0, 0, 0, 5, 0, 0)
+    images = [write(tmp_path, n, coded.plane([[k]])) for n, k in zip(names, levels)]
+    (tmp_path / "cells" / "gone.tif").unlink()
+    images[2] = dataclasses.replace(images[2], plane=1)
+    check = check_sharp(images, model)
+    assert check.kept == (images[0], images[4], images[5])
+    reasons = {path.rpartition("/")[2]: reason for path, reason in check.left_out.items()}
+    assert set(reasons) == {"gone.tif", "less.tif#1", "blurred.tif"}
+    assert "does not exist" in reasons["gone.tif"]
+    assert "has no plane 1" in reasons["less.tif#1"]
+    assert reasons["blurred.tif"].startswith("blurred")
+
+
 def test_images_that_the_model_has_seen_are_counted(tmp_path):
     described = coded.description(training={"training_files": ["cells/a.tif", "other/b.tif"]})
     model = FocusModel(described, coded.weights())

@@ -8,13 +8,12 @@ from microscope_quality.errors import ImageError
 from microscope_quality.training.exposure import (
     Exposure,
     NormalNoise,
+    Recording,
     digitise,
     draw_exposure,
     photoelectrons,
     signal,
 )
-from microscope_quality.training.microscope import Microscope
-from microscope_quality.training.stream import StreamSettings
 
 
 def test_signal_is_0_at_the_background_and_1_at_the_brightest_percent():
@@ -98,8 +97,8 @@ def test_grey_levels_are_whole_and_in_range():
     rng = np.random.default_rng(1)
     normal = NormalNoise(rng)
     electrons = rng.uniform(0, 5000, (84, 84)).astype(np.float32)
-    few = digitise(rng, normal, electrons, StreamSettings(eight_bit_fraction=1))
-    many = digitise(rng, normal, electrons, StreamSettings(eight_bit_fraction=0))
+    few = digitise(rng, normal, electrons, Recording(eight_bit_fraction=1))
+    many = digitise(rng, normal, electrons, Recording(eight_bit_fraction=0))
     assert len(np.unique(few)) <= 256
     assert few.max() <= 255
     assert len(np.unique(many)) > 1000
@@ -111,8 +110,6 @@ def test_grey_levels_are_whole_and_in_range():
 def test_a_patch_is_saturated_by_the_share_asked_for():
     rng = np.random.default_rng(3)
     electrons = rng.uniform(0, 5000, (84, 84)).astype(np.float32)
-    settings = StreamSettings(
-        microscope=Microscope(saturation=(0.1, 0.1)), eight_bit_fraction=0, saturated_fraction=0
-    )
-    grey = digitise(rng, NormalNoise(rng), electrons, settings)
+    recording = Recording(eight_bit_fraction=0, saturated_fraction=0)
+    grey = digitise(rng, NormalNoise(rng), electrons, recording, saturation=0.1)
     assert (grey == grey.max()).mean() == pytest.approx(0.1, abs=0.01)

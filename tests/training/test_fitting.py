@@ -181,6 +181,18 @@ def test_weights_that_a_network_would_not_use_alike_are_refused(images, tmp_path
         fitting.start_from(fitting.build(built), plain, weights)
 
 
+def test_validation_patches_are_of_no_training_stream(images):
+    settings = StreamSettings(patch_size=PATCH, empty_fraction=0.3)
+    checked, _ = fitting.validation_patches(images, settings, 0)
+    for seed, stream in ((0, 0), (0, fitting.WORKER_STREAM + 1), (1, 0)):
+        batches = fitting._batches(images, settings, seed, stream, 256, 0, 0)
+        # Of the blocks that were checked on, and those after.
+        found = np.concatenate([next(batches)[0] for _ in range(16)])
+        batches.close()
+        known = {patch.tobytes() for patch in checked}
+        assert known.isdisjoint(patch.tobytes() for patch in found)
+
+
 def test_tensorboard_gets_the_curves(images, tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "STEPS_PER_EPOCH", 2)
     net = architecture(batch_norm=False, cosine_decay=True)
@@ -205,6 +217,28 @@ def test_a_damaged_checkpoint_is_said(images, tmp_path):
     (tmp_path / "checkpoint-1.npz").write_bytes(b"PK")
     with pytest.raises(FileError, match=r"checkpoint-1\.npz: the state cannot be read"):
         fit(images, tmp_path, net, steps=2)
+
+
+def test_a_training_goes_on_with_its_own_images_and_start_only(images, tmp_path):
+    net = architecture(batch_norm=False)
+    fit(images, tmp_path, net, steps=1)
+    first = (tmp_path / fitting.PROGRESS).read_text()
+    # Those held out would have been learned from.
+    with pytest.raises(SettingsError, match="holds a training on other images"):
+        fit(images[::-1], tmp_path, net, steps=2)
+    with pytest.raises(SettingsError, match="holds a training with other images held out"):
+        fit(images[:2], tmp_path, net, steps=2)
+    with pytest.raises(SettingsError, match="holds a training from another start"):
+        fit(images, tmp_path, net, steps=2, start_sha256="ab")
+    assert (tmp_path / fitting.PROGRESS).read_text() == first
+    # As written before the images were.
+    old = json.loads(first)
+    for key in ("training", "validation", "from"):
+        del old[key]
+    (tmp_path / fitting.PROGRESS).write_text(json.dumps(old))
+    _, progress = fit(images, tmp_path, net, steps=2)
+    assert progress.step == 2
+    assert "training" in json.loads((tmp_path / fitting.PROGRESS).read_text())
 
 
 def test_the_loss_is_the_ranked_probability_score():

@@ -106,6 +106,11 @@ class TestAberrated:
         cut = (101 - len(kernel)) // 2
         assert 0.985 < wide[cut:-cut, cut:-cut].sum() < 0.999
 
+    def test_with_a_size_the_energy_is_not_used(self):
+        kernel = aberrated_psf(FINE, 2.0, spherical_waves=0.1, size=21, energy=1.0)
+        expected = aberrated_psf(FINE, 2.0, spherical_waves=0.1, size=21)
+        np.testing.assert_array_equal(kernel, expected)
+
     def test_refuses_a_kernel_beyond_all_images(self):
         with pytest.raises(OpticsError, match="more than 1023 px"):
             aberrated_psf(TRAINING_OPTICS, 1e4, spherical_waves=0.1)

@@ -137,6 +137,43 @@ def test_a_bad_source_leaves_the_others_and_no_half_file(sharp, tmp_path):
     assert not list(out.rglob("*.part"))
 
 
+def test_a_plane_that_fails_part_way_is_not_in_the_set(sharp, tmp_path):
+    out = tmp_path / "set"
+    with SetWriter(out, SetSettings()) as writer:
+        (out / "level_05").rmdir()
+        with pytest.raises(FileError, match="level_05.*cannot be written"):
+            writer.add("0.tif", sharp / "0.tif")
+        assert not list(out.glob("level_*/*"))
+        (out / "level_05").mkdir()
+        writer.add("1.tif", sharp / "1.tif")
+        assert writer.n_images == 1
+    rows = read_rows(out / "manifest.csv")
+    assert {row["source"] for row in rows} == {"1.tif"}
+    assert [int(row["level"]) for row in rows] == list(range(11))
+    assert len(list(out.glob("level_*/*"))) == 11
+
+
+def test_a_plane_whose_rows_cannot_be_written_is_not_in_the_set(sharp, tmp_path):
+    resource = pytest.importorskip("resource", reason="another system's limits")
+    out = tmp_path / "set"
+    with SetWriter(out, SetSettings()) as writer:
+        writer.add("0.tif", sharp / "0.tif")
+        partial = out / "manifest.csv.part"
+        before = partial.read_bytes()
+        # As on a full disk: the images are smaller than the manifest, and can be written.
+        with partial.open("ab") as file:
+            file.write(b"#" * 200_000)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000 + len(before) + 500, limits[1]))
+        try:
+            with pytest.raises(FileError, match=r"manifest\.csv\.part: cannot be written"):
+                writer.add("1.tif", sharp / "1.tif")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert partial.read_bytes() == before + b"#" * 200_000
+        assert len(list(out.glob("level_*/*"))) == 11
+
+
 def test_an_interrupted_set_has_no_manifest_but_keeps_its_rows(sharp, tmp_path):
     out = tmp_path / "set"
     with pytest.raises(KeyboardInterrupt), SetWriter(out, SetSettings()) as writer:

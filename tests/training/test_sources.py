@@ -13,9 +13,11 @@ from microscope_quality.training.sources import (
     GroupBy,
     by_deviation,
     by_model,
+    entries,
     find_sharp_images,
     split_by_field,
 )
+from microscope_quality.training.stream import SharpImage
 
 
 def noise(deviation, seed=0, shape=(90, 100)):
@@ -123,6 +125,31 @@ def test_a_column_of_the_manifest_may_be_the_field(tmp_path):
     assert [image.field for image in images] == ["f0", "f1", "f2"]
     with pytest.raises(SettingsError, match="no column 'plate'"):
         find_sharp_images([tmp_path], manifest=manifest, group_by=GroupBy.parse("column=plate"))
+
+
+def test_an_image_has_one_name_however_it_is_given(tmp_path, monkeypatch):
+    folder = tmp_path / "sharp"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", noise(9))
+    monkeypatch.chdir(folder)
+    for path in (".", "a.tif", "*.tif", "../sharp", folder, folder / "a.tif"):
+        (image,), _ = find_sharp_images([path])
+        assert (image.kind, entries([image])) == ("sharp", ["sharp/a.tif"])
+
+
+def test_what_a_model_has_learned_from_is_not_held_out():
+    images = [SharpImage(f"cells/{n}.tif", kind="cells", field=f"f{n // 2}") for n in range(12)]
+    for seed in range(5):
+        seen = {"cells/0.tif", "cells/3.tif", "cells/4.tif"}
+        training, validation = split_by_field(images, 0.5, seed, seen=seen)
+        # Six fields; half of them are those of which nothing was seen.
+        assert {image.field for image in validation} == {"f3", "f4", "f5"}
+        assert {image.field for image in training} == {"f0", "f1", "f2"}
+    assert split_by_field(images, 0.2, 3, seen=["cells/no.tif"]) == split_by_field(images, 0.2, 3)
+    every = {f"cells/{n}.tif" for n in range(0, 12, 2)}
+    with pytest.raises(SettingsError, match="images of 6 of the 6 fields"):
+        split_by_field(images, 0.2, 0, seen=every)
+    assert split_by_field(images, 0.0, 0, seen=every) == (images, [])
 
 
 @pytest.mark.parametrize("text", ["(", "[A-P]\\d+", "(?P<z>\\d+)"])

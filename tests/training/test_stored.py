@@ -7,9 +7,10 @@ import pytest
 import tifffile
 
 from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.optics import Optics
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.sets import SetSettings, SetWriter
-from microscope_quality.training.sources import split_by_field
+from microscope_quality.training.sources import GroupBy, split_by_field
 from microscope_quality.training.stored import blocks, find_stored_images, is_set, labelled
 from microscope_quality.training.stream import StreamSettings
 
@@ -19,9 +20,18 @@ SETTINGS = StreamSettings(patch_size=PATCH, normalisation="type_range", empty_fr
 
 
 COLUMNS = ("file", "source", "plane", "level")
+OPTICS = {"na": 0.5, "refractive_index": 1.0, "wavelength_um": 0.5, "pixel_size_um": 0.325}
 
 
-def write_set(folder, *, shape=(100, 130), columns=COLUMNS, chequered=False):
+def write_set(
+    folder,
+    *,
+    shape=(100, 130),
+    columns=COLUMNS,
+    chequered=False,
+    sources=("a/one.tif", "b/two.tif"),
+    **more,
+):
     """A set whose grey levels tell file and level: 5000 · level + 2500 · source + light.
 
     The right half of each image shows nothing, unless it is chequered.
@@ -30,7 +40,7 @@ def write_set(folder, *, shape=(100, 130), columns=COLUMNS, chequered=False):
     with (folder / "manifest.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, [*columns], extrasaction="ignore")
         table.writeheader()
-        for number, source in enumerate(("a/one.tif", "b/two.tif")):
+        for number, source in enumerate(sources):
             light = 2000 * nuclei(shape, 10, number)
             light[:, shape[1] // 2 :] = 0
             if chequered:
@@ -40,7 +50,7 @@ def write_set(folder, *, shape=(100, 130), columns=COLUMNS, chequered=False):
                 plane = (light + 5000 * level + 2500 * number).astype(np.uint16)
                 tifffile.imwrite(folder / name, plane)
                 row = {"file": name, "source": source, "plane": 0, "level": level}
-                table.writerow({**row, "tilt_levels": 1.5})
+                table.writerow({**row, "tilt_levels": 1.5, **more})
     return folder
 
 
@@ -98,6 +108,15 @@ def test_blocks_are_the_same_from_anywhere_and_in_a_thread(tmp_path):
     assert np.abs(zero[0] - one[0]).max() > 0.1
 
 
+def test_a_seed_has_streams_that_share_no_block(tmp_path):
+    images = find_stored_images([write_set(tmp_path / "set")], PATCH)
+    found = []
+    for seed, stream in ((1, 0), (1, 1), (1, 11), (2, 0)):
+        made = blocks(images, SETTINGS, seed=seed, block_size=64, workers=0, stream=stream)
+        found += [next(made)[0].tobytes() for _ in range(3)]
+    assert len(set(found)) == len(found)
+
+
 @pytest.mark.parametrize(("fraction", "low", "high"), [(0.0, 0.0, 0.0), (0.5, 0.4, 0.6)])
 def test_empty_patches_are_mixed_in(tmp_path, fraction, low, high):
     # Where every place shows something, only empty patches tell no level.
@@ -112,7 +131,8 @@ def test_images_are_split_by_source(tmp_path):
         write_set(tmp_path / name)
     images = find_stored_images([tmp_path / "one", tmp_path / "two"], PATCH)
     assert [image.kind for image in images] == ["a", "b", "a", "b"]
-    assert len({image.field for image in images}) == 4
+    # Two sets of the same images show the same fields.
+    assert [image.field for image in images] == ["a/one.tif", "b/two.tif"] * 2
     with pytest.raises(SettingsError, match="too few"):
         split_by_field(images, 0.2, 0)
 
@@ -144,6 +164,41 @@ def test_a_set_without_a_level_is_refused(tmp_path):
     (folder / "manifest.csv").write_text("\n".join(manifest[:-1]))
     with pytest.raises(FileError, match=r"not every level of b/two\.tif"):
         find_stored_images([folder], PATCH)
+
+
+def test_fields_of_a_set_are_told_by_names_or_a_column(tmp_path):
+    sources = ("A1_dna_z0.tif", "A1_actin_z0.tif", "B2_dna_z1.tif", "other.tif")
+    columns = (*COLUMNS, "donor")
+    folder = write_set(tmp_path / "set", sources=sources, columns=columns, donor="d7")
+
+    def fields(text):
+        return [i.field for i in find_stored_images([folder], PATCH, GroupBy.parse(text))]
+
+    # Channels and planes of a field belong together, as those of sharp images do.
+    pattern = r"(?P<well>[A-P]\d)_(?P<channel>[a-z]+)_z(?P<z>\d)"
+    assert fields(pattern) == ["A1", "A1", "B2", "other.tif"]
+    assert fields("column=donor") == ["d7"] * 4
+    with pytest.raises(SettingsError, match="no column 'plate'"):
+        fields("column=plate")
+
+
+def test_a_set_tells_its_optics(tmp_path):
+    folder = write_set(tmp_path / "set", columns=(*COLUMNS, *OPTICS), **OPTICS)
+    assert {image.optics for image in find_stored_images([folder], PATCH)} == {Optics(**OPTICS)}
+    silent = find_stored_images([write_set(tmp_path / "silent")], PATCH)
+    assert {image.optics for image in silent} == {None}
+    strange = {**OPTICS, "na": 1.5}
+    with pytest.raises(FileError, match="na must be below"):
+        find_stored_images(
+            [write_set(tmp_path / "no", columns=(*COLUMNS, *OPTICS), **strange)], PATCH
+        )
+
+
+def test_a_set_that_was_not_finished_is_refused(tmp_path):
+    folder = write_set(tmp_path / "set")
+    (folder / "manifest.csv").rename(folder / "manifest.csv.part")
+    with pytest.raises(FileError, match="not finished"):
+        is_set(folder)
 
 
 def test_a_tilted_set_is_refused(tmp_path):

@@ -1,6 +1,10 @@
 """The training stream: reproducible, physically right, and with the labels that it claims."""
 
 import dataclasses
+import multiprocessing
+import os
+import signal
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +12,10 @@ import tifffile
 
 from microscope_quality.degrade import defocus_varying, tilted_levels, vignette
 from microscope_quality.errors import SettingsError
+from microscope_quality.model import normalise
 from microscope_quality.simulate import nuclei
+from microscope_quality.training.empties import empty_patch
+from microscope_quality.training.exposure import NormalNoise
 from microscope_quality.training.microscope import Microscope
 from microscope_quality.training.stream import BlockMaker, SharpImage, StreamSettings, blocks
 
@@ -48,15 +55,64 @@ def test_a_block_depends_on_its_number_and_seed_alone(images):
     assert np.abs(patches - other).max() > 1
 
 
+def test_streams_of_a_seed_have_nothing_in_common(images):
+    drawn = [
+        BlockMaker(images, QUIET, 5, 48, stream=stream).block(index)[0]
+        for stream in (0, 1, 2)
+        for index in (0, 1)
+    ]
+    for number, one in enumerate(drawn):
+        for other in drawn[:number]:
+            assert np.abs(one - other).max(axis=(1, 2)).min() > 0.1
+
+
+def test_stream_0_draws_by_seed_and_number_alone(images):
+    settings = dataclasses.replace(QUIET, empty_fraction=1)
+    rng = np.random.default_rng((5, 3))
+    normal = NormalNoise(rng)
+    rng.random(10)
+    expected, _ = normalise(
+        np.stack([empty_patch(rng, normal, settings) for _ in range(10)]), "zscore", type_max=65535
+    )
+    for maker in (
+        BlockMaker(images, settings, 5, 10),
+        BlockMaker(images, settings, 5, 10, stream=0),
+    ):
+        np.testing.assert_array_equal(maker.block(3)[0], expected)
+
+
+def test_aberrations_are_drawn_for_each_stream(images):
+    settings = dataclasses.replace(QUIET, microscope=Microscope(astigmatism_waves=(0, 0.1)))
+    drawn = [set(BlockMaker(images, settings, 5, 1, stream=n)._aberrations) for n in (0, 1)]
+    assert drawn[0].isdisjoint(drawn[1])
+
+
 def test_workers_make_the_same_blocks_in_order(images):
-    here = blocks(images, StreamSettings(), seed=1, block_size=48, first=3, workers=0)
-    there = blocks(images, StreamSettings(), seed=1, block_size=48, first=3, workers=2)
+    arguments = dict(seed=1, block_size=48, first=3, stream=2)
+    here = blocks(images, StreamSettings(), workers=0, **arguments)
+    there = blocks(images, StreamSettings(), workers=2, **arguments)
     try:
         for _ in range(3):
             for one, other in zip(next(here), next(there)):
                 np.testing.assert_array_equal(one, other)
     finally:
         there.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another signal there")
+def test_workers_leave_an_interrupt_to_their_parent(images):
+    before = set(multiprocessing.active_children())
+    made = blocks(images, QUIET, seed=1, block_size=8, workers=1, ahead=2)
+    try:
+        next(made)
+        (worker,) = set(multiprocessing.active_children()) - before
+        os.kill(worker.pid, signal.SIGINT)
+        # More than were under way.
+        for _ in range(4):
+            next(made)
+        assert worker.is_alive()
+    finally:
+        made.close()
 
 
 def test_patches_are_normalised_and_targets_are_distributions(images):
@@ -113,6 +169,27 @@ def test_a_microscope_with_faults_has_its_stream_too(images, microscope):
     detail = np.abs(np.diff(patches, axis=2)).mean(axis=(1, 2))
     assert np.median(detail[levels < 2]) > 1.1 * np.median(detail[levels > 4])
     assert set(levels) == set(range(11))
+
+
+def test_the_patches_of_a_region_are_saturated_alike(images):
+    settings = dataclasses.replace(QUIET, microscope=Microscope(saturation=(0.05, 0.3)))
+    shares = []
+    for index in range(3):
+        # As many as one region gives.
+        patches, _ = BlockMaker(images, settings, 2, 20).block(index)
+        saturated = patches == patches.max(axis=(1, 2), keepdims=True)
+        shares.append(saturated.mean(axis=(1, 2)))
+    assert np.ptp(shares, axis=1).max() < 0.01
+    assert np.ptp(np.median(shares, axis=1)) > 0.02
+    assert np.median(shares, axis=1).min() >= 0.05
+    assert np.median(shares, axis=1).max() <= 0.31
+
+
+def test_empty_patches_are_not_saturated_by_the_microscope(images):
+    settings = dataclasses.replace(QUIET, empty_fraction=1)
+    saturating = dataclasses.replace(settings, microscope=Microscope(saturation=(0.3, 0.4)))
+    patches, _ = BlockMaker(images, settings, 2, 20).block(0)
+    np.testing.assert_array_equal(BlockMaker(images, saturating, 2, 20).block(0)[0], patches)
 
 
 def one_region(settings, images, seed):

@@ -1,7 +1,9 @@
 """Training end to end on simulated images: a model that loads, resumes, and says how it came."""
 
+import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,13 @@ import tifffile
 from microscope_quality import FocusModel, measure_focus
 from microscope_quality.errors import SettingsError
 from microscope_quality.evaluation.card import write_card
+from microscope_quality.evaluation.gather import gather
+from microscope_quality.optics import TRAINING_OPTICS
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.architectures import get_architecture
+from microscope_quality.training.microscope import Microscope
 from microscope_quality.training.sets import SetSettings, SetWriter
-from microscope_quality.training.sources import GroupBy
+from microscope_quality.training.sources import GroupBy, entries
 from microscope_quality.training.stream import StreamSettings
 from microscope_quality.training.train import TrainingSettings, _images, stream_of, train
 
@@ -142,7 +147,8 @@ def test_a_model_may_be_trained_on(trained, sharp, tmp_path):
     # What the first model has seen, this one has seen.
     assert set(origin.training["training_files"]) < set(record["training_files"])
     assert {entry["kind"] for entry in description.licences} == {"own", sharp.name}
-    assert "It went on from the model `tiny`" in (tmp_path / "out/tuned/MODEL.md").read_text()
+    card = write_card(tmp_path / "out" / "tuned").read_text(encoding="utf-8")
+    assert "It went on from the model `tiny`" in card
 
 
 def test_blurred_images_are_left_out_and_stacks_give_their_sharpest_plane(sharp, tmp_path):
@@ -183,6 +189,58 @@ def test_a_set_of_synthesize_may_be_trained_on(sharp, tmp_path):
     assert record["stored_sets"] == 1
     with pytest.raises(SettingsError, match="cannot be mixed"):
         train([tmp_path / "set", sharp], tmp_path / "out", "m", settings)
+
+
+def test_a_model_for_a_set_has_the_sets_optics(sharp, tmp_path):
+    optics = dataclasses.replace(TRAINING_OPTICS, na=0.75)
+    for name, used in (("own", optics), ("usual", TRAINING_OPTICS)):
+        with SetWriter(tmp_path / name, SetSettings(Microscope(used))) as writer:
+            for seed in range(3):
+                writer.add(f"{seed}.tif", sharp / f"{seed}.tif")
+    settings = TrainingSettings(batch_size=16, workers=0, steps=1, empty_patches=500)
+    description = train([tmp_path / "own"], tmp_path / "out", "m", settings)
+    assert description.optics == optics
+    assert description.training["stages"][0]["stream"]["microscope"]["optics"]["na"] == 0.75
+    with pytest.raises(SettingsError, match=r"the sets are for several: na=0\.5.*; na=0\.75"):
+        train([tmp_path / "own", tmp_path / "usual"], tmp_path / "both", "m", settings)
+
+
+def test_an_evaluation_finds_what_a_training_names(trained, sharp, tmp_path, monkeypatch):
+    _, description, _ = trained
+    for name, place in (("set", ""), ("foldered", f"{sharp.name}/")):
+        with SetWriter(tmp_path / name, SetSettings()) as writer:
+            for seed in range(6):
+                writer.add(f"{place}{seed}.tif", sharp / f"{seed}.tif")
+    monkeypatch.chdir(sharp)
+    plain, foldered = str(tmp_path / "set"), str(tmp_path / "foldered")
+    for learned_from in (".", "3.tif", "*.tif", str(sharp), f"../{sharp.name}", foldered, plain):
+        images, _, _ = _images(
+            [Path(learned_from)], None, TrainingSettings(check=False), GroupBy(), StreamSettings()
+        )
+        listed = entries(images)
+        assert len(listed) == (1 if learned_from == "3.tif" else 6)
+        # A set of a single folder does not tell the folder.
+        same = (plain,) if learned_from == plain else (".", str(sharp), foldered)
+        for place in same:
+            found = gather([place], only=listed)
+            assert sorted(source.entry for source in found.sources) == listed
+            others = gather([place], without=dict.fromkeys(listed, "known"))
+            assert len(others.sources) == 6 - len(listed)
+    listed = description.training["training_files"]
+    assert sorted(source.entry for source in gather(["."], only=listed).sources) == listed
+
+
+def test_a_model_that_goes_on_holds_out_what_is_new_to_it(trained, sharp, tmp_path):
+    out, origin, _ = trained
+    settings = dict(start=str(out / "tiny"), batch_size=16, workers=0, steps=1, empty_patches=500)
+    # Another seed would hold out another image: the first model knows all but one.
+    again = train([sharp], tmp_path / "again", "m", TrainingSettings(**settings, seed=5)).training
+    assert again["validation_files"] == origin.training["validation_files"]
+    known = [sharp / Path(entry).name for entry in origin.training["training_files"]]
+    with pytest.raises(SettingsError, match="none can be held out"):
+        train(known, tmp_path / "known", "m", TrainingSettings(**settings))
+    none = TrainingSettings(**settings, validation_fraction=0)
+    assert train(known, tmp_path / "known", "m", none).training["validation_files"] == []
 
 
 def test_no_images_is_said(tmp_path):
