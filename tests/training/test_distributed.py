@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -77,22 +78,22 @@ def fitted(devices, folder, steps):
     """Train with dropout and validation; the number of epochs done and the last score."""
     from microscope_quality.training import fitting
 
-    fitting.STEPS_PER_EPOCH = 2
     images = [SharpImage(str(path), field=path.name) for path in sorted(folder.glob("*.tif"))]
     settings = StreamSettings(patch_size=PATCH)
-    model, progress = fitting.fit(
-        architecture(dropout=0.3),
-        images[:2],
-        images[2:],
-        settings,
-        folder / "training",
-        steps=steps,
-        batch_size=BATCH,
-        learning_rate=1e-2,
-        patience=10,
-        workers=0,
-        devices=devices,
-    )
+    with patch.object(fitting, "STEPS_PER_EPOCH", 2):
+        model, progress = fitting.fit(
+            architecture(dropout=0.3),
+            images[:2],
+            images[2:],
+            settings,
+            folder / "training",
+            steps=steps,
+            batch_size=BATCH,
+            learning_rate=1e-2,
+            patience=10,
+            workers=0,
+            devices=devices,
+        )
     return progress.history, model.get_weights()
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -82,10 +83,10 @@ EPOCH, STEPS = 4, 60
 
 def train_to_the_end(sharp, folder, progress=None):
     """Train with batch normalisation, dropout, a decaying rate, best weights."""
-    fitting.STEPS_PER_EPOCH = EPOCH
     net = architecture(batch_norm=True, dropout=0.3, cosine_decay=True)
     images = [SharpImage(str(path), field=path.name) for path in sorted(sharp.glob("*.tif"))]
-    return fit(images, folder, net, steps=STEPS, progress=progress)
+    with patch.object(fitting, "STEPS_PER_EPOCH", EPOCH):
+        return fit(images, folder, net, steps=STEPS, progress=progress)
 
 
 def test_a_training_that_is_killed_ends_as_one_that_is_not(images, tmp_path, monkeypatch):
