@@ -149,6 +149,17 @@ class StackResult:
     status: str
     results: Tuple[FocusResult, ...]
 
+    @property
+    def representative(self) -> FocusResult:
+        """The result of the best plane; without one, of the lowest plane with content.
+
+        When no plane has content, it is the first one's.
+        """
+        if self.best_plane is not None:
+            return self.results[self.best_plane]
+        with_content = [r for r in self.results if r.status != "no_content"]
+        return min(with_content or self.results[:1], key=lambda result: result.expected_level)
+
 
 @dataclass(frozen=True, eq=False)
 class PointsResult:

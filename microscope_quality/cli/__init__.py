@@ -10,6 +10,7 @@ import typer
 from microscope_quality.cli.evaluate import evaluate
 from microscope_quality.cli.measure import measure
 from microscope_quality.cli.models import models
+from microscope_quality.cli.plugin import plugin
 from microscope_quality.cli.synthesize import synthesize
 from microscope_quality.cli.train import train
 from microscope_quality.cli.unseen import unseen
@@ -27,6 +28,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(unseen)
 app.add_typer(models, name="models")
+app.add_typer(plugin, name="plugin")
 
 
 def _version(asked: bool) -> None:

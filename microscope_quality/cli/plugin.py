@@ -1,0 +1,49 @@
+"""``microscope-quality plugin``: install the plugins for other programs, and remove them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+plugin = typer.Typer(no_args_is_help=True, help="Install plugins for other programs.")
+
+
+@plugin.command()
+def cellprofiler(
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to",
+            metavar="DIR",
+            help="CellProfiler's plugins directory, or a new folder that shall be it.",
+        ),
+    ],
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take away what this command wrote there.")
+    ] = False,
+) -> None:
+    """Write the module MeasureImageFocus for CellProfiler 4.2 and newer.
+
+    It needs nothing but CellProfiler, also the downloaded app. What lies in DIR already stays as
+    it is; an older version of the module is replaced.
+
+    Example: microscope-quality plugin cellprofiler --to cellprofiler-plugins
+    """
+    from microscope_quality.errors import FileError
+    from microscope_quality.plugins import cellprofiler as dropin
+
+    try:
+        done = dropin.remove(to) if remove else dropin.install(to)
+    except FileError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    if remove:
+        typer.echo(f"{len(done)} files removed from {to}.")
+        return
+    typer.echo(f"MeasureImageFocus is in {to}. To use it:")
+    typer.echo("1. In CellProfiler: Preferences, CellProfiler plugins directory:")
+    typer.echo(f"   {to.resolve()}")
+    typer.echo("2. Restart CellProfiler.")
+    typer.echo("3. Add the module: it is in the category Measurement.")

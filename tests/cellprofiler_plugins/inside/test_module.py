@@ -1,0 +1,642 @@
+"""The module by itself, in CellProfiler's Python: settings, measurements, refusals, its window."""
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cellprofiler_core.image import Image
+from cellprofiler_core.object import Objects
+from cellprofiler_core.pipeline import Pipeline
+from cellprofiler_core.setting import ValidationError
+from cellprofiler_core.utilities.zmq import json_decode, json_encode
+
+from microscope_quality import (
+    Optics,
+    available_models,
+    measure_at,
+    measure_focus,
+    measure_stack,
+)
+from microscope_quality.degrade import Camera, defocus
+from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.overlay import level_colours, overlay
+from microscope_quality.simulate import nuclei
+
+
+def taken(level, seed, shape=(260, 350)):
+    """Sixteen-bit image of nuclei at a level."""
+    kernel = psf(TRAINING_OPTICS, float(TRAINING_OPTICS.defocus_of_level(level)))
+    camera = Camera(photons_per_level=1.0, offset=100, read_noise=2.5, bit_depth=12)
+    light = np.maximum(defocus(nuclei(shape, 40, seed), kernel), 0)
+    return camera.expose(3000 * (light + 0.03), seed).astype(np.uint16)
+
+
+def loaded(plane, **settings):
+    """Give a plane as CellProfiler has it after loading."""
+    scale = np.iinfo(plane.dtype).max
+    return Image((plane / scale).astype(np.float32), scale=scale, **settings)
+
+
+def measured(workspace, feature, name="DNA", of="Image"):
+    return workspace.measurements.get_current_measurement(of, f"ImageFocus_{feature}_{name}")
+
+
+# Settings
+
+
+def test_a_pipeline_of_the_older_module_loads(modules, pipeline):
+    pipeline.add_inputs({"dna": "Blue"})
+    text = io.StringIO()
+    pipeline.pipeline.dump(text)
+    lines = text.getvalue().replace("ModuleCount:4", "ModuleCount:5")
+    lines += (
+        "\nMeasureImageFocus:[module_num:5|svn_version:'Unknown'|variable_revision_number:1|"
+        "show_window:False|notes:[]|batch_state:array([], dtype=uint8)|enabled:True|"
+        "wants_pause:False]\n    Image:Blue\n"
+    )
+    loaded_pipeline = Pipeline()
+    loaded_pipeline.load(io.StringIO(lines))
+    module = loaded_pipeline.modules()[-1]
+    assert module.images.value == ["Blue"]
+    assert module.in_focus_limit.value == 1
+    assert not module.wants_optics.value
+    columns = [name for _, name, _ in module.get_measurement_columns(loaded_pipeline)]
+    # The older module's two columns are still there.
+    assert {"ImageFocus_Score_Blue", "ImageFocus_Certainty_Blue"} <= set(columns)
+    module.validate_module(loaded_pipeline)
+
+
+def test_settings_are_saved_and_loaded(pipeline):
+    pipeline.add_inputs({"dna": "DNA", "actin": "Actin"})
+    pipeline.add("IdentifyPrimaryObjects", x_name="DNA", y_name="Nuclei")
+    module = pipeline.add(
+        "MeasureImageFocus",
+        images="DNA, Actin",
+        wants_objects=True,
+        objects="Nuclei",
+        in_focus_limit=2,
+        wants_probabilities=True,
+        wants_optics=True,
+        na=0.75,
+        wants_rescaling=True,
+    )
+    for name in ("DNA", "Actin"):
+        module.add_overlay()
+        module.overlays[-1].image.value = name
+        module.overlays[-1].name.value = f"PatchesOf{name}"
+    text = io.StringIO()
+    pipeline.pipeline.dump(text)
+    again = Pipeline()
+    again.load(io.StringIO(text.getvalue()))
+    values = [setting.get_value_text() for setting in again.modules()[-1].settings()]
+    assert values == [setting.get_value_text() for setting in module.settings()]
+    assert [group.name.value for group in again.modules()[-1].overlays] == [
+        "PatchesOfDNA",
+        "PatchesOfActin",
+    ]
+    again.modules()[-1].test_valid(again)
+
+
+def test_every_setting_has_its_help(focus):
+    focus.add_overlay()
+    for setting in focus.help_settings():
+        assert setting.doc, setting.text
+    assert "10.1186/s12859-018-2087-4" in focus.get_help()
+    shown = {setting.text for setting in focus.visible_settings()}
+    hidden = {focus.na.text, focus.objects.text, focus.model_folder.text}
+    assert not hidden & shown
+    focus.wants_optics.value = True
+    focus.wants_objects.value = True
+    focus.model_source.value = "Model in a folder"
+    assert hidden <= {setting.text for setting in focus.visible_settings()}
+
+
+# Measurements
+
+
+def test_columns_and_picker_agree(focus, pipeline):
+    focus.images.value = "DNA, Actin"
+    focus.wants_objects.value = True
+    focus.objects.value = "Nuclei, Cells"
+    focus.wants_probabilities.value = True
+    focus.wants_optics.value = True
+    for volumetric in (False, True):
+        pipeline.pipeline.set_volumetric(volumetric)
+        columns = focus.get_measurement_columns(pipeline.pipeline)
+        assert len(columns) == len(set(columns))
+        names = {of: set() for of, _, _ in columns}
+        for of, name, _ in columns:
+            names[of].add(name)
+        assert set(names) == {"Image", "Nuclei", "Cells"}
+        for of, found in names.items():
+            picked = set()
+            for category in focus.get_categories(pipeline.pipeline, of):
+                for feature in focus.get_measurements(pipeline.pipeline, of, category):
+                    asked = (pipeline.pipeline, of, category, feature)
+                    for image in focus.get_measurement_images(*asked):
+                        scales = focus.get_measurement_scales(*asked, image)
+                        assert all(isinstance(scale, str) for scale in scales)
+                        stem = f"{category}_{feature}_{image}"
+                        picked |= {f"{stem}_{scale}" for scale in scales} or {stem}
+            assert picked == found
+        assert ("ImageFocus_BestPlane_DNA" in names["Image"]) == volumetric
+        assert len(names["Image"]) == 2 * (12 + volumetric + 11)
+    assert focus.get_categories(pipeline.pipeline, "Others") == []
+    assert focus.get_measurements(pipeline.pipeline, "Image", "Intensity") == []
+    assert focus.get_measurement_images(pipeline.pipeline, "Image", "ImageFocus", "Nothing") == []
+
+
+def test_what_is_stored_is_what_the_columns_promise(focus, workspace, pipeline):
+    focus.wants_probabilities.value = True
+    focus.wants_optics.value = True
+    space = workspace({"DNA": loaded(taken(4, 1))})
+    focus.run(space)
+    stored = set(space.measurements.get_feature_names("Image"))
+    promised = {name for _, name, _ in focus.get_measurement_columns(pipeline.pipeline)}
+    assert {name for name in stored if name.startswith("ImageFocus")} == promised
+    for _, name, kind in focus.get_measurement_columns(pipeline.pipeline):
+        value = space.measurements.get_current_measurement("Image", name)
+        assert float(value) == value or np.isnan(value)
+        if kind == "integer":
+            assert int(value) == value
+
+
+def test_pixels_that_the_mask_hides_do_not_count(focus, workspace):
+    plane = np.hstack([taken(0, 1, (260, 252)), taken(9, 2, (260, 252))])
+    mask = np.zeros(plane.shape, bool)
+    mask[:, :252] = True
+    space = workspace({"DNA": loaded(plane, mask=mask)})
+    focus.run(space)
+    result = measure_focus(plane, mask=mask)
+    assert measured(space, "Level") == result.level <= 1
+    assert measured(space, "ExpectedLevel") == pytest.approx(result.expected_level, abs=1e-6)
+    assert measured(space, "Mixed") == 0
+    assert measure_focus(plane).status == "mixed"
+
+
+def test_an_image_that_is_all_masked_has_no_level(focus, workspace, caplog):
+    plane = taken(0, 1)
+    space = workspace({"DNA": loaded(plane, mask=np.zeros(plane.shape, bool))})
+    focus.run(space)
+    assert np.isnan(measured(space, "Level"))
+    assert measured(space, "NoContent") == 1
+    assert "DNA" in caplog.text
+
+
+def test_a_volume_is_its_best_plane(focus, workspace):
+    levels = (7, 4, 1, 5)
+    planes = np.stack([taken(level, 3) for level in levels])
+    pixels = (planes / 65535).astype(np.float32)
+    space = workspace({"DNA": Image(pixels, dimensions=3, scale=65535)}, volumetric=True)
+    focus.add_overlay()
+    focus.overlays[0].image.value = "DNA"
+    focus.run(space)
+    best = measure_focus(planes[2])
+    assert measured(space, "BestPlane") == 2 == measure_stack(planes).best_plane
+    assert measured(space, "Level") == best.level
+    assert measured(space, "ExpectedLevel") == pytest.approx(best.expected_level, abs=1e-6)
+    patches = space.image_set.get_image("FocusPatches").pixel_data
+    assert patches.shape == (1, 260, 350, 3)
+    np.testing.assert_allclose(patches[0] * 255, overlay(planes[2], best), atol=1e-3)
+
+
+def test_a_volume_without_a_plane_in_focus_says_so(focus, workspace):
+    planes = np.stack([taken(level, 3) for level in (9, 6)])
+    pixels = (planes / 65535).astype(np.float32)
+    space = workspace({"DNA": Image(pixels, dimensions=3, scale=65535)}, volumetric=True)
+    focus.run(space)
+    assert np.isnan(measured(space, "BestPlane"))
+    assert measured(space, "Level") == measure_focus(planes[1]).level
+    assert measured(space, "InFocus") == 0
+
+
+def test_saturated_pixels_are_those_of_the_file(focus, workspace):
+    plane = taken(0, 1)
+    plane[:26] = 4095
+    floats = (taken(0, 1) / 65535).astype(np.float32)
+    space = workspace({"DNA": loaded(plane), "Smoothed": Image(floats * 0.37, scale=65535)})
+    focus.images.value = "DNA, Smoothed"
+    focus.run(space)
+    share = measure_focus(plane).saturated_fraction
+    assert share > 0.1
+    assert measured(space, "SaturatedFraction") == pytest.approx(share)
+    # Not what the camera gave: nobody can tell.
+    assert np.isnan(measured(space, "SaturatedFraction", "Smoothed"))
+
+
+def test_with_optics_there_is_a_distance_and_rescaling(focus, workspace):
+    plane = taken(2, 1, (520, 700))
+    optics = Optics(na=0.5, refractive_index=1.0, wavelength_um=0.6, pixel_size_um=0.325)
+    focus.wants_optics.value = True
+    focus.wavelength_um.value = 0.6
+    focus.pixel_size_um.value = 0.325
+    for rescale in (False, True):
+        focus.wants_rescaling.value = rescale
+        space = workspace({"DNA": loaded(plane)})
+        focus.run(space)
+        result = measure_focus(plane, optics=optics, rescale=rescale)
+        assert measured(space, "Defocus") == pytest.approx(result.defocus_um, abs=1e-6)
+        assert measured(space, "BlurDiameter") == pytest.approx(result.blur_diameter_px, abs=1e-6)
+
+
+def test_the_limit_decides_what_is_in_focus(focus, workspace):
+    plane = taken(3, 1)
+    assert 2 <= measure_focus(plane).level <= 4
+    for limit, in_focus in ((1, 0), (4, 1)):
+        focus.in_focus_limit.value = limit
+        space = workspace({"DNA": loaded(plane)})
+        focus.run(space)
+        assert measured(space, "InFocus") == in_focus
+
+
+# Objects
+
+
+def labels_of(shape, boxes):
+    labels = np.zeros(shape, int)
+    for number, (y, x) in boxes.items():
+        labels[y : y + 11, x : x + 11] = number
+    return labels
+
+
+def segmented(labels):
+    objects = Objects()
+    objects.segmented = labels
+    return objects
+
+
+def test_objects_have_the_focus_of_their_place(focus, workspace):
+    plane = np.hstack([taken(0, 1, (260, 252)), taken(9, 2, (260, 252))])
+    # Number 2 has no pixel left.
+    objects = segmented(labels_of(plane.shape, {1: (100, 60), 3: (100, 420), 4: (0, 0)}))
+    focus.wants_objects.value = True
+    focus.objects.value = "Nuclei, Nothing"
+    nothing = segmented(np.zeros(plane.shape, int))
+    space = workspace({"DNA": loaded(plane)}, {"Nuclei": objects, "Nothing": nothing})
+    focus.run(space)
+    levels = measured(space, "Level", of="Nuclei")
+    wanted = measure_at(plane, [(105, 65), (105, 425), (5, 5)])
+    np.testing.assert_allclose(levels[[0, 2, 3]], wanted.levels)
+    assert levels[0] <= 1
+    assert levels[2] >= 7
+    assert np.isnan(levels[1])
+    certainties = measured(space, "Certainty", of="Nuclei")
+    np.testing.assert_allclose(certainties[[0, 2, 3]], wanted.certainties, atol=1e-6)
+    assert len(measured(space, "Level", of="Nothing")) == 0
+
+
+def test_objects_that_overlap_and_objects_outside_the_image(focus, workspace):
+    plane = taken(0, 1)
+    objects = Objects()
+    inside = [(y, x, n) for n, at in ((1, 100), (2, 105)) for y in range(20) for x in (at, at + 9)]
+    outside = [(300 + y, 10, 3) for y in range(5)]
+    objects.set_ijv(np.array(inside + outside), shape=(400, 400))
+    focus.wants_objects.value = True
+    focus.objects.value = "Nuclei"
+    space = workspace({"DNA": loaded(plane)}, {"Nuclei": objects})
+    focus.run(space)
+    wanted = measure_at(plane, [(9.5, 104.5), (9.5, 109.5)])
+    found = measured(space, "ExpectedLevel", of="Nuclei")
+    np.testing.assert_allclose(found[:2], wanted.expected_levels, atol=1e-6)
+    assert np.isnan(found[2])
+
+
+def test_objects_of_a_volume_are_measured_in_their_plane(focus, workspace):
+    planes = np.stack([taken(level, 3) for level in (0, 8)])
+    labels = np.zeros(planes.shape, int)
+    labels[0, 100:111, 100:111] = 1
+    labels[1, 100:111, 200:211] = 2
+    focus.wants_objects.value = True
+    focus.objects.value = "Nuclei"
+    pixels = (planes / 65535).astype(np.float32)
+    space = workspace(
+        {"DNA": Image(pixels, dimensions=3, scale=65535)},
+        {"Nuclei": segmented(labels)},
+        volumetric=True,
+    )
+    focus.run(space)
+    wanted = [
+        measure_at(planes[0], [(105, 105)]).levels[0],
+        measure_at(planes[1], [(105, 205)]).levels[0],
+    ]
+    np.testing.assert_array_equal(measured(space, "Level", of="Nuclei"), wanted)
+    assert wanted[0] < wanted[1]
+
+
+# Refusals
+
+
+def test_a_colour_image_is_refused_before_the_run_where_it_is_known(pipeline):
+    pipeline.add_inputs({"dna": "DNA", "rgb": "Colour"})
+    pipeline.pipeline.modules()[2].assignments[1].load_as_choice.value = "Color image"
+    pipeline.add("GrayToColor", rgb_image_name="Merged")
+    first = pipeline.add("MeasureImageFocus", images="DNA")
+    first.add_overlay()
+    first.overlays[0].image.value = "DNA"
+    second = pipeline.add("MeasureImageFocus", images="DNA")
+    for name in ("Colour", "Merged", "FocusPatches"):
+        second.images.value = f"DNA, {name}"
+        with pytest.raises(ValidationError, match=f"{name} is a colour image.*ColorToGray") as told:
+            second.validate_module(pipeline.pipeline)
+        assert told.value.setting is second.images
+    second.images.value = "DNA"
+    second.validate_module(pipeline.pipeline)
+
+
+def test_a_colour_image_is_refused_in_the_run_with_its_name(focus, workspace):
+    colour = np.random.default_rng(0).random((100, 120, 3))
+    space = workspace({"DNA": colour})
+    with pytest.raises(ValueError, match=r"DNA is a colour image of the shape \(100, 120, 3\)"):
+        focus.run(space)
+
+
+def test_three_equal_channels_are_grey(focus, workspace):
+    plane = taken(4, 1)
+    grey = np.repeat((plane / 65535).astype(np.float32)[..., np.newaxis], 3, axis=2)
+    space = workspace({"DNA": Image(grey, scale=65535)})
+    focus.run(space)
+    assert measured(space, "Level") == measure_focus(plane).level
+
+
+def test_a_binary_image_is_refused_with_its_name(focus, workspace):
+    space = workspace({"DNA": np.zeros((100, 100), bool)})
+    with pytest.raises(ValueError, match="DNA cannot be measured"):
+        focus.run(space)
+
+
+def test_an_image_smaller_than_a_patch_is_named_and_the_others_go_on(focus, workspace, caplog):
+    plane = taken(0, 1)
+    space = workspace({"Small": loaded(plane[:60]), "DNA": loaded(plane)})
+    focus.images.value = "Small, DNA"
+    focus.run(space)
+    assert "Focus of Small: The image has 60 x 350 pixels; a patch needs 84 x 84." in caplog.text
+    assert np.isnan(measured(space, "Level", "Small"))
+    assert measured(space, "NoContent", "Small") == 1
+    assert measured(space, "Level") <= 1
+
+
+@pytest.fixture
+def model_folder(tmp_path):
+    return Path(shutil.copytree(str(available_models()["compact"]), str(tmp_path / "mine")))
+
+
+def choose(focus, folder):
+    focus.model_source.value = "Model in a folder"
+    focus.model_folder.join_parts("Elsewhere...", str(folder))
+
+
+def break_weights(folder):
+    (folder / "weights.npz").write_bytes(b"PK not an archive")
+
+
+def break_description(folder):
+    (folder / "model.json").write_text("{", encoding="utf-8")
+
+
+def take_away(folder):
+    (folder / "model.json").unlink()
+
+
+@pytest.mark.parametrize("damage", [break_weights, break_description, take_away])
+def test_a_broken_model_is_refused_before_the_run(focus, pipeline, model_folder, damage):
+    choose(focus, model_folder)
+    focus.validate_module(pipeline.pipeline)
+    damage(model_folder)
+    with pytest.raises(ValidationError, match=str(model_folder)) as told:
+        focus.validate_module(pipeline.pipeline)
+    assert told.value.setting is focus.model_folder
+
+
+def test_a_folder_that_is_not_there_is_refused(focus, pipeline, tmp_path):
+    choose(focus, tmp_path / "nowhere")
+    with pytest.raises(ValidationError, match="nowhere") as told:
+        focus.validate_module(pipeline.pipeline)
+    assert told.value.setting is focus.model_folder
+
+
+def test_a_model_of_ones_own_measures(focus, workspace, model_folder):
+    choose(focus, model_folder)
+    plane = taken(4, 1)
+    space = workspace({"DNA": loaded(plane)})
+    focus.run(space)
+    assert measured(space, "ExpectedLevel") == pytest.approx(measure_focus(plane).expected_level)
+
+
+@pytest.mark.parametrize(
+    ("settings", "at"),
+    [
+        ({"na": 0}, "na"),
+        ({"na": 1.2}, "na"),
+        ({"refractive_index": 0}, "refractive_index"),
+        ({"wavelength_um": 0}, "wavelength_um"),
+        ({"wavelength_um": 525}, "wavelength_um"),
+        ({"pixel_size_um": 0}, "pixel_size_um"),
+        ({"pixel_size_um": 30, "wants_rescaling": True}, "pixel_size_um"),
+    ],
+)
+def test_optics_that_cannot_be_are_refused_at_their_setting(focus, pipeline, settings, at):
+    focus.wants_optics.value = True
+    focus.validate_module(pipeline.pipeline)
+    for name, value in settings.items():
+        getattr(focus, name).value = value
+    with pytest.raises(ValidationError) as told:
+        focus.validate_module(pipeline.pipeline)
+    assert told.value.setting is getattr(focus, at)
+
+
+def test_other_settings_that_make_no_sense_are_refused(focus, pipeline):
+    focus.in_focus_limit.value = 11
+    with pytest.raises(ValidationError, match="0 to 10") as told:
+        focus.validate_module(pipeline.pipeline)
+    assert told.value.setting is focus.in_focus_limit
+    focus.in_focus_limit.value = 1
+    focus.images.value = ""
+    with pytest.raises(ValidationError, match="at least one image"):
+        focus.validate_module(pipeline.pipeline)
+    focus.images.value = "DNA, DNA"
+    with pytest.raises(ValidationError, match="twice"):
+        focus.validate_module(pipeline.pipeline)
+    focus.images.value = "DNA"
+    focus.wants_objects.value = True
+    with pytest.raises(ValidationError, match="at least one set of objects"):
+        focus.validate_module(pipeline.pipeline)
+    focus.wants_objects.value = False
+    focus.add_overlay()
+    focus.overlays[0].image.value = "Actin"
+    with pytest.raises(ValidationError, match="Actin is not measured") as told:
+        focus.validate_module(pipeline.pipeline)
+    assert told.value.setting is focus.overlays[0].image
+
+
+# The window
+
+
+class Window:
+    """What the module needs of CellProfiler's window, on a canvas without a screen."""
+
+    def __init__(self, style):
+        from matplotlib import style as styles
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        with styles.context(style):
+            # CellProfiler's size and layout.
+            self.figure = Figure(figsize=(6.4, 4.4), constrained_layout=True)
+            self.figure.set_constrained_layout_pads(w_pad=0.1, h_pad=0.05, wspace=0, hspace=0)
+        self.canvas = FigureCanvasAgg(self.figure)
+        self.style = styles.context(style)
+
+    def set_subplots(self, shape):
+        self.figure.clf()
+
+
+NAMES = ("DNA", "Actin", "Mitochondria", "ER")
+
+
+def shown(focus, workspace, number, style="default", shape=(260, 350), level=4):
+    """Run with an open window, and draw from what a worker would send."""
+    planes = {name: taken(level + i, i, shape) for i, name in enumerate(NAMES[:number])}
+    if number > 3:
+        planes["ER"] = np.random.default_rng(0).integers(90, 110, shape).astype(np.uint16)
+    focus.images.value = ", ".join(planes)
+    focus.show_window = True
+    space = workspace({name: loaded(plane) for name, plane in planes.items()})
+    focus.run(space)
+    text, buffers = json_encode(dict(vars(space.display_data)))
+    sent = json_decode(text, buffers)
+    space.display_data.images = sent["images"]
+    window = Window(style)
+    with window.style:
+        focus.display(space, window)
+        window.canvas.draw()
+    return window, planes
+
+
+@pytest.mark.parametrize("number", [1, 4])
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_the_window_shows_patches_probabilities_and_a_table(
+    focus, workspace, number, style, tmp_path
+):
+    window, planes = shown(focus, workspace, number, style)
+    window.figure.savefig(str(tmp_path / "window.png"), facecolor=window.figure.get_facecolor())
+    axes = window.figure.axes
+    assert len(axes) == 2 * number + 2
+    for index, (name, plane) in enumerate(planes.items()):
+        result = measure_focus(plane)
+        picture, bars = axes[2 * index : 2 * index + 2]
+        np.testing.assert_array_equal(picture.images[0].get_array(), overlay(plane, result))
+        assert picture.get_title("left") == f"{name}: {result.status.replace('_', ' ')}"
+        heights = [bar.get_height() for bar in bars.patches]
+        np.testing.assert_allclose(heights, result.probabilities, atol=1e-6)
+        colours = [np.round(np.array(bar.get_facecolor()[:3]) * 255) for bar in bars.patches]
+        np.testing.assert_array_equal(colours, level_colours(11))
+        cells = axes[-1].tables[0].get_celld()
+        row = [cells[index + 1, column].get_text().get_text() for column in range(5)]
+        assert row == [
+            name,
+            f"{result.level:.0f}",
+            f"{result.expected_level:.2f}",
+            f"{result.certainty:.2f}",
+            result.status.replace("_", " "),
+        ]
+    words = [text.get_text().strip() for text in axes[-2].texts]
+    assert {"in focus", "out of focus"} <= set(words)
+    assert words[:11] == [str(level) for level in range(11)]
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_words_can_be_read_in_a_light_and_a_dark_window(focus, workspace, style):
+    from matplotlib.colors import to_rgb
+    from matplotlib.text import Text
+
+    window, _ = shown(focus, workspace, 4, style)
+    behind = np.array(to_rgb(window.figure.get_facecolor()))
+    for text in window.figure.findobj(Text):
+        # The levels stand on the colours of the bar.
+        if text.get_text() and text not in window.figure.axes[-2].texts[:11]:
+            assert np.abs(np.array(to_rgb(text.get_color())) - behind).sum() > 2, text
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_words_do_not_overlap_in_a_window_of_the_usual_size(focus, workspace, number):
+    window, _ = shown(focus, workspace, number)
+    renderer = window.canvas.get_renderer()
+    axes = window.figure.axes
+    titles = [title for ax in axes for title in (ax.title, ax._left_title) if title.get_text()]
+    labels = [tick for ax in axes if ax.axison for tick in ax.get_xticklabels() if tick.get_text()]
+    ends = [*axes[-2].texts[11:], axes[-2].xaxis.label]
+    boxes = [text.get_window_extent(renderer) for text in (*titles, *labels, *ends)]
+    boxes += [axes[-1].tables[0].get_window_extent(renderer), axes[-2].bbox]
+    for i, box in enumerate(boxes):
+        assert box.x0 >= 0
+        assert box.x1 <= 640
+        for other in boxes[:i]:
+            apart = (
+                box.x1 <= other.x0 + 1
+                or other.x1 <= box.x0 + 1
+                or box.y1 <= other.y0 + 1
+                or other.y1 <= box.y0 + 1
+            )
+            assert apart, (box, other)
+
+
+def test_a_large_image_is_drawn_small(focus, workspace):
+    window, _ = shown(focus, workspace, 1, shape=(2600, 3500))
+    assert max(window.figure.axes[0].images[0].get_array().shape) == 1200
+
+
+def test_a_small_image_is_shown_without_numbers(focus, workspace):
+    window, _ = shown(focus, workspace, 1, shape=(60, 60))
+    cells = window.figure.axes[-1].tables[0].get_celld()
+    assert [cells[1, column].get_text().get_text() for column in (1, 2)] == ["none", "none"]
+    assert [text.get_text() for text in window.figure.axes[1].texts] == ["nothing to judge"]
+
+
+def test_nothing_is_kept_for_a_closed_window(focus, workspace):
+    space = workspace({"DNA": loaded(taken(0, 1))})
+    focus.show_window = False
+    focus.run(space)
+    assert not hasattr(space.display_data, "images")
+
+
+# The process
+
+
+def test_the_model_is_loaded_once(focus, workspace, monkeypatch):
+    import microscope_quality.model as model
+
+    loads = []
+    load = model._load
+    monkeypatch.setattr(model, "_loaded", {})
+    monkeypatch.setattr(model, "_load", lambda *given: loads.append(given) or load(*given))
+    for seed in (1, 2):
+        focus.run(workspace({"DNA": loaded(taken(0, seed))}))
+    assert len(loads) == 1
+
+
+def test_linear_algebra_keeps_to_one_thread_and_gets_its_threads_back(focus, workspace):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    import microscope_quality.network as network
+
+    def blas_threads():
+        pools = threadpoolctl.threadpool_info()
+        return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
+
+    seen = []
+    call = network.Network.__call__
+
+    def counted(self, patches):
+        seen.extend(blas_threads())
+        return call(self, patches)
+
+    network.Network.__call__ = counted
+    try:
+        with threadpoolctl.threadpool_limits(2, "blas"):
+            focus.run(workspace({"DNA": loaded(taken(0, 1))}))
+            after = blas_threads()
+    finally:
+        network.Network.__call__ = call
+    assert set(seen) == {1}
+    assert set(after) == {2}

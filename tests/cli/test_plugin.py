@@ -1,0 +1,39 @@
+"""``microscope-quality plugin``: what it says, and its exit codes."""
+
+import subprocess
+import sys
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "microscope_quality", "plugin", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_module_is_installed_and_removed(tmp_path):
+    folder = tmp_path / "plugins"
+    done = command("cellprofiler", "--to", folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "measureimagefocus.py").is_file()
+    assert str(folder) in done.stdout
+    assert "Restart CellProfiler" in done.stdout
+    again = command("cellprofiler", "--to", folder)
+    assert again.returncode == 0, again.stderr
+    removed = command("cellprofiler", "--to", folder, "--remove")
+    assert removed.returncode == 0, removed.stderr
+    assert "files removed" in removed.stdout
+    assert list(folder.iterdir()) == []
+
+
+def test_refusals_say_why_and_exit_with_2(tmp_path):
+    (tmp_path / "measureimagefocus.py").write_text("mine")
+    done = command("cellprofiler", "--to", tmp_path)
+    assert done.returncode == 2
+    assert "was not written by this command" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = command("cellprofiler", "--to", tmp_path, "--remove")
+    assert done.returncode == 2
+    assert "nothing that this command installed" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["measureimagefocus.py"]
