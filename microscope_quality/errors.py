@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Union
+
 
 class MicroscopeQualityError(Exception):
     """Base of all errors that this library raises on purpose."""
@@ -29,3 +32,10 @@ class FileError(MicroscopeQualityError, OSError):
 
 class SettingsError(MicroscopeQualityError, ValueError):
     """Any other argument that is out of its range."""
+
+
+def reason_of(error: Union[Exception, str], path: Union[str, os.PathLike[str]]) -> str:
+    """Give what an error says without the path, where that stands beside it already."""
+    said = str(getattr(error, "strerror", None) or error)
+    named = f"{os.fspath(path)}: "
+    return said[len(named) :] if said.startswith(named) else said

@@ -22,6 +22,7 @@ from microscope_quality.errors import (
     ModelNotFoundError,
     OpticsError,
     SettingsError,
+    reason_of,
 )
 from microscope_quality.network import Network
 from microscope_quality.optics import Optics
@@ -418,7 +419,9 @@ def write_model(
     except FileError:
         raise
     except OSError as error:
-        raise FileError(f"The model cannot be written to {target}: {error}") from error
+        raise FileError(
+            f"The model cannot be written to {target}: {reason_of(error, target)}"
+        ) from error
     return description
 
 
@@ -446,7 +449,7 @@ def _read_description(folder: Path) -> ModelDescription:
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
+        raise ModelError(f"{path} cannot be read: {reason_of(error, path)}") from error
 
 
 def _load(folder: Path, description: ModelDescription) -> FocusModel:
@@ -456,7 +459,7 @@ def _load(folder: Path, description: ModelDescription) -> FocusModel:
     except FileNotFoundError:
         raise ModelError(f"{folder} is damaged: {path.name} is missing.") from None
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
+        raise ModelError(f"{path} cannot be read: {reason_of(error, path)}") from error
     if not zipfile.is_zipfile(io.BytesIO(content)):
         raise ModelError(
             f"{path} is truncated or no archive: its {len(content)} bytes have no end record."
@@ -473,7 +476,7 @@ def _load(folder: Path, description: ModelDescription) -> FocusModel:
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         if "Object arrays" in str(error):
             raise ModelError(f"{path} holds Python objects, which are never loaded.") from error
-        raise ModelError(f"{path} cannot be read: {error}") from error
+        raise ModelError(f"{path} cannot be read: {reason_of(error, path)}") from error
     try:
         return FocusModel(description, weights)
     except ModelError as error:

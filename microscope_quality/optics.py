@@ -392,13 +392,8 @@ def psf(
     ``psf(optics, z, paraxial=True, pixel_integrated=False, bandwidth=0, size=51)``; their program
     takes ``k = 2π/λ``, which is the same in air.
     """
-    defocus = _finite_defocus(defocus_um)
-    if not 0 <= bandwidth < 1:
-        raise SettingsError(f"bandwidth must be from 0 to below 1, not {bandwidth}.")
-    if size is not None:
-        size = _checked_size(size)
-    elif not 0 < energy <= 0.999:
-        raise SettingsError(f"energy must be above 0 and at most 0.999, not {energy}.")
+    check_kernel(defocus_um, bandwidth, size, energy)
+    defocus = abs(float(defocus_um))
 
     def density(radii_um: FloatArray) -> FloatArray:
         return _density(optics, radii_um, defocus, paraxial, bandwidth)
@@ -418,6 +413,28 @@ def psf(
     squared, places = np.unique(np.add.outer(steps**2, steps**2), return_inverse=True)
     values = density(np.sqrt(squared) * optics.pixel_size_um)
     return _unfolded(values[places].reshape(steps.size, steps.size))
+
+
+def check_kernel(defocus_um: float, bandwidth: float, size: Optional[int], energy: float) -> None:
+    """Refuse what no point spread function on the pixel grid can have; see `psf`.
+
+    Raises
+    ------
+    OpticsError
+        If the defocus is not finite.
+    SettingsError
+        If another argument is out of its range.
+    """
+    _finite_defocus(defocus_um)
+    if not 0 <= bandwidth < 1:
+        raise SettingsError(f"bandwidth must be from 0 to below 1, not {bandwidth}.")
+    if size is None:
+        if not 0 < energy <= 0.999:
+            raise SettingsError(f"energy must be above 0 and at most 0.999, not {energy}.")
+    elif isinstance(size, bool) or not isinstance(size, numbers.Integral):
+        raise SettingsError(f"size must be an odd whole number, not {size!r}.")
+    elif not (1 <= size <= MAX_KERNEL_SIZE and size % 2 == 1):
+        raise SettingsError(f"size must be odd and from 1 to {MAX_KERNEL_SIZE}, not {size}.")
 
 
 def radial_kernel(
@@ -562,15 +579,6 @@ def _legendre(order: int) -> Tuple[FloatArray, FloatArray]:
     nodes.flags.writeable = False
     weights.flags.writeable = False
     return nodes, weights
-
-
-def _checked_size(size: Any) -> int:
-    if isinstance(size, bool) or not isinstance(size, numbers.Integral):
-        raise SettingsError(f"size must be an odd whole number, not {size!r}.")
-    whole = int(size)
-    if not (1 <= whole <= MAX_KERNEL_SIZE and whole % 2 == 1):
-        raise SettingsError(f"size must be odd and from 1 to {MAX_KERNEL_SIZE}, not {whole}.")
-    return whole
 
 
 def _density(

@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from microscope_quality.evaluation.gather import Data
     from microscope_quality.evaluation.run import Evaluation
 
 # The page's names for columns of unseen.csv, and what is in them.
@@ -120,7 +121,7 @@ def evaluate(
         typer.Option(
             metavar="Z",
             help="z of the plane in focus, as in the names, or counted from 0; unless given, where "
-            "the model finds it.",
+            "the model finds it. A stack without such a plane is left out.",
             show_default=False,
         ),
     ] = None,
@@ -136,8 +137,10 @@ def evaluate(
         Optional[str],
         typer.Option(
             metavar="KEY=NUMBER,…",
-            help="The microscope of the stacks, and the one to simulate for sharp images: "
-            "na, n, wavelength_um and pixel_size_um.",
+            help="The microscope of the stacks, and the one to simulate for sharp images: na, n, "
+            "wavelength_um and pixel_size_um. immersion=air, water, glycerol or oil can stand for "
+            "n, and magnification=… with camera_pixel_um=… for pixel_size_um. A stored set brings "
+            "its own.",
             show_default="simulated: na=0.5,n=1,wavelength_um=0.5,pixel_size_um=0.65",
         ),
     ] = None,
@@ -207,6 +210,7 @@ def evaluate(
     from rich.console import Console
 
     from microscope_quality.batch.run import n_cores
+    from microscope_quality.cli.refusal import refused
     from microscope_quality.errors import MicroscopeQualityError, SettingsError
     from microscope_quality.evaluation import run
     from microscope_quality.evaluation.gather import gather, gather_stacks, read_table
@@ -214,6 +218,7 @@ def evaluate(
     from microscope_quality.optics import Optics
     from microscope_quality.training.microscope import Microscope
     from microscope_quality.training.sets import SetSettings
+    from microscope_quality.training.stored import is_set
 
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
@@ -222,8 +227,15 @@ def evaluate(
             raise SettingsError("Give --data, sharp images, or --stacks, z-stacks, or both.")
         if stack_pattern is not None and not stacks:
             raise SettingsError("--stack-pattern is for --stacks.")
+        if focus_plane is not None and not stacks:
+            raise SettingsError("--focus-plane is for --stacks.")
         if held_out and not data:
             raise SettingsError("--held-out is for --data.")
+        if optics is not None and not stacks and all(is_set(Path(path)) for path in data or []):
+            raise SettingsError(
+                "--optics is for sharp images and z-stacks; a set that synthesize wrote has the "
+                "optics that it was made with."
+            )
         given = None if optics is None else Optics.parse(optics)
         names = [model, *(beside or [])]
         models = [run.load(name) for name in names]
@@ -258,7 +270,7 @@ def evaluate(
             else _groups(read_table(unseen, [name for name, _ in UNSEEN_COLUMNS.values()]))
         )
         run.check_folder(out)
-        with _progress(screen) as report:
+        with _progress(screen, _announced(len(models), found, empty_patches)) as report:
             evaluation = run.evaluate(
                 names,
                 found,
@@ -272,15 +284,10 @@ def evaluate(
         typer.echo("\nInterrupted.", err=True)
         raise typer.Exit(130) from None
     except MicroscopeQualityError as error:
-        typer.echo(f"microscope-quality evaluate: {error}", err=True)
-        raise typer.Exit(2) from error
+        raise refused("evaluate", error) from error
     except ImportError as error:
-        typer.echo(
-            f"microscope-quality evaluate: {error}; pip install 'microscope-quality[evaluate]' "
-            "brings what figures need",
-            err=True,
-        )
-        raise typer.Exit(2) from error
+        remedy = "pip install 'microscope-quality[evaluate]' brings what figures need"
+        raise refused("evaluate", error, remedy) from error
     _show(Console(highlight=False), evaluation)
     _tell(screen, evaluation)
     typer.echo(f"{page}, and {len(tables)} tables beside it")
@@ -294,32 +301,56 @@ def _groups(rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
     ]
 
 
+def _announced(models: int, data: Data, empty_patches: int) -> str:
+    """Say what is about to be evaluated, and on what."""
+    from microscope_quality.evaluation.gather import SharpFile
+
+    files = sum(isinstance(source, SharpFile) for source in data.sources)
+    counts = (
+        (files, "file of sharp images", "files of sharp images"),
+        (len(data.sources) - files, "image of a set", "images of sets"),
+        (len(data.stacks), "z-stack", "z-stacks"),
+        (empty_patches, "empty patch", "empty patches"),
+    )
+    told = [f"{count:,} {one if count == 1 else many}" for count, one, many in counts if count]
+    on = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
+    return f"Evaluating {models} model{'s' * (models != 1)} on {on}"
+
+
 @contextlib.contextmanager
-def _progress(screen: Console) -> Iterator[Callable[[int, int], None]]:
-    """Bar on a terminal; elsewhere a line for each tenth."""
+def _progress(screen: Console, announced: str) -> Iterator[Callable[[int, int], None]]:
+    """Bar on a terminal; elsewhere a line for each tenth. The announcement comes before it."""
     if not screen.is_terminal:
         told = 0
 
         def line(done: int, total: int) -> None:
             nonlocal told
+            if done == 0:
+                screen.print(announced)
             if 10 * done // total > told:
                 told = 10 * done // total
-                screen.print(f"{done} of {total} evaluated")
+                screen.print(f"{100 * done // total}% evaluated")
 
         yield line
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
     with Progress(
         "Evaluating",
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeRemainingColumn(),
         console=screen,
         transient=True,
     ) as bar:
         task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def move(done: int, total: int) -> None:
+            if done == 0:
+                screen.print(announced)
+            bar.update(task, completed=done, total=total)
+
+        yield move
 
 
 def _show(screen: Console, evaluation: Evaluation) -> None:

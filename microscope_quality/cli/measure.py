@@ -8,7 +8,6 @@ import itertools
 import sys
 import time
 from enum import Enum
-from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Callable, Iterable, Iterator, Optional
 
@@ -52,7 +51,9 @@ def measure(
         typer.Option(
             metavar="KEY=NUMBER,…",
             help="The microscope: numerical aperture na, refractive index n of what is before the "
-            "sample, wavelength_um of the light, pixel_size_um in the sample. Gives defocus_um.",
+            "sample, wavelength_um of the light, pixel_size_um in the sample. immersion=air, "
+            "water, glycerol or oil can stand for n, and magnification=… with camera_pixel_um=… "
+            "for pixel_size_um. Gives defocus_um.",
             show_default=False,
         ),
     ] = None,
@@ -134,8 +135,9 @@ def measure(
     from microscope_quality.batch.run import n_cores, run
     from microscope_quality.cli.page import Settings, items, measure_page
     from microscope_quality.cli.record import Record, name_pattern
+    from microscope_quality.cli.refusal import refused
     from microscope_quality.errors import MicroscopeQualityError, SettingsError
-    from microscope_quality.files.images import SUFFIXES, find
+    from microscope_quality.files.images import find_some
     from microscope_quality.model import FocusModel
     from microscope_quality.optics import Optics
 
@@ -163,19 +165,10 @@ def measure(
                 f"--in-focus-limit is {in_focus_limit}, but the model's levels end at "
                 f"{description.levels - 1}."
             )
-        files = find(paths, exclude=out)
-        if not any(path.exists() or path.is_symlink() for _, path in files):
-            missing = [path for path in paths if not Path(path).exists() and not has_magic(path)]
-            if missing:
-                raise SettingsError(f"There is no file or folder {', '.join(missing)}.")
-            raise SettingsError(
-                f"There is no image in {', '.join(paths)}; in folders, files with these endings "
-                f"are found: {' '.join(SUFFIXES)}."
-            )
+        files = find_some(paths, exclude=out)
         record = Record(description, settings, names, out)
     except MicroscopeQualityError as error:
-        typer.echo(f"microscope-quality measure: {error}", err=True)
-        raise typer.Exit(2) from error
+        raise refused("measure", error) from error
 
     jobs = jobs or n_cores()
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional, Sequence
 
 import typer
 
@@ -156,3 +157,44 @@ def microscope(
         # A missing library is said here, once, and not of each image.
         made.kernel(0)
     return made
+
+
+def check_sets(paths: Sequence[Path], simulated: Microscope, *, optics_given: bool) -> None:
+    """Refuse to train on a set with another microscope than the one that it was made with.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Of which some may be folders that ``synthesize`` wrote.
+    simulated : Microscope
+        As the options describe it.
+    optics_given : bool
+        The option ``--optics`` is among them.
+
+    Raises
+    ------
+    FileError
+        If a set is damaged, or was not finished.
+    SettingsError
+        If it is another one.
+    """
+    from dataclasses import replace
+
+    from microscope_quality.errors import SettingsError
+    from microscope_quality.training.microscope import Microscope
+    from microscope_quality.training.stored import is_set, optics_of
+
+    for folder in filter(is_set, paths):
+        if replace(simulated, optics=Microscope().optics) != Microscope():
+            raise SettingsError(
+                f"{folder} is a set that synthesize wrote, which has the faults that it was made "
+                "with: leave the options of the microscope away, or train on the sharp images."
+            )
+        if not optics_given:
+            continue
+        for optics in optics_of(folder) - {simulated.optics}:
+            made_for = ",".join(f"{key}={value:g}" for key, value in optics.to_dict().items())
+            raise SettingsError(
+                f"{folder} is a set that synthesize made for {made_for}: leave --optics away, or "
+                "train on the sharp images."
+            )

@@ -130,7 +130,7 @@ def _verified(folder: Path) -> Any:
     try:
         return verify(folder)
     except MicroscopeQualityError as error:
-        typer.echo(f"{folder}: {error}", err=True)
+        typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
 
 

@@ -12,7 +12,7 @@ from typing import Iterator, Optional, Sequence
 
 import numpy as np
 
-from microscope_quality.errors import FileError, MicroscopeQualityError
+from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
 from microscope_quality.files.images import ImageFile, Page, Plane, open_image
 from microscope_quality.focus import FocusResult, measure_focus
 from microscope_quality.model import FocusModel
@@ -77,7 +77,7 @@ def items(files: Sequence[tuple[str, Path]]) -> Iterator[Item]:
         try:
             pages = _opened(path).pages
         except FileError as error:
-            yield Item(number, file, name, path, Page(0), reason(str(error), path))
+            yield Item(number, file, name, path, Page(0), reason_of(error, path))
             number += 1
             continue
         for page in pages:
@@ -140,16 +140,11 @@ def picture_name(prefix: str, name: str, place: Place) -> str:
     return f"{prefix}_{stem}.png"
 
 
-def reason(error: str, path: Path) -> str:
-    """Error without the file's name, which stands beside it in a table."""
-    return error.removeprefix(f"{path}: ")
-
-
 def _read(settings: Settings, item: Item) -> list[Plane]:
     try:
         return _opened(item.path).read(item.page, luminance=settings.luminance)
     except FileError as error:
-        raise FileError(reason(str(error), item.path)) from error
+        raise FileError(reason_of(error, item.path)) from error
 
 
 def _measure(settings: Settings, model: FocusModel, plane: Plane) -> FocusResult:

@@ -67,8 +67,9 @@ def synthesize(
     from rich.console import Console
     from rich.progress import track
 
-    from microscope_quality.errors import MicroscopeQualityError, SettingsError
-    from microscope_quality.files.images import find
+    from microscope_quality.cli.refusal import refused
+    from microscope_quality.errors import MicroscopeQualityError, reason_of
+    from microscope_quality.files.images import find_some
     from microscope_quality.training.sets import SetSettings, SetWriter
 
     screen = Console(stderr=True)
@@ -90,13 +91,10 @@ def synthesize(
             background=background,
             seed=seed,
         )
-        files = find(paths)
-        if not files:
-            raise SettingsError("No image file was found.")
+        files = find_some(paths)
         writer = SetWriter(out, settings)
     except MicroscopeQualityError as error:
-        typer.echo(f"microscope-quality synthesize: {error}", err=True)
-        raise typer.Exit(2) from error
+        raise refused("synthesize", error) from error
     failed = 0
     try:
         with writer:
@@ -105,8 +103,9 @@ def synthesize(
                     writer.add(name, path)
                 except MicroscopeQualityError as error:
                     failed += 1
+                    said = f"left out: {name}: {reason_of(error, path)}"
                     screen.print(
-                        f"left out: {name}: {error}", style="yellow", markup=False, highlight=False
+                        said, style="yellow", markup=False, highlight=False, soft_wrap=True
                     )
     except KeyboardInterrupt:
         typer.echo(
@@ -115,6 +114,9 @@ def synthesize(
             err=True,
         )
         raise typer.Exit(130) from None
+    if not writer.n_images:
+        typer.echo("No image could be used; there is no set.", err=True)
+        raise typer.Exit(1)
     typer.echo(f"{writer.n_images} images of {len(files) - failed} files, 11 levels each: {out}")
     if failed:
         raise typer.Exit(1)

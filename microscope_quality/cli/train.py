@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ from microscope_quality.cli.microscope import (
     SphericalOption,
     TiltOption,
     VignettingOption,
+    check_sets,
     microscope,
 )
 
@@ -219,10 +219,8 @@ def train(
     """
     from rich.console import Console
 
-    # Keras and TensorFlow speak of their set-up at length; none of it helps here.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
+    from microscope_quality.cli.quiet import import_keras
+    from microscope_quality.cli.refusal import refused
     from microscope_quality.errors import MicroscopeQualityError
     from microscope_quality.evaluation.card import write_card
     from microscope_quality.training.stream import StreamSettings
@@ -233,24 +231,23 @@ def train(
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     display = Display(screen)
     try:
+        simulated = microscope(
+            optics,
+            psf,
+            exact,
+            spherical,
+            astigmatism,
+            tilt,
+            vignetting,
+            saturation,
+            depth,
+            sample_index,
+        )
+        check_sets(paths, simulated, optics_given=optics is not None)
         settings = TrainingSettings(
             architecture=architecture,
             start=start,
-            stream=StreamSettings(
-                microscope=microscope(
-                    optics,
-                    psf,
-                    exact,
-                    spherical,
-                    astigmatism,
-                    tilt,
-                    vignetting,
-                    saturation,
-                    depth,
-                    sample_index,
-                ),
-                empty_fraction=empty_fraction,
-            ),
+            stream=StreamSettings(microscope=simulated, empty_fraction=empty_fraction),
             augment=augment,
             steps=steps,
             batch_size=batch_size,
@@ -267,6 +264,7 @@ def train(
             seed=seed,
             workers=workers,
         )
+        import_keras()
         with display:
             description = run(
                 paths,
@@ -278,15 +276,10 @@ def train(
                 report=display.show,
             )
     except MicroscopeQualityError as error:
-        typer.echo(f"microscope-quality train: {error}", err=True)
-        raise typer.Exit(2) from error
+        raise refused("train", error) from error
     except ImportError as error:
-        typer.echo(
-            f"microscope-quality train: {error}; pip install 'microscope-quality[train]' brings "
-            "what training needs",
-            err=True,
-        )
-        raise typer.Exit(2) from error
+        remedy = "pip install 'microscope-quality[train]' brings what training needs"
+        raise refused("train", error, remedy) from error
     except KeyboardInterrupt:
         kept = f"{out} holds step {display.kept:,}" if display.kept else "No step was kept"
         typer.echo(f"Stopped. {kept}; the same command goes on from there.", err=True)
@@ -294,6 +287,7 @@ def train(
     if not description.sha256:
         typer.echo("done; the first of the machines writes the model")
         return
+    display.show({"doing": "writing the card"})
     write_card(out / name)
     typer.echo(f"{out / name}: sure from a certainty of {description.sure_certainty:.4f} on")
     typer.echo(f"what it is and how good: {out / name / 'MODEL.md'}")
@@ -343,18 +337,20 @@ class Display:
                 left=_duration(record["seconds_left"]),
                 visible=True,
             )
+        elif "doing" in record:
+            self._line.update(self._task, visible=False)
+            self._screen.print(f"{record['doing']} …", markup=False)
         elif "left_out" in record:
             self._begin(record)
         elif "validation_images" in record:
-            self._line.update(self._task, visible=False)
             self._measured(record)
         else:
             self._epoch(record)
 
     def _begin(self, record: dict[str, Any]) -> None:
         self._screen.print(
-            f"{record['training']} images to train on, {record['validation']} held out; "
-            f"{record['steps']:,} steps"
+            f"{record['training']} image{'s' * (record['training'] != 1)} to train on, "
+            f"{record['validation']} held out; {record['steps']:,} steps"
         )
         self._reasons("left out", record["left_out"])
         self._reasons("kept, as most of its kind would go, but", record["doubted"])
@@ -388,10 +384,13 @@ class Display:
         self._screen.print(f"{line}   {_duration(record['seconds_left'])} left")
 
     def _measured(self, record: dict[str, Any]) -> None:
-        for what, noun in (("images", "held-out synthetic images"), ("patches", "their patches")):
+        for what, told in (
+            ("images", "{:,} held-out synthetic images"),
+            ("patches", "all of their {:,} patches, empty ones too"),
+        ):
             found = record[f"validation_{what}"]
             self._screen.print(
-                f"{found[what]:,} {noun}: {found['exact']:.1%} exact, "
+                f"{told.format(found[what])}: {found['exact']:.1%} exact, "
                 f"{found['within_one']:.1%} within one level, calibration error "
                 f"{found['calibration_error']:.3f}"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -56,11 +55,9 @@ def unseen(
     """
     from rich.console import Console
 
+    from microscope_quality.cli.quiet import import_keras
+    from microscope_quality.cli.refusal import refused
     from microscope_quality.cli.train import Display
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
     from microscope_quality.errors import MicroscopeQualityError
     from microscope_quality.evaluation.unseen import TABLE, UnseenSettings, leave_one_out
     from microscope_quality.training.sets import SetSettings
@@ -83,9 +80,8 @@ def unseen(
             display.show(record)
 
     try:
-        # Keras and its backend: where they are missing, that is said before images are read.
-        from microscope_quality.training import fitting  # noqa: F401
-
+        # Where it is missing, that is said before images are read.
+        import_keras()
         with display:
             leave_one_out(
                 paths,
@@ -102,15 +98,10 @@ def unseen(
                 report=show,
             )
     except MicroscopeQualityError as error:
-        typer.echo(f"microscope-quality unseen: {error}", err=True)
-        raise typer.Exit(2) from error
+        raise refused("unseen", error) from error
     except ImportError as error:
-        typer.echo(
-            f"microscope-quality unseen: {error}; pip install "
-            "'microscope-quality[train,evaluate]' brings what it needs",
-            err=True,
-        )
-        raise typer.Exit(2) from error
+        remedy = "pip install 'microscope-quality[train,evaluate]' brings what it needs"
+        raise refused("unseen", error, remedy) from error
     except KeyboardInterrupt:
         typer.echo("Stopped; the same command goes on from there.", err=True)
         raise typer.Exit(130) from None

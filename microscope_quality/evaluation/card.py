@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from microscope_quality.errors import FileError
+from microscope_quality.files.whole import whole
 from microscope_quality.metrics import Calibration
 from microscope_quality.model import ModelDescription, verify
 
@@ -48,12 +48,9 @@ def write_card(folder: Path) -> Path:
         parameters = sum(archive[key].size for key in archive.files)
     pictures = _pictures(description)
     text = card_text(description, parameters, None if pictures is None else list(pictures))
-    try:
-        for name, content in (pictures or {}).items():
-            _write(folder / name, content)
-        _write(folder / CARD, text.encode())
-    except OSError as error:
-        raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    for name, content in {**(pictures or {}), CARD: text.encode()}.items():
+        with whole(folder / name) as beside:
+            beside.write_bytes(content)
     return folder / CARD
 
 
@@ -366,9 +363,3 @@ def _value(value: Any) -> str:
 def _cell(value: Any) -> str:
     """Write a text for a table's cell."""
     return str(value or "").replace("|", "\\|").replace("\n", " ")
-
-
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(content)
-    beside.replace(path)

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from microscope_quality import tiles
-from microscope_quality.errors import FileError, ImageError, SettingsError
+from microscope_quality.errors import FileError, ImageError, SettingsError, reason_of
 from microscope_quality.files.images import Plane, find, open_image, planes
 from microscope_quality.training.exposure import signal
 from microscope_quality.training.sets import SetSettings, degraded
 from microscope_quality.training.sources import GroupBy, by_deviation, entry_of, kind_of
-from microscope_quality.training.stored import MANIFEST, is_set, read_set
+from microscope_quality.training.stored import MANIFEST, entry_in, is_set, kind_in, read_set
 from microscope_quality.training.stream import visibility
 
 
@@ -137,9 +137,8 @@ def gather(
     paths : sequence of str
         Files, folders or patterns. A folder with a ``manifest.csv`` that has the columns ``file``
         and ``level`` is a set as `synthesize` writes it, and used as it is; all else is sharp. In
-        a set that was made of a single folder its images have no folder but that of the set: in
-        ``only`` and ``without`` they are known by this, as a training on the set lists them, and
-        not as one on the sharp images does.
+        a set its images are known, in ``only`` and ``without``, by the sharp image that each was
+        made of.
     manifest : Path, optional
         A CSV table of the sharp images with a column ``file``, relative to its folder, and
         ``field``, as for training.
@@ -269,7 +268,7 @@ def gather_stacks(paths: Sequence[str], pattern: str | None = None) -> Data:
                 z = float(len(stack) if plane.z is None else plane.z)
                 stack.append(StackPlane(z, str(path), number))
         except FileError as error:
-            failed[str(path)] = str(error)
+            failed[str(path)] = reason_of(error, path)
             found = {
                 name: members for name, members in found.items() if members[0].path != str(path)
             }
@@ -391,7 +390,7 @@ def read_table(path: Path, needed: Iterable[str]) -> list[dict[str, str]]:
             rows = list(reader)
             columns = reader.fieldnames or []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileError(f"The table {path} cannot be read: {error}.") from error
+        raise FileError(f"The table {path} cannot be read: {reason_of(error, path)}.") from error
     missing = [name for name in needed if name not in columns]
     if missing:
         raise FileError(
@@ -428,14 +427,14 @@ def _no_group(grouping: GroupBy | None, table: Path | None) -> str:
 def _set_images(folder: Path, grouping: GroupBy | None) -> list[SetImage]:
     images = []
     for (source, plane), rows in read_set(folder).items():
+        entry = entry_in(folder, source, rows[0])
         if grouping is None:
-            group = kind_of(folder / source)
+            group = kind_in(entry)
         else:
             if grouping.pattern is None:
                 _check_column(folder / MANIFEST, rows, grouping.column)
             group = _group(grouping, Path(source), rows[0])
         levels = sorted((int(row["level"]), str(folder / row["file"])) for row in rows)
-        entry = entry_of(folder / source)
         images.append(SetImage(f"{source}#{plane}", group, source, tuple(levels), entry))
     return images
 

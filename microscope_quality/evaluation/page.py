@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ from microscope_quality.errors import FileError
 from microscope_quality.evaluation import figures, montage
 from microscope_quality.evaluation.figures import measure_name, share_text
 from microscope_quality.evaluation.run import SLOPE, Evaluation, ModelEvaluation, summary_rows
+from microscope_quality.files.whole import whole
 from microscope_quality.version import __version__
 
 if TYPE_CHECKING:
@@ -277,13 +276,17 @@ def write_page(
     try:
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
         for name, content in drawn.files.items():
-            _write(folder / FIGURES / f"{name}.png", content)
+            with whole(folder / FIGURES / f"{name}.png") as beside:
+                beside.write_bytes(content)
         page = folder / PAGE
         # After its figures, and before those of an earlier page go: no page lacks one.
-        _write(page, html.encode("utf-8"))
+        with whole(page) as beside:
+            beside.write_bytes(html.encode("utf-8"))
         for path in (folder / FIGURES).glob("*.png"):
             if path.stem not in drawn.files and _NAMES.fullmatch(path.stem):
                 path.unlink()
+    except FileError:
+        raise
     except OSError as error:
         where = error.filename or folder
         raise FileError(f"{where}: cannot be written: {error.strerror or error}") from error
@@ -1021,9 +1024,7 @@ def _data(evaluation: Evaluation) -> _Section:
     )
     details.append(_Details("Models", (), (models,)))
     if evaluation.settings:
-        rows = tuple(
-            (key.replace("_", " "), _plain(value)) for key, value in evaluation.settings.items()
-        )
+        rows = tuple(_setting_rows(evaluation.settings))
         details.append(_Details("Settings", (), (_Tabular("", ("setting", "value"), rows),)))
     return _Section(
         "data",
@@ -1061,19 +1062,43 @@ def _number(value: float, decimals: int = 3) -> str:
     return f"{value:.{decimals}f}" if math.isfinite(value) else "–"
 
 
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+def _setting_rows(settings: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, str]]:
+    """Give a row for each setting, also for those within another."""
+    for key, value in settings.items():
+        if key == "optics" and isinstance(value, Mapping):
+            parts = [" ".join(row) for row in _setting_rows(value)]
+            yield f"{of}optics", ", ".join(parts)
+        elif isinstance(value, Mapping):
+            yield from _setting_rows(value, "simulated: ")
+        # A fault in the range of 0 to 0 is none.
+        elif value not in (None, (0, 0), [0, 0]):
+            name, unit = _unit(key)
+            yield f"{of}{name}", f"{_setting(value)}{unit}"
+
+
+def _unit(key: str) -> tuple[str, str]:
+    """Part the name of a setting from its unit."""
+    stem, _, unit = key.rpartition("_")
+    if unit == "um":
+        return stem.replace("_", " "), " µm"
+    if unit in ("waves", "levels"):
+        return stem.replace("_", " "), f" {unit}"
+    return (key.upper() if key in ("na", "psf") else key.replace("_", " ")), ""
+
+
+def _setting(value: Any) -> str:
+    """Write a setting's value: two numbers are a range, more are choices."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+    if isinstance(value, (tuple, list)):
+        parts = [_setting(part) for part in value]
+        if len(parts) == 2:
+            return parts[0] if parts[0] == parts[1] else " to ".join(parts)
+        return ", ".join(parts)
+    return str(value)
 
 
 def _many(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

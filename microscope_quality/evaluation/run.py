@@ -17,7 +17,7 @@ from microscope_quality import certainty as certainties
 from microscope_quality import metrics, tiles
 from microscope_quality.batch.run import run
 from microscope_quality.classical import MEASURES
-from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.errors import FileError, SettingsError, reason_of
 from microscope_quality.evaluation.baselines import (
     MEASURES_OF_LIBRARIES,
     Measure,
@@ -358,7 +358,8 @@ def evaluate(
     Raises
     ------
     SettingsError
-        Without a model or data, or for models that know other levels.
+        Without a model or data, for models that know other levels, or if no z-stack has a plane
+        at ``focus_plane``.
     ModelNotFoundError, ModelError
         As `FocusModel.from_pretrained`.
     """
@@ -381,7 +382,8 @@ def evaluate(
             report(done, len(items))
             item, value = outcome.item, outcome.value
             if outcome.error or value is None:
-                failed[_name_of(item)] = outcome.error
+                name = _name_of(item)
+                failed[name] = reason_of(outcome.error, name)
             elif isinstance(item, _SourceItem):
                 judged += value
                 groups.setdefault(item.source.group, []).append((item.source.field, len(value)))
@@ -433,7 +435,24 @@ def _check(models: Sequence[FocusModel], data: Data, settings: EvaluationSetting
             f"There is no image to evaluate on. {'; '.join([*data.notes, *reasons][:3])}".strip()
         )
     if settings.step_um is not None and not settings.step_um > 0:
-        raise SettingsError(f"The step of a z-stack is over 0 µm, not {settings.step_um:g}.")
+        raise SettingsError(f"step_um must be over 0 µm, not {settings.step_um:g}.")
+    if settings.focus_plane is not None and data.stacks:
+        missing = [_without_focus_plane(stack, settings.focus_plane) for stack in data.stacks]
+        # One of many stacks that lacks its plane is left out by itself.
+        if all(missing):
+            more = f" So it is with the other {len(missing) - 1}." if len(missing) > 1 else ""
+            raise SettingsError(missing[0] + more)
+
+
+def _without_focus_plane(stack: Stack, z: float) -> str:
+    """Say that a z-stack has no plane there; nothing where it has one."""
+    places = [plane.z for plane in stack.planes]
+    if z in places:
+        return ""
+    return (
+        f"focus_plane must be the z of a plane: the z-stack {stack.name} has {len(places)} planes, "
+        f"from z = {places[0]:g} to {places[-1]:g}, and none at {z:g}."
+    )
 
 
 def _names(models: Sequence[FocusModel]) -> tuple[str, ...]:
@@ -522,11 +541,16 @@ def _judge_empty(job: _Job, item: _EmptyItem) -> list[FloatArray]:
 
 def _judge_stack(job: _Job, stack: Stack) -> list[StackFigures]:
     models = job.loaded()
+    settings = job.settings
     results: list[list[FocusResult]] = [[] for _ in models]
     for plane in stack_planes(stack):
         for model, given in zip(models, results):
             given.append(measure_focus(plane, model))
-    settings = job.settings
+    # After reading: a file that cannot be read may be why the plane is missing.
+    if settings.focus_plane is not None:
+        missing = _without_focus_plane(stack, settings.focus_plane)
+        if missing:
+            raise SettingsError(missing)
     return [
         stack_figures(
             stack.name,

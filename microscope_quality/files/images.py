@@ -207,6 +207,29 @@ def find(
     return list(found.values())
 
 
+def find_some(
+    paths: Sequence[_PathLike], *, exclude: Optional[_PathLike] = None
+) -> List[Tuple[str, Path]]:
+    """Image files as `find` gives them, of which one or more are there.
+
+    Raises
+    ------
+    FileError
+        There is none.
+    """
+    files = find(paths, exclude=exclude)
+    if any(os.path.lexists(path) for _, path in files):
+        return files
+    named = [os.fspath(path) for path in paths]
+    missing = [path for path in named if not os.path.lexists(path) and not glob.has_magic(path)]
+    if missing:
+        raise FileError(f"There is no file or folder {', '.join(missing)}.")
+    raise FileError(
+        f"There is no image in {', '.join(named)}; in folders, files with these endings are found: "
+        f"{' '.join(SUFFIXES)}."
+    )
+
+
 def _search(folder: Path, entered: Set[str]) -> Iterator[Path]:
     real = os.path.realpath(folder)
     if real in entered:

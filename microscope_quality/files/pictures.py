@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microscope_quality.errors import FileError
+from microscope_quality.files.whole import whole
 from microscope_quality.overlay import legend
 
 if TYPE_CHECKING:
@@ -58,18 +59,10 @@ def write_overlay(
         raise FileError(f"{path}: is there already and was not drawn by {_SOFTWARE}")
     info = PngInfo()
     info.add_text("Software", _SOFTWARE)
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with whole(path) as part:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # Level 3 takes a third of the time of the usual 6, for a tenth more bytes.
-            canvas.save(part, format="PNG", pnginfo=info, compress_level=3)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+        # Level 3 takes a third of the time of the usual 6, for a tenth more bytes.
+        canvas.save(part, format="PNG", pnginfo=info, compress_level=3)
 
 
 def is_overlay(path: Path) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from microscope_quality.errors import FileError, MicroscopeQualityError
+from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
 from microscope_quality.files.images import planes
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
@@ -101,7 +101,7 @@ def check_sharp(
         try:
             judged.append((image, _reason(image, model, optics)))
         except FileError as error:
-            left_out[_name(image)] = str(error)
+            left_out[_name(image)] = reason_of(error, image.path)
     for image, reason in judged:
         if reason is None:
             kept.append(image)

@@ -19,7 +19,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.errors import FileError, SettingsError, reason_of
+from microscope_quality.files.whole import whole
 from microscope_quality.network import Network
 from microscope_quality.training import stored, stream
 from microscope_quality.training.architectures import Architecture, Layer
@@ -519,6 +520,23 @@ def _left(seconds: float, done: int, steps: int) -> float:
     return round(seconds * (steps - done) / done, 1)
 
 
+def check_tensorboard() -> None:
+    """Import what the curves for TensorBoard are written with.
+
+    Raises
+    ------
+    SettingsError
+        If it is missing: TensorFlow does not bring it along, and misses it after an epoch.
+    """
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise SettingsError(
+            "Curves for TensorBoard need the library tensorboard, which is not installed: "
+            "pip install 'microscope-quality[train]'."
+        ) from error
+
+
 def _logs(folder: Path) -> Callable[[dict[str, Any]], None]:
     """Give what writes a record as TensorBoard's scalars."""
     import tensorflow as tf
@@ -549,11 +567,9 @@ def _state(model: keras.Model) -> dict[str, Any]:
 
 def _write(path: Path, variables: Mapping[str, Any]) -> None:
     """Write variables, whole or not at all."""
-    beside = path.with_name(f"{path.name}.part")
-    with beside.open("wb") as file:
-        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in variables.items()}
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in variables.items()}
+    with whole(path) as beside, beside.open("wb") as file:
         np.savez(file, **arrays)
-    beside.replace(path)
 
 
 def _restore(path: Path, variables: Mapping[str, Any]) -> None:
@@ -563,7 +579,7 @@ def _restore(path: Path, variables: Mapping[str, Any]) -> None:
             for name, variable in variables.items():
                 variable.assign(archive[name])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise FileError(f"{path}: the state cannot be read: {error}") from error
+        raise FileError(f"{path}: the state cannot be read: {reason_of(error, path)}") from error
 
 
 def _best_name(record: Mapping[str, Any]) -> str:
@@ -587,21 +603,20 @@ def _checkpoint(
     """Write the state; the progress file names the files that are whole and belong together."""
     name = f"checkpoint-{reached.step}.npz"
     best = reached.best
-    try:
-        _write(folder / name, _state(model))
-        if best is reached.history[-1]:
-            _write(folder / _best_name(best), _weights(model))
-        progress = {
-            "architecture": architecture.name,
-            "layers": architecture.layers,
-            "checkpoint": name,
-            **asdict(reached),
-            **basis,
-        }
-        beside = folder / f"{PROGRESS}.part"
+    _write(folder / name, _state(model))
+    if best is reached.history[-1]:
+        _write(folder / _best_name(best), _weights(model))
+    progress = {
+        "architecture": architecture.name,
+        "layers": architecture.layers,
+        "checkpoint": name,
+        **asdict(reached),
+        **basis,
+    }
+    with whole(folder / PROGRESS) as beside:
         beside.write_text(json.dumps(progress, indent=1), encoding="utf-8")
-        beside.replace(folder / PROGRESS)
-        kept = {name} if best is None else {name, _best_name(best)}
+    kept = {name} if best is None else {name, _best_name(best)}
+    try:
         for pattern in ("checkpoint-*.npz", "best-*.npz"):
             for old in folder.glob(pattern):
                 if old.name not in kept:
@@ -626,7 +641,7 @@ def _read_progress(
         name = progress["architecture"]
         same = progress.get("layers") == json.loads(json.dumps(architecture.layers))
     except (OSError, ValueError, KeyError) as error:
-        raise FileError(f"{path}: cannot be read: {error}") from error
+        raise FileError(f"{path}: cannot be read: {reason_of(error, path)}") from error
     if name != architecture.name or not same:
         other = f"of {name!r}" if name != architecture.name else f"of another {name!r}"
         raise SettingsError(

@@ -12,6 +12,7 @@ from microscope_quality.errors import OpticsError, SettingsError
 from microscope_quality.optics import (
     MAX_KERNEL_SIZE,
     Optics,
+    check_kernel,
     finest_period_um,
     light_reach_um,
     radial_kernel,
@@ -72,13 +73,16 @@ def aberrated_psf(
     Raises
     ------
     OpticsError
-        If the kernel would have more than 1023 pixels on a side.
+        If the defocus is not finite, or the kernel would have more than 1023 pixels on a side.
+    SettingsError
+        If another argument is out of its range.
 
     Notes
     -----
     Two products of matrices give the field at the nodes of a Gauss-Legendre rule in every pixel,
     from a grid of the pupil so fine that the field repeats itself five kernels away.
     """
+    check_kernel(defocus_um, bandwidth, size, energy)
     # The steepest the wavefront gets, at the pupil's edge, in waves: dW/dρ.
     steepest = 12 * math.sqrt(5) * abs(spherical_waves) + 2 * math.sqrt(6) * abs(astigmatism_waves)
     held = energy if size is None else 0.99
@@ -232,10 +236,11 @@ def gibson_lanni_psf(
     Raises
     ------
     SettingsError
-        If the library psfmodels is missing.
+        If the library psfmodels is missing, or another argument is out of its range.
     OpticsError
-        If the kernel would have more than 1023 pixels on a side.
+        If the defocus is not finite, or the kernel would have more than 1023 pixels on a side.
     """
+    check_kernel(defocus_um, bandwidth, size, energy)
     focus_um = best_focus_um(optics, depth_um=depth_um, sample_index=sample_index)
     stage_um = focus_um + defocus_um
     period_um = finest_period_um(optics, bandwidth)

@@ -19,9 +19,11 @@ import tifffile
 from microscope_quality.degrade import defocus, defocus_varying, tilted_levels, vignette
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.images import planes
+from microscope_quality.files.whole import whole
 from microscope_quality.optics import N_LEVELS, Optics
 from microscope_quality.training.exposure import Exposure, check_ranges, draw_exposure, signal
 from microscope_quality.training.microscope import Aberrations, Faults, Microscope
+from microscope_quality.training.sources import entry_of
 from microscope_quality.training.stream import SharpImage
 
 Range = tuple[float, float]
@@ -149,7 +151,7 @@ class SetWriter:
 
     Use it as a context manager. Each file appears under its name when it is whole, and the
     manifest when the set is: until then its rows are in ``manifest.csv.part``. A plane is in the
-    set at all levels or not at all.
+    set at all levels or not at all. A set without any is taken away.
 
     Parameters
     ----------
@@ -193,18 +195,21 @@ class SetWriter:
         "tilt_deg",
         "vignetting",
         "saturation",
+        # Of the sharp image, as models list it: its name above depends on what was typed.
+        "entry",
     )
 
     def __init__(self, folder: Path, settings: SetSettings) -> None:
         self.folder = folder
         self.settings = settings
         self.n_images = 0
+        self._was_there = folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise FileError(f"{folder}: is not empty; a set needs a folder of its own")
-            for level in range(N_LEVELS):
-                (folder / f"level_{level:02d}").mkdir()
+            for level in self._levels():
+                level.mkdir()
         except OSError as error:
             raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
         self._partial = folder / "manifest.csv.part"
@@ -215,8 +220,20 @@ class SetWriter:
         return self
 
     def __exit__(self, kind: Optional[type[BaseException]], *_: object) -> None:
-        if kind is None:
+        if kind is not None:
+            return
+        if self.n_images:
             self._partial.replace(self.folder / "manifest.csv")
+            return
+        self._partial.unlink()
+        for level in self._levels():
+            level.rmdir()
+        if not self._was_there:
+            self.folder.rmdir()
+
+    def _levels(self) -> list[Path]:
+        """Give the folder of each level."""
+        return [self.folder / f"level_{level:02d}" for level in range(N_LEVELS)]
 
     def add(self, name: str, path: Path) -> None:
         """Add the planes of a file.
@@ -226,6 +243,7 @@ class SetWriter:
         name : str
             Of the source, in the manifest; together with the seed it fixes what is random.
         path : Path
+            The file; its folder's name and its own tell models which image it is.
 
         Raises
         ------
@@ -246,7 +264,8 @@ class SetWriter:
             try:
                 for made in degraded(plane.array, f"{name}#{number}", self.settings):
                     file = f"level_{made.level:02d}/{stem}.tif"
-                    rows.append({"file": file, "source": name, "plane": number, **self._row(made)})
+                    place = {"file": file, "source": name, "plane": number}
+                    rows.append({**place, **self._row(made), "entry": entry_of(path)})
                     self._write(self.folder / file, made.plane)
                 self._append(rows)
             except BaseException:
@@ -274,14 +293,8 @@ class SetWriter:
         }
 
     def _write(self, path: Path, plane: npt.NDArray[Any]) -> None:
-        beside = path.with_name(f"{path.name}.part")
-        try:
+        with whole(path) as beside:
             tifffile.imwrite(beside, plane, photometric="minisblack", compression="zlib")
-            beside.replace(path)
-        except OSError as error:
-            raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
-        finally:
-            beside.unlink(missing_ok=True)
 
     def _append(self, rows: list[dict[str, Any]]) -> None:
         """Add all the rows of a plane, or none."""

@@ -17,6 +17,7 @@ from microscope_quality.errors import (
     ImageError,
     MicroscopeQualityError,
     SettingsError,
+    reason_of,
 )
 from microscope_quality.files.images import find, planes
 from microscope_quality.focus import measure_focus
@@ -40,11 +41,7 @@ def kind_of(path: Path) -> str:
 
 
 def entry_of(path: Path) -> str:
-    """Name an image as models list it: ``kind/filename``.
-
-    The file that an image of a set was made of is named by its place below the set's folder, for
-    the set tells no other: a source without a folder has that of the set.
-    """
+    """Name an image as models list it: ``kind/filename``."""
     return f"{kind_of(path)}/{path.name}"
 
 
@@ -215,7 +212,7 @@ def find_sharp_images(
                 score = sharpness(plane.array) if in_stack else 0.0
                 usable.append((key, score, replace(image, plane=number)))
         except MicroscopeQualityError as error:
-            left_out[str(path)] = str(error)
+            left_out[str(path)] = reason_of(error, path)
             continue
         left_out.update(unfit if usable else {str(path): reason})
         for key, score, candidate in usable:
@@ -288,7 +285,7 @@ def _read_manifest(path: Path) -> dict[Path, dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileError(f"The manifest {path} cannot be read: {error}.") from error
+        raise FileError(f"The manifest {path} cannot be read: {reason_of(error, path)}.") from error
     if rows and "file" not in rows[0]:
         raise FileError(f"The manifest {path} has no column 'file'; it has {', '.join(rows[0])}.")
     return {(path.parent / row["file"]).resolve(): row for row in rows}

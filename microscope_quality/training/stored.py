@@ -17,19 +17,14 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 
-from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.errors import FileError, SettingsError, reason_of
 from microscope_quality.files.images import planes
 from microscope_quality.model import normalise
 from microscope_quality.optics import N_LEVELS, Optics
-from microscope_quality.training.exposure import log_uniform, signal
-from microscope_quality.training.sources import GroupBy, kind_of
-from microscope_quality.training.stream import (
-    SMOOTHED_PX,
-    NormalNoise,
-    StreamSettings,
-    empty_patch,
-    visibility,
-)
+from microscope_quality.training.empties import empty_patch
+from microscope_quality.training.exposure import NormalNoise, log_uniform, signal
+from microscope_quality.training.sources import GroupBy, entry_of
+from microscope_quality.training.stream import SMOOTHED_PX, StreamSettings, visibility
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -60,6 +55,8 @@ class StoredImage:
         The field of view; images that share it stay on the same side of a split.
     optics : Optics, optional
         For which the set was made; None where it does not tell.
+    entry : str
+        The sharp image as models list it, ``kind/filename``.
     """
 
     paths: tuple[str, ...]
@@ -68,16 +65,12 @@ class StoredImage:
     kind: str = ""
     field: str = ""
     optics: Optional[Optics] = None
+    entry: str = ""
 
     @property
     def path(self) -> str:
         """The sharp image's name, as `SharpImage` has it."""
         return self.source
-
-    @property
-    def entry(self) -> str:
-        """The sharp image as models list it: ``kind/filename``."""
-        return f"{self.kind}/{Path(self.source).name}"
 
 
 def is_set(folder: Path) -> bool:
@@ -119,7 +112,9 @@ def read_set(folder: Path) -> dict[tuple[str, int], list[dict[str, str]]]:
         with manifest.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileError(f"The table {manifest} cannot be read: {error}.") from error
+        raise FileError(
+            f"The table {manifest} cannot be read: {reason_of(error, manifest)}."
+        ) from error
     found: dict[tuple[str, int], list[dict[str, str]]] = {}
     for row in rows:
         missing = [name for name in ("file", "level") if not row.get(name)]
@@ -153,7 +148,7 @@ def find_stored_images(
         Images under this on a side are passed over.
     group_by : GroupBy, optional
         What a field is: a pattern for the names of the sharp images, or a column of the sets'
-        manifests. By default each sharp file is one, in whatever sets it is.
+        manifests. By default each sharp file is one, in whatever sets it is, under whatever name.
 
     Raises
     ------
@@ -183,10 +178,39 @@ def find_stored_images(
                 raise SettingsError(f"{manifest}: the images of {source} differ in their optics.")
             paths = tuple(by_level[level] for level in range(N_LEVELS))
             if min(_read(paths[0]).shape) >= patch_size:
-                kind = kind_of(folder / source)
-                field = group_by.field(Path(source), rows[0]) or source
-                images.append(StoredImage(paths, source, plane, kind, field, optics.pop()))
+                entry = entry_in(folder, source, rows[0])
+                field = group_by.field(Path(source), rows[0]) or rows[0].get("entry") or source
+                images.append(
+                    StoredImage(paths, source, plane, kind_in(entry), field, optics.pop(), entry)
+                )
     return images
+
+
+def entry_in(folder: Path, source: str, row: Mapping[str, str]) -> str:
+    """Name the sharp image of a set as models list it, ``kind/filename``.
+
+    A set that does not tell it, as one that was not made by ``synthesize``, tells the image's place
+    below the folder of the set at most: a source without a folder then has that of the set.
+    """
+    return row.get("entry") or entry_of(folder / source)
+
+
+def kind_in(entry: str) -> str:
+    """Give the folder that an image lies in, of the name that models list it by."""
+    return entry.rpartition("/")[0]
+
+
+def optics_of(folder: Path) -> set[Optics]:
+    """Give the optics that the images of a set were made for; none where it does not tell.
+
+    Raises
+    ------
+    FileError, SettingsError
+        As `read_set`.
+    """
+    manifest = folder / MANIFEST
+    found = {_optics(manifest, row) for rows in read_set(folder).values() for row in rows}
+    return {optics for optics in found if optics is not None}
 
 
 def _whole(manifest: Path, column: str, text: str) -> int:

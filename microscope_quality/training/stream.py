@@ -41,17 +41,6 @@ from microscope_quality.training.exposure import (
 )
 from microscope_quality.training.microscope import Aberrations, Faults, Microscope
 
-__all__ = [
-    "BlockMaker",
-    "NormalNoise",
-    "SharpImage",
-    "StreamSettings",
-    "blocks",
-    "digitise",
-    "empty_patch",
-    "photoelectrons",
-]
-
 FloatArray = npt.NDArray[np.float32]
 Range = tuple[float, float]
 

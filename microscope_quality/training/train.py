@@ -28,7 +28,9 @@ from microscope_quality.optics import N_LEVELS, Optics
 from microscope_quality.training import sets, stored
 from microscope_quality.training.architectures import Architecture, fine_tuned, get_architecture
 from microscope_quality.training.check import check_sharp
+from microscope_quality.training.empties import empty_patch
 from microscope_quality.training.export import fold
+from microscope_quality.training.exposure import NormalNoise
 from microscope_quality.training.sources import (
     GroupBy,
     by_deviation,
@@ -39,12 +41,7 @@ from microscope_quality.training.sources import (
     split_by_field,
 )
 from microscope_quality.training.stored import StoredImage, find_stored_images, is_set
-from microscope_quality.training.stream import (
-    NormalNoise,
-    SharpImage,
-    StreamSettings,
-    empty_patch,
-)
+from microscope_quality.training.stream import SharpImage, StreamSettings
 
 SURE_EMPTY_FRACTION = 0.001
 EMPTY_STREAM = 2
@@ -140,7 +137,8 @@ def train(
         The command line, for the model's record.
     report : callable
         Called before the first step with ``training``, ``validation`` (numbers of images),
-        ``steps``, ``left_out`` and ``doubted`` (reasons by file); as :func:`fitting.fit` does; and
+        ``steps``, ``left_out`` and ``doubted`` (reasons by file); as :func:`fitting.fit` does;
+        with ``doing``, a few words, before each thing that takes a while after the last step; and
         last with ``validation_images`` and ``validation_patches``, figures of each.
 
     Returns
@@ -151,7 +149,8 @@ def train(
     Raises
     ------
     SettingsError
-        If the images are too few, or a setting is out of its range.
+        If the images are too few, a setting is out of its range, or the library for TensorBoard is
+        missing.
     """
     from microscope_quality.training import distributed, fitting
 
@@ -159,6 +158,8 @@ def train(
     group_by = GroupBy.parse(settings.group_by) if settings.group_by else GroupBy()
     if settings.sharpest not in ("std", "model"):
         raise SettingsError(f"sharpest must be 'std' or 'model', not {settings.sharpest!r}.")
+    if settings.tensorboard:
+        fitting.check_tensorboard()
     devices = distributed.connect(settings.devices)
     stream = stream_of(architecture, settings.stream, augment=settings.augment)
     images, left_out, found = _images(paths, manifest, settings, group_by, stream)
@@ -241,9 +242,12 @@ def train(
     if not devices.chief:
         return description
     model = FocusModel(description, weights)
+    report({"doing": f"asking the model about {settings.empty_patches:,} empty patches"})
     sure = sure_certainty(model, stream, settings.seed, settings.empty_patches)
     description = replace(description, sure_certainty=sure)
     if validation:
+        n = len(validation)
+        report({"doing": f"measuring {n} held-out image{'s' * (n != 1)} at {N_LEVELS} levels"})
         figures = held_out_figures(FocusModel(description, weights), validation, stream)
         description = replace(description, training={**description.training, **figures})
         report(figures)

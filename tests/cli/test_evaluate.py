@@ -15,7 +15,7 @@ from microscope_quality import FocusModel
 from microscope_quality.cli.evaluate import evaluate
 from microscope_quality.model import available_models, write_model
 from microscope_quality.simulate import nuclei
-from microscope_quality.training.sets import SetSettings, labelled
+from microscope_quality.training.sets import SetSettings, SetWriter, labelled
 from microscope_quality.training.stream import SharpImage
 
 app = typer.Typer()
@@ -63,6 +63,8 @@ def test_a_page_and_tables(sharp, tmp_path):
     result = run("compact", "--data", sharp, "--out", out, *few)
     assert result.exit_code == 0, result.output
     assert "2 sharp images of 1 group" in result.output
+    assert "Evaluating 1 model on 2 files of sharp images and 500 empty patches" in result.output
+    assert "100% evaluated" in result.output
     assert "images within one level" in result.output
     assert "mid_band_power" in (out / "binary.csv").read_text()
     assert (out / "evaluation.html").stat().st_size > 1000
@@ -114,6 +116,53 @@ def test_stacks_alone_and_a_bad_file(sharp, tmp_path):
     assert len(rows(out / "z_planes.csv")) == 5
 
 
+def test_a_focus_plane_that_is_none_is_refused(sharp, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs pip install 'microscope-quality[evaluate]'")
+    plane = tifffile.imread(sharp / "0.tif")
+    tifffile.imwrite(tmp_path / "one.tif", np.stack([plane] * 5), photometric="minisblack")
+    out = tmp_path / "out"
+    for z in (5, -1, 2.5):
+        result = run("compact", "--stacks", tmp_path, "--focus-plane", z, "--out", out, *QUICK)
+        assert result.exit_code == 2
+        assert "--focus-plane must be the z of a plane" in result.output
+        assert f"has 5 planes, from z = 0 to 4, and none at {z}." in result.output
+        assert not (out / "summary.csv").exists()
+    # A stack that ends before it is the only one to suffer.
+    tifffile.imwrite(tmp_path / "two.tif", np.stack([plane] * 3), photometric="minisblack")
+    result = run("compact", "--stacks", tmp_path, "--focus-plane", 4, "--out", out, *QUICK)
+    assert result.exit_code == 1, result.output
+    assert [row["stack"] for row in rows(out / "z_stacks.csv")] == ["one.tif"]
+    (row,) = rows(out / "left_out.csv")
+    assert row["file"] == "z-stack two.tif"
+    assert "3 planes" in row["reason"]
+
+
+def test_optics_are_not_for_a_set(sharp, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs pip install 'microscope-quality[evaluate]'")
+    with SetWriter(tmp_path / "set", SetSettings()) as writer:
+        writer.add("0.tif", sharp / "0.tif")
+    optics = ("--optics", "na=0.75,n=1,wavelength_um=0.5,pixel_size_um=0.65")
+    out = tmp_path / "out"
+    result = run("compact", "--data", tmp_path / "set", "--out", out, *optics, *QUICK)
+    assert result.exit_code == 2
+    assert "--optics is for sharp images and z-stacks" in result.output
+
+
+def test_a_set_is_of_the_images_that_it_was_made_of(sharp, mine, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs pip install 'microscope-quality[evaluate]'")
+    with SetWriter(tmp_path / "set", SetSettings()) as writer:
+        for name in ("0.tif", "1.tif"):
+            writer.add(name, sharp / name)
+    out = tmp_path / "out"
+    result = run(mine, "--data", tmp_path / "set", "--out", out, *QUICK)
+    assert result.exit_code == 0, result.output
+    (left,) = rows(out / "left_out.csv")
+    assert left["file"].endswith(": 0.tif#0")
+    assert left["reason"] == "mine was trained on it"
+    assert run(mine, "--data", tmp_path / "set", "--held-out", "--out", out, *QUICK).exit_code == 0
+    assert {row["name"] for row in rows(out / "images.csv")} == {"1.tif#0"}
+
+
 @pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
 def test_a_missing_library_is_told_before_the_work(sharp, tmp_path, library):
     look = (
@@ -140,10 +189,11 @@ def test_a_missing_library_is_told_before_the_work(sharp, tmp_path, library):
         (("compact", "--data", "no/where.tif"), "does not exist"),
         (("compact", "--data", "x", "--stack-pattern", "a"), "--stack-pattern is for"),
         (("compact", "--stacks", "x", "--held-out"), "--held-out is for"),
+        (("compact", "--data", "x", "--focus-plane", 1), "--focus-plane is for"),
         (("compact", "--stacks", "x", "--stack-pattern", "a"), "named groups stack and z"),
         (("compact", "--data", "x", "--optics", "na=2,n=1"), "missing"),
         (("compact", "--data", "x", "--group-by", "stain"), "--manifest"),
-        (("compact", "--data", "x", "--photons", "9", "3"), "photons must be a range"),
+        (("compact", "--data", "x", "--photons", "9", "3"), "--photons must be a range"),
     ],
 )
 def test_wrong_use(tmp_path, arguments, said):

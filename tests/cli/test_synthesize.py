@@ -130,10 +130,10 @@ def test_an_interrupted_set_says_so_and_is_whole_planes(sharp, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--tilt", "4", "1"], "tilt_levels must be a range"),
-        (["--vignetting", "0", "1"], "vignetting must be a range"),
-        (["--psf", "airy"], "psf must be bessel or gibson_lanni"),
-        (["--depth", "0", "5"], "depth_um goes with the PSF gibson_lanni"),
+        (["--tilt", "4", "1"], "--tilt must be a range"),
+        (["--vignetting", "0", "1"], "--vignetting must be a range"),
+        (["--psf", "airy"], "--psf must be bessel or gibson_lanni"),
+        (["--depth", "0", "5"], "--depth goes with the PSF gibson_lanni"),
         (["--optics", "na=0.5,immersion=tea,wavelength_um=0.5,pixel_size_um=1"], "immersion must"),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_written_set_is_used_as_it_is(folder, tmp_path):
         writer.add("actin/a.tif", path)
         writer.add("b.tif", folder / "actin" / "b.tif")
     found = gather([str(tmp_path / "set")])
-    assert [source.group for source in found.sources] == ["actin", "set"]
+    assert [source.group for source in found.sources] == ["actin", "actin"]
     (scene,) = scenes(found.sources[0], SETTINGS, 84)
     images = dict(scene.images)
     assert sorted(images) == list(range(11))

@@ -10,9 +10,17 @@ import pytest
 from microscope_quality import FocusModel
 from microscope_quality.errors import FileError
 from microscope_quality.evaluation.binary import BinaryResult
-from microscope_quality.evaluation.run import Evaluation, ExamplePatches, ModelEvaluation
+from microscope_quality.evaluation.run import (
+    Evaluation,
+    EvaluationSettings,
+    ExamplePatches,
+    ModelEvaluation,
+)
 from microscope_quality.evaluation.stacks import StackFigures
 from microscope_quality.metrics import Predictions, summary
+from microscope_quality.optics import Optics
+from microscope_quality.training.microscope import Microscope
+from microscope_quality.training.sets import SetSettings
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -136,6 +144,31 @@ def evaluation():
         settings={"seed": 1},
         command="microscope-quality evaluate mine",
     )
+
+
+def test_settings_are_told_in_words(evaluation, tmp_path):
+    settings = EvaluationSettings(
+        sets=SetSettings(Microscope(tilt_levels=(0.5, 2.0)), photons=(300.0, 20_000.0)),
+        optics=Optics(na=0.75, refractive_index=1.0, wavelength_um=0.52, pixel_size_um=0.325),
+        step_um=2.0,
+        focus_plane=None,
+        classical=False,
+    )
+    told = dataclasses.replace(evaluation, settings=settings.to_dict())
+    path = write_page(told, tmp_path, model=FocusModel.from_pretrained())
+    page = _Page(path.read_text(encoding="utf-8"))
+    rows = dict(row for row in page.rows if len(row) == 2)
+    assert rows["simulated: photons"] == "300 to 20,000"
+    assert rows["simulated: tilt"] == "0.5 to 2 levels"
+    optics = "NA 0.75, refractive index 1, wavelength 0.52 µm, pixel size 0.325 µm"
+    assert rows["optics"] == optics
+    assert rows["simulated: optics"].startswith("NA 0.5,")
+    assert rows["step"] == "2 µm"
+    assert rows["classical"] == "no"
+    assert rows["gains"] == "0.2, 0.5, 1, 2, 5"
+    # What is not given, and faults that are none.
+    assert not {"focus plane", "simulated: vignetting"} & set(rows)
+    assert not any(set("{}[]_") & set(name + value) for name, value in rows.items() if name != "")
 
 
 @pytest.fixture(scope="module")

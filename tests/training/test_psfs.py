@@ -176,6 +176,53 @@ class TestGibsonLanni:
             gibson_lanni_psf(OIL, 200.0, sample_index=1.33)
 
 
+@pytest.mark.parametrize("energy", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("defocus_um", [-6.0, 0.0, 6.0])
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda z, **more: psf(TRAINING_OPTICS, z, **more),
+        lambda z, **more: aberrated_psf(
+            TRAINING_OPTICS, z, spherical_waves=0.1, astigmatism_waves=0.1, **more
+        ),
+        lambda z, **more: gibson_lanni_psf(
+            TRAINING_OPTICS, z, depth_um=10.0, sample_index=1.38, **more
+        ),
+    ],
+    ids=["bessel", "aberrated", "gibson_lanni"],
+)
+def test_a_kernel_neither_adds_nor_takes_light(made, defocus_um, energy, request):
+    if "gibson_lanni" in request.node.name:
+        pytest.importorskip("psfmodels", reason="needs pip install 'microscope-quality[psf]'")
+    for more in ({"energy": energy}, {"size": 21}):
+        kernel = made(defocus_um, **more)
+        assert kernel.sum() == pytest.approx(1, abs=1e-12)
+        assert kernel.min() >= 0
+        assert len(kernel) % 2 == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        # Diffracted light has no end: no kernel holds all of it.
+        ({"energy": 1.0}, "energy must be above 0 and at most 0.999, not 1.0"),
+        ({"energy": 0.0}, "energy must be"),
+        ({"size": 20}, "size must be odd"),
+        ({"bandwidth": 1.5}, "bandwidth must be"),
+        ({"defocus_um": math.inf}, "defocus_um must be finite"),
+    ],
+)
+def test_what_no_kernel_can_have_is_refused_as_of_the_ideal_one(more, said):
+    arguments = {"defocus_um": 3.0, **more}
+    for made, own in (
+        (psf, {}),
+        (aberrated_psf, {"spherical_waves": 0.1}),
+        (gibson_lanni_psf, {"sample_index": 1.33}),
+    ):
+        with pytest.raises((OpticsError, SettingsError), match=said):
+            made(TRAINING_OPTICS, **arguments, **own)
+
+
 def test_without_the_library_a_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "psfmodels", None)
     with pytest.raises(SettingsError, match=r"pip install 'microscope-quality\[psf\]'"):

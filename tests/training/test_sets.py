@@ -137,6 +137,18 @@ def test_a_bad_source_leaves_the_others_and_no_half_file(sharp, tmp_path):
     assert not list(out.rglob("*.part"))
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_set_without_an_image_is_none(tmp_path, there):
+    out = tmp_path / "set"
+    if there:
+        out.mkdir()
+    writer = SetWriter(out, SetSettings())
+    with writer, pytest.raises(FileError, match="does not exist"):
+        writer.add("none.tif", tmp_path / "none.tif")
+    assert out.exists() == there
+    assert not there or not list(out.iterdir())
+
+
 def test_a_plane_that_fails_part_way_is_not_in_the_set(sharp, tmp_path):
     out = tmp_path / "set"
     with SetWriter(out, SetSettings()) as writer:

@@ -11,7 +11,13 @@ from microscope_quality.optics import Optics
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.sets import SetSettings, SetWriter
 from microscope_quality.training.sources import GroupBy, split_by_field
-from microscope_quality.training.stored import blocks, find_stored_images, is_set, labelled
+from microscope_quality.training.stored import (
+    blocks,
+    find_stored_images,
+    is_set,
+    labelled,
+    optics_of,
+)
 from microscope_quality.training.stream import StreamSettings
 
 PATCH = 32
@@ -137,6 +143,29 @@ def test_images_are_split_by_source(tmp_path):
         split_by_field(images, 0.2, 0)
 
 
+def test_an_image_is_of_one_field_under_whatever_name_a_set_has_it(tmp_path):
+    (tmp_path / "sharp").mkdir()
+    for number in range(3):
+        light = nuclei((90, 90), 5, number)
+        path = tmp_path / "sharp" / f"{number}.tif"
+        tifffile.imwrite(path, (light * 3000 + 100).astype(np.uint16))
+    for name, place in (("one", ""), ("two", "sharp/"), ("three", f"{tmp_path}/sharp/")):
+        with SetWriter(tmp_path / name, SetSettings()) as writer:
+            for number in range(3):
+                path = tmp_path / "sharp" / f"{number}.tif"
+                writer.add(f"{place}{number}.tif", path)
+    images = find_stored_images([tmp_path / name for name in ("one", "two", "three")], PATCH)
+    assert {image.kind for image in images} == {"sharp"}
+    assert [image.field for image in images] == ["sharp/0.tif", "sharp/1.tif", "sharp/2.tif"] * 3
+    training, validation = split_by_field(images, 0.3, 0)
+    assert (len(training), len(validation)) == (6, 3)
+    assert not {image.entry for image in training} & {image.entry for image in validation}
+    # So are they for a model that learned from the sharp images themselves.
+    known = {"sharp/0.tif", "sharp/2.tif"}
+    _, validation = split_by_field(images, 0.3, 0, seen=known)
+    assert {image.entry for image in validation} == {"sharp/1.tif"}
+
+
 def test_labelled_images_are_those_of_the_files(tmp_path):
     images = find_stored_images([write_set(tmp_path / "set")], PATCH)
     found = list(labelled(images))
@@ -153,7 +182,8 @@ def test_a_set_of_synthesize_is_one(tmp_path):
     assert is_set(tmp_path / "set")
     assert not is_set(tmp_path / "sharp")
     (image,) = find_stored_images([tmp_path / "set"], PATCH)
-    assert (image.kind, image.path) == ("dna", "dna/x.tif")
+    # The name tells how the file was given, the entry which file it is.
+    assert (image.kind, image.path, image.entry) == ("sharp", "dna/x.tif", "sharp/x.tif")
     assert len(image.paths) == 11
     assert find_stored_images([tmp_path / "set"], patch_size=91) == []
 
@@ -185,6 +215,8 @@ def test_fields_of_a_set_are_told_by_names_or_a_column(tmp_path):
 def test_a_set_tells_its_optics(tmp_path):
     folder = write_set(tmp_path / "set", columns=(*COLUMNS, *OPTICS), **OPTICS)
     assert {image.optics for image in find_stored_images([folder], PATCH)} == {Optics(**OPTICS)}
+    assert optics_of(folder) == {Optics(**OPTICS)}
+    assert optics_of(write_set(tmp_path / "dumb")) == set()
     silent = find_stored_images([write_set(tmp_path / "silent")], PATCH)
     assert {image.optics for image in silent} == {None}
     strange = {**OPTICS, "na": 1.5}

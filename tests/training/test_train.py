@@ -219,9 +219,7 @@ def test_an_evaluation_finds_what_a_training_names(trained, sharp, tmp_path, mon
         )
         listed = entries(images)
         assert len(listed) == (1 if learned_from == "3.tif" else 6)
-        # A set of a single folder does not tell the folder.
-        same = (plain,) if learned_from == plain else (".", str(sharp), foldered)
-        for place in same:
+        for place in (".", str(sharp), foldered, plain):
             found = gather([place], only=listed)
             assert sorted(source.entry for source in found.sources) == listed
             others = gather([place], without=dict.fromkeys(listed, "known"))

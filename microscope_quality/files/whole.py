@@ -1,0 +1,42 @@
+"""Write a file whole or not at all: beside its place, and into it when it is complete."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Iterator
+
+from microscope_quality.errors import FileError
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a place beside a file to write to; what is there at the end becomes the file.
+
+    Until then, and when writing fails or is interrupted, an older file stays as it is and nothing
+    else is left: no reader meets half a file.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, in a folder that is there when writing begins.
+
+    Yields
+    ------
+    Path
+        The place, in the same folder; its name begins with a dot and ends in ``.part``.
+
+    Raises
+    ------
+    FileError
+        If nothing can be written there.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        try:
+            yield beside
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
