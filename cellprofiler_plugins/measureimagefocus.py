@@ -71,6 +71,7 @@ References
 import contextlib
 import logging
 import math
+import sys
 from enum import Enum
 from pathlib import Path
 
@@ -96,6 +97,14 @@ from cellprofiler_core.setting.subscriber import (
 from cellprofiler_core.setting.text import Directory, Float, ImageName
 
 LOGGER = logging.getLogger(__name__)
+
+# The library lies beside this file, or, in a copy of the project's repository, one folder up.
+_FOLDER = Path(__file__).resolve().parent
+if (
+    not (_FOLDER / "microscope_quality").is_dir()
+    and (_FOLDER.parent / "microscope_quality" / "__init__.py").is_file()
+):
+    sys.path.append(str(_FOLDER.parent))
 
 CATEGORY = "ImageFocus"
 PROBABILITY = "Probability"
@@ -413,7 +422,7 @@ the more certain it is.""",
         except ImportError as error:
             raise ValidationError(
                 "The library microscope_quality is not beside this module "
-                f"({Path(__file__).resolve().parent}): copy the whole contents of the "
+                f"({_FOLDER}): copy the whole contents of the "
                 f"folder that it came in. ({error})",
                 self.images,
             ) from error

@@ -31,14 +31,14 @@ def cellprofiler(
 
     Example: microscope-quality plugin cellprofiler --to cellprofiler-plugins
     """
+    from microscope_quality.cli.refusal import refused
     from microscope_quality.errors import FileError
     from microscope_quality.plugins import cellprofiler as dropin
 
     try:
         done = dropin.remove(to) if remove else dropin.install(to)
     except FileError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
+        raise refused("plugin cellprofiler", error) from error
     if remove:
         typer.echo(f"{len(done)} files removed from {to}.")
         return

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import tifffile
 
 from microscope_quality import Optics, measure_at, measure_focus
 
+ROOT = Path(__file__).parents[3]
 NAMES = {"dna": "DNA", "actin": "Actin", "light": "Light", "mask": "Inside"}
 OPTICS = Optics(na=0.5, refractive_index=1.0, wavelength_um=0.5, pixel_size_um=0.65)
 SITES = (1, 2, 3, 4)
@@ -314,6 +316,34 @@ def test_two_workers_give_the_same(done, dropin, modules, pictures, python, pipe
         assert found == pytest.approx(wanted, abs=1e-12, nan_ok=True)
 
 
+def run_with(plugins, done, cellprofiler, pipeline, pictures, tmp_path):
+    """Run with another plugins directory, and compare with what the drop-in folder gave."""
+    pipeline.add_inputs({"dna": "DNA"})
+    pipeline.add("MeasureImageFocus", images="DNA")
+    pipeline.add("ExportToSpreadsheet")
+    cppipe = pipeline.save(tmp_path / "p.cppipe")
+    cellprofiler(cppipe, pictures, tmp_path / "out", plugins=plugins)
+    rows = rows_of(tmp_path / "out" / "MyExpt_Image.csv")
+    assert len(rows) == len(SITES)
+    for row, before in zip(rows, rows_of(done / "MyExpt_Image.csv")):
+        found = {name: row[name] for name in row if name.startswith("ImageFocus")}
+        assert len(found) == 11
+        assert found == {name: before[name] for name in found}
+
+
+@pytest.mark.parametrize("layout", ["repository", "one folder"])
+def test_a_copy_of_the_repository_needs_no_command(
+    layout, done, cellprofiler, pipeline, pictures, tmp_path
+):
+    copy = tmp_path / "copy"
+    plugins = copy / "cellprofiler_plugins" if layout == "repository" else copy
+    plugins.mkdir(parents=True)
+    shutil.copy(str(ROOT / "cellprofiler_plugins" / "measureimagefocus.py"), str(plugins))
+    for folder in ("microscope_quality", "pretrained"):
+        shutil.copytree(str(ROOT / folder), str(copy / folder))
+    run_with(plugins, done, cellprofiler, pipeline, pictures, tmp_path)
+
+
 def test_the_plugin_of_an_installed_library_gives_the_same(
     done, cellprofiler, python, pipeline, pictures, tmp_path
 ):
@@ -322,13 +352,28 @@ def test_the_plugin_of_an_installed_library_gives_the_same(
     where = python("import microscope_quality as m; print(m.__path__[0])").strip()
     plugins = Path(where) / "cellprofiler_plugins"
     assert plugins.is_dir()
-    pipeline.add_inputs({"dna": "DNA"})
-    pipeline.add("MeasureImageFocus", images="DNA")
-    pipeline.add("ExportToSpreadsheet")
-    cppipe = pipeline.save(tmp_path / "p.cppipe")
-    cellprofiler(cppipe, pictures, tmp_path / "out", plugins=plugins)
-    rows = rows_of(tmp_path / "out" / "MyExpt_Image.csv")
-    for row, before in zip(rows, rows_of(done / "MyExpt_Image.csv")):
-        found = {name: row[name] for name in row if name.startswith("ImageFocus")}
-        assert len(found) == 11
-        assert found == {name: before[name] for name in found}
+    run_with(plugins, done, cellprofiler, pipeline, pictures, tmp_path)
+
+
+def test_the_example_measures_the_sample_and_leaves_out_what_is_not_in_focus(
+    cellprofiler, tmp_path
+):
+    cppipe = ROOT / "cellprofiler_plugins" / "example" / "focus.cppipe"
+    cellprofiler(cppipe, ROOT / "docs" / "sample", tmp_path)
+    rows = {row["FileName_DNA"]: row for row in rows_of(tmp_path / "Focus_Image.csv")}
+    status = {
+        name: (row["Metadata_Well"], float(row["Metadata_OutOfFocus"]), bool(row["Count_Nuclei"]))
+        for name, row in rows.items()
+    }
+    # In focus twice, out of focus, tilted, empty.
+    assert status == {
+        "A01_s1_dna.tif": ("A01", 0, True),
+        "A01_s2_dna.tif": ("A01", 0, True),
+        "A02_s1_dna.tif": ("A02", 1, False),
+        "A02_s2_dna.tif": ("A02", 1, False),
+        "B02_s1_dna.tif": ("B02", 1, False),
+    }
+    assert float(rows["A02_s2_dna.tif"]["ImageFocus_Mixed_DNA"]) == 1
+    assert float(rows["B02_s1_dna.tif"]["ImageFocus_NoContent_DNA"]) == 1
+    assert len(list(tmp_path.glob("*_patches.png"))) == 5
+    assert rows_of(tmp_path / "Focus_Nuclei.csv")
