@@ -11,7 +11,7 @@ whether to believe it: an image in which nothing is to be seen is neither sharp 
 
 The image is divided into patches of 84 × 84 pixels. A small neural network, trained on sharp
 fluorescence images that were blurred by simulated optics, judges each of them; patches of which it
-is certain count most in the image's level. Images must be larger than one patch.
+is certain count most in the image's level. Images must have 84 pixels a side at least.
 
 |
 
@@ -25,9 +25,10 @@ How to use it
 ^^^^^^^^^^^^^
 
 Measure the images as they come from the microscope, before anything is corrected, smoothed or
-rescaled in size. Then use **FlagImage** to mark or skip image sets whose *InFocus* is below 1, or
-whose *Level* is above what you accept, or **CalculateMath** and the **Export** modules as with any
-other measurement.
+rescaled in size. Then use **FlagImage** to mark or skip image sets whose *InFocus* is below 1; if
+you accept more blur, raise the highest level that is in focus. (*Level* alone is not enough: an
+empty image has none, and a tilted one may be in focus in most places.) **CalculateMath**, the
+**Export** modules and others take the measurements as any other.
 
 A level is a blur in pixels: level 1 is a blur disc of about 3 pixels, level 10 one of 31 or more.
 The network knows images like those of a 20×/0.5 objective with pixels of 0.65 µm. Images that are
@@ -53,13 +54,17 @@ Of each image:
 -  *NoContent:* 1 when there is nothing in the image that could be in focus; else 0.
 -  *Mixed:* 1 when parts of the image are in focus and others are not, as in a tilted field; else 0.
 -  *SaturatedFraction:* Share of the pixels at the camera's largest value, 0 to 1. It has no value
-   for images of decimal numbers, and for those that were changed in CellProfiler.
+   for images of decimal numbers, as most are that were changed in CellProfiler.
 -  *BestPlane:* For volumes, the plane in focus, counted from 0; it has no value when no plane is in
    focus. The volume's other measurements are those of that plane (or of the least blurred one).
 -  *Probability:* The probability of each level, if wanted.
 
 Of each object, if objects are chosen: *Level*, *ExpectedLevel* and *Certainty* of the 84 × 84
-pixels around its centre.
+pixels around its centre. They have no value for an object that has no pixels or lies outside the
+image.
+
+Where one image's name is that of another with an underscore and more after it, as in DNA and DNA_1,
+CellProfiler cannot tell their probabilities apart in its lists of measurements.
 
 References
 ^^^^^^^^^^
@@ -129,7 +134,12 @@ FEATURES = {
 }
 # As NamesAndTypes stores these choices.
 COLOUR = "Color image"
+BINARY = "Binary mask"
 ALL_IMAGES = "All images"
+# Largest values of cameras and files, by which CellProfiler divides.
+SCALES = (255, 1023, 4095, 16383, 65535)
+# CellProfiler keeps 24 bits of a number: half a unit in the last place of 65535, twice.
+ROUNDING = 0.02
 # Longer side of the pictures that are kept for the module's window.
 DISPLAYED_SIDE_PX = 1200
 
@@ -285,7 +295,10 @@ the more certain it is.""",
             "image",
             ImageSubscriber(
                 "Image to draw the patches on",
-                doc="One of the images that are measured. Of a volume, its best plane is drawn.",
+                self.images.value[0] if self.images.value else "None",
+                doc="""\
+One of the images that are measured. Of a volume, its best plane is drawn; save it as tiff, which is
+the format that **SaveImages** has for volumes.""",
             ),
         )
         group.append(
@@ -351,30 +364,14 @@ the more certain it is.""",
         return [*visible, self.add_overlay_button]
 
     def help_settings(self):
-        shown = SettingsGroup()
-        if self.overlays:
-            shown = self.overlays[0]
-        else:
+        if not self.overlays:
             self.add_overlay(can_remove=False)
-            shown = self.overlays.pop()
-        return [
-            self.images,
-            self.in_focus_limit,
-            self.wants_probabilities,
-            self.wants_objects,
-            self.objects,
-            self.model_source,
-            self.model_folder,
-            self.wants_optics,
-            self.na,
-            self.refractive_index,
-            self.wavelength_um,
-            self.pixel_size_um,
-            self.wants_rescaling,
-            self.add_overlay_button,
-            shown.image,
-            shown.name,
-        ]
+            help_settings = self.help_settings()
+            self.overlays.clear()
+            return help_settings
+        settings = self.settings()[1 : -2 * len(self.overlays)]
+        overlay = self.overlays[0]
+        return [*settings, self.add_overlay_button, overlay.image, overlay.name]
 
     def prepare_settings(self, setting_values):
         count = int(setting_values[0])
@@ -394,20 +391,19 @@ the more certain it is.""",
     def validate_module(self, pipeline):
         if not self.images.value:
             raise ValidationError("Select at least one image to measure.", self.images)
+        unfit = self._unfit_images(pipeline)
         for name in self.images.value:
-            if self.images.value.count(name) > 1:
-                raise ValidationError(f"{name} is selected twice.", self.images)
-            if name in self._colour_images(pipeline):
-                raise ValidationError(
-                    f"{name} is a colour image. Focus is measured on grey images: put ColorToGray "
-                    "before this module, or load the image as a grayscale image.",
-                    self.images,
-                )
+            if name in unfit:
+                raise ValidationError(f"{name} is {unfit[name]}", self.images)
         if self.wants_objects.value and not self.objects.value:
             raise ValidationError(
                 "Select at least one set of objects, or choose not to measure objects.",
                 self.objects,
             )
+        for setting in (self.images, *([self.objects] if self.wants_objects.value else [])):
+            for name in setting.value:
+                if setting.value.count(name) > 1:
+                    raise ValidationError(f"{name} is selected twice.", setting)
         for overlay in self.overlays:
             if overlay.image.value not in self.images.value:
                 raise ValidationError(
@@ -415,75 +411,124 @@ the more certain it is.""",
                     f"{', '.join(self.images.value)}.",
                     overlay.image,
                 )
-        try:
-            from microscope_quality import measure_focus
-            from microscope_quality.errors import MicroscopeQualityError
-            from microscope_quality.model import verify
-        except ImportError as error:
-            raise ValidationError(
-                "The library microscope_quality is not beside this module "
-                f"({_FOLDER}): copy the whole contents of the "
-                f"folder that it came in. ({error})",
-                self.images,
-            ) from error
+        self._validate_library()
+        from microscope_quality import measure_focus
+        from microscope_quality.errors import MicroscopeQualityError
+        from microscope_quality.model import verify
+
         chosen = self.model_source.value == ModelSource.FOLDER.value
         with _reported_at(
             self.model_folder if chosen else self.model_source, MicroscopeQualityError
         ):
-            # From the disk: what this process has loaded may be damaged there since.
             if chosen:
-                verify(self.model_folder.get_absolute_path())
+                folder = Path(self.model_folder.get_absolute_path())
+                if not folder.is_dir():
+                    raise ValidationError(
+                        f"{folder} is no folder. Choose the one that holds model.json and "
+                        "weights.npz.",
+                        self.model_folder,
+                    )
+                # From the disk: what this process has loaded may be damaged there since.
+                verify(folder)
             model = self._model()
         highest = model.description.levels - 1
-        if self.in_focus_limit.value > highest:
+        if not 0 <= self.in_focus_limit.value <= highest:
             raise ValidationError(
                 f"Levels go from 0 to {highest}; {self.in_focus_limit.value:g} is none.",
                 self.in_focus_limit,
             )
         if self.wants_optics.value:
-            for setting, name in (
-                (self.na, "The numerical aperture"),
-                (self.refractive_index, "The refractive index"),
-                (self.wavelength_um, "The wavelength"),
-                (self.pixel_size_um, "The pixel size"),
-            ):
-                if not setting.value > 0:
-                    raise ValidationError(
-                        f"{name} must be above 0, not {setting.value:g}.", setting
-                    )
-            if self.na.value >= self.refractive_index.value:
-                raise ValidationError(
-                    f"The numerical aperture ({self.na.value:g}) must be below the refractive "
-                    f"index of the immersion ({self.refractive_index.value:g}).",
-                    self.na,
-                )
-            for setting in (self.wavelength_um, self.pixel_size_um):
-                with _reported_at(setting, MicroscopeQualityError):
-                    optics = self._optics()
+            self._validate_optics()
             with _reported_at(self.pixel_size_um, MicroscopeQualityError):
                 measure_focus(
-                    numpy.zeros((1, 1)), model, optics=optics, rescale=self.wants_rescaling.value
+                    numpy.zeros((1, 1)),
+                    model,
+                    optics=self._optics(),
+                    rescale=self.wants_rescaling.value,
                 )
 
-    def _colour_images(self, pipeline):
-        """Name the images before this module that are known to be in colour."""
-        names = set()
+    def _validate_library(self):
+        try:
+            from microscope_quality import available_models
+        except ImportError as error:
+            raise ValidationError(
+                f"The library is not beside {Path(__file__).name}. Copy the folders "
+                f"microscope_quality and pretrained of the repository to {_FOLDER} too, or name "
+                "the folder cellprofiler_plugins of the unpacked repository as CellProfiler's "
+                f"plugins directory. ({error})",
+                self.images,
+            ) from error
+        if self.model_source.value == ModelSource.DEFAULT.value and not available_models():
+            raise ValidationError(
+                "The model is not beside the library. Copy the folder pretrained of the "
+                f"repository to {_FOLDER} too.",
+                self.model_source,
+            )
+
+    def _validate_optics(self):
+        from microscope_quality.errors import MicroscopeQualityError
+
+        for setting, name in (
+            (self.na, "The numerical aperture"),
+            (self.refractive_index, "The refractive index"),
+            (self.wavelength_um, "The wavelength"),
+            (self.pixel_size_um, "The pixel size"),
+        ):
+            if not setting.value > 0:
+                raise ValidationError(f"{name} must be above 0, not {setting.value:g}.", setting)
+        if self.na.value >= self.refractive_index.value:
+            raise ValidationError(
+                f"The numerical aperture ({self.na.value:g}) must be below the refractive "
+                f"index of the immersion ({self.refractive_index.value:g}).",
+                self.na,
+            )
+        with _reported_at(self.wavelength_um, MicroscopeQualityError):
+            self._optics()
+
+    def _unfit_images(self, pipeline):
+        """Give the images before this module that are known to be no grey ones, and why."""
+        colour = (
+            "a colour image. Focus is measured on grey images: put ColorToGray before this "
+            "module, or load the image as a grayscale image."
+        )
+        binary = "a binary image, black and white alone, which has no focus."
+        of_kind = {COLOUR: colour, BINARY: binary}
+        unfit = {}
         for module in pipeline.modules():
             if module.module_num == self.module_num:
                 break
             if module.module_name == "NamesAndTypes":
-                for single in [*module.assignments, *module.single_images]:
-                    if single.load_as_choice.value == COLOUR:
-                        names.add(single.image_name.value)
-                if module.assignment_method.value == ALL_IMAGES and (
-                    module.single_load_as_choice.value == COLOUR
-                ):
-                    names.add(module.single_image_provider.value)
+                if module.assignment_method.value == ALL_IMAGES:
+                    loaded = [(module.single_image_provider, module.single_load_as_choice)]
+                else:
+                    groups = [*module.assignments, *module.single_images]
+                    loaded = [(group.image_name, group.load_as_choice) for group in groups]
+                unfit.update(
+                    (name.value, of_kind[kind.value])
+                    for name, kind in loaded
+                    if kind.value in of_kind
+                )
             elif module.module_name == "GrayToColor":
-                names.add(module.rgb_image_name.value)
+                unfit[module.rgb_image_name.value] = colour
+            elif module.module_name == "Threshold":
+                unfit[module.y_name.value] = binary
             elif isinstance(module, MeasureImageFocus):
-                names.update(overlay.name.value for overlay in module.overlays)
-        return names
+                unfit.update((overlay.name.value, colour) for overlay in module.overlays)
+        return unfit
+
+    def prepare_run(self, workspace):
+        # The window asks before a run; the command line does not.
+        try:
+            self.validate_module(workspace.pipeline)
+        except ValidationError as error:
+            raise ValueError(
+                f"MeasureImageFocus, {error.setting.text.rstrip('?')}: {error}"
+            ) from error
+        return True
+
+    def prepare_to_create_batch(self, workspace, fn_alter_path):
+        self.model_folder.alter_for_create_batch_files(fn_alter_path)
+        return True
 
     def _model(self):
         """Load the model, once in a process."""
@@ -507,10 +552,11 @@ the more certain it is.""",
         )
 
     def _levels(self):
-        """Number of the model's levels; of the usual one when it cannot be loaded."""
-        with contextlib.suppress(Exception):
+        """Give the number of the model's levels; of the usual one when it cannot be loaded."""
+        try:
             return self._model().description.levels
-        return 11
+        except (ImportError, OSError, ValueError):
+            return 11
 
     def run(self, workspace):
         settings = {
@@ -525,15 +571,31 @@ the more certain it is.""",
 
     def _run_on(self, workspace, name, model, settings):
         """Measure an image and the objects in it; give what the window shows, if it is open."""
+        from microscope_quality import measure_stack
+        from microscope_quality.errors import MicroscopeQualityError
         from microscope_quality.overlay import overlay
 
         image = workspace.image_set.get_image(name)
-        planes, masks = _planes(image, name)
-        result, best_plane, drawn = self._measure(name, planes, masks, model, settings)
-        self._store(workspace, name, result, best_plane)
+        planes = Planes(image, name)
+        try:
+            stack = measure_stack(
+                planes,
+                model,
+                masks=planes.masks,
+                in_focus_limit=self.in_focus_limit.value,
+                **settings,
+            )
+        except MicroscopeQualityError as error:
+            raise ValueError(f"{name} cannot be measured. {error}") from error
+        result = stack.representative
+        drawn = stack.results.index(result)
+        if result.message:
+            LOGGER.warning("Focus of %s: %s", name, result.message)
+        self._store(workspace, name, result, stack.best_plane)
         for object_name in self._object_names():
             objects = workspace.object_set.get_objects(object_name)
-            measured = _measure_objects(objects, planes, masks, model, settings)
+            centres = _centres(objects, object_name, image, name)
+            measured = _measure_objects(centres, planes, model, settings)
             for feature, values in zip(OBJECT_FEATURES, measured):
                 workspace.measurements.add_measurement(
                     object_name, f"{CATEGORY}_{feature}_{name}", values
@@ -554,23 +616,6 @@ the more certain it is.""",
             "plane": drawn if image.volumetric else None,
         }
 
-    def _measure(self, name, planes, masks, model, settings):
-        """Give an image's result, its best plane if it is a volume, and the plane that it is of."""
-        from microscope_quality import measure_stack
-        from microscope_quality.errors import ImageError
-
-        try:
-            stack = measure_stack(
-                planes, model, masks=masks, in_focus_limit=self.in_focus_limit.value, **settings
-            )
-        except ImageError as error:
-            raise ValueError(f"{name} cannot be measured. {error}") from error
-        result = stack.representative
-        if result.message:
-            LOGGER.warning("Focus of %s: %s", name, result.message)
-        best = numpy.nan if stack.best_plane is None else float(stack.best_plane)
-        return result, best, stack.results.index(result)
-
     def _store(self, workspace, name, result, best_plane):
         measurements = workspace.measurements
         values = {
@@ -586,7 +631,7 @@ the more certain it is.""",
             "NoContent": int(result.status == "no_content"),
             "Mixed": int(result.status == "mixed"),
             "SaturatedFraction": result.saturated_fraction,
-            BEST_PLANE: best_plane,
+            BEST_PLANE: numpy.nan if best_plane is None else float(best_plane),
         }
         for feature in self._features(workspace.pipeline):
             measurements.add_image_measurement(f"{CATEGORY}_{feature}_{name}", values[feature])
@@ -600,9 +645,10 @@ the more certain it is.""",
         for group in groups:
             pixels = picture.astype(numpy.float32) / 255
             if source.volumetric:
-                # CellProfiler has no plane alone in a volume's pipeline.
-                pixels = pixels[numpy.newaxis]
-            made = Image(pixels, parent_image=source, convert=False, dimensions=source.dimensions)
+                # A volume of one plane, which the volume's own mask does not fit.
+                made = Image(pixels[numpy.newaxis], convert=False, dimensions=3)
+            else:
+                made = Image(pixels, parent_image=source, convert=False)
             workspace.image_set.add(group.name.value, made)
 
     def display(self, workspace, figure):
@@ -713,22 +759,39 @@ def _one_blas_thread():
             yield
 
 
-def _planes(image, name):
-    """Give the planes of an image and their masks, as in the file where that can be told."""
-    pixels = image.pixel_data
-    if pixels.ndim != image.dimensions:
-        first, *others = numpy.moveaxis(pixels, -1, 0)
-        if any(not numpy.array_equal(first, other) for other in others):
-            raise ValueError(
-                f"{name} is a colour image of the shape {pixels.shape}. Focus is measured on grey "
-                "images: put ColorToGray before MeasureImageFocus."
-            )
-        pixels = first
-    pixels = _as_stored(pixels, image.scale)
-    mask = image.mask if image.has_mask else None
-    if image.volumetric:
-        return pixels, mask
-    return pixels[numpy.newaxis], None if mask is None else mask[numpy.newaxis]
+class Planes:
+    """The planes of an image, one at a time, as in its file where that can be told.
+
+    Parameters
+    ----------
+    image : cellprofiler_core.image.Image
+        Grey; of two dimensions, or three when it is a volume.
+    name : str
+        For the refusal of a colour image.
+    """
+
+    def __init__(self, image, name):
+        pixels = image.pixel_data
+        if pixels.ndim > image.dimensions:
+            first, *others = numpy.moveaxis(pixels, -1, 0)
+            if any(not numpy.array_equal(first, other) for other in others):
+                raise ValueError(
+                    f"{name} is a colour image of the shape {pixels.shape}. Focus is measured on "
+                    "grey images: put ColorToGray before MeasureImageFocus."
+                )
+            pixels = first
+        # A file of one plane is a plane in a pipeline of volumes too.
+        self.pixels = pixels if pixels.ndim == 3 else pixels[numpy.newaxis]
+        self.scale = image.scale
+        self.masks = None
+        if image.has_mask:
+            self.masks = image.mask.reshape(self.pixels.shape)
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def __getitem__(self, plane):
+        return _as_stored(self.pixels[plane], self.scale)
 
 
 def _as_stored(pixels, scale):
@@ -736,48 +799,70 @@ def _as_stored(pixels, scale):
 
     The whole numbers tell which pixels are saturated, and are what the library sees in the file.
     """
-    if scale not in (255, 1023, 4095, 16383, 65535):
+    if scale not in SCALES or pixels.dtype.kind != "f":
         return pixels
-    stored = numpy.asarray(pixels, numpy.float64) * scale
-    whole = numpy.rint(stored)
-    # CellProfiler keeps 24 bits of a number.
-    if numpy.abs(stored - whole).max() > 0.01 or whole.min() < 0 or whole.max() > scale:
-        return pixels
+    # A few rows tell most images that hold no whole numbers.
+    for rows in (slice(None, None, max(1, len(pixels) // 8)), slice(None)):
+        stored = pixels[rows] * pixels.dtype.type(scale)
+        whole = numpy.rint(stored)
+        stored -= whole
+        # A pixel that is no number makes this false too.
+        if not (
+            numpy.abs(stored, out=stored).max(initial=0) <= ROUNDING
+            and whole.min(initial=0) >= 0
+            and whole.max(initial=0) <= scale
+        ):
+            return pixels
     return whole.astype(numpy.uint8 if scale == 255 else numpy.uint16)
 
 
-def _measure_objects(objects, planes, masks, model, settings):
-    """Give levels, expected levels and certainties of objects, by their number."""
+def _measure_objects(centres, planes, model, settings):
+    """Give levels, expected levels and certainties around centres of objects."""
     from microscope_quality import measure_at
 
-    centres = _centres(objects, len(planes))
-    measured = numpy.full((3, len(centres)), numpy.nan)
-    depth, inside = len(planes), numpy.isfinite(centres).all(axis=1)
-    inside &= (centres[:, 1:] <= numpy.array(planes.shape[1:]) - 0.5).all(axis=1)
-    for plane in range(depth):
-        here = inside & (numpy.rint(centres[:, 0]) == plane)
+    measured = numpy.full((len(OBJECT_FEATURES), len(centres)), numpy.nan)
+    for plane in range(len(planes)):
+        here = numpy.rint(centres[:, 0]) == plane
         if here.any():
-            mask = None if masks is None else masks[plane]
+            mask = None if planes.masks is None else planes.masks[plane]
             found = measure_at(planes[plane], centres[here, 1:], model, mask=mask, **settings)
             measured[:, here] = found.levels, found.expected_levels, found.certainties
     return measured
 
 
-def _centres(objects, depth):
-    """Give objects' centres of mass, (n, 3): plane, y, x; NaN for a number without pixels."""
-    if objects.volumetric:
-        labels = objects.segmented
+def _centres(objects, object_name, image, name):
+    """Give the objects' centres of mass in an image, by their number.
+
+    Returns
+    -------
+    (n, 3) array
+        Plane, y and x; NaN for an object without pixels, and for all when they do not fit.
+    """
+    shape = image.pixel_data.shape[: image.dimensions]
+    length = objects.count + 1
+    pixels, sums = numpy.zeros(length), numpy.zeros((3, length))
+    for labels, _ in objects.get_labels():
+        if labels.shape != shape and image.has_crop_mask:
+            with contextlib.suppress(ValueError):
+                labels = image.crop_image_similarly(labels)
+        if labels.shape != shape:
+            LOGGER.warning(
+                "%s are not measured in %s: they were found in an image of %s pixels, this one "
+                "has %s.",
+                object_name,
+                name,
+                " x ".join(map(str, labels.shape)),
+                " x ".join(map(str, shape)),
+            )
+            return numpy.full((length - 1, 3), numpy.nan)
         coordinates = numpy.nonzero(labels)
         numbers = labels[coordinates]
-    else:
-        ijv = objects.ijv
-        coordinates = (numpy.zeros(len(ijv)), ijv[:, 0], ijv[:, 1])
-        numbers = ijv[:, 2]
-    length = objects.count + 1
-    pixels = numpy.bincount(numbers, minlength=length)
+        pixels += numpy.bincount(numbers, minlength=length)
+        # Objects of one plane are in the first.
+        for total, axis in zip(sums[-len(coordinates) :], coordinates):
+            total += numpy.bincount(numbers, axis, length)
     with numpy.errstate(invalid="ignore"):
-        centres = [numpy.bincount(numbers, axis, length) / pixels for axis in coordinates]
-    return numpy.stack(centres, axis=1)[1:]
+        return (sums / pixels)[:, 1:].T
 
 
 def _verdict(image):

@@ -24,7 +24,7 @@ def cellprofiler(
         bool, typer.Option("--remove", help="Take away what this command wrote there.")
     ] = False,
 ) -> None:
-    """Write the module MeasureImageFocus for CellProfiler 4.2 and newer.
+    """Write the module MeasureImageFocus for CellProfiler 4.2.
 
     It needs nothing but CellProfiler, also the downloaded app. What lies in DIR already stays as
     it is; an older version of the module is replaced.

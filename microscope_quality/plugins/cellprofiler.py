@@ -20,7 +20,7 @@ RECORD = "microscope_quality/dropin.json"
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _README = f"""\
-MeasureImageFocus {__version__}, a module for CellProfiler 4.2 and newer.
+MeasureImageFocus {__version__}, a module for CellProfiler 4.2.
 
 CellProfiler finds it when its "CellProfiler plugins directory" (in the Preferences) is the folder
 that holds measureimagefocus.py, or when measureimagefocus.py and the folder microscope_quality are
@@ -75,8 +75,14 @@ def install(folder: StrPath) -> List[Path]:
     Raises
     ------
     FileError
-        As `dropin.install` and `files`.
+        As `dropin.install` and `files`; also for a folder that the library itself lies in.
     """
+    target = Path(folder).resolve()
+    if (target / "microscope_quality").resolve() == _PACKAGE or target == plugin_folder().resolve():
+        raise FileError(
+            f"{target} is where this library itself lies. Choose another folder, or name this one "
+            f"as CellProfiler's plugins directory as it is: {plugin_folder()}."
+        )
     return dropin.install(files(), folder, RECORD)
 
 

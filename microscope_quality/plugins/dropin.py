@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import Dict, List, Mapping, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Union
 
 from microscope_quality.errors import FileError
 from microscope_quality.version import __version__
@@ -40,36 +40,33 @@ def install(files: Mapping[str, bytes], folder: StrPath, record: str) -> List[Pa
     Raises
     ------
     FileError
-        When a file is there that was not written by this function, or was changed since; then
-        nothing is written. When the folder cannot be written to.
+        When a file is there that was not written by this function, or was changed since, or a
+        link in place of a file or folder; then nothing is written. When the folder cannot be
+        written to.
     """
     target = Path(folder)
-    written = _recorded(target, record)
-    names = {*files, *written}
-    for name in sorted(names):
-        place = target / name
-        if not place.exists() and not place.is_symlink():
-            continue
-        # Equal to the new one: an earlier installation was interrupted.
-        same = name in files and _is(place, _checksum(files[name]))
-        if not same and not _is(place, written.get(name)):
+    before = _recorded(target, record)
+    fresh = {name: _checksum(data) for name, data in files.items()}
+    for name in sorted({*before, *fresh}):
+        place = _inside(target, name)
+        if place.exists() and not _is(place, before.get(name, ())):
             raise FileError(
                 f"{place} was not written by this command, or was changed since. Move it away "
                 "first, or choose another folder; nothing was written."
             )
-    content = {
-        "version": __version__,
-        "files": {name: _checksum(data) for name, data in sorted(files.items())},
-    }
+    _inside(target, record)
+    # Recorded before it is written: after an interruption all that is there is known to be ours.
+    either = {name: [*before.get(name, ()), *_one(fresh.get(name))] for name in {*before, *fresh}}
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".installing-", dir=target) as beside:
+            _replace(target / record, _record(either), Path(beside))
             for name, data in files.items():
                 _replace(target / name, data, Path(beside))
-            for name in written.keys() - files.keys():
+            for name in before.keys() - fresh.keys():
                 _take_away(target, name)
-            text = json.dumps(content, indent=2) + "\n"
-            _replace(target / record, text.encode(), Path(beside))
+            kept = {name: [checksum] for name, checksum in fresh.items()}
+            _replace(target / record, _record(kept), Path(beside))
     except OSError as error:
         raise FileError(f"{target} cannot be written to: {error}") from error
     return [target / name for name in sorted(files)]
@@ -98,9 +95,9 @@ def remove(folder: StrPath, record: str) -> List[Path]:
     written = _recorded(target, record)
     if not written:
         raise FileError(f"{target} has nothing that this command installed: {record} is missing.")
-    for name, checksum in written.items():
-        place = target / name
-        if place.exists() and not _is(place, checksum):
+    for name, checksums in written.items():
+        place = _inside(target, name)
+        if place.exists() and not _is(place, checksums):
             raise FileError(
                 f"{place} was changed since it was installed. Move it away first; nothing was "
                 "removed."
@@ -114,32 +111,56 @@ def remove(folder: StrPath, record: str) -> List[Path]:
     return [target / name for name in sorted(written)]
 
 
-def _recorded(target: Path, record: str) -> Dict[str, str]:
-    """Read which files were installed, and their checksums."""
+def _recorded(target: Path, record: str) -> Dict[str, List[str]]:
+    """Read which files were installed, and the checksums that each may have."""
     place = target / record
     if not place.exists():
         return {}
     try:
         files = json.loads(place.read_text(encoding="utf-8"))["files"]
-        named = {str(name): str(checksum) for name, checksum in files.items()}
+        named = {str(name): [str(one) for one in checksums] for name, checksums in files.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{place} is no record of an installation: {error}") from error
     for name in named:
         parts = PurePosixPath(name)
-        if parts.is_absolute() or ".." in parts.parts:
+        # A backslash or a colon leads elsewhere on Windows.
+        if parts.is_absolute() or ".." in parts.parts or "\\" in name or ":" in name:
             raise FileError(f"{place} names a file outside its folder: {name}.")
     return named
+
+
+def _record(files: Mapping[str, Sequence[str]]) -> bytes:
+    content = {"version": __version__, "files": {name: files[name] for name in sorted(files)}}
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def _inside(target: Path, name: str) -> Path:
+    """Give a file's place; links below the folder lead to what is not its own."""
+    place = target / name
+    for part in (place, *place.parents):
+        if part == target:
+            break
+        if part.is_symlink():
+            raise FileError(
+                f"{part} is a link, and was not written by this command. Move it away first, or "
+                "choose another folder; nothing was changed."
+            )
+    return place
 
 
 def _checksum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _is(place: Path, checksum: Union[str, None]) -> bool:
-    if checksum is None or not place.is_file() or place.is_symlink():
+def _one(checksum: Optional[str]) -> List[str]:
+    return [] if checksum is None else [checksum]
+
+
+def _is(place: Path, checksums: Sequence[str]) -> bool:
+    if not place.is_file():
         return False
     try:
-        return _checksum(place.read_bytes()) == checksum
+        return _checksum(place.read_bytes()) in checksums
     except OSError as error:
         raise FileError(f"{place} cannot be read: {error}") from error
 

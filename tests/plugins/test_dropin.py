@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from microscope_quality.errors import FileError
 from microscope_quality.plugins import cellprofiler, dropin
 
+ROOT = Path(__file__).parents[2]
 RECORD = "package/record.json"
 FILES = {"module.py": b"1\n", "package/one.py": b"one\n", "package/data/two.txt": b"two\n"}
 
@@ -89,11 +91,38 @@ def test_a_newer_version_replaces_an_older_one(tmp_path):
     assert listed(tmp_path) == []
 
 
-def test_an_interrupted_installation_is_completed(tmp_path):
-    # Some files are there, the record is not yet.
+def test_files_that_are_equal_by_chance_are_not_its_own(tmp_path):
     (tmp_path / "module.py").write_bytes(FILES["module.py"])
-    dropin.install(FILES, tmp_path, RECORD)
-    assert listed(tmp_path) == sorted([*FILES, RECORD])
+    with pytest.raises(FileError, match=r"module\.py was not written"):
+        dropin.install(FILES, tmp_path, RECORD)
+    assert listed(tmp_path) == ["module.py"]
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4])
+@pytest.mark.parametrize("then", ["install", "remove", "install the older one"])
+def test_an_interruption_can_be_mended(tmp_path, monkeypatch, stop, then):
+    older = {**FILES, "package/old.py": b"old\n"}
+    newer = {**FILES, "module.py": b"2\n", "package/new.py": b"new\n"}
+    dropin.install(older, tmp_path, RECORD)
+    replace, calls = dropin._replace, []
+
+    def interrupted(place, data, beside):
+        calls.append(place)
+        if len(calls) > stop:
+            raise KeyboardInterrupt
+        replace(place, data, beside)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dropin, "_replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            dropin.install(newer, tmp_path, RECORD)
+    if then == "remove":
+        dropin.remove(tmp_path, RECORD)
+        assert listed(tmp_path) == []
+    else:
+        files = newer if then == "install" else older
+        dropin.install(files, tmp_path, RECORD)
+        assert listed(tmp_path) == sorted([*files, RECORD])
 
 
 def test_nothing_is_removed_where_nothing_was_installed(tmp_path):
@@ -103,13 +132,16 @@ def test_nothing_is_removed_where_nothing_was_installed(tmp_path):
     assert listed(tmp_path) == ["module.py"]
 
 
-@pytest.mark.parametrize("name", ["../outside.txt", "/etc/passwd", "a/../../outside.txt"])
+@pytest.mark.parametrize(
+    "name",
+    ["../outside.txt", "/etc/passwd", "a/../../outside.txt", "C:/outside.txt", "..\\outside.txt"],
+)
 def test_a_record_that_points_elsewhere_is_refused(tmp_path, name):
     target = tmp_path / "plugins"
     outside = tmp_path / "outside.txt"
     outside.write_text("mine")
     dropin.install(FILES, target, RECORD)
-    (target / RECORD).write_text(json.dumps({"files": {name: "0"}}))
+    (target / RECORD).write_text(json.dumps({"files": {name: ["0"]}}))
     for act in (
         lambda: dropin.remove(target, RECORD),
         lambda: dropin.install(FILES, target, RECORD),
@@ -128,15 +160,29 @@ def test_a_damaged_record_is_named(tmp_path, text):
     assert (tmp_path / "module.py").exists()
 
 
-def test_a_link_is_not_followed(tmp_path):
+def test_a_linked_file_is_not_followed(tmp_path):
     elsewhere = tmp_path / "elsewhere.py"
-    elsewhere.write_bytes(b"0\n")
+    elsewhere.write_bytes(FILES["module.py"])
     target = tmp_path / "plugins"
     target.mkdir()
     (target / "module.py").symlink_to(elsewhere)
-    with pytest.raises(FileError, match="was not written by this command"):
+    with pytest.raises(FileError, match=r"module\.py is a link"):
         dropin.install(FILES, target, RECORD)
-    assert elsewhere.read_bytes() == b"0\n"
+    assert elsewhere.read_bytes() == FILES["module.py"]
+
+
+def test_a_linked_folder_is_not_followed(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    dropin.install(FILES, elsewhere, RECORD)
+    target = tmp_path / "plugins"
+    target.mkdir()
+    (target / "package").symlink_to(elsewhere / "package")
+    (target / "module.py").write_bytes(FILES["module.py"])
+    before = listed(elsewhere)
+    for act in (dropin.remove, lambda *given: dropin.install(FILES, *given)):
+        with pytest.raises(FileError, match="package is a link"):
+            act(target, RECORD)
+    assert listed(elsewhere) == before
 
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path):
@@ -195,6 +241,26 @@ def test_the_library_in_the_folder_measures_by_itself(tmp_path):
     where, status = done.stdout.split()
     assert Path(where).is_relative_to(folder)
     assert status == "no_content"
+
+
+@pytest.mark.parametrize("place", ["", "cellprofiler_plugins"])
+def test_the_library_does_not_install_over_itself(tmp_path, place):
+    checkout = tmp_path / "checkout"
+    for name in ("microscope_quality", "cellprofiler_plugins", "pretrained"):
+        shutil.copytree(ROOT / name, checkout / name)
+    for name in ("LICENSE", "pyproject.toml"):
+        shutil.copy(ROOT / name, checkout)
+    before = listed(checkout)
+    command = [sys.executable, "-B", "-m", "microscope_quality", "plugin", "cellprofiler"]
+    done = subprocess.run(
+        [*command, "--to", str(checkout / place)],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "is where this library itself lies" in done.stderr
+    assert listed(checkout) == before
 
 
 def test_the_older_module_is_not_overwritten(tmp_path):

@@ -101,8 +101,14 @@ def test_settings_are_saved_and_loaded(pipeline):
 
 def test_every_setting_has_its_help(focus):
     focus.add_overlay()
-    for setting in focus.help_settings():
-        assert setting.doc, setting.text
+    helped = [setting.text for setting in focus.help_settings()]
+    assert all(setting.doc for setting in focus.help_settings())
+    # The first is the hidden number of overlays.
+    assert {setting.text for setting in focus.settings()[1:]} <= set(helped)
+    focus.overlays.clear()
+    assert [setting.text for setting in focus.help_settings()] == helped
+    assert focus.overlays == []
+    focus.add_overlay()
     assert "10.1186/s12859-018-2087-4" in focus.get_help()
     shown = {setting.text for setting in focus.visible_settings()}
     hidden = {focus.na.text, focus.objects.text, focus.model_folder.text}
@@ -158,7 +164,7 @@ def test_what_is_stored_is_what_the_columns_promise(focus, workspace, pipeline):
     assert {name for name in stored if name.startswith("ImageFocus")} == promised
     for _, name, kind in focus.get_measurement_columns(pipeline.pipeline):
         value = space.measurements.get_current_measurement("Image", name)
-        assert float(value) == value or np.isnan(value)
+        assert isinstance(value, (int, float, np.number)), name
         if kind == "integer":
             assert int(value) == value
 
@@ -200,6 +206,20 @@ def test_a_volume_is_its_best_plane(focus, workspace):
     patches = space.image_set.get_image("FocusPatches").pixel_data
     assert patches.shape == (1, 260, 350, 3)
     np.testing.assert_allclose(patches[0] * 255, overlay(planes[2], best), atol=1e-3)
+    assert space.image_set.get_image("FocusPatches").mask.all()
+
+
+def test_a_file_of_one_plane_is_a_volume_of_one(focus, workspace):
+    plane = taken(0, 1)
+    mask = np.ones(plane.shape, bool)
+    mask[:, :100] = False
+    for masked in (None, mask):
+        image = Image((plane / 65535).astype(np.float32), mask=masked, dimensions=3, scale=65535)
+        space = workspace({"DNA": image}, volumetric=True)
+        focus.run(space)
+        result = measure_focus(plane, mask=masked)
+        assert measured(space, "BestPlane") == 0
+        assert measured(space, "ExpectedLevel") == pytest.approx(result.expected_level, abs=1e-6)
 
 
 def test_a_volume_without_a_plane_in_focus_says_so(focus, workspace):
@@ -224,6 +244,34 @@ def test_saturated_pixels_are_those_of_the_file(focus, workspace):
     assert measured(space, "SaturatedFraction") == pytest.approx(share)
     # Not what the camera gave: nobody can tell.
     assert np.isnan(measured(space, "SaturatedFraction", "Smoothed"))
+
+
+def test_pixels_that_are_no_numbers_do_not_count(focus, workspace, caplog):
+    plane = taken(0, 1) / np.float32(65535)
+    plane[:90, :90] = np.nan
+    space = workspace({"DNA": Image(plane, scale=65535)})
+    focus.run(space)
+    result = measure_focus(plane)
+    assert measured(space, "ExpectedLevel") == pytest.approx(result.expected_level, abs=1e-6)
+    assert np.isnan(measured(space, "SaturatedFraction"))
+    assert result.message
+    assert result.message in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("scale", "kind"), [(255, np.uint8), (4095, np.uint16), (65535, np.uint16)]
+)
+def test_every_whole_number_comes_back_from_the_scale(modules, scale, kind):
+    import measureimagefocus
+
+    stored = np.arange(scale + 1, dtype=kind).reshape(1, -1)
+    for floats in (np.float32, np.float64):
+        found = measureimagefocus._as_stored((stored / scale).astype(floats), scale)
+        assert found.dtype == kind
+        np.testing.assert_array_equal(found, stored)
+    almost = (stored / scale).astype(np.float32)
+    almost[0, scale // 2] += np.float32(0.4 / scale)
+    assert measureimagefocus._as_stored(almost, scale) is almost
 
 
 def test_with_optics_there_is_a_distance_and_rescaling(focus, workspace):
@@ -287,20 +335,49 @@ def test_objects_have_the_focus_of_their_place(focus, workspace):
     assert len(measured(space, "Level", of="Nothing")) == 0
 
 
-def test_objects_that_overlap_and_objects_outside_the_image(focus, workspace):
+def test_objects_may_overlap(focus, workspace):
     plane = taken(0, 1)
     objects = Objects()
-    inside = [(y, x, n) for n, at in ((1, 100), (2, 105)) for y in range(20) for x in (at, at + 9)]
-    outside = [(300 + y, 10, 3) for y in range(5)]
-    objects.set_ijv(np.array(inside + outside), shape=(400, 400))
+    ijv = [(y, x, n) for n, at in ((1, 100), (2, 105)) for y in range(20) for x in (at, at + 9)]
+    objects.set_ijv(np.array(ijv), shape=plane.shape)
     focus.wants_objects.value = True
     focus.objects.value = "Nuclei"
     space = workspace({"DNA": loaded(plane)}, {"Nuclei": objects})
     focus.run(space)
     wanted = measure_at(plane, [(9.5, 104.5), (9.5, 109.5)])
     found = measured(space, "ExpectedLevel", of="Nuclei")
-    np.testing.assert_allclose(found[:2], wanted.expected_levels, atol=1e-6)
-    assert np.isnan(found[2])
+    np.testing.assert_allclose(found, wanted.expected_levels, atol=1e-6)
+
+
+def test_objects_of_another_size_are_named_and_not_measured(focus, workspace, caplog):
+    objects = segmented(labels_of((300, 400), {1: (100, 100), 2: (280, 380)}))
+    focus.wants_objects.value = True
+    focus.objects.value = "Nuclei"
+    space = workspace({"DNA": loaded(taken(0, 1))}, {"Nuclei": objects})
+    focus.run(space)
+    assert np.isnan(measured(space, "Level", of="Nuclei")).all()
+    assert "Nuclei are not measured in DNA: they were found in an image of 300 x 400" in caplog.text
+    assert measured(space, "Level") <= 1
+
+
+def test_objects_found_before_cropping_are_measured_where_they_are(focus, workspace):
+    plane = taken(4, 1)
+    whole = loaded(plane)
+    window = np.zeros(plane.shape, bool)
+    window[50:250, 100:340] = True
+    cropped = Image(
+        whole.pixel_data[50:250, 100:340], parent_image=whole, crop_mask=window, scale=65535
+    )
+    # The second one lies outside.
+    objects = segmented(labels_of(plane.shape, {1: (120, 200), 2: (120, 20)}))
+    focus.wants_objects.value = True
+    focus.objects.value = "Nuclei"
+    space = workspace({"DNA": cropped}, {"Nuclei": objects})
+    focus.run(space)
+    wanted = measure_at(plane[50:250, 100:340], [(75, 105)])
+    found = measured(space, "ExpectedLevel", of="Nuclei")
+    np.testing.assert_allclose(found[0], wanted.expected_levels[0], atol=1e-6)
+    assert np.isnan(found[1])
 
 
 def test_objects_of_a_volume_are_measured_in_their_plane(focus, workspace):
@@ -343,6 +420,31 @@ def test_a_colour_image_is_refused_before_the_run_where_it_is_known(pipeline):
         assert told.value.setting is second.images
     second.images.value = "DNA"
     second.validate_module(pipeline.pipeline)
+
+
+def test_only_the_settings_in_use_tell_what_an_image_is(pipeline):
+    pipeline.add_inputs({"dna": "DNA"})
+    inputs = pipeline.pipeline.modules()[2]
+    inputs.assignments[0].load_as_choice.value = "Color image"
+    inputs.assignment_method.value = "All images"
+    inputs.single_image_provider.value = "DNA"
+    module = pipeline.add("MeasureImageFocus", images="DNA")
+    module.validate_module(pipeline.pipeline)
+    inputs.single_load_as_choice.value = "Color image"
+    with pytest.raises(ValidationError, match="DNA is a colour image"):
+        module.validate_module(pipeline.pipeline)
+
+
+def test_a_binary_image_is_refused_before_the_run_where_it_is_known(pipeline):
+    pipeline.add_inputs({"dna": "DNA", "mask": "Inside"})
+    pipeline.add("Threshold", x_name="DNA", y_name="Bright")
+    module = pipeline.add("MeasureImageFocus", images="DNA")
+    module.validate_module(pipeline.pipeline)
+    for name in ("Inside", "Bright"):
+        module.images.value = f"DNA, {name}"
+        with pytest.raises(ValidationError, match=f"{name} is a binary image") as told:
+            module.validate_module(pipeline.pipeline)
+        assert told.value.setting is module.images
 
 
 def test_a_colour_image_is_refused_in_the_run_with_its_name(focus, workspace):
@@ -416,6 +518,30 @@ def test_a_folder_that_is_not_there_is_refused(focus, pipeline, tmp_path):
     assert told.value.setting is focus.model_folder
 
 
+def test_a_file_in_place_of_the_models_folder_is_refused(focus, pipeline, model_folder):
+    choose(focus, model_folder / "model.json")
+    with pytest.raises(ValidationError, match="is no folder. Choose the one that holds") as told:
+        focus.validate_module(pipeline.pipeline)
+    assert told.value.setting is focus.model_folder
+
+
+def test_what_is_wrong_is_said_before_a_run_without_a_window_too(focus, workspace, tmp_path):
+    choose(focus, tmp_path / "nowhere")
+    space = workspace({"DNA": loaded(taken(0, 1))})
+    with pytest.raises(ValueError, match="MeasureImageFocus, Folder of the model: .*nowhere"):
+        focus.prepare_run(space)
+    focus.model_source.value = "Default model"
+    assert focus.prepare_run(space)
+
+
+def test_the_models_folder_is_that_of_the_cluster_in_a_batch(focus, workspace, model_folder):
+    choose(focus, model_folder)
+    space = workspace({"DNA": loaded(taken(0, 1))})
+    local, remote = str(model_folder.parent), "/cluster"
+    assert focus.prepare_to_create_batch(space, lambda path, **_: path.replace(local, remote))
+    assert focus.model_folder.get_absolute_path() == "/cluster/mine"
+
+
 def test_a_model_of_ones_own_measures(focus, workspace, model_folder):
     choose(focus, model_folder)
     plane = taken(4, 1)
@@ -447,10 +573,11 @@ def test_optics_that_cannot_be_are_refused_at_their_setting(focus, pipeline, set
 
 
 def test_other_settings_that_make_no_sense_are_refused(focus, pipeline):
-    focus.in_focus_limit.value = 11
-    with pytest.raises(ValidationError, match="0 to 10") as told:
-        focus.validate_module(pipeline.pipeline)
-    assert told.value.setting is focus.in_focus_limit
+    for limit in (11, float("nan")):
+        focus.in_focus_limit.value = limit
+        with pytest.raises(ValidationError, match="0 to 10") as told:
+            focus.validate_module(pipeline.pipeline)
+        assert told.value.setting is focus.in_focus_limit
     focus.in_focus_limit.value = 1
     focus.images.value = ""
     with pytest.raises(ValidationError, match="at least one image"):
@@ -462,8 +589,13 @@ def test_other_settings_that_make_no_sense_are_refused(focus, pipeline):
     focus.wants_objects.value = True
     with pytest.raises(ValidationError, match="at least one set of objects"):
         focus.validate_module(pipeline.pipeline)
+    focus.objects.value = "Nuclei, Nuclei"
+    with pytest.raises(ValidationError, match="Nuclei is selected twice") as told:
+        focus.validate_module(pipeline.pipeline)
+    assert told.value.setting is focus.objects
     focus.wants_objects.value = False
     focus.add_overlay()
+    assert focus.overlays[0].image.value == "DNA"
     focus.overlays[0].image.value = "Actin"
     with pytest.raises(ValidationError, match="Actin is not measured") as told:
         focus.validate_module(pipeline.pipeline)

@@ -1,7 +1,6 @@
 """Pipelines over real files, in CellProfiler as a program: its tables say what the library says."""
 
 import csv
-import importlib.util
 import json
 import shutil
 import sqlite3
@@ -14,6 +13,7 @@ import tifffile
 
 from microscope_quality import Optics, measure_at, measure_focus
 
+INSTALLED = "import importlib.util as u; print(u.find_spec('microscope_quality') is not None)"
 ROOT = Path(__file__).parents[3]
 NAMES = {"dna": "DNA", "actin": "Actin", "light": "Light", "mask": "Inside"}
 OPTICS = Optics(na=0.5, refractive_index=1.0, wavelength_um=0.5, pixel_size_um=0.65)
@@ -344,11 +344,35 @@ def test_a_copy_of_the_repository_needs_no_command(
     run_with(plugins, done, cellprofiler, pipeline, pictures, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        ("microscope_quality", "Copy the folders microscope_quality and pretrained"),
+        ("pretrained", "Copy the folder pretrained"),
+    ],
+)
+def test_half_a_copy_says_what_is_missing(
+    lacking, said, python, cellprofiler, pipeline, pictures, tmp_path
+):
+    if lacking == "microscope_quality" and "True" in python(INSTALLED):
+        pytest.skip("the library is installed in this host")
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    shutil.copy(str(ROOT / "cellprofiler_plugins" / "measureimagefocus.py"), str(plugins))
+    if lacking == "pretrained":
+        shutil.copytree(str(ROOT / "microscope_quality"), str(plugins / "microscope_quality"))
+    pipeline.add_inputs({"dna": "DNA"})
+    pipeline.add("MeasureImageFocus", images="DNA")
+    cppipe = pipeline.save(tmp_path / "p.cppipe")
+    printed = cellprofiler(cppipe, pictures, tmp_path / "out", plugins=plugins, expected=1)
+    assert said in printed
+
+
 def test_the_plugin_of_an_installed_library_gives_the_same(
     done, cellprofiler, python, pipeline, pictures, tmp_path
 ):
-    if importlib.util.find_spec("typer") is None:
-        pytest.skip("the library is installed where Python is 3.10 or newer")
+    if "True" not in python(INSTALLED):
+        pytest.skip("the library is not installed in this host")
     where = python("import microscope_quality as m; print(m.__path__[0])").strip()
     plugins = Path(where) / "cellprofiler_plugins"
     assert plugins.is_dir()
