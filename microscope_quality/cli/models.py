@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-models = typer.Typer(no_args_is_help=True, help="List, describe and check models.")
+models = typer.Typer(no_args_is_help=True, help="List, describe, check and export models.")
 
 _NAME = "A name that `models list` gives, or a model's folder."
 
@@ -102,6 +102,26 @@ def verify(
             typer.echo(f"{name}: damaged: {error}")
     if damaged:
         raise typer.Exit(1)
+
+
+@models.command("export-fiji")
+def export_fiji(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=_NAME)],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file to write.")],
+) -> None:
+    """Write a model as one file, which the plugin of ImageJ and Fiji takes as another model.
+
+    An older exported model of that name is replaced.
+    """
+    from microscope_quality.errors import MicroscopeQualityError
+    from microscope_quality.files.fiji import export_model
+
+    try:
+        description = export_model(_folder(model), to)
+    except MicroscopeQualityError as error:
+        typer.echo(f"microscope-quality models export-fiji: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{to}: {description.name}, {to.stat().st_size} bytes, sha256 {description.sha256}")
 
 
 def _folder(name: str) -> Path:

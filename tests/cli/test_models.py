@@ -66,3 +66,13 @@ def test_a_wrong_name_is_wrong_use():
         assert "'no-such'" in result.stderr
         for name in available_models():
             assert name in result.stderr
+
+
+def test_export_fiji_writes_one_file(folder, tmp_path):
+    path = tmp_path / "coded.zip"
+    sha256 = json.loads((folder / "model.json").read_text())["sha256"]
+    screen = run("export-fiji", folder, "--to", path).stdout
+    assert screen.startswith(f"{path}: coded, {path.stat().st_size} bytes, sha256 {sha256}")
+    path.write_text("something else")
+    assert "is no exported model" in run("export-fiji", folder, "--to", path, code=1).stderr
+    assert "'no-such'" in run("export-fiji", "no-such", "--to", path, code=2).stderr

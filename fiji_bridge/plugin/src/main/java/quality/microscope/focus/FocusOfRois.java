@@ -1,0 +1,222 @@
+package quality.microscope.focus;
+
+import ij.IJ;
+import ij.ImagePlus;
+import ij.gui.Roi;
+import ij.gui.TextRoi;
+import ij.plugin.frame.RoiManager;
+import ij.process.FloatPolygon;
+import java.awt.Color;
+import java.awt.Font;
+import java.awt.HeadlessException;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Measures the patch around each region of interest: the entries of the ROI manager, or without
+ * any, the image's selection, of which each point counts by itself.
+ */
+public final class FocusOfRois extends Command {
+    private static final String TITLE = "Focus of ROIs";
+
+    public FocusOfRois() {
+        super(TITLE);
+    }
+
+    /** A point to measure, in the library's way: (0, 0) is the middle of the upper left pixel. */
+    private static final class Target {
+        final String name;
+        final double y;
+        final double x;
+        final int c;
+        final int z;
+        final int t;
+
+        Target(String name, double y, double x, int[] place) {
+            this.name = name;
+            this.y = y;
+            this.x = x;
+            c = place[0];
+            z = place[1];
+            t = place[2];
+        }
+    }
+
+    @Override
+    void execute() {
+        ImagePlus image = image();
+        List<Target> targets = new ArrayList<>();
+        for (Roi roi : rois(image)) {
+            targets.addAll(targets(roi, image, targets.size()));
+        }
+        Options options = new Options(TITLE);
+        askForColour(options, isColour(image));
+        options.checkbox("overlay", "Show the patches as an overlay", true);
+        askForOptics(options, image);
+        if (options.ask()) {
+            lock(image);
+            try {
+                measure(image, targets, options);
+            } finally {
+                image.unlock();
+            }
+        }
+    }
+
+    private static Roi[] rois(ImagePlus image) {
+        try {
+            RoiManager manager = RoiManager.getInstance2();
+            if (manager != null && manager.getCount() > 0) {
+                return manager.getSelectedRoisAsArray();
+            }
+        } catch (HeadlessException error) {
+            // ImageJ without Fiji has no ROI manager where there is no screen.
+            IJ.showStatus("");
+        }
+        if (image.getRoi() != null) {
+            return new Roi[] {image.getRoi()};
+        }
+        throw new FocusException(
+                "There is no region of interest: make a selection, or add some to the ROI manager.");
+    }
+
+    private static List<Target> targets(Roi roi, ImagePlus image, int before) {
+        int[] place = {image.getC(), image.getZ(), image.getT()};
+        if (roi.getPosition() > 0 && !roi.hasHyperStackPosition()
+                && roi.getPosition() <= image.getStackSize()) {
+            place = image.convertIndexToPosition(roi.getPosition());
+        } else {
+            int[] own = {roi.getCPosition(), roi.getZPosition(), roi.getTPosition()};
+            int[] last = {image.getNChannels(), image.getNSlices(), image.getNFrames()};
+            for (int axis = 0; axis < 3; axis++) {
+                place[axis] = own[axis] > 0 ? Math.min(own[axis], last[axis]) : place[axis];
+            }
+        }
+        List<Target> targets = new ArrayList<>();
+        if (roi.getType() == Roi.POINT) {
+            FloatPolygon points = roi.getFloatPolygon();
+            for (int i = 0; i < points.npoints; i++) {
+                String name = points.npoints == 1 && roi.getName() != null
+                        ? roi.getName() : String.valueOf(before + i + 1);
+                targets.add(new Target(
+                        name, Math.floor(points.ypoints[i]), Math.floor(points.xpoints[i]), place));
+            }
+            return targets;
+        }
+        // Borders of selections run between pixels, whose middles have whole numbers here.
+        double[] centre = roi.getContourCentroid();
+        String name = roi.getName() != null ? roi.getName() : String.valueOf(before + 1);
+        targets.add(new Target(name, centre[1] - 0.5, centre[0] - 0.5, place));
+        return targets;
+    }
+
+    private static void measure(ImagePlus image, List<Target> targets, Options options) {
+        FocusSettings settings = settings(options, Optics.pixelSizeUm(image.getCalibration()));
+        boolean luminance = options.choice("colour").equals(LUMINANCE);
+        List<Map<String, Object>> rows = new ArrayList<>();
+        List<Roi> elements = new ArrayList<>();
+        boolean[] done = new boolean[targets.size()];
+        for (int i = 0; i < done.length; i++) {
+            if (done[i]) {
+                continue;
+            }
+            // All targets of a plane at once: it is read, and rescaled, one time.
+            Target first = targets.get(i);
+            List<Target> here = new ArrayList<>();
+            for (int k = i; k < done.length; k++) {
+                Target other = targets.get(k);
+                if (other.c == first.c && other.z == first.z && other.t == first.t) {
+                    here.add(other);
+                    done[k] = true;
+                }
+            }
+            double[][] centres = new double[here.size()][];
+            for (int k = 0; k < centres.length; k++) {
+                centres[k] = new double[] {here.get(k).y, here.get(k).x};
+            }
+            for (Grey plane : read(image, first.c, first.z, first.t, luminance)) {
+                double share = (double) i / done.length;
+                PointsResult points = MicroscopeFocus.measureAt(
+                        plane.pixels, centres, watched(settings, share, share));
+                for (int k = 0; k < centres.length; k++) {
+                    rows.add(row(image, plane, here.get(k), points, k, settings));
+                    if (plane.colour <= 1) {
+                        elements.addAll(
+                                patch(image, here.get(k), points, k, settings));
+                    }
+                }
+            }
+        }
+        Table.addToResults(Table.roiColumns(settings.model.levels), rows);
+        Overlays.clear(image);
+        if (options.isChecked("overlay")) {
+            Overlays.show(image, elements);
+        }
+        IJ.showStatus(targets.size() + (targets.size() == 1 ? " patch" : " patches") + " measured");
+    }
+
+    private static Map<String, Object> row(
+            ImagePlus image, Grey plane, Target target, PointsResult points, int k,
+            FocusSettings settings) {
+        Map<String, Object> row = new LinkedHashMap<>();
+        place(row, image, plane);
+        row.put("roi", target.name);
+        row.put("y", target.y);
+        row.put("x", target.x);
+        row.put("level", points.levels[k]);
+        row.put("expected_level", points.expectedLevels[k]);
+        row.put("certainty", points.certainties[k]);
+        double blur = Optics.BLUR_PX_PER_LEVEL * points.expectedLevels[k] / ratio(settings);
+        row.put("blur_diameter_px", blur);
+        row.put("defocus_um",
+                settings.optics == null ? Double.NaN : settings.optics.defocusUm(blur));
+        for (int level = 0; level < settings.model.levels; level++) {
+            row.put("p" + level, points.probabilities[k][level]);
+        }
+        boolean sure = points.certainties[k] >= settings.model.sureCertainty;
+        row.put("message", Double.isNaN(points.levels[k])
+                ? "The patch is constant."
+                : sure ? "" : "The patch is not sure: an empty one could look like this.");
+        return row;
+    }
+
+    private static double ratio(FocusSettings settings) {
+        return settings.rescale
+                ? settings.optics.sampling() / settings.model.optics.sampling() : 1;
+    }
+
+    private static List<Roi> patch(
+            ImagePlus image, Target target, PointsResult points, int k, FocusSettings settings) {
+        double side = settings.model.patchSize / ratio(settings);
+        Color colour = Overlays.colour(
+                points.levels[k], points.certainties[k], settings.model.levels);
+        double top = Math.floor(target.y + 0.5) - side / 2;
+        double left = Math.floor(target.x + 0.5) - side / 2;
+        Roi border = new Roi(left, top, side, side);
+        border.setStrokeColor(colour);
+        border.setStrokeWidth(2);
+        String level = Double.isNaN(points.levels[k])
+                ? "no content" : "level " + (int) points.levels[k];
+        TextRoi text = new TextRoi(
+                Math.max(left, 0) + 3, Math.max(top, 0) + 2, target.name + ": " + level);
+        text.setFont(new Font(Font.SANS_SERIF, Font.BOLD, 11));
+        text.setAntiAlias(true);
+        double room = image.getWidth() - text.getFloatWidth() - 3;
+        text.setLocation(Math.max(Math.min(text.getXBase(), room), 0), text.getYBase());
+        text.setStrokeColor(Color.WHITE);
+        text.setFillColor(new Color(24, 24, 27, 170));
+        List<Roi> elements = new ArrayList<>();
+        for (Roi element : new Roi[] {border, text}) {
+            element.setName(Overlays.NAME + ": " + target.name + ", " + level);
+            if (image.isHyperStack()) {
+                element.setPosition(target.c, target.z, target.t);
+            } else if (image.getStackSize() > 1) {
+                element.setPosition(image.getStackIndex(target.c, target.z, target.t));
+            }
+            elements.add(element);
+        }
+        return elements;
+    }
+}

@@ -1,0 +1,174 @@
+package quality.microscope.focus;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** The focus of a plane; the names are those of the library's result, in Java's way of writing. */
+public final class FocusResult {
+    /** Most probable defocus level, 0 (in focus) to K - 1; NaN when no patch has probabilities. */
+    public final double level;
+    /** Mean of the level over {@link #probabilities}; NaN likewise. */
+    public final double expectedLevel;
+    /** Certainty-weighted mean of the patches' probabilities of the K levels. */
+    public final double[] probabilities;
+    /** Normalised product of the patches' probabilities. */
+    public final double[] productProbabilities;
+    /** Of {@link #probabilities}, 0 to 1; 0 when undefined. */
+    public final double certainty;
+    /** Mean of the certainties of the patches that are at least half unmasked; 0 without any. */
+    public final double meanCertainty;
+    /** Highest certainty of a patch. */
+    public final double maxCertainty;
+    /** Certainty-weighted mean of the patches' certainties. */
+    public final double weightedCertainty;
+    /** {@code no_content}, {@code mixed}, {@code in_focus} or {@code out_of_focus}. */
+    public final String status;
+    /** What the caller should know about the measurement, in sentences; mostly empty. */
+    public final String message;
+    /** Blur disc of the expected level, in the image's own pixels; NaN when the level is. */
+    public final double blurDiameterPx;
+    /** Distance from focus in µm, without a sign; NaN without optics. */
+    public final double defocusUm;
+    /** Share of the unmasked pixels at the top of their type or camera; NaN for floats. */
+    public final double saturatedFraction;
+    /** Of the plane, in pixels. */
+    public final int height;
+    /** Of the plane, in pixels. */
+    public final int width;
+    /** Side of a patch in the image's own pixels: the model's, unless the image was rescaled. */
+    public final double patchSizePx;
+    /** y and x of the patches' upper left pixels, in the image's own pixels. */
+    public final int[][] patchPositions;
+    /** Of each patch; NaN for constant and mostly masked ones. */
+    public final double[] patchLevels;
+    /** Of each patch; NaN likewise. */
+    public final double[] patchExpectedLevels;
+    /** Of each patch; 0 for constant and mostly masked ones. */
+    public final double[] patchCertainties;
+    /** Of each patch, for each level. */
+    public final double[][] patchProbabilities;
+
+    FocusResult(
+            FocusSettings settings, Plane plane, int height, int width, int[][] places,
+            double[][] probabilities, boolean[] counted) {
+        int patches = places.length;
+        int levels = settings.model.levels;
+        patchProbabilities = probabilities;
+        patchLevels = new double[patches];
+        patchExpectedLevels = new double[patches];
+        patchCertainties = new double[patches];
+        patchPositions = new int[patches][];
+        double highest = 0;
+        double sum = 0;
+        int measurable = 0;
+        for (int i = 0; i < patches; i++) {
+            patchLevels[i] = Certainty.level(probabilities[i]);
+            patchExpectedLevels[i] = Certainty.expectedLevel(probabilities[i]);
+            patchCertainties[i] = Certainty.certainty(probabilities[i]);
+            patchPositions[i] = new int[] {
+                (int) Math.floor(places[i][0] / plane.scale[0] + 0.5),
+                (int) Math.floor(places[i][1] / plane.scale[1] + 0.5),
+            };
+            highest = Math.max(highest, patchCertainties[i]);
+            if (counted[i]) {
+                sum += patchCertainties[i];
+                measurable++;
+            }
+        }
+        this.height = height;
+        this.width = width;
+        this.probabilities = Certainty.aggregate(probabilities, patchCertainties, levels);
+        productProbabilities = Certainty.product(probabilities, levels);
+        level = Certainty.level(this.probabilities);
+        expectedLevel = Certainty.expectedLevel(this.probabilities);
+        certainty = Certainty.certainty(this.probabilities);
+        meanCertainty = measurable > 0 ? sum / measurable : 0;
+        maxCertainty = highest;
+        weightedCertainty = Certainty.weighted(patchCertainties);
+        status = status(settings);
+        patchSizePx = settings.model.patchSize / plane.sampling;
+        blurDiameterPx = Optics.BLUR_PX_PER_LEVEL * expectedLevel / plane.sampling;
+        defocusUm = settings.optics == null ? Double.NaN : settings.optics.defocusUm(blurDiameterPx);
+        saturatedFraction = plane.saturatedFraction;
+        String sentences = String.join(" ", plane.messages);
+        String missing = missing(settings, plane, patches, measurable);
+        message = sentences + (sentences.isEmpty() || missing.isEmpty() ? "" : " ") + missing;
+    }
+
+    private String missing(FocusSettings settings, Plane plane, int patches, int measurable) {
+        int size = settings.model.patchSize;
+        if (patches == 0) {
+            return "The image has " + plane.height + " x " + plane.width + " pixels"
+                    + (plane.sampling == 1 ? "" : " at the model's sampling") + "; a patch needs "
+                    + size + " x " + size + ".";
+        }
+        if (measurable == 0) {
+            return "No patch is at least half unmasked.";
+        }
+        return Double.isNaN(level) ? "All patches are constant." : "";
+    }
+
+    private String status(FocusSettings settings) {
+        int defined = 0;
+        int sure = 0;
+        int far = 0;
+        for (int i = 0; i < patchLevels.length; i++) {
+            if (!Double.isNaN(patchLevels[i])) {
+                defined++;
+                if (patchCertainties[i] >= settings.model.sureCertainty) {
+                    sure++;
+                    far += Math.abs(patchLevels[i] - level) > MicroscopeFocus.MIXED_LEVELS ? 1 : 0;
+                }
+            }
+        }
+        if (sure <= MicroscopeFocus.sureByChance(defined)) {
+            return "no_content";
+        }
+        if ((double) far / sure > MicroscopeFocus.MIXED_SHARE) {
+            return "mixed";
+        }
+        return level <= settings.inFocusLimit ? "in_focus" : "out_of_focus";
+    }
+
+    /** Gives the columns of a results table that a plane itself determines, by name. */
+    public Map<String, Object> toRow() {
+        Map<String, Object> row = new LinkedHashMap<>();
+        row.put("width", width);
+        row.put("height", height);
+        row.put("level", level);
+        row.put("expected_level", expectedLevel);
+        row.put("certainty", certainty);
+        row.put("mean_certainty", meanCertainty);
+        row.put("max_certainty", maxCertainty);
+        row.put("weighted_certainty", weightedCertainty);
+        row.put("status", status);
+        row.put("blur_diameter_px", blurDiameterPx);
+        row.put("defocus_um", defocusUm);
+        row.put("saturated_fraction", saturatedFraction);
+        for (int k = 0; k < probabilities.length; k++) {
+            row.put("p" + k, probabilities[k]);
+        }
+        row.put("message", message);
+        return row;
+    }
+
+    /** Gives the outcome in a line. */
+    public String verdict() {
+        String words = status.replace('_', ' ');
+        words = Character.toUpperCase(words.charAt(0)) + words.substring(1);
+        if (status.equals("no_content")) {
+            return words;
+        }
+        words = "Level " + (int) level + " (expected " + Table.fixed(expectedLevel, 1) + "), "
+                + status.replace('_', ' ') + ", certainty " + Table.fixed(certainty, 2)
+                + ", blur " + Table.fixed(blurDiameterPx, 1) + " px";
+        return Double.isNaN(defocusUm)
+                ? words
+                : words + ", defocus " + Table.fixed(defocusUm, 1) + " \u00b5m";
+    }
+
+    @Override
+    public String toString() {
+        return verdict();
+    }
+}

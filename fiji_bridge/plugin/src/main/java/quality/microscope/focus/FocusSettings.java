@@ -1,0 +1,104 @@
+package quality.microscope.focus;
+
+import ij.gui.Roi;
+import java.util.function.DoublePredicate;
+
+/**
+ * How to measure. Settings do not change: each method gives new ones, as in {@code
+ * FocusSettings.standard().optics(0.5, 1, 0.5, 0.65).rescale(true)}.
+ */
+public final class FocusSettings {
+    /** The model. */
+    public final FocusModel model;
+    /** Of the image, or null; gives the defocus in µm. */
+    public final Optics optics;
+    /** Whether to bring the image to the sampling that the model knows. */
+    public final boolean rescale;
+    /** The highest level that is in focus. */
+    public final double inFocusLimit;
+
+    final boolean[] mask;
+    final DoublePredicate progress;
+
+    private FocusSettings(
+            FocusModel model, Optics optics, boolean rescale, double inFocusLimit, boolean[] mask,
+            DoublePredicate progress) {
+        this.model = model;
+        this.optics = optics;
+        this.rescale = rescale;
+        this.inFocusLimit = inFocusLimit;
+        this.mask = mask;
+        this.progress = progress;
+    }
+
+    /** Gives the plugin's own model, no optics, no mask, and the in-focus limit 1. */
+    public static FocusSettings standard() {
+        return of(FocusModel.standard());
+    }
+
+    static FocusSettings of(FocusModel model) {
+        return new FocusSettings(model, null, false, 1, null, share -> true);
+    }
+
+    /** Takes another model: see {@link FocusModel#load}. */
+    public FocusSettings model(String path) {
+        return new FocusSettings(
+                FocusModel.load(path), optics, rescale, inFocusLimit, mask, progress);
+    }
+
+    /** Takes the image's optics; null for unknown. */
+    public FocusSettings optics(Optics optics) {
+        return new FocusSettings(model, optics, rescale, inFocusLimit, mask, progress);
+    }
+
+    /** Takes the image's optics: see {@link Optics}. */
+    public FocusSettings optics(
+            double na, double refractiveIndex, double wavelengthUm, double pixelSizeUm) {
+        return optics(new Optics(na, refractiveIndex, wavelengthUm, pixelSizeUm));
+    }
+
+    /**
+     * Brings the image to the sampling that the model knows, which needs the optics: equal pixel
+     * size * NA / wavelength. A finer image is averaged over areas; a coarser one is interpolated.
+     */
+    public FocusSettings rescale(boolean rescale) {
+        return new FocusSettings(model, optics, rescale, inFocusLimit, mask, progress);
+    }
+
+    /**
+     * Sets the highest level that is in focus.
+     *
+     * @throws FocusException if it is no level of the model
+     */
+    public FocusSettings inFocusLimit(double limit) {
+        if (!(limit >= 0 && limit <= model.levels - 1)) {
+            throw new FocusException(
+                    "in_focus_limit must be a level from 0 to " + (model.levels - 1) + ", not "
+                            + Table.general(limit, 6) + ".");
+        }
+        return new FocusSettings(model, optics, rescale, limit, mask, progress);
+    }
+
+    /**
+     * Sets which pixels count. A patch is measured when at least half of it counts.
+     *
+     * @param mask height * width flags, row by row; null for all
+     */
+    public FocusSettings mask(boolean[] mask) {
+        return new FocusSettings(model, optics, rescale, inFocusLimit, mask, progress);
+    }
+
+    /** Lets the pixels inside a selection count; all when it is null or no area. */
+    public FocusSettings selection(Roi selection, int height, int width) {
+        return mask(Plane.mask(selection, height, width));
+    }
+
+    /**
+     * Hears of the progress.
+     *
+     * @param progress takes the share that is done, 0 to 1; gives whether to go on
+     */
+    FocusSettings progress(DoublePredicate progress) {
+        return new FocusSettings(model, optics, rescale, inFocusLimit, mask, progress);
+    }
+}

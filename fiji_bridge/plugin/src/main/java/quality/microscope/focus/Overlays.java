@@ -1,0 +1,247 @@
+package quality.microscope.focus;
+
+import ij.ImagePlus;
+import ij.gui.Overlay;
+import ij.gui.Roi;
+import ij.gui.TextRoi;
+import ij.process.LUT;
+import java.awt.Color;
+import java.awt.Font;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Draws patches in the colours of their levels: pictures like those of the library's overlay. */
+final class Overlays {
+    /** How the elements are called, which tells them from others in the same overlay. */
+    static final String NAME = "focus";
+
+    // From in focus to furthest out: sky blue, blue, violet, pink, coral, orange, yellow.
+    private static final int[][] ANCHORS = {
+        {60, 190, 255}, {65, 150, 253}, {70, 110, 250}, {153, 75, 217}, {178, 75, 189},
+        {202, 75, 163}, {219, 91, 131}, {239, 114, 92}, {248, 144, 69}, {255, 180, 56},
+        {255, 235, 90},
+    };
+    // What a patch without any certainty is drawn in.
+    private static final int[] UNSURE = {52, 52, 56};
+    // Certainty from which a colour is drawn in full.
+    private static final double FULL_COLOUR = 0.6;
+    // Share of the patch's colour in the light over its pixels.
+    private static final double TINT = 0.18;
+    private static final Color GROUND = new Color(24, 24, 27, 225);
+    private static final Color BRIGHT = new Color(240, 240, 242);
+    private static final Color DIM = new Color(185, 185, 193);
+    private static final int STEPS = 5;
+
+    private Overlays() {}
+
+    /** Gives a level's colour, dimmer the less certain it is. */
+    static Color colour(double level, double certainty, int levels) {
+        double strength = Math.min(Math.max(certainty / FULL_COLOUR, 0), 1);
+        double at = Double.isNaN(level) ? 0 : level * (ANCHORS.length - 1) / (levels - 1);
+        int below = (int) Math.min(Math.max(Math.floor(at), 0), ANCHORS.length - 2);
+        int[] rgb = new int[3];
+        for (int i = 0; i < 3; i++) {
+            double full = ANCHORS[below][i] + (at - below) * (ANCHORS[below + 1][i]
+                    - ANCHORS[below][i]);
+            double strong = Double.isNaN(level) ? 0 : strength;
+            rgb[i] = (int) Math.rint(UNSURE[i] + strong * (full - UNSURE[i]));
+        }
+        return new Color(rgb[0], rgb[1], rgb[2]);
+    }
+
+    /** Gives the levels' colours as a lookup table for maps displayed from 0 to the last level. */
+    static LUT lut(int levels) {
+        byte[][] table = new byte[3][256];
+        for (int i = 0; i < 256; i++) {
+            Color colour = colour(i / 255.0 * (levels - 1), 1, levels);
+            table[0][i] = (byte) colour.getRed();
+            table[1][i] = (byte) colour.getGreen();
+            table[2][i] = (byte) colour.getBlue();
+        }
+        return new LUT(table[0], table[1], table[2]);
+    }
+
+    /** Gives the patches of a plane: a border and a tint, dark grey where there is no content. */
+    static List<Roi> patches(FocusResult result) {
+        List<Roi> elements = new ArrayList<>();
+        int levels = result.probabilities.length;
+        int[][] parts = Tiles.visible(result.patchPositions, result.patchSizePx);
+        double line = Math.max(1, Math.rint(result.patchSizePx / 40));
+        for (int i = 0; i < parts.length; i++) {
+            double level = result.patchLevels[i];
+            double certainty = result.patchCertainties[i];
+            Color colour = colour(level, certainty, levels);
+            // A gap of a pixel keeps the borders of neighbours apart.
+            double height = Math.min(parts[i][2], result.height) - parts[i][0] - 1;
+            double width = Math.min(parts[i][3], result.width) - parts[i][1] - 1;
+            if (height < 1 || width < 1) {
+                continue;
+            }
+            Roi tint = new Roi(parts[i][1], parts[i][0], width, height);
+            int alpha = (int) Math.rint(255 * TINT);
+            tint.setFillColor(
+                    new Color(colour.getRed(), colour.getGreen(), colour.getBlue(), alpha));
+            Roi border = new Roi(
+                    parts[i][1] + line / 2, parts[i][0] + line / 2,
+                    Math.max(width - line, 0.5), Math.max(height - line, 0.5));
+            border.setStrokeColor(colour);
+            border.setStrokeWidth(line);
+            for (Roi element : new Roi[] {tint, border}) {
+                element.setName(
+                        Double.isNaN(level)
+                                ? NAME + ": no content"
+                                : NAME + ": level " + (int) level + ", certainty "
+                                        + Table.fixed(certainty, 2));
+                elements.add(element);
+            }
+        }
+        return elements;
+    }
+
+    /** Gives the grid of patches as it would be measured: those that count stand out. */
+    static List<Roi> grid(FocusSettings settings, int height, int width) {
+        double ratio = settings.rescale && settings.optics != null
+                ? settings.optics.sampling() / settings.model.optics.sampling() : 1;
+        double side = settings.model.patchSize / ratio;
+        int[][] places = Tiles.positions(
+                (int) Math.max(1, Math.rint(height * ratio)),
+                (int) Math.max(1, Math.rint(width * ratio)), settings.model.patchSize);
+        List<Roi> elements = new ArrayList<>();
+        for (int[] place : places) {
+            double y = place[0] / ratio;
+            double x = place[1] / ratio;
+            // A gap between neighbours shows each one's own colour.
+            Roi border = new Roi(x + 1.5, y + 1.5, side - 3, side - 3);
+            boolean counts = counts(settings.mask, y, x, side, height, width);
+            border.setStrokeColor(counts ? new Color(60, 190, 255) : new Color(95, 95, 100));
+            border.setName(NAME + ": preview");
+            elements.add(border);
+        }
+        return elements;
+    }
+
+    private static boolean counts(
+            boolean[] mask, double top, double left, double side, int height, int width) {
+        if (mask == null) {
+            return true;
+        }
+        int inside = 0;
+        int all = 0;
+        for (int y = (int) top; y < Math.min(top + side, height); y++) {
+            for (int x = (int) left; x < Math.min(left + side, width); x++) {
+                inside += mask[y * width + x] ? 1 : 0;
+                all++;
+            }
+        }
+        return 2 * inside >= all;
+    }
+
+    /**
+     * Gives the legend in the lower left corner of an image, with a line of text above it: the
+     * levels from left to right, certainties from top to bottom.
+     */
+    static List<Roi> legend(int height, int width, int levels) {
+        double unit = unit(height, width);
+        double block = 13 * unit;
+        double left = 46 * unit;
+        double bottom = height - 19 * unit;
+        double top = bottom - STEPS * 4 * unit;
+        List<Roi> elements = new ArrayList<>();
+        Roi ground = new Roi(0, height - legendHeight(unit), 2 * left + levels * block - 36 * unit,
+                legendHeight(unit));
+        ground.setFillColor(GROUND);
+        elements.add(ground);
+        for (int step = 0; step < STEPS; step++) {
+            for (int level = 0; level < levels; level++) {
+                // A little larger than a block: the next one covers the seam.
+                double wide = level + 1 < levels ? block + unit : block;
+                double high = step + 1 < STEPS ? 5 * unit : 4 * unit;
+                Roi part = new Roi(left + level * block, top + step * 4 * unit, wide, high);
+                // Certainties from 1 to 0; colours are full from 0.6 on.
+                part.setFillColor(colour(level, 1 - step / (STEPS - 1.0), levels));
+                elements.add(part);
+            }
+        }
+        for (int level = 0; level < levels; level++) {
+            if (levels <= 11 || level % 2 == 0) {
+                double middle = left + (level + 0.5) * block;
+                elements.add(text(String.valueOf(level), middle, bottom + 1 * unit, unit, DIM,
+                        TextRoi.CENTER));
+            }
+        }
+        elements.add(text("sure", left - 3 * unit, top - 3 * unit, unit, DIM, TextRoi.RIGHT));
+        elements.add(text("unsure", left - 3 * unit, bottom - 9 * unit, unit, DIM, TextRoi.RIGHT));
+        elements.add(text("in focus", left, top - 13 * unit, unit, BRIGHT, TextRoi.LEFT));
+        elements.add(text("far out of focus", left + levels * block, top - 13 * unit, unit, BRIGHT,
+                TextRoi.RIGHT));
+        for (Roi element : elements) {
+            element.setName(NAME + ": legend");
+        }
+        return elements;
+    }
+
+    /** Gives an image's verdict, to stand above the legend. */
+    static Roi verdict(FocusResult result, int height, int width) {
+        double unit = unit(height, width);
+        String words = result.status.replace('_', ' ');
+        if (!result.status.equals("no_content")) {
+            words = "level " + (int) result.level + ", " + words + ", certainty "
+                    + Table.fixed(result.certainty, 2);
+        }
+        Roi text = text(words, 6 * unit, height - legendHeight(unit) + 3 * unit, unit, BRIGHT,
+                TextRoi.LEFT);
+        text.setName(NAME + ": verdict");
+        return text;
+    }
+
+    /** Gives the size of a pixel of the legend: of a large image it takes a smaller share. */
+    private static double unit(int height, int width) {
+        double small = Math.min(Math.min(width / 420.0, height / 260.0), 1);
+        return Math.max(Math.max(small, Math.min(width / 640.0, height / 400.0)), 0.3);
+    }
+
+    private static double legendHeight(double unit) {
+        return 72 * unit;
+    }
+
+    private static TextRoi text(
+            String words, double x, double y, double unit, Color colour, int justification) {
+        Font font = new Font(Font.SANS_SERIF, Font.PLAIN, 1).deriveFont((float) (10 * unit));
+        TextRoi text = new TextRoi(x, y, words);
+        text.setFont(font);
+        text.setAntiAlias(true);
+        text.setJustification(justification);
+        text.setStrokeColor(colour);
+        return text;
+    }
+
+    /** Takes the elements that were drawn here out of an image's overlay; others stay. */
+    static void clear(ImagePlus image) {
+        Overlay overlay = image.getOverlay();
+        if (overlay == null) {
+            return;
+        }
+        Overlay others = without(overlay);
+        image.setOverlay(others.size() == 0 ? null : others);
+    }
+
+    /** Puts elements into an image's overlay in place of those that were drawn here before. */
+    static void show(ImagePlus image, List<Roi> elements) {
+        Overlay overlay = image.getOverlay() == null ? new Overlay() : without(image.getOverlay());
+        for (Roi element : elements) {
+            overlay.add(element);
+        }
+        image.setOverlay(overlay);
+    }
+
+    private static Overlay without(Overlay overlay) {
+        Overlay others = overlay.duplicate();
+        for (int i = others.size() - 1; i >= 0; i--) {
+            String name = others.get(i).getName();
+            if (name != null && name.startsWith(NAME + ": ")) {
+                others.remove(i);
+            }
+        }
+        return others;
+    }
+}

@@ -1,0 +1,326 @@
+package quality.microscope.focus;
+
+import ij.gui.Roi;
+import ij.process.ByteProcessor;
+import ij.process.ColorProcessor;
+import ij.process.ImageProcessor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/** Grey values as the network shall see them, and which of them count. */
+final class Plane {
+    /** An image this many times coarser than the model's sampling cannot be interpolated to it. */
+    static final double COARSEST = 4;
+    /** An image this many times finer looks a level more blurred than it is. */
+    static final double FINER = 1.5;
+
+    // ITU-R BT.709 weights of red, green and blue.
+    private static final float[] LUMINANCE = {0.2126f, 0.7152f, 0.0722f};
+    private static final int[] CAMERA_BITS = {10, 12, 14};
+
+    final int height;
+    final int width;
+    /** Row by row; null when all pixels count. */
+    final boolean[] unmasked;
+    /** Largest value of the image's type; 1 for floats. */
+    final double typeMax;
+    /** Share of the unmasked pixels at the largest value; NaN for floats. */
+    final double saturatedFraction;
+    /** Pixels of the network's for a pixel of the image's own, down and across. */
+    final double[] scale;
+    /** The same as the optics say, before it was rounded to whole pixels. */
+    final double sampling;
+    final List<String> messages;
+
+    // An ImageJ image's own byte[], short[] or float[], or double[] where it was resampled.
+    private final Object pixels;
+
+    private Plane(
+            Object pixels, int height, int width, boolean[] unmasked, double typeMax,
+            double saturatedFraction, double[] scale, double sampling, List<String> messages) {
+        this.pixels = pixels;
+        this.height = height;
+        this.width = width;
+        this.unmasked = unmasked;
+        this.typeMax = typeMax;
+        this.saturatedFraction = saturatedFraction;
+        this.scale = scale;
+        this.sampling = sampling;
+        this.messages = messages;
+    }
+
+    /**
+     * Takes a plane and brings it to the sampling that the model knows, when that is asked.
+     *
+     * @param image of any type; a colour image's channels must be equal
+     * @param settings model, optics, mask and whether to rescale
+     * @throws FocusException for a colour image, a mask of another size, rescaling without optics,
+     *     or a sampling that is too coarse
+     */
+    static Plane of(ImageProcessor image, FocusSettings settings) {
+        ImageProcessor grey = image;
+        if (image instanceof ColorProcessor) {
+            grey = channels((ColorProcessor) image);
+            if (grey == null) {
+                throw new FocusException(
+                        "The three colour channels differ: measure one of them, such as "
+                                + "MicroscopeFocus.channel(image, 1), or "
+                                + "MicroscopeFocus.luminance(image).");
+            }
+        }
+        int height = grey.getHeight();
+        int width = grey.getWidth();
+        boolean[] unmasked = settings.mask == null ? null : settings.mask.clone();
+        if (unmasked != null && unmasked.length != height * width) {
+            throw new FocusException(
+                    "The mask must have the image's " + height + " x " + width + " pixels, not "
+                            + unmasked.length + ".");
+        }
+        List<String> messages = new ArrayList<>();
+        Object pixels = grey.getPixels();
+        double typeMax = pixels instanceof byte[] ? 255 : pixels instanceof short[] ? 65535 : 1;
+        if (pixels instanceof float[]) {
+            unmasked = finite((float[]) pixels, unmasked, settings.model, messages);
+        }
+        boolean all = true;
+        for (int i = 0; unmasked != null && i < unmasked.length; i++) {
+            all &= unmasked[i];
+        }
+        Plane plane = new Plane(
+                pixels, height, width, all ? null : unmasked, typeMax, 0, new double[] {1, 1}, 1,
+                messages);
+        return plane.sampled(settings, plane.saturated());
+    }
+
+    private static boolean[] finite(
+            float[] values, boolean[] mask, FocusModel model, List<String> messages) {
+        int wrong = 0;
+        boolean large = false;
+        boolean[] unmasked = mask;
+        for (int i = 0; i < values.length; i++) {
+            if (Float.isNaN(values[i]) || Float.isInfinite(values[i])) {
+                if (unmasked == null) {
+                    unmasked = new boolean[values.length];
+                    Arrays.fill(unmasked, true);
+                }
+                unmasked[i] = false;
+                wrong++;
+            } else {
+                large |= values[i] > 1 && (unmasked == null || unmasked[i]);
+            }
+        }
+        if (wrong > 0) {
+            messages.add("NaN and infinite pixels were left out: " + wrong + ".");
+        }
+        if (large && model.normalisation.equals("type_range")) {
+            messages.add("This model takes floats to lie in 0 to 1; larger ones were clipped.");
+        }
+        return unmasked;
+    }
+
+    private Plane sampled(FocusSettings settings, double saturated) {
+        Optics optics = settings.optics;
+        if (settings.rescale && optics == null) {
+            throw new FocusException(
+                    "Rescaling needs the optics of the image: na, refractive_index, wavelength_um "
+                            + "and pixel_size_um.");
+        }
+        double known = settings.model.optics.sampling();
+        if (optics != null && !settings.rescale && known / optics.sampling() > FINER) {
+            messages.add(
+                    "The image is sampled " + Table.general(known / optics.sampling(), 3)
+                            + " times more finely than the model's, which looks like blur to it; "
+                            + "rescale to its sampling to take that out.");
+        }
+        double ratio = settings.rescale ? optics.sampling() / known : 1;
+        if (ratio > COARSEST) {
+            throw new FocusException(
+                    "The image is sampled " + Table.general(ratio, 3)
+                            + " times more coarsely than the model's; rescaling goes up to "
+                            + Table.general(COARSEST, 3) + " times. Are its optics right?");
+        }
+        if (ratio > 1.01) {
+            messages.add(
+                    "The image is sampled " + Table.general(ratio, 3)
+                            + " times more coarsely than the model's and was interpolated; a slight "
+                            + "defocus may not show.");
+        }
+        int newHeight = (int) Math.max(1, Math.rint(height * ratio));
+        int newWidth = (int) Math.max(1, Math.rint(width * ratio));
+        if (newHeight == height && newWidth == width) {
+            return new Plane(
+                    pixels, height, width, unmasked, typeMax, saturated, scale, ratio, messages);
+        }
+        double[] newScale = {(double) newHeight / height, (double) newWidth / width};
+        double[] values = new double[height * width];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = value(i);
+        }
+        if (unmasked == null) {
+            return new Plane(
+                    Resampling.resample(values, height, width, newHeight, newWidth), newHeight,
+                    newWidth, null, typeMax, saturated, newScale, ratio, messages);
+        }
+        // Masked pixels take the others' mean, so that they neither ring nor overflow; what is
+        // left of them in a new pixel is taken out again.
+        double mean = mean(values);
+        double[] share = new double[values.length];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = unmasked[i] ? values[i] - mean : 0;
+            share[i] = unmasked[i] ? 1 : 0;
+        }
+        double[] resampled = Resampling.resample(values, height, width, newHeight, newWidth);
+        share = Resampling.resample(share, height, width, newHeight, newWidth);
+        boolean[] inside = new boolean[resampled.length];
+        for (int i = 0; i < resampled.length; i++) {
+            inside[i] = share[i] >= 0.5;
+            resampled[i] = mean + resampled[i] / (inside[i] ? Math.min(share[i], 1) : 1);
+        }
+        return new Plane(
+                resampled, newHeight, newWidth, inside, typeMax, saturated, newScale, ratio,
+                messages);
+    }
+
+    private double mean(double[] values) {
+        double sum = 0;
+        int n = 0;
+        for (int i = 0; i < values.length; i++) {
+            if (unmasked[i]) {
+                sum += values[i];
+                n++;
+            }
+        }
+        return n > 0 ? sum / n : 0;
+    }
+
+    private double saturated() {
+        if (pixels instanceof float[]) {
+            return Double.NaN;
+        }
+        int highest = -1;
+        int n = 0;
+        int pixelsAtHighest = 0;
+        for (int i = 0; i < height * width; i++) {
+            if (unmasked == null || unmasked[i]) {
+                int value = (int) value(i);
+                n++;
+                if (value > highest) {
+                    highest = value;
+                    pixelsAtHighest = 0;
+                }
+                pixelsAtHighest += value == highest ? 1 : 0;
+            }
+        }
+        boolean top = highest == typeMax;
+        for (int bits : CAMERA_BITS) {
+            top |= highest == (1 << bits) - 1;
+        }
+        return n == 0 ? Double.NaN : top ? (double) pixelsAtHighest / n : 0;
+    }
+
+    /**
+     * Cuts a patch out; beyond its borders the plane is mirrored.
+     *
+     * @param top row of its upper left pixel, may be negative
+     * @param left column likewise
+     * @param size side of the patch in pixels
+     * @param values takes size * size values
+     * @param counts takes which of them count; left alone when all do
+     */
+    void cut(int top, int left, int size, double[] values, boolean[] counts) {
+        int[] columns = new int[size];
+        for (int j = 0; j < size; j++) {
+            columns[j] = Tiles.mirrored(left + j, width);
+        }
+        for (int i = 0; i < size; i++) {
+            int row = Tiles.mirrored(top + i, height) * width;
+            int to = i * size;
+            if (pixels instanceof byte[]) {
+                byte[] from = (byte[]) pixels;
+                for (int j = 0; j < size; j++) {
+                    values[to + j] = from[row + columns[j]] & 0xff;
+                }
+            } else if (pixels instanceof short[]) {
+                short[] from = (short[]) pixels;
+                for (int j = 0; j < size; j++) {
+                    values[to + j] = from[row + columns[j]] & 0xffff;
+                }
+            } else if (pixels instanceof float[]) {
+                float[] from = (float[]) pixels;
+                for (int j = 0; j < size; j++) {
+                    values[to + j] = from[row + columns[j]];
+                }
+            } else {
+                double[] from = (double[]) pixels;
+                for (int j = 0; j < size; j++) {
+                    values[to + j] = from[row + columns[j]];
+                }
+            }
+            for (int j = 0; unmasked != null && j < size; j++) {
+                counts[to + j] = unmasked[row + columns[j]];
+            }
+        }
+    }
+
+    /** Gives a pixel by its place in the rows. */
+    double value(int i) {
+        if (pixels instanceof byte[]) {
+            return ((byte[]) pixels)[i] & 0xff;
+        }
+        if (pixels instanceof short[]) {
+            return ((short[]) pixels)[i] & 0xffff;
+        }
+        return pixels instanceof float[] ? ((float[]) pixels)[i] : ((double[]) pixels)[i];
+    }
+
+    /** Gives the grey image that three equal channels are; null when they differ. */
+    static ByteProcessor channels(ColorProcessor image) {
+        for (int rgb : (int[]) image.getPixels()) {
+            if ((rgb & 0xffff) != (rgb >> 8 & 0xffff)) {
+                return null;
+            }
+        }
+        return channel(image, 1);
+    }
+
+    /** Gives one channel: 1 is red, 2 green, 3 blue. */
+    static ByteProcessor channel(ColorProcessor image, int channel) {
+        return new ByteProcessor(image.getWidth(), image.getHeight(), image.getChannel(channel));
+    }
+
+    /** Gives 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709), rounded to whole numbers. */
+    static ByteProcessor luminance(ColorProcessor image) {
+        int[] colours = (int[]) image.getPixels();
+        byte[] grey = new byte[colours.length];
+        for (int i = 0; i < grey.length; i++) {
+            float sum = LUMINANCE[0] * (colours[i] >> 16 & 0xff);
+            sum += LUMINANCE[1] * (colours[i] >> 8 & 0xff);
+            sum += LUMINANCE[2] * (colours[i] & 0xff);
+            grey[i] = (byte) Math.rint(sum);
+        }
+        return new ByteProcessor(image.getWidth(), image.getHeight(), grey);
+    }
+
+    /**
+     * Gives which pixels of an image a selection holds.
+     *
+     * @return height * width flags; null without an area to limit anything: no selection, a line, or
+     *     points
+     */
+    static boolean[] mask(Roi selection, int height, int width) {
+        if (selection == null || !selection.isArea()) {
+            return null;
+        }
+        boolean[] inside = new boolean[height * width];
+        java.awt.Rectangle bounds = selection.getBounds();
+        ImageProcessor shape = selection.getMask();
+        for (int y = Math.max(bounds.y, 0); y < Math.min(bounds.y + bounds.height, height); y++) {
+            for (int x = Math.max(bounds.x, 0); x < Math.min(bounds.x + bounds.width, width); x++) {
+                inside[y * width + x] =
+                        shape == null || shape.get(x - bounds.x, y - bounds.y) != 0;
+            }
+        }
+        return inside;
+    }
+}

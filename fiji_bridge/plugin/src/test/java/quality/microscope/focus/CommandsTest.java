@@ -1,0 +1,547 @@
+package quality.microscope.focus;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertNotNull;
+import static org.junit.Assert.assertNull;
+import static org.junit.Assert.assertSame;
+import static org.junit.Assert.assertThrows;
+import static org.junit.Assert.assertTrue;
+
+import ij.IJ;
+import ij.ImagePlus;
+import ij.ImageStack;
+import ij.Menus;
+import ij.WindowManager;
+import ij.gui.Overlay;
+import ij.gui.PointRoi;
+import ij.gui.Roi;
+import ij.io.FileInfo;
+import ij.io.FileSaver;
+import ij.macro.Interpreter;
+import ij.measure.Calibration;
+import ij.measure.ResultsTable;
+import ij.plugin.FileInfoVirtualStack;
+import ij.process.ByteProcessor;
+import ij.process.ColorProcessor;
+import ij.process.FloatProcessor;
+import ij.process.ImageProcessor;
+import java.awt.HeadlessException;
+import java.io.BufferedReader;
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.util.Arrays;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.After;
+import org.junit.Before;
+import org.junit.Rule;
+import org.junit.Test;
+import org.junit.rules.TemporaryFolder;
+
+/** The menu entries, run as macros and scripts run them, without a screen. */
+public class CommandsTest {
+    @Rule public TemporaryFolder temporary = new TemporaryFolder();
+
+    @Before
+    public void install() throws IOException {
+        // ImageJ alone has no menus without a screen; its table of commands is all that is needed.
+        if (Menus.getCommands() == null) {
+            assertThrows(
+                    HeadlessException.class,
+                    () -> IJ.run(new ImagePlus("", new ByteProcessor(1, 1)), "Invert", ""));
+        }
+        Pattern entry = Pattern.compile("Plugins>Microscope Quality, \"(.*)\", (.*)");
+        try (BufferedReader config = new BufferedReader(new InputStreamReader(
+                getClass().getResourceAsStream("/plugins.config"), StandardCharsets.UTF_8))) {
+            int entries = 0;
+            for (String line = config.readLine(); line != null; line = config.readLine()) {
+                Matcher found = entry.matcher(line);
+                if (found.matches()) {
+                    @SuppressWarnings("unchecked")
+                    java.util.Hashtable<String, String> commands = Menus.getCommands();
+                    commands.put(found.group(1), found.group(2));
+                    entries++;
+                }
+            }
+            assertEquals(4, entries);
+        }
+        ResultsTable.getResultsTable().reset();
+    }
+
+    @After
+    public void clear() {
+        WindowManager.setTempCurrentImage(null);
+        WindowManager.closeAllWindows();
+    }
+
+    private static ResultsTable results() {
+        return ResultsTable.getResultsTable();
+    }
+
+    /** Runs a command on an image, as a macro does. */
+    private static void run(ImagePlus image, String command, String options) {
+        WindowManager.setTempCurrentImage(image);
+        String code = "run(\"" + command + "\", \"" + options.replace("\\", "\\\\") + "\");";
+        String result = IJ.runMacro(code);
+        assertFalse(options, "[aborted]".equals(result));
+    }
+
+    /** Runs a command that fails, and gives its message. */
+    private static String fail(ImagePlus image, String command, String options) {
+        WindowManager.setTempCurrentImage(image);
+        Interpreter interpreter = new Interpreter();
+        interpreter.setIgnoreErrors(true);
+        interpreter.run(
+                "run(\"" + command + "\", \"" + options + "\"); run(\"Measure Focus...\", \"\");");
+        assertEquals("The macro went on after " + options, 0, results().size());
+        return interpreter.getErrorMessage();
+    }
+
+    private static ImagePlus hyperstack() {
+        ImagePlus file = Sample.open("B03_s1_dna_stack.tif");
+        ImageStack stack = new ImageStack(168, 168);
+        for (int t = 0; t < 2; t++) {
+            for (int z = 1; z <= 8; z++) {
+                for (int c = 0; c < 2; c++) {
+                    int from = c == 0 ? z : 9 - z;
+                    stack.addSlice(file.getStack().getProcessor(from).duplicate());
+                }
+            }
+        }
+        ImagePlus image = new ImagePlus("hyper", stack);
+        image.setDimensions(2, 8, 2);
+        image.setOpenAsHyperStack(true);
+        return image;
+    }
+
+    @Test
+    public void measureFocusWritesTheLibrarysColumns() {
+        ImagePlus image = Sample.open("A02_s1_dna.tif");
+        run(image, "Measure Focus...", "overlay legend na=0.5 wavelength_um=0.5 "
+                + "refractive_index=1 pixel_size_um=0.65");
+        FocusResult expected = MicroscopeFocus.measure(
+                image.getProcessor(), FocusSettings.standard().optics(0.5, 1, 0.5, 0.65));
+        assertEquals(1, results().size());
+        assertEquals("A02_s1_dna.tif", results().getStringValue("file", 0));
+        assertEquals(expected.level, results().getValue("level", 0), 0);
+        assertEquals(expected.expectedLevel, results().getValue("expected_level", 0), 0);
+        assertEquals(expected.status, results().getStringValue("status", 0));
+        assertEquals(expected.defocusUm, results().getValue("defocus_um", 0), 0);
+        assertEquals(expected.probabilities[3], results().getValue("p3", 0), 0);
+        List<String> known = Table.columns(11);
+        for (String heading : results().getHeadings()) {
+            assertTrue(heading, known.contains(heading));
+        }
+        // A tint and a border for each patch, the verdict and the legend.
+        int legend = Overlays.legend(336, 420, 11).size();
+        assertEquals(2 * 20 + legend + 1, image.getOverlay().size());
+        assertTrue(image.lockSilently());
+        image.unlock();
+    }
+
+    @Test
+    public void withoutOptionsAMacroHasTheDefaults() {
+        ImagePlus image = Sample.open("A02_s1_dna.tif");
+        run(image, "Measure Focus...", "");
+        assertEquals(1, results().size());
+        assertTrue(image.getOverlay().size() > 40);
+        // Unknown, and not 0.
+        assertEquals("", results().getStringValue("defocus_um", 0));
+        assertTrue(Double.isNaN(results().getValue("defocus_um", 0)));
+    }
+
+    @Test
+    public void theOverlayIsReplacedAndOthersStay() {
+        ImagePlus image = Sample.open("A02_s1_dna.tif");
+        Roi mine = new Roi(5, 5, 20, 20);
+        mine.setName("mine");
+        image.setOverlay(new Overlay(mine));
+        run(image, "Measure Focus...", "overlay");
+        run(image, "Measure Focus...", "overlay");
+        assertEquals(1 + 40, image.getOverlay().size());
+        run(image, "Measure Focus...", "in_focus_limit=1");
+        assertEquals(1, image.getOverlay().size());
+        assertEquals("mine", image.getOverlay().get(0).getName());
+    }
+
+    @Test
+    public void allPlanesOfAHyperstackCountFromOne() {
+        ImagePlus image = hyperstack();
+        run(image, "Measure Focus...", "planes=all overlay legend");
+        assertEquals(32, results().size());
+        int legend = Overlays.legend(168, 168, 11).size();
+        assertEquals(32 * (2 * 4 + 1) + legend, image.getOverlay().size());
+        int row = 0;
+        for (int t = 1; t <= 2; t++) {
+            for (int z = 1; z <= 8; z++) {
+                for (int c = 1; c <= 2; c++) {
+                    assertEquals(c, results().getValue("c", row), 0);
+                    assertEquals(z, results().getValue("z", row), 0);
+                    assertEquals(t, results().getValue("t", row), 0);
+                    FocusResult expected = MicroscopeFocus.measure(
+                            image.getStack().getProcessor(image.getStackIndex(c, z, t)));
+                    assertEquals(
+                            expected.expectedLevel, results().getValue("expected_level", row), 0);
+                    row++;
+                }
+            }
+        }
+        Roi last = image.getOverlay().get(image.getOverlay().size() - 1);
+        assertEquals(2, last.getCPosition());
+        assertEquals(8, last.getZPosition());
+        assertEquals(2, last.getTPosition());
+    }
+
+    @Test
+    public void aVirtualStackIsReadPlaneByPlane() throws IOException {
+        ImagePlus memory = Sample.open("B03_s1_dna_stack.tif");
+        File file = temporary.newFile("stack.tif");
+        new FileSaver(memory).saveAsTiffStack(file.getPath());
+        FileInfo[] info = ij.io.Opener.getTiffFileInfo(file.getPath());
+        ImagePlus image = new ImagePlus("virtual", new FileInfoVirtualStack(info[0], false));
+        assertTrue(image.getStack().isVirtual());
+        run(image, "Measure Focus...", "planes=all");
+        run(memory, "Measure Focus...", "planes=all");
+        assertEquals(16, results().size());
+        for (int i = 0; i < 8; i++) {
+            assertEquals(
+                    results().getValue("expected_level", i + 8),
+                    results().getValue("expected_level", i), 0);
+        }
+    }
+
+    @Test
+    public void theOtherPlanesAreNotMeasuredUnlessAsked() {
+        ImagePlus image = hyperstack();
+        image.setPosition(2, 5, 2);
+        run(image, "Measure Focus...", "planes=current overlay");
+        assertEquals(1, results().size());
+        assertEquals(5, results().getValue("z", 0), 0);
+        assertEquals(5, image.getOverlay().get(0).getZPosition());
+    }
+
+    @Test
+    public void colourIsMeasuredByChannelsOrLuminance() {
+        ImageProcessor red = Sample.open("A01_s1_dna.tif").getProcessor().convertToByte(true);
+        ImageProcessor green = Sample.open("A02_s1_dna.tif").getProcessor().convertToByte(true);
+        ColorProcessor colours = new ColorProcessor(420, 336);
+        colours.setChannel(1, (ByteProcessor) red);
+        colours.setChannel(2, (ByteProcessor) green);
+        ImagePlus image = new ImagePlus("colour", colours);
+        run(image, "Measure Focus...", "colour=channels overlay");
+        assertEquals(3, results().size());
+        for (int c = 1; c <= 3; c++) {
+            assertEquals(c, results().getValue("c", c - 1), 0);
+        }
+        assertEquals(0, results().getValue("level", 0), 0);
+        assertEquals("no_content", results().getStringValue("status", 2));
+        // No number where there is none.
+        assertTrue(Double.isNaN(results().getValue("level", 2)));
+        assertEquals("", results().getStringValue("level", 2));
+        assertEquals(40, image.getOverlay().size());
+        run(image, "Measure Focus...", "colour=luminance");
+        assertEquals(4, results().size());
+        assertEquals(
+                MicroscopeFocus.measure(MicroscopeFocus.luminance(colours)).expectedLevel,
+                results().getValue("expected_level", 3), 0);
+        colours.setChannel(1, (ByteProcessor) green);
+        colours.setChannel(3, (ByteProcessor) green);
+        run(image, "Measure Focus...", "colour=channels");
+        assertEquals("Equal channels are one grey image.", 5, results().size());
+    }
+
+    @Test
+    public void aSmallImageHasARowAndASentence() {
+        for (int side : new int[] {1, 83}) {
+            ImagePlus image = new ImagePlus("small", Sample.noise(side, side));
+            run(image, "Measure Focus...", "overlay legend level_map certainty_map "
+                    + "probability_stack");
+            int row = results().size() - 1;
+            assertEquals("no_content", results().getStringValue("status", row));
+            assertTrue(results().getStringValue("message", row).contains("a patch needs 84 x 84"));
+        }
+    }
+
+    @Test
+    public void mapsAreCalibratedFloatImages() {
+        ImagePlus image = Sample.open("A02_s2_dna.tif");
+        Calibration calibration = image.getCalibration();
+        calibration.setUnit("micron");
+        calibration.pixelWidth = 0.65;
+        calibration.pixelHeight = 0.65;
+        FocusResult expected = MicroscopeFocus.measure(image);
+        run(image, "Measure Focus...", "level_map certainty_map probability_stack");
+        ImagePlus stack = WindowManager.getCurrentImage();
+        assertEquals("Probabilities of A02_s2_dna.tif", stack.getTitle());
+        assertEquals(11, stack.getStackSize());
+        ImagePlus levels = shown("Level of A02_s2_dna.tif");
+        ImagePlus certainties = shown("Certainty of A02_s2_dna.tif");
+        for (ImagePlus map : new ImagePlus[] {stack, levels, certainties}) {
+            assertTrue(map.getProcessor() instanceof FloatProcessor);
+            assertEquals(0.65, map.getCalibration().pixelWidth, 0);
+            assertEquals("micron", map.getCalibration().getUnit());
+            assertEquals(420, map.getWidth());
+            assertEquals(336, map.getHeight());
+        }
+        for (int i = 0; i < expected.patchPositions.length; i++) {
+            int y = expected.patchPositions[i][0] + 83;
+            int x = expected.patchPositions[i][1] + 83;
+            assertEquals(expected.patchLevels[i], levels.getProcessor().getf(x, y), 0);
+            assertEquals(
+                    expected.patchCertainties[i], certainties.getProcessor().getf(x, y), 1e-6);
+            assertEquals(
+                    expected.patchProbabilities[i][4],
+                    stack.getStack().getProcessor(5).getf(x, y), 1e-6);
+        }
+        assertEquals(10, levels.getDisplayRangeMax(), 0);
+    }
+
+    private static ImagePlus shown(String title) {
+        for (int id : Interpreter.getBatchModeImageIDs()) {
+            ImagePlus image = Interpreter.getBatchModeImage(id);
+            if (image.getTitle().equals(title)) {
+                return image;
+            }
+        }
+        return null;
+    }
+
+    @Test
+    public void calibrationAndNaGiveMicrometres() {
+        ImagePlus image = Sample.open("A02_s1_dna.tif");
+        Calibration calibration = image.getCalibration();
+        calibration.setUnit("nm");
+        calibration.pixelWidth = 325;
+        calibration.pixelHeight = 325;
+        run(image, "Measure Focus...", "na=0.75 rescale");
+        FocusResult expected = MicroscopeFocus.measure(
+                image.getProcessor(),
+                FocusSettings.standard().optics(0.75, 1, 0.5, 0.325).rescale(true));
+        assertEquals(expected.defocusUm, results().getValue("defocus_um", 0), 1e-9);
+        assertEquals(expected.patchSizePx, 112, 1e-9);
+        // Macros can hand over variables.
+        WindowManager.setTempCurrentImage(image);
+        IJ.runMacro("aperture = 0.75; run('Measure Focus...', 'na=&aperture rescale');");
+        assertEquals(expected.defocusUm, results().getValue("defocus_um", 1), 1e-9);
+    }
+
+    @Test
+    public void errorsEndTheMacro() throws InterruptedException {
+        ImagePlus image = Sample.open("A02_s1_dna.tif");
+        String[][] wrong = {
+            {"rescale", "Rescaling needs the optics"},
+            {"na=0.5", "With na, the pixel size is needed"},
+            {"na=high", "na must be a number, not 'high'"},
+            {"numerical=0.5", "There is no option 'numerical'; there are planes, colour, overlay"},
+            {"planes=some", "planes must be one of current, all, not 'some'"},
+            {"overlay=yes", "overlay is given or left away"},
+            {"in_focus_limit=11", "in_focus_limit must be a level from 0 to 10, not 11"},
+            {"model=[/no/such place]", "There is no model folder or exported model"},
+            {"model=[/no", "The options end before the ']'"},
+        };
+        for (String[] options : wrong) {
+            String message = fail(image, "Measure Focus...", options[0]);
+            assertNotNull(options[0], message);
+            assertTrue(message, message.contains(options[1]));
+            assertTrue("The image stays locked.", image.lockSilently());
+            image.unlock();
+        }
+        assertTrue(fail(image, "Find Best Focus Plane", "").contains("has one slice"));
+        assertTrue(fail(image, "Focus of ROIs", "").contains("no region of interest"));
+        assertTrue(fail(image, "Measure Folder...", "").contains("folder must be a folder"));
+        assertTrue(fail(null, "Measure Focus...", "").contains("No image is open"));
+        Thread other = new Thread(image::lock);
+        other.start();
+        other.join();
+        assertTrue(fail(image, "Measure Focus...", "").contains("is in use by another command"));
+        image.unlock();
+    }
+
+    @Test
+    public void errorsReachAScript() {
+        WindowManager.setTempCurrentImage(Sample.open("A02_s1_dna.tif"));
+        Thread.currentThread().setName("Run$_test");
+        ij.Macro.setOptions("rescale");
+        try {
+            FocusException error = assertThrows(
+                    FocusException.class,
+                    () -> IJ.runPlugIn(MeasureFocus.class.getName(), ""));
+            assertTrue(error.getMessage().contains("Rescaling needs the optics"));
+        } finally {
+            ij.Macro.setOptions(null);
+        }
+    }
+
+    @Test
+    public void theBestPlaneIsFoundAndShown() {
+        ImagePlus image = hyperstack();
+        image.setPosition(2, 1, 2);
+        run(image, "Find Best Focus Plane", "plot in_focus_limit=1");
+        assertEquals(4, results().size());
+        int[] best = {4, 5, 4, 5};
+        for (int row = 0; row < 4; row++) {
+            assertEquals(row % 2 + 1, results().getValue("c", row), 0);
+            assertEquals(row / 2 + 1, results().getValue("t", row), 0);
+            assertEquals(best[row], results().getValue("best_z", row), 0);
+        }
+        assertEquals(5, image.getZ());
+        assertNotNull(shown("Focus of hyper"));
+    }
+
+    @Test
+    public void noPlaneInFocusIsSaid() {
+        ImagePlus image = Sample.open("B03_s1_dna_stack.tif");
+        for (int i = 0; i < 6; i++) {
+            image.getStack().deleteSlice(2);
+        }
+        image.setStack(image.getStack());
+        assertEquals(2, image.getNSlices());
+        image.setSlice(1);
+        run(image, "Find Best Focus Plane", "");
+        assertEquals("", results().getStringValue("best_z", 0));
+        assertEquals("No plane is in focus.", results().getStringValue("message", 0));
+        assertEquals(1, image.getZ());
+    }
+
+    @Test
+    public void selectionsHaveTheirOwnPatch() {
+        ImagePlus image = Sample.open("A02_s2_dna.tif");
+        PointRoi points = new PointRoi(10, 12);
+        points.addPoint(400, 300);
+        image.setRoi(points);
+        run(image, "Focus of ROIs", "overlay");
+        image.setRoi(new Roi(100, 50, 40, 21));
+        run(image, "Focus of ROIs", "overlay");
+        PointsResult expected = MicroscopeFocus.measureAt(
+                image.getProcessor(), new double[][] {{12, 10}, {300, 400}, {60, 119.5}},
+                FocusSettings.standard());
+        assertEquals(3, results().size());
+        for (int row = 0; row < 3; row++) {
+            assertEquals(expected.levels[row], results().getValue("level", row), 0);
+            assertEquals(expected.certainties[row], results().getValue("certainty", row), 0);
+        }
+        assertEquals(119.5, results().getValue("x", 2), 1e-9);
+        assertEquals(2, image.getOverlay().size());
+    }
+
+    @Test
+    public void aFolderIsATableWithItsErrors() throws IOException {
+        File folder = temporary.newFolder("plate one");
+        for (String name : new String[] {"A01_s1_dna.tif", "B03_s1_dna_stack.tif"}) {
+            Files.copy(new File(Sample.ROOT, "docs/sample/" + name).toPath(),
+                    new File(folder, name).toPath());
+        }
+        File inner = new File(folder, "deep");
+        assertTrue(inner.mkdir());
+        byte[] whole = Files.readAllBytes(new File(folder, "A01_s1_dna.tif").toPath());
+        Files.write(new File(inner, "B10_cut.tif").toPath(), Arrays.copyOf(whole, 9000));
+        Files.write(new File(inner, "B2_empty.tif").toPath(), new byte[0]);
+        Files.write(new File(inner, "C1_text.png").toPath(), "a text, \"quoted\"".getBytes("UTF-8"));
+        byte[] png = {(byte) 0x89, 'P', 'N', 'G', '\r', '\n', 26, '\n', 0, 0, 0, 1};
+        Files.write(new File(inner, "C2_damaged.png").toPath(), png);
+        Files.write(new File(inner, ".hidden.tif").toPath(), whole);
+        Files.write(new File(inner, "notes.txt").toPath(), whole);
+        new FileSaver(new ImagePlus("x", Sample.noise(100, 90).convertToByte(true)))
+                .saveAsPng(new File(folder, "c.png").getPath());
+        File csv = new File(temporary.getRoot(), "table.csv");
+        run(null, "Measure Folder...", "folder=[" + folder + "/] csv=[" + csv
+                + "] pattern=[(?P<well>[A-H][0-9]+)_]");
+        List<String> lines = Files.readAllLines(csv.toPath(), StandardCharsets.UTF_8);
+        assertEquals(String.join(",", Table.columns(11)), lines.get(0));
+        String[] files = {
+            "A01_s1_dna.tif", "B03_s1_dna_stack.tif", "c.png", "deep/B2_empty.tif",
+            "deep/B10_cut.tif", "deep/C1_text.png", "deep/C2_damaged.png",
+        };
+        assertEquals(1 + 1 + 8 + 5, lines.size());
+        for (int i = 0; i < files.length; i++) {
+            String line = lines.get(i < 2 ? i + 1 : i + 8);
+            assertTrue(line, line.startsWith(files[i] + ","));
+        }
+        assertTrue(lines.get(1).startsWith("A01_s1_dna.tif,,A01,,,,,,420,336,0,"));
+        assertTrue(lines.get(5).startsWith("B03_s1_dna_stack.tif,,B03,,,4,,,168,168,0,"));
+        String[] errors = {
+            "is empty (0 bytes)", "is cut short", "is not a TIFF, PNG, JPEG or BMP image",
+            "cannot be decoded",
+        };
+        int errorColumn = results().getColumnIndex("error");
+        assertTrue(errorColumn >= 0);
+        for (int i = 0; i < errors.length; i++) {
+            int row = 10 + i;
+            assertTrue(
+                    results().getStringValue("error", row),
+                    results().getStringValue("error", row).startsWith(errors[i]));
+            assertEquals("", results().getStringValue("level", row));
+            assertTrue(lines.get(row + 1), lines.get(row + 1).contains(",,,,,,,,"));
+        }
+        assertEquals(14, results().size());
+        // The table is written anew; anything else at its place stays.
+        run(null, "Measure Folder...", "folder=[" + folder + "] csv=[" + csv + "]");
+        Files.write(csv.toPath(), "my notes".getBytes(StandardCharsets.UTF_8));
+        results().reset();
+        String message = fail(
+                null, "Measure Folder...", "folder=[" + folder + "] csv=[" + csv + "]");
+        assertTrue(message, message.contains("is not a table of this kind"));
+        assertEquals("my notes", new String(Files.readAllBytes(csv.toPath()), "UTF-8"));
+        assertFalse(new File(csv.getPath() + ".part").exists());
+    }
+
+    @Test
+    public void aPatternNeedsItsGroups() throws IOException {
+        File folder = temporary.newFolder("plate");
+        String[][] wrong = {
+            {"(?<row>A)", "it has row"}, {"A", "it has none"}, {"(?<well>", "no regular expression"},
+        };
+        for (String[] pattern : wrong) {
+            String message = fail(
+                    null, "Measure Folder...",
+                    "folder=[" + folder + "] pattern=[" + pattern[0] + "]");
+            assertTrue(message, message.contains(pattern[1]));
+        }
+        assertTrue(fail(null, "Measure Folder...", "folder=[" + folder + "]")
+                .contains("There is no image in"));
+    }
+
+    @Test
+    public void anotherModelCanBeUsed() {
+        ImagePlus image = Sample.open("A02_s1_dna.tif");
+        File layers = new File(Sample.vectors(), "layers").getAbsoluteFile();
+        run(image, "Measure Focus...", "model=[" + layers + "]");
+        assertFalse(Arrays.asList(results().getHeadings()).contains("p5"));
+        FocusModel model = FocusModel.load(layers.getPath());
+        assertSame(model, FocusModel.load(layers.getPath()));
+        assertEquals(
+                MicroscopeFocus.measure(image.getProcessor(), FocusSettings.of(model)).expectedLevel,
+                results().getValue("expected_level", 0), 0);
+    }
+
+    @Test
+    public void thePreviewShowsThePatchesThatCount() {
+        FocusSettings settings = FocusSettings.standard();
+        assertEquals(20, Overlays.grid(settings, 336, 420).size());
+        boolean[] left = Plane.mask(new Roi(0, 0, 84, 336), 336, 420);
+        java.awt.Color counted = null;
+        int others = 0;
+        for (Roi patch : Overlays.grid(settings.mask(left), 336, 420)) {
+            if (patch.getXBase() < 2) {
+                counted = patch.getStrokeColor();
+            } else {
+                others += patch.getStrokeColor().equals(counted) ? 0 : 1;
+            }
+        }
+        assertEquals(16, others);
+        FocusSettings fine = settings.optics(0.75, 1, 0.5, 0.325).rescale(true);
+        assertEquals(12, Overlays.grid(fine, 336, 420).size());
+    }
+
+    @Test
+    public void namesAreInNaturalOrder() {
+        String[] names = {"b10", "B2", "a", "b2x", "10", "9"};
+        Arrays.sort(names, MeasureFolder::compareNaturally);
+        assertEquals("[9, 10, a, B2, b2x, b10]", Arrays.toString(names));
+    }
+}

@@ -1,0 +1,68 @@
+"""The numbers that the plugin's tests compare with are still those of the library."""
+
+import json
+import re
+
+import fiji_vectors
+import numpy as np
+import pytest
+
+import microscope_quality
+from microscope_quality.model import FocusModel
+
+
+@pytest.fixture(scope="module")
+def made():
+    return fiji_vectors.make()
+
+
+def compare(found, expected, place):
+    assert type(found) is type(expected) or isinstance(found, (int, float)), place
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys(), place
+        for key, value in expected.items():
+            compare(found[key], value, f"{place}/{key}")
+    elif isinstance(expected, list):
+        assert len(found) == len(expected), place
+        for i, value in enumerate(expected):
+            compare(found[i], value, f"{place}/{i}")
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, abs=1e-6, rel=1e-6), place
+    else:
+        assert found == expected, place
+
+
+def test_each_model_has_its_file(made):
+    files = {path.stem for path in fiji_vectors.VECTORS.glob("*.json")}
+    assert files == made.keys(), "python tests/fiji_vectors.py writes them anew"
+
+
+@pytest.mark.parametrize("name", ["without_model", *fiji_vectors.models()])
+def test_the_committed_numbers_are_the_librarys(made, name):
+    stored = json.loads((fiji_vectors.VECTORS / f"{name}.json").read_text(encoding="utf-8"))
+    compare(json.loads(json.dumps(made[name])), stored, name)
+
+
+def test_the_images_are_of_every_status(made):
+    found = {case["result"]["status"] for case in made["compact"]["cases"]}
+    assert found == {"no_content", "mixed", "in_focus", "out_of_focus"}
+
+
+def test_the_vectors_stay_small():
+    for path in fiji_vectors.VECTORS.rglob("*.*"):
+        assert path.stat().st_size < 100_000, path
+
+
+def test_the_small_model_is_written_as_stored(tmp_path):
+    fiji_vectors.write_layers(tmp_path / "layers")
+    stored = FocusModel.from_pretrained(fiji_vectors.VECTORS / "layers")
+    fresh = FocusModel.from_pretrained(tmp_path / "layers")
+    patches = np.random.default_rng(0).integers(0, 4096, (3, 84, 84)).astype(np.uint16)
+    np.testing.assert_array_equal(fresh.predict(patches), stored.predict(patches))
+
+
+def test_the_plugin_has_the_librarys_version():
+    pom = (fiji_vectors.ROOT / "fiji_bridge" / "plugin" / "pom.xml").read_text(encoding="utf-8")
+    version = re.search(r"<artifactId>Microscope_Quality</artifactId>\s*<version>(.*?)<", pom)
+    assert version is not None
+    assert version[1] == microscope_quality.__version__

@@ -1,0 +1,368 @@
+"""Numbers of the library that the ImageJ plugin must give too; its own tests read them.
+
+``python tests/fiji_vectors.py`` writes them anew into the plugin's test resources: a file for each
+model in ``pretrained``, one for a small model with every kind of layer, which is written beside
+them, and one for what no model has a part in. Images are those of ``docs/sample``, changed by
+recipes that both sides follow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from microscope_quality import certainty, overlay, tiles
+from microscope_quality.focus import (
+    best_plane,
+    measure_at,
+    measure_focus,
+    measure_stack,
+    resample,
+    sure_by_chance,
+)
+from microscope_quality.model import (
+    FocusModel,
+    ModelDescription,
+    available_models,
+    normalise,
+    write_model,
+)
+from microscope_quality.optics import TRAINING_OPTICS, Optics
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "docs" / "sample"
+VECTORS = ROOT / "fiji_bridge" / "plugin" / "src" / "test" / "resources" / "vectors"
+
+STACK = "B03_s1_dna_stack.tif"
+FINE = {"na": 0.75, "refractive_index": 1.0, "wavelength_um": 0.5, "pixel_size_um": 0.325}
+COARSE = {"na": 0.3, "refractive_index": 1.0, "wavelength_um": 0.6, "pixel_size_um": 1.7}
+OIL = {"na": 1.4, "refractive_index": 1.515, "wavelength_um": 0.52, "pixel_size_um": 0.108}
+FULL = [0, 0, 336, 420]
+
+# An image is a file, a plane of it, a crop (y, x, height, width), a type, a spoiling and a mask.
+# uint8 and float32 come from 16 bits by >> 2 and / 4096; colour is red by >> 2, green by >> 3 and
+# blue by >> 4, taken by its luminance. "nan" makes each pixel with (31 y + 17 x) % 101 = 0 NaN,
+# "clip" ends at 1023, "constant" is 7 throughout. A mask is a disc: y, x of its middle and radius.
+CASES = [
+    {"file": "A01_s1_dna.tif"},
+    {"file": "A01_s2_dna.tif"},
+    {"file": "A02_s1_dna.tif", "optics": TRAINING_OPTICS.to_dict()},
+    {"file": "A02_s2_dna.tif"},
+    {"file": "A02_s1_dna.tif", "in_focus_limit": 4},
+    {"file": "B01_s1_actin.tif"},
+    {"file": "B01_s2_actin.tif", "optics": OIL},
+    {"file": "B02_s1_dna.tif"},
+    {"file": "A01_s1_dna.tif", "type": "uint8"},
+    {"file": "A01_s1_dna.tif", "type": "float32"},
+    {"file": "A02_s1_dna.tif", "type": "float32", "spoil": "nan"},
+    {"file": "A02_s2_dna.tif", "type": "luminance"},
+    {"file": "B01_s1_actin.tif", "spoil": "clip"},
+    {"file": "A01_s1_dna.tif", "spoil": "constant"},
+    {"file": "A01_s1_dna.tif", "crop": [10, 20, 83, 300]},
+    {"file": "A01_s1_dna.tif", "crop": [10, 20, 84, 84]},
+    {"file": "A01_s1_dna.tif", "crop": [100, 50, 85, 170]},
+    {"file": "A01_s1_dna.tif", "crop": [5, 5, 1, 1]},
+    {"file": "A01_s1_dna.tif", "mask": [168, 210, 110]},
+    {"file": "A02_s2_dna.tif", "mask": [0, 0, 60]},
+    {"file": "B01_s2_actin.tif", "mask": [100, 100, 0]},
+    {"file": "A02_s1_dna.tif", "type": "float32", "spoil": "nan", "mask": [150, 150, 120]},
+    {"file": "A02_s1_dna.tif", "optics": FINE, "rescale": True},
+    {"file": "A02_s1_dna.tif", "optics": FINE},
+    {"file": "B01_s1_actin.tif", "optics": FINE, "rescale": True, "mask": [170, 200, 120]},
+    {"file": "A01_s2_dna.tif", "crop": [100, 100, 90, 110], "optics": COARSE, "rescale": True},
+    {
+        "file": "A01_s2_dna.tif",
+        "crop": [100, 100, 90, 110],
+        "type": "float32",
+        "spoil": "nan",
+        "optics": COARSE,
+        "rescale": True,
+        "mask": [45, 50, 40],
+    },
+    {"file": "A01_s1_dna.tif", "optics": OIL, "rescale": True},
+    {"file": STACK, "plane": 2},
+]
+POINTS = [
+    {
+        "file": "A02_s2_dna.tif",
+        "points": [[0, 0], [335, 419], [168, 210], [-0.5, 419.5], [100.5, 60.4], [20.49, 300]],
+    },
+    {"file": "A01_s1_dna.tif", "crop": [100, 100, 30, 40], "points": [[0, 0], [15, 20], [29, 39]]},
+    {"file": "A01_s1_dna.tif", "crop": [7, 9, 1, 1], "points": [[0, 0]]},
+    {"file": "A01_s1_dna.tif", "mask": [168, 210, 60], "points": [[168, 210], [168, 260], [0, 0]]},
+    {"file": "A02_s1_dna.tif", "optics": FINE, "rescale": True, "points": [[0, 0], [200, 215.7]]},
+]
+# Expected levels of a stack's planes; None is a plane without content. The level is the nearest
+# whole number.
+CURVES = [
+    [3.2, 1.6, 0.4, 0.2, 0.9, 2.8],
+    [0.3, 0.2, 0.25, 0.3, 4.0],
+    [None, None],
+    [None, 5.0, 4.2, 6.1],
+    [0.4],
+    [0.4, 0.3],
+    [2.0, 0.1, None, 0.0, 2.5],
+    [5.0, 0.2, 0.2, 0.2, 0.2, 0.2, 4.0],
+    [0.9, 1.2, 0.8, 1.9, 3.0, 0.7, 0.75],
+    [1.45, 1.55, 1.6],
+    [0.0, 1.0, 2.0, 3.0],
+    [0.2, 0.2, 0.2, 0.2],
+]
+
+
+def image(recipe):
+    """The image of a recipe, and its mask or None."""
+    pixels = tifffile.imread(SAMPLE / recipe["file"])
+    if pixels.ndim == 3:
+        pixels = pixels[recipe["plane"]]
+    top, left, height, width = recipe.get("crop", [0, 0, *pixels.shape])
+    pixels = pixels[top : top + height, left : left + width]
+    y, x = np.mgrid[:height, :width]
+    if recipe.get("spoil") == "clip":
+        pixels = np.minimum(pixels, 1023).astype(np.uint16)
+    elif recipe.get("spoil") == "constant":
+        pixels = np.full(pixels.shape, 7, np.uint16)
+    kind = recipe.get("type", "uint16")
+    if kind == "uint8":
+        pixels = np.minimum(pixels >> 2, 255).astype(np.uint8)
+    elif kind == "float32":
+        pixels = (pixels / np.float32(4096)).astype(np.float32)
+    elif kind == "luminance":
+        red, green, blue = (np.minimum(pixels >> n, 255).astype(np.float32) for n in (2, 3, 4))
+        grey = np.float32(0.2126) * red + np.float32(0.7152) * green + np.float32(0.0722) * blue
+        pixels = np.rint(grey).astype(np.uint8)
+    if recipe.get("spoil") == "nan":
+        pixels = np.where((31 * y + 17 * x) % 101 == 0, np.float32("nan"), pixels)
+    mask = None
+    if "mask" in recipe:
+        middle_y, middle_x, radius = recipe["mask"]
+        mask = (y - middle_y) ** 2 + (x - middle_x) ** 2 < radius**2
+    return pixels, mask
+
+
+def settings(recipe):
+    optics = Optics.from_dict(recipe["optics"]) if "optics" in recipe else None
+    return {"optics": optics, "rescale": recipe.get("rescale", False)}
+
+
+def plain(value):
+    """As JSON has it: to 7 decimals, which float32 has no more of; NaN and infinity are null."""
+    if isinstance(value, np.ndarray):
+        return [plain(entry) for entry in value]
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 7) + 0.0 if math.isfinite(value) else None
+    if isinstance(value, np.integer):
+        return int(value)
+    return value
+
+
+def of_model(model):
+    """All that a model gives."""
+    cases = []
+    for recipe in CASES:
+        pixels, mask = image(recipe)
+        limit = recipe.get("in_focus_limit", 1)
+        result = measure_focus(pixels, model, mask=mask, in_focus_limit=limit, **settings(recipe))
+        row = result.to_row()
+        row.update(
+            message=result.message,
+            product_probabilities=result.product_probabilities,
+            patch_size_px=result.patch_size_px,
+            patch_positions=result.patch_positions,
+            patch_levels=result.patch_levels,
+            patch_certainties=result.patch_certainties,
+            patch_probabilities=result.patch_probabilities,
+        )
+        cases.append({"image": recipe, "result": plain(row)})
+    points = []
+    for recipe in POINTS:
+        pixels, mask = image(recipe)
+        found = measure_at(pixels, recipe["points"], model, mask=mask, **settings(recipe))
+        points.append({"image": recipe, "result": plain(dataclasses.asdict(found))})
+    stack = measure_stack(tifffile.imread(SAMPLE / STACK), model)
+    return {
+        "cases": cases,
+        "points": points,
+        "stack": plain(
+            {
+                "best_plane": stack.best_plane,
+                "best_position": stack.best_position,
+                "expected_level": stack.expected_level,
+                "status": stack.status,
+                "expected_levels": [result.expected_level for result in stack.results],
+            }
+        ),
+    }
+
+
+def without_model():
+    """All that no model has a part in."""
+    recipe = {"file": "A01_s1_dna.tif", "crop": [100, 100, 84, 84], "mask": [40, 40, 40]}
+    pixels, mask = image(recipe)
+    zscores = []
+    for kind in ("zscore", "type_range"):
+        for masks in (None, mask[np.newaxis]):
+            values, counts = normalise(pixels[np.newaxis], kind, masks=masks)
+            zscores.append(
+                {
+                    "normalisation": kind,
+                    "masked": masks is not None,
+                    "counts": bool(counts[0]),
+                    "every_97th": plain(values.ravel()[::97]),
+                }
+            )
+    small, _ = image({"file": "A01_s1_dna.tif", "crop": [160, 200, 7, 9]})
+    # SciPy's splines are exact along axes of 7 pixels and more.
+    resampled = [
+        {"shape": shape, "pixels": plain(resample(small, tuple(shape)))}
+        for shape in ([7, 9], [3, 4], [1, 1], [6, 9], [13, 17], [7, 20], [15, 9])
+    ]
+    empty = measure_focus(np.zeros((84, 84)))
+    stacks = []
+    for curve in CURVES:
+        planes = [
+            dataclasses.replace(
+                empty,
+                status="no_content" if value is None else "out_of_focus",
+                level=math.nan if value is None else float(round(value)),
+                expected_level=math.nan if value is None else value,
+            )
+            for value in curve
+        ]
+        found = best_plane(planes)
+        stacks.append(
+            {"curve": curve, "best_plane": found.best_plane, "position": plain(found.best_position)}
+        )
+    distributions = [
+        [1.0, 0.0, 0.0],
+        [1 / 3, 1 / 3, 1 / 3],
+        [0.2, 0.4, 0.4],
+        [1e-30, 0.5, 0.5],
+        [0.25, 0.25, 0.25, 0.25],
+    ]
+    numbers = [0.0, 1.0, -2.5, 0.00001234, 123456.5, 1234567.0, 0.1, 1e-300, 99999.95, 2.5e20]
+    ramp = [(level, sure) for level in range(11) for sure in (0.0, 0.3, 1.0)]
+    return {
+        "positions": [
+            {"height": h, "width": w, "positions": plain(tiles.positions(h, w, 84))}
+            for h, w in ([83, 84], [84, 84], [85, 168], [169, 300], [1, 1], [252, 90])
+        ],
+        "normalised": {"image": recipe, "patches": zscores},
+        "resampled": {"crop": [160, 200, 7, 9], "images": resampled},
+        "sure_by_chance": {str(n): sure_by_chance(n) for n in (0, 1, 10, 20, 148, 149, 625, 40000)},
+        "stacks": stacks,
+        "distributions": [
+            {
+                "p": plain(p),
+                "certainty": plain(certainty.certainty(np.array(plain(p)))),
+                "level": plain(certainty.level(np.array(plain(p)))),
+                "expected_level": plain(certainty.expected_level(np.array(plain(p)))),
+            }
+            for p in distributions
+        ],
+        "numbers": [{"value": n, "6": f"{n:.6g}", "3": f"{n:.3g}"} for n in numbers],
+        "colours": [
+            {"level": level, "certainty": sure, "rgb": plain(colour)}
+            for level, sure in ramp
+            for colour in [_colour(level, sure)]
+        ],
+        "defocus": [
+            {"optics": values, "blur_diameter_px": 7.0, "defocus_um": plain(defocus)}
+            for values in (FINE, COARSE, OIL)
+            for defocus in [Optics.from_dict(values).defocus_um(7.0)]
+        ],
+    }
+
+
+def _colour(level, sure):
+    # The legend has it: certainties from 1 to 0 downwards, levels to the right.
+    picture = overlay.legend(101)
+    return picture[round(100 * (1 - sure)), int((level + 0.5) * picture.shape[1] / 11)].astype(int)
+
+
+def write_layers(folder):
+    """A small model with all kinds of layers and the other normalisation; it learned nothing."""
+    generator = np.random.default_rng(5)
+
+    def conv(name, before, filters, size, stride, activation):
+        layer = {"kind": "conv2d", "name": name, "filters": filters, "size": size}
+        shape = (size, size, before, filters)
+        weights[f"{name}/kernel"] = generator.normal(0, (size * size * before) ** -0.5, shape)
+        weights[f"{name}/bias"] = generator.normal(0, 0.1, filters)
+        return {**layer, "stride": stride, "activation": activation}
+
+    def dense(name, before, units, activation):
+        weights[f"{name}/kernel"] = generator.normal(0, 4 * before**-0.5, (before, units))
+        weights[f"{name}/bias"] = generator.normal(0, 0.1, units)
+        return {"kind": "dense", "name": name, "units": units, "activation": activation}
+
+    weights = {}
+    layers = (
+        conv("conv1", 1, 5, 5, 2, "relu"),
+        {"kind": "max_pool", "size": 2},
+        conv("conv2", 5, 6, 2, 1, "linear"),
+        conv("conv3", 6, 4, 3, 3, "softmax"),
+        {"kind": "flatten"},
+        dense("dense1", 196, 7, "relu"),
+        dense("dense2", 7, 5, "softmax"),
+    )
+    # Images of 12 bits in 16 are dark.
+    weights["conv1/kernel"] *= 60
+    weights["conv3/kernel"] *= 3
+    description = ModelDescription(
+        name="layers",
+        architecture="layers",
+        patch_size=84,
+        levels=5,
+        normalisation="type_range",
+        optics=TRAINING_OPTICS,
+        sure_certainty=0.2,
+        layers=layers,
+        licences=("none: made of random numbers",),
+    )
+    write_model(folder, description, weights)
+
+
+def models():
+    """The folders of the models that the plugin is held to."""
+    return {**available_models(), "layers": VECTORS / "layers"}
+
+
+def make():
+    """The content of each file, by its name."""
+    made = {"without_model": without_model()}
+    for name, folder in models().items():
+        made[name] = of_model(FocusModel.from_pretrained(folder))
+    return made
+
+
+def text(content):
+    """JSON with a line for each entry."""
+    lines = []
+    for key, value in content.items():
+        if isinstance(value, list):
+            entries = ",\n".join(f"  {json.dumps(entry, allow_nan=False)}" for entry in value)
+            lines.append(f"{json.dumps(key)}: [\n{entries}\n]")
+        else:
+            lines.append(f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+if __name__ == "__main__":
+    VECTORS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as beside:
+        write_layers(Path(beside) / "layers")
+        shutil.copytree(Path(beside) / "layers", VECTORS / "layers", dirs_exist_ok=True)
+    for name, content in make().items():
+        (VECTORS / f"{name}.json").write_text(text(content), encoding="utf-8")
