@@ -1,7 +1,6 @@
 """The plugin as it is built: its own tests pass, and the jar is what ImageJ expects."""
 
 import json
-import os
 import shutil
 import struct
 import subprocess
@@ -9,6 +8,7 @@ import zipfile
 
 import fiji_vectors
 import pytest
+from hosts import missing
 from typer.testing import CliRunner
 
 from microscope_quality.cli import app
@@ -19,13 +19,10 @@ JAVA_8 = 52
 
 
 def require(*programs):
-    """Skip without these programs, unless the environment says that they must be there."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if missing:
-        sentence = f"The plugin's tests need {' and '.join(missing)}."
-        if os.environ.get("MICROSCOPE_QUALITY_REQUIRE_HOSTS") == "1":
-            pytest.fail(sentence)
-        pytest.skip(sentence)
+    lacking = [program for program in programs if shutil.which(program) is None]
+    if lacking:
+        names = " and ".join(lacking)
+        missing(f"{names}, of Debian's packages default-jdk, maven and xvfb")
 
 
 def run(*command):
