@@ -185,6 +185,7 @@ def test_a_set_is_not_trained_on_for_another_microscope(sharp, tmp_path, argumen
 
 
 def test_the_optics_of_a_set_may_be_said_again(sharp, tmp_path):
+    pytest.importorskip("keras", reason="needs pip install 'microscope-quality[train]'")
     assert run("synthesize", sharp, "--out", tmp_path / "set").exit_code == 0
     same = "na=0.5,immersion=air,wavelength_um=0.5,magnification=10,camera_pixel_um=6.5"
     arguments = ["--optics", same, "--sharpest", "best"]
