@@ -82,8 +82,9 @@ def dropin(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def modules(dropin):
+def modules(dropin, tmp_path_factory):
     """Load CellProfiler's modules and the plugin; gives what makes one by its name."""
+    preferences.set_temporary_directory(str(tmp_path_factory.mktemp("temporary")), globally=False)
     preferences.set_plugin_directory(str(dropin), globally=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -201,6 +202,8 @@ def python(tmp_path_factory):
 
 def started(command, folder, expected):
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    # CellProfiler leaves its measurements there when it is ended.
+    environment["TMPDIR"] = str(folder)
     done = subprocess.run(
         [str(word) for word in command],
         cwd=folder,
