@@ -1,7 +1,7 @@
 """Packaging; everything that is plain data stands in pyproject.toml.
 
 ``pretrained`` and ``cellprofiler_plugins`` lie beside the library in the repository and are
-installed inside it.
+installed inside it. ``fiji_bridge`` is a package of its own.
 """
 
 from pathlib import Path
@@ -15,7 +15,10 @@ inside = {
 }
 
 setup(
-    packages=[*find_packages(include=["microscope_quality", "microscope_quality.*"]), *inside],
+    packages=[
+        *find_packages(include=["microscope_quality", "microscope_quality.*", "fiji_bridge"]),
+        *inside,
+    ],
     package_dir=inside,
     # Named below; what setuptools would add on its own makes it warn of folders without modules.
     include_package_data=False,
@@ -24,5 +27,11 @@ setup(
         "microscope_quality.evaluation": ["*.jinja"],
         "microscope_quality.pretrained": ["*/model.json", "*/weights.npz", "*/MODEL.md", "*/*.png"],
         "microscope_quality.cellprofiler_plugins": ["*.py"],
+        "fiji_bridge": [
+            "py.typed",
+            "scripts/Plugins/Microscope_Quality/Python/*.py",
+            # There when it was built before.
+            "plugin/target/Microscope_Quality-*.jar",
+        ],
     },
 )

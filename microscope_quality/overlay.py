@@ -88,10 +88,9 @@ def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = 
     picture = np.repeat(grey[..., np.newaxis], 3, axis=2)
     side = result.patch_size_px * shrink
     line = max(1, round(side / 40))
-    corners = (result.patch_positions * shrink).astype(np.float64)
-    rows, columns = _visible(corners[:, 0], side), _visible(corners[:, 1], side)
-    for (y, x), colour in zip(corners, _of_patches(result)):
-        area = (slice(*rows[y]), slice(*columns[x]))
+    parts = _parts((result.patch_positions * shrink).astype(np.float64), side)
+    for (top, left, bottom, right), colour in zip(parts, _of_patches(result)):
+        area = (slice(top, bottom), slice(left, right))
         inner = grey[area][..., np.newaxis]
         share = _TINT_DARK + (_TINT_BRIGHT - _TINT_DARK) * inner
         patch = inner * (1 - share) + colour * share * (_GLOW + (1 - _GLOW) * inner)
@@ -138,6 +137,55 @@ def level_colours(levels: int) -> ByteArray:
         Red, green and blue.
     """
     return _to_bytes(_ramp(levels))
+
+
+def colours(levels: ArrayLike, certainties: ArrayLike, number: int) -> ByteArray:
+    """Give the colours of levels, dimmer the less certain they are.
+
+    Parameters
+    ----------
+    levels : array of int
+        From 0 to ``number - 1``.
+    certainties : array
+        From 0 to 1; of a shape that goes with that of the levels.
+    number : int
+        Of all levels, 2 at least.
+
+    Returns
+    -------
+    (..., 3) array of uint8
+        Red, green and blue, in the common shape of levels and certainties.
+    """
+    both = np.broadcast_arrays(np.asarray(levels, np.intp), np.asarray(certainties, np.float64))
+    return _to_bytes(_colours(both[0], both[1], number))
+
+
+def patch_colours(result: FocusResult) -> ByteArray:
+    """Give the colours of a result's patches, dark grey where there is no content.
+
+    Returns
+    -------
+    (n, 3) array of uint8
+        Red, green and blue.
+    """
+    return _to_bytes(_of_patches(result))
+
+
+def visible_parts(result: FocusResult) -> NDArray[np.intp]:
+    """Give the part of each patch that is drawn: what no earlier one covers.
+
+    Returns
+    -------
+    (n, 4) array of int
+        Top, left, bottom and right in the image's own pixels, the last two just outside.
+    """
+    return _parts(result.patch_positions.astype(np.float64), result.patch_size_px)
+
+
+def _parts(corners: Float64Array, side: float) -> NDArray[np.intp]:
+    rows, columns = _visible(corners[:, 0], side), _visible(corners[:, 1], side)
+    parts = [(rows[y][0], columns[x][0], rows[y][1], columns[x][1]) for y, x in corners.tolist()]
+    return np.array(parts, np.intp).reshape(-1, 4)
 
 
 def _visible(starts: Float64Array, side: float) -> Dict[float, Tuple[int, int]]:

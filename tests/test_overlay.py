@@ -11,7 +11,14 @@ from microscope_quality.errors import ImageError, SettingsError
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import Optics
-from microscope_quality.overlay import legend, level_colours, overlay
+from microscope_quality.overlay import (
+    colours,
+    legend,
+    level_colours,
+    overlay,
+    patch_colours,
+    visible_parts,
+)
 
 # Machado, Oliveira and Fernandes, IEEE Trans. Vis. Comput. Graph. 15, 1291 (2009), table 1,
 # severity 1: what an eye without long, medium or short wave cones sees of linear RGB.
@@ -204,3 +211,27 @@ def test_legends_run_from_level_0_and_certainty_1():
     assert len(np.unique(picture[-1], axis=0)) == 1
     lightness = picture.max(axis=2).astype(int)
     assert (np.diff(lightness, axis=0) <= 0).all()
+
+
+def test_visible_parts_cover_the_plane_once():
+    plane = np.random.default_rng(0).integers(0, 99, (200, 311))
+    result = measure_focus(plane)
+    covered = np.zeros(plane.shape, int)
+    for top, left, bottom, right in visible_parts(result):
+        covered[top:bottom, left:right] += 1
+    assert (covered == 1).all()
+    assert visible_parts(measure_focus(plane[:50])).shape == (0, 4)
+
+
+def test_colours_go_from_dark_to_those_of_the_levels():
+    painted = colours(np.arange(11), np.ones(11), 11)
+    np.testing.assert_array_equal(painted, level_colours(11))
+    unsure = colours(np.arange(11), np.zeros(11), 11)
+    assert (unsure == unsure[0]).all()
+    grid = colours(np.arange(5)[np.newaxis], np.linspace(1, 0, 7)[:, np.newaxis], 5)
+    assert grid.shape == (7, 5, 3)
+
+
+def test_patches_without_content_are_dark():
+    result = measure_focus(np.zeros((84, 168)))
+    assert patch_colours(result).tolist() == [[52, 52, 56]] * 2

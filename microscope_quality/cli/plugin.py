@@ -47,3 +47,40 @@ def cellprofiler(
     typer.echo(f"   {to.resolve()}")
     typer.echo("2. Restart CellProfiler.")
     typer.echo("3. Add the module: it is in the category Measurement.")
+
+
+@plugin.command()
+def fiji(
+    to: Annotated[
+        Path,
+        typer.Option("--to", metavar="DIR", help="The folder of your Fiji (Fiji.app) or ImageJ."),
+    ],
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take away what this command wrote there.")
+    ] = False,
+) -> None:
+    """Write the plugin for Fiji and ImageJ, and menu scripts for Fiji's Python mode.
+
+    The plugin, a jar, needs nothing but ImageJ; it is installed when it is packaged or was built.
+    What lies in DIR already stays as it is; older versions are replaced.
+
+    Example: microscope-quality plugin fiji --to Fiji.app
+    """
+    from microscope_quality.cli.refusal import refused
+    from microscope_quality.errors import FileError
+    from microscope_quality.plugins import fiji as dropin
+
+    try:
+        done = dropin.remove(to) if remove else dropin.install(to)
+    except FileError as error:
+        raise refused("plugin fiji", error) from error
+    if remove:
+        typer.echo(f"{len(done)} files removed from {to}.")
+        return
+    for path in done:
+        typer.echo(f"written: {path}")
+    if not any(path.suffix == ".jar" for path in done):
+        typer.echo(f"The jar is not among them: it was not built ({dropin.BUILD}).")
+    typer.echo("Restart Fiji: Plugins > Microscope Quality.")
+    if any(path.suffix == ".py" for path in done):
+        typer.echo("Its submenu Python is for Fiji's Python mode, with this library in it.")

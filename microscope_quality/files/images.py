@@ -334,8 +334,30 @@ def _decode_png16(stream: BinaryIO) -> Tuple[NDArray[Any], bool]:
     return array, array.ndim == 3 and array.shape[2] == 3
 
 
+def luminance(red: NDArray[Any], green: NDArray[Any], blue: NDArray[Any]) -> NDArray[Any]:
+    """Turn colour into one grey plane: 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709).
+
+    Parameters
+    ----------
+    red, green, blue : (height, width) array
+        Of one integer or float type.
+
+    Returns
+    -------
+    (height, width) array
+        Of that type; rounded for integers.
+    """
+    grey = sum(
+        weight * channel.astype(np.float32)
+        for weight, channel in zip(_LUMINANCE, (red, green, blue))
+    )
+    if red.dtype.kind in "ui":
+        grey = np.rint(grey)
+    return np.asarray(grey, dtype=red.dtype)
+
+
 def _channels(
-    array: NDArray[Any], colour: bool, luminance: bool
+    array: NDArray[Any], colour: bool, by_luminance: bool
 ) -> List[Tuple[Optional[int], NDArray[Any]]]:
     """Grey planes of an (H, W) or (H, W, n) array, each with its channel."""
     if array.ndim == 2 or array.shape[2] == 1:
@@ -344,14 +366,8 @@ def _channels(
         red, green, blue = (array[..., i] for i in range(3))
         if np.array_equal(red, green) and np.array_equal(green, blue):
             return [(None, red)]
-        if luminance:
-            grey = sum(
-                weight * channel.astype(np.float32)
-                for weight, channel in zip(_LUMINANCE, (red, green, blue))
-            )
-            if array.dtype.kind in "ui":
-                grey = np.rint(grey)
-            return [(None, np.asarray(grey, dtype=array.dtype))]
+        if by_luminance:
+            return [(None, luminance(red, green, blue))]
     return [(c, array[..., c]) for c in range(array.shape[2])]
 
 

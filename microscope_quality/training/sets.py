@@ -259,21 +259,47 @@ class SetWriter:
         Planes added before the one that fails stay in the set; of that one, nothing does.
         """
         for number, plane in enumerate(planes(path)):
-            stem = _file_stem(name, number)
-            rows: list[dict[str, Any]] = []
-            try:
-                for made in degraded(plane.array, f"{name}#{number}", self.settings):
-                    file = f"level_{made.level:02d}/{stem}.tif"
-                    place = {"file": file, "source": name, "plane": number}
-                    rows.append({**place, **self._row(made), "entry": entry_of(path)})
-                    self._write(self.folder / file, made.plane)
-                self._append(rows)
-            except BaseException:
-                # Also when it is interrupted: part of a plane's levels is no training set.
-                for row in rows:
-                    (self.folder / row["file"]).unlink(missing_ok=True)
-                raise
-            self.n_images += 1
+            self.add_plane(name, number, plane.array, entry_of(path))
+
+    def add_plane(self, name: str, number: int, plane: npt.ArrayLike, entry: str) -> None:
+        """Add one plane.
+
+        Parameters
+        ----------
+        name : str
+            Of the source, in the manifest; together with the number and the seed it fixes what
+            is random.
+        number : int
+            Of the plane in its source, from 0.
+        plane : array_like, shape (height, width)
+            The sharp image.
+        entry : str
+            Tells models which image it is, as ``kind/filename``.
+
+        Raises
+        ------
+        FileError
+            If the set cannot be written.
+        ImageError
+            If the plane cannot be a sharp image.
+        OpticsError
+            If its kernel would be too large.
+        """
+        stem = _file_stem(name, number)
+        rows: list[dict[str, Any]] = []
+        try:
+            for made in degraded(plane, f"{name}#{number}", self.settings):
+                file = f"level_{made.level:02d}/{stem}.tif"
+                place = {"file": file, "source": name, "plane": number}
+                rows.append({**place, **self._row(made), "entry": entry})
+                self._write(self.folder / file, made.plane)
+            self._append(rows)
+        except BaseException:
+            # Also when it is interrupted: part of a plane's levels is no training set.
+            for row in rows:
+                (self.folder / row["file"]).unlink(missing_ok=True)
+            raise
+        self.n_images += 1
 
     def _row(self, made: Degraded) -> dict[str, Any]:
         """Give what the manifest tells of an image, beside its file and source."""

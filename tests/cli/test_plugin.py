@@ -37,3 +37,22 @@ def test_refusals_say_why_and_exit_with_2(tmp_path):
     assert done.returncode == 2
     assert "nothing that this command installed" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["measureimagefocus.py"]
+
+
+def test_fiji_gets_its_menu_and_loses_it_again(tmp_path):
+    app = tmp_path / "Fiji.app"
+    (app / "plugins").mkdir(parents=True)
+    (app / "jars").mkdir()
+    done = command("fiji", "--to", app)
+    assert done.returncode == 0, done.stderr
+    assert (app / "scripts/Plugins/Microscope_Quality/Python/Measure_Focus.py").is_file()
+    assert "Restart Fiji: Plugins > Microscope Quality." in done.stdout
+    jars = list((app / "plugins").glob("Microscope_Quality-*.jar"))
+    assert bool(jars) != ("The jar is not among them" in done.stdout)
+    removed = command("fiji", "--to", app, "--remove")
+    assert removed.returncode == 0, removed.stderr
+    assert sorted(path.name for path in app.iterdir()) == ["jars", "plugins"]
+    refused = command("fiji", "--to", tmp_path)
+    assert refused.returncode == 2
+    assert "is no Fiji and no ImageJ" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,172 @@
+"""Measure the focus of an image of ImageJ's, in any form that Python meets it in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fiji_bridge.images import Array, Image, grey_plane, opened, pixel_size_um, place_in
+from microscope_quality import FocusResult, Optics, StackResult
+from microscope_quality import measure_focus as measure_plane
+from microscope_quality import measure_stack as measure_planes
+from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.focus import ModelLike
+
+
+def measure(
+    image: Any,
+    model: ModelLike = None,
+    *,
+    c: Optional[int] = None,
+    z: Optional[int] = None,
+    t: Optional[int] = None,
+    luminance: bool = False,
+    optics: Optional[Optics] = None,
+    rescale: bool = False,
+    mask: Optional[ArrayLike] = None,
+    in_focus_limit: float = 1.0,
+) -> FocusResult:
+    """Measure how far a plane of an image is out of focus.
+
+    Parameters
+    ----------
+    image : ij.ImagePlus, net.imagej.Dataset, net.imagej.ImgPlus, xarray.DataArray or array
+        Of an ``ImagePlus``, of any type, the pixels inside an area selection count; a virtual
+        stack's plane is read alone. A ``Dataset`` or ``ImgPlus`` must keep its pixels in arrays.
+        An xarray has the dims ``t, pln, row, col, ch``, or some of them. A NumPy array is
+        (height, width) or (slices, height, width), and (…, 3) when it is coloured.
+    model : FocusModel, str or path, optional
+        A model, or the name or folder of one; by default the one that comes with the library.
+    c, z, t : int, optional
+        Channel, slice and frame, counted from 1. Unless given, those that an ``ImagePlus`` shows;
+        of another image with several, they must be given. 1, 2 and 3 are red, green and blue.
+    luminance : bool
+        Turn colours into one grey plane (ITU-R BT.709). Three equal colours are one in any case.
+    optics : Optics, optional
+        Of the image, see `optics_of`; gives `FocusResult.defocus_um`.
+    rescale : bool
+        Bring the image to the sampling that the model knows, which needs `optics`.
+    mask : (height, width) array, optional
+        True (not 0) where a pixel counts; outside the selection none does.
+    in_focus_limit : float
+        The highest level that is in focus.
+
+    Returns
+    -------
+    FocusResult
+
+    Raises
+    ------
+    ImageError
+        For what is no image, has no pixels, or three different colours of which none is chosen.
+    SettingsError
+        For a channel, slice or frame that is missing or does not exist, and as `measure_focus` of
+        the library.
+    ModelNotFoundError, ModelError
+        As there.
+    """
+    source = opened(image)
+    place = place_in(source, c, z, t)
+    return measure_plane(
+        grey_plane(source, place, chosen=c is not None, by_luminance=luminance),
+        model,
+        optics=optics,
+        rescale=rescale,
+        mask=_mask(source, mask),
+        in_focus_limit=in_focus_limit,
+    )
+
+
+def measure_stack(
+    image: Any,
+    model: ModelLike = None,
+    *,
+    c: Optional[int] = None,
+    t: Optional[int] = None,
+    luminance: bool = False,
+    optics: Optional[Optics] = None,
+    rescale: bool = False,
+    mask: Optional[ArrayLike] = None,
+    in_focus_limit: float = 1.0,
+) -> StackResult:
+    """Measure the slices of a channel and frame, and find the one in focus.
+
+    Parameters
+    ----------
+    image, model, c, t, luminance, optics, rescale, mask, in_focus_limit
+        As for `measure`. The slices are read one at a time.
+
+    Returns
+    -------
+    StackResult
+        Its `best_plane` counts from 0, as the library's: slice ``best_plane + 1`` in ImageJ.
+
+    Raises
+    ------
+    ImageError, SettingsError, ModelNotFoundError, ModelError
+        As `measure`; `ImageError` also for an image with one slice.
+    """
+    source = opened(image)
+    if source.slices < 2:
+        raise ImageError(
+            f"The image {source.title!r} has one slice and {source.frames} frame(s); the best "
+            "plane is found along z. Image > Properties... in ImageJ tells which axis is which."
+        )
+    first = place_in(source, c, 1, t)
+
+    def planes() -> Iterator[Array]:
+        for z in range(1, source.slices + 1):
+            place = place_in(source, first.c, z, first.t)
+            yield grey_plane(source, place, chosen=c is not None, by_luminance=luminance)
+
+    counts = _mask(source, mask)
+    return measure_planes(
+        planes(),
+        model,
+        optics=optics,
+        rescale=rescale,
+        masks=None if counts is None else [counts] * source.slices,
+        in_focus_limit=in_focus_limit,
+    )
+
+
+def optics_of(
+    image: Any, na: float, refractive_index: float = 1.0, wavelength_um: float = 0.5
+) -> Optics:
+    """Describe the microscope, with the pixel size from an image's calibration.
+
+    Parameters
+    ----------
+    image : ij.ImagePlus, net.imagej.Dataset or net.imagej.ImgPlus
+        Calibrated in a unit of length: micron (µm, um), nm, mm, cm, m or inch.
+    na : float
+        Numerical aperture.
+    refractive_index : float
+        Of the immersion medium: 1 for air, 1.33 for water, 1.515 for oil.
+    wavelength_um : float
+        Of the light that is imaged, in µm.
+
+    Raises
+    ------
+    OpticsError
+        For an image in pixels, or with pixels that are no squares; for optics that cannot exist.
+    ImageError
+        For what is no image.
+    """
+    return Optics(na, refractive_index, wavelength_um, pixel_size_um(opened(image)))
+
+
+def _mask(source: Image, mask: Optional[ArrayLike]) -> Optional[Array]:
+    selected = source.mask()
+    if mask is None or selected is None:
+        return selected if mask is None else np.asarray(mask)
+    given: Array = np.asarray(mask) != 0
+    if given.shape != selected.shape:
+        raise SettingsError(
+            f"The mask must have the image's shape {selected.shape}, not {given.shape}."
+        )
+    given &= selected
+    return given

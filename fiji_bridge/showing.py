@@ -1,0 +1,537 @@
+"""Put results on an image in Java: overlay, legend, rows in the Results table, properties."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from fiji_bridge.images import Image, Place, is_image_plus, opened, place_in
+from microscope_quality import FocusResult, StackResult
+from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.files.tables import STACK_COLUMNS, columns
+from microscope_quality.overlay import colours, patch_colours, visible_parts
+
+#: How the elements in an overlay are called, which tells them from others there.
+NAME = "focus"
+_LEGEND = f"{NAME}: legend"
+
+# Share of the patch's colour in the light over its pixels.
+_TINT = 0.18
+_GROUND = (24, 24, 27, 225)
+_BRIGHT = (240, 240, 242)
+_DIM = (185, 185, 193)
+# Certainties in the legend, from 1 to 0.
+_STEPS = 5
+# Columns of the Results table that are left out where no row has anything in them.
+_OPTIONAL = frozenset(
+    ("plate", "well", "site", "channel", "z", "c", "t", "error", "series", "message")
+)
+
+_STACK_COLUMNS = (*(name for name in STACK_COLUMNS if name != "series"), "message")
+
+Value = Union[int, float, str]
+Row = Mapping[str, Optional[Value]]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The result of a plane of an image.
+
+    Attributes
+    ----------
+    place : Place
+    colour : int or None
+        The channel, counted from 1, when it is one of three colours.
+    result : FocusResult
+    """
+
+    place: Place
+    colour: Optional[int]
+    result: FocusResult
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredStack:
+    """The result of the slices of a channel and frame.
+
+    Attributes
+    ----------
+    place : Place
+        Of the first slice.
+    colour : int or None
+        As for `Measured`.
+    result : StackResult
+    """
+
+    place: Place
+    colour: Optional[int]
+    result: StackResult
+
+
+def show(
+    image: Any,
+    result: Union[FocusResult, StackResult],
+    *,
+    c: Optional[int] = None,
+    z: Optional[int] = None,
+    t: Optional[int] = None,
+    overlay: bool = True,
+    legend: bool = True,
+    table: bool = True,
+) -> None:
+    """Put a result on an image: as coloured patches, as a row in the Results table, as properties.
+
+    The patches replace those of earlier results of the same plane in the image's overlay; other
+    elements stay. A row has the columns of ``results.csv``; z, c and t count from 1, and undefined
+    numbers are empty. The image's properties ``focus.level``, ``focus.expected_level``,
+    ``focus.certainty`` and ``focus.status`` say it once more, and are saved with a TIFF; in a
+    hyperstack they name the plane, such as ``focus.c1.z3.t1.level``.
+
+    Of a stack's result, all slices get their patches, the table a row with the columns of
+    ``stacks.csv``, the properties ``focus.best_z``; and the image goes to the best slice.
+
+    Parameters
+    ----------
+    image : ij.ImagePlus
+        The one that was measured.
+    result : FocusResult or StackResult
+    c, z, t : int, optional
+        As given to `measure` or `measure_stack`: which plane the result is of. Unless given, the
+        one that is shown.
+    overlay, legend, table : bool
+        What to show. The legend is part of the overlay.
+
+    Raises
+    ------
+    ImageError
+        For what is no ``ij.ImagePlus``.
+    SettingsError
+        For a result of an image of another size or number of slices, or a plane that does not
+        exist.
+    """
+    source = _source(image)
+    if isinstance(result, StackResult):
+        if z is not None:
+            raise SettingsError("The result of a stack is of all slices: leave z away.")
+        stack = MeasuredStack(place_in(source, c, 1, t), c if source.colour else None, result)
+        show_stacks(image, [stack], overlay=overlay, legend=legend, table=table)
+        return
+    if not isinstance(result, FocusResult):
+        raise SettingsError(
+            f"result must be a FocusResult or a StackResult, not {type(result).__name__}."
+        )
+    place = place_in(source, c, z, t)
+    measured = Measured(place, c if source.colour else None, result)
+    show_planes(image, [measured], overlay=overlay, legend=legend, table=table)
+
+
+def show_planes(
+    image: Any,
+    measured: Sequence[Measured],
+    *,
+    overlay: bool = True,
+    legend: bool = True,
+    table: bool = True,
+) -> None:
+    """Put the results of some planes on their image; see `show`.
+
+    Parameters
+    ----------
+    image : ij.ImagePlus
+    measured : sequence of Measured
+        One at least. Of the three colours of a plane, the surest one's patches are drawn.
+    overlay, legend, table : bool
+        As for `show`.
+
+    Raises
+    ------
+    ImageError, SettingsError
+        As `show`.
+    """
+    source = _source(image)
+    for one in measured:
+        _check_size(source, one.result)
+    if overlay:
+        _draw(image, source, measured, legend=legend)
+    if table:
+        rows = [
+            {**_place(source, one.place, one.colour), **_numbers(one.result)} for one in measured
+        ]
+        add_rows(columns(len(measured[0].result.probabilities)), rows)
+    for one in measured:
+        _describe(image, _prefix(source, one.place, one.colour), _said(one.result))
+
+
+def show_stacks(
+    image: Any,
+    measured: Sequence[MeasuredStack],
+    *,
+    overlay: bool = True,
+    legend: bool = True,
+    table: bool = True,
+) -> MeasuredStack:
+    """Put the results of stacks on their image, and go to the best slice of one; see `show`.
+
+    It is the stack of the channel and frame that are shown, or else the first one.
+
+    Parameters
+    ----------
+    image : ij.ImagePlus
+    measured : sequence of MeasuredStack
+        One at least.
+    overlay, legend, table : bool
+        As for `show`.
+
+    Returns
+    -------
+    MeasuredStack
+        The one to whose best slice the image went, if it has one.
+
+    Raises
+    ------
+    ImageError, SettingsError
+        As `show`.
+    """
+    source = _source(image)
+    planes = []
+    for stack in measured:
+        results = stack.result.results
+        if len(results) != source.slices:
+            raise SettingsError(
+                f"The result is of {len(results)} slices, but the image {source.title!r} has "
+                f"{source.slices}."
+            )
+        for z, one in enumerate(results, start=1):
+            planes.append(Measured(Place(stack.place.c, z, stack.place.t), stack.colour, one))
+    show_planes(image, planes, overlay=overlay, legend=legend, table=False)
+    rows = [_stack_row(source, stack) for stack in measured]
+    if table:
+        add_rows(_STACK_COLUMNS, rows)
+    for stack, row in zip(measured, rows):
+        prefix = _prefix(source, stack.place, stack.colour, of_stack=True)
+        said = {name: row[name] for name in ("best_z", "best_position", "expected_level", "status")}
+        _describe(image, prefix, said)
+    current = (int(image.getC()), int(image.getT()))
+    chosen = measured[0]
+    for stack in reversed(measured):
+        if (_own_channel(source, stack.place), stack.place.t) == current:
+            chosen = stack
+    if chosen.result.best_plane is not None:
+        channel = _own_channel(source, chosen.place)
+        image.setPosition(channel, chosen.result.best_plane + 1, chosen.place.t)
+    return chosen
+
+
+def _stack_row(source: Image, stack: MeasuredStack) -> dict[str, Optional[Value]]:
+    """Give a stack's row, with the columns of ``stacks.csv``; slices count from 1."""
+    result = stack.result
+    row = _place(source, stack.place, stack.colour)
+    row.pop("z", None)
+    row.update(expected_level=result.expected_level, status=result.status)
+    if result.best_plane is None or result.best_position is None:
+        return {
+            **row,
+            "best_z": math.nan,
+            "best_position": math.nan,
+            "message": "No plane is in focus.",
+        }
+    return {
+        **row,
+        "best_z": result.best_plane + 1,
+        "best_position": result.best_position + 1,
+        "message": "",
+    }
+
+
+def add_rows(names: Iterable[str], rows: Sequence[Row]) -> None:
+    """Add rows to ImageJ's Results table, and show it.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of the columns, in their order; those of places and remarks are left out where no row has
+        any.
+    rows : sequence of mappings
+        Values by column. Undefined numbers become empty cells, never 0.
+    """
+    table = _java("ij.measure.ResultsTable").getResultsTable()
+    used = [
+        name
+        for name in names
+        if name not in _OPTIONAL
+        or bool(table.columnExists(name))
+        or any(not _empty(row.get(name)) for row in rows)
+    ]
+    table.setNaNEmptyCells(True)
+    for row in rows:
+        table.incrementCounter()
+        for name in used:
+            value = row.get(name)
+            if isinstance(value, str) or value is None or _empty(value):
+                table.addValue(name, "" if _empty(value) else str(value))
+            else:
+                table.addValue(name, float(value))
+    table.show("Results")
+
+
+def _empty(value: Optional[Value]) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def _source(image: Any) -> Image:
+    if not is_image_plus(image):
+        raise ImageError(
+            f"Results are shown on an ij.ImagePlus, not on a {type(image).__name__}: "
+            "ij.py.to_imageplus(image) makes one, and image.show() opens it."
+        )
+    return opened(image)
+
+
+def _check_size(source: Image, result: FocusResult) -> None:
+    if (result.height, result.width) != (source.height, source.width):
+        raise SettingsError(
+            f"The image {source.title!r} has {source.height} x {source.width} pixels, but the "
+            f"result is of one with {result.height} x {result.width}."
+        )
+
+
+def _place(source: Image, place: Place, colour: Optional[int]) -> dict[str, Optional[Value]]:
+    """Name a plane's image and its place; an axis that the image does not have stays empty."""
+    row: dict[str, Optional[Value]] = {"file": source.title}
+    if source.slices > 1:
+        row["z"] = place.z
+    if colour is not None:
+        row["c"] = colour
+    elif source.channels > (3 if source.colour else 1):
+        row["c"] = _own_channel(source, place)
+    if source.frames > 1:
+        row["t"] = place.t
+    return row
+
+
+def _own_channel(source: Image, place: Place) -> int:
+    """Give the channel as ImageJ counts it, of which a coloured one is three here."""
+    return (place.c + 2) // 3 if source.colour else place.c
+
+
+def _numbers(result: FocusResult) -> dict[str, Optional[Value]]:
+    return {**result.to_row(), "message": result.message}
+
+
+def _said(result: FocusResult) -> dict[str, Optional[Value]]:
+    names = ("level", "expected_level", "certainty", "status")
+    return {name: getattr(result, name) for name in names}
+
+
+def _prefix(source: Image, place: Place, colour: Optional[int], *, of_stack: bool = False) -> str:
+    """Name a plane, or a channel and frame, in the properties of its image."""
+    row = _place(source, place, colour)
+    if of_stack:
+        row.pop("z", None)
+    return NAME + "".join(f".{axis}{row[axis]}" for axis in ("c", "z", "t") if axis in row)
+
+
+def _describe(image: Any, prefix: str, values: Row) -> None:
+    for name, value in values.items():
+        if isinstance(value, float):
+            text = None if math.isnan(value) else f"{value:.6g}"
+        else:
+            text = None if value is None else str(value)
+        # None takes away what an earlier result said.
+        image.setProp(f"{prefix}.{name}", text)
+
+
+def _draw(image: Any, source: Image, measured: Sequence[Measured], *, legend: bool) -> None:
+    patches: list[Any] = []
+    above: list[Any] = []
+    height, width = source.height, source.width
+    surest: dict[Place, Measured] = {}
+    for one in measured:
+        place = Place(_own_channel(source, one.place), one.place.z, one.place.t)
+        if place not in surest or one.result.certainty > surest[place].result.certainty:
+            surest[place] = one
+    whole, legend_of_all = _without(image, list(surest))
+    for place, one in surest.items():
+        patches += _placed(_patches(one.result), image, place)
+        if legend:
+            if not above and not legend_of_all:
+                drawn = _legend(height, width, len(one.result.probabilities))
+                # One legend does for all planes.
+                above += drawn if len(surest) > 1 else _placed(drawn, image, place)
+            above += _placed([_verdict(one.result, height, width)], image, place)
+    for element in (*patches, *legend_of_all, *above):
+        whole.add(element)
+    image.setOverlay(whole)
+
+
+def _without(image: Any, places: Sequence[Place]) -> tuple[Any, list[Any]]:
+    """Give an image's overlay without what will be drawn anew, and apart the legend of all planes.
+
+    Parameters
+    ----------
+    image : ij.ImagePlus
+    places : sequence of Place
+        Of the planes to be drawn. Several take away what is seen in all planes, too.
+    """
+    if image.getOverlay() is None:
+        return _java("ij.gui.Overlay")(), []
+    whole = image.getOverlay().duplicate()
+    drawn = {int(image.getStackIndex(place.c, place.z, place.t)) for place in places}
+    everywhere_too = len(places) > 1 or image.getStackSize() == 1
+    legend: list[Any] = []
+    for i in range(whole.size() - 1, -1, -1):
+        element = whole.get(i)
+        name = element.getName()
+        if name is None or not str(name).startswith(f"{NAME}: "):
+            continue
+        if element.hasHyperStackPosition():
+            index = image.getStackIndex(
+                element.getCPosition(), element.getZPosition(), element.getTPosition()
+            )
+        else:
+            index = element.getPosition()
+        if index == 0 and not everywhere_too:
+            # It has to lie above the new patches.
+            legend.insert(0, element)
+        if index in drawn or index == 0:
+            whole.remove(i)
+    return whole, legend
+
+
+def _placed(elements: list[Any], image: Any, place: Place) -> list[Any]:
+    """Let elements show in their plane alone."""
+    if image.isHyperStack():
+        for element in elements:
+            element.setPosition(place.c, place.z, place.t)
+    elif image.getStackSize() > 1:
+        index = image.getStackIndex(place.c, place.z, place.t)
+        for element in elements:
+            element.setPosition(index)
+    return elements
+
+
+def _patches(result: FocusResult) -> list[Any]:
+    """Draw the patches: a border and a tint, dark grey where there is no content."""
+    roi, colour_of = _java("ij.gui.Roi"), _java("java.awt.Color")
+    line = float(max(1, round(result.patch_size_px / 40)))
+    alpha = round(255 * _TINT)
+    elements = []
+    parts = visible_parts(result)
+    for (top, left, bottom, right), level, certainty, colour in zip(
+        parts.tolist(),
+        result.patch_levels.tolist(),
+        result.patch_certainties.tolist(),
+        patch_colours(result).tolist(),
+    ):
+        # A gap of a pixel keeps the borders of neighbours apart.
+        height = min(bottom, result.height) - top - 1.0
+        width = min(right, result.width) - left - 1.0
+        if height < 1 or width < 1:
+            continue
+        tint = roi(float(left), float(top), width, height)
+        tint.setFillColor(colour_of(*colour, alpha))
+        border = roi(
+            left + line / 2, top + line / 2, max(width - line, 0.5), max(height - line, 0.5)
+        )
+        border.setStrokeColor(colour_of(*colour))
+        border.setStrokeWidth(line)
+        what = f"level {level:.0f}, certainty {certainty:.2f}"
+        for element in (tint, border):
+            element.setName(f"{NAME}: " + ("no content" if math.isnan(level) else what))
+            elements.append(element)
+    return elements
+
+
+def _legend(height: int, width: int, levels: int) -> list[Any]:
+    """Draw the legend in the lower left corner, with room for a line of text above it.
+
+    The levels are side by side, certainties from top to bottom.
+    """
+    roi, colour_of = _java("ij.gui.Roi"), _java("java.awt.Color")
+    justify = _java("ij.gui.TextRoi")
+    unit = _unit(height, width)
+    block, left = 13 * unit, 46 * unit
+    bottom = height - 19 * unit
+    top = bottom - _STEPS * 4 * unit
+    ground = roi(0.0, height - 72 * unit, 2 * left + levels * block - 36 * unit, 72 * unit)
+    ground.setFillColor(colour_of(*_GROUND))
+    elements = [ground]
+    certainties = np.linspace(1, 0, _STEPS)[:, np.newaxis]
+    painted = colours(np.arange(levels)[np.newaxis], certainties, levels).tolist()
+    for step in range(_STEPS):
+        for level in range(levels):
+            # A little larger than a block: the next one covers the seam.
+            wide = block + unit if level + 1 < levels else block
+            high = 5 * unit if step + 1 < _STEPS else 4 * unit
+            part = roi(left + level * block, top + step * 4 * unit, wide, high)
+            part.setFillColor(colour_of(*painted[step][level]))
+            elements.append(part)
+    for level in range(levels):
+        if levels <= 11 or level % 2 == 0:
+            middle = left + (level + 0.5) * block
+            elements.append(_text(str(level), middle, bottom + unit, unit, _DIM, justify.CENTER))
+    right = left + levels * block
+    for words, x, y, colour, side in (
+        ("sure", left - 3 * unit, top - 3 * unit, _DIM, justify.RIGHT),
+        ("unsure", left - 3 * unit, bottom - 9 * unit, _DIM, justify.RIGHT),
+        ("in focus", left, top - 13 * unit, _BRIGHT, justify.LEFT),
+        ("far out of focus", right, top - 13 * unit, _BRIGHT, justify.RIGHT),
+    ):
+        elements.append(_text(words, x, y, unit, colour, side))
+    for element in elements:
+        element.setName(_LEGEND)
+    return elements
+
+
+def verdict(result: FocusResult) -> str:
+    """Say a plane's result in a few words."""
+    status = result.status.replace("_", " ")
+    if result.status == "no_content":
+        return status
+    return f"level {result.level:.0f}, {status}, certainty {result.certainty:.2f}"
+
+
+def _verdict(result: FocusResult, height: int, width: int) -> Any:
+    unit = _unit(height, width)
+    side = _java("ij.gui.TextRoi").LEFT
+    element = _text(verdict(result), 6 * unit, height - 69 * unit, unit, _BRIGHT, side)
+    element.setName(f"{NAME}: verdict")
+    return element
+
+
+def _unit(height: int, width: int) -> float:
+    """Give the size of a pixel of the legend: of a large image it takes a smaller share."""
+    small = min(width / 420, height / 260, 1.0)
+    return max(small, min(width / 640, height / 400), 0.3)
+
+
+def _text(
+    words: str, x: float, y: float, unit: float, colour: tuple[int, int, int], side: int
+) -> Any:
+    font = _java("java.awt.Font")
+    text = _java("ij.gui.TextRoi")(x, y, words)
+    text.setFont(font(font.SANS_SERIF, font.PLAIN, 1).deriveFont(_java_float(10 * unit)))
+    text.setAntiAlias(True)
+    text.setJustification(side)
+    text.setStrokeColor(_java("java.awt.Color")(*colour))
+    return text
+
+
+def _java_float(number: float) -> Any:
+    """Give a Java float: a plain number could mean a style where a size is wanted."""
+    import jpype
+
+    return jpype.JFloat(number)
+
+
+@functools.lru_cache(maxsize=None)
+def _java(name: str) -> Any:
+    """Give a class of the running Java, which the image has come from."""
+    import jpype
+
+    return jpype.JClass(name)
