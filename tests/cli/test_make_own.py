@@ -129,7 +129,13 @@ def test_train_that_is_interrupted_says_how_to_go_on(sharp, tmp_path):
     pytest.importorskip("keras", reason="needs pip install 'microscope-quality[train]'")
     command = [sys.executable, "-m", "microscope_quality", "train", str(sharp), "--no-check"]
     command += ["--out", str(tmp_path / "training"), "--batch-size", "16", "--workers", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that a shell runs in the background are deaf to it, and so would be what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         try:
             # TensorFlow has its say before.
             assert any("2 images to train on" in line for line in process.stderr)
