@@ -44,11 +44,8 @@ _UM_PER_UNIT = {
     "m": 1e6,
     "meter": 1e6,
     "metre": 1e6,
-    "in": 25400.0,
-    "inch": 25400.0,
-    "inche": 25400.0,
-    '"': 25400.0,
 }
+# Inches are left out: files give dots per inch for a printer, mostly 72 or 300 of them.
 
 _IMGLIB2_TYPES: dict[str, type[np.generic]] = {
     "UnsignedByteType": np.uint8,
@@ -261,16 +258,16 @@ def pixel_size_um(image: Image) -> float:
     Raises
     ------
     OpticsError
-        Without a unit of length, or where pixels are no squares.
+        Without a unit of length (inches are a printer's), or where pixels are no squares.
     """
     (width, unit_x), (height, unit_y) = image.pixel_sides()
     width_um, height_um = width * _um_per(unit_x), height * _um_per(unit_y)
     instead = "or make the Optics yourself, with pixel_size_um"
     if not (width_um > 0 and math.isfinite(width_um)):
         raise OpticsError(
-            f"The image {image.title!r} is not calibrated in a unit of length: a pixel is "
-            f"{width:g} {unit_x or 'of no unit'} wide. Set its size in µm in Image > "
-            f"Properties..., {instead}."
+            f"The image {image.title!r} is not calibrated in a unit of length of the specimen: a "
+            f"pixel is {width:g} {unit_x.strip() or 'of no unit'} wide. Set its size in µm in "
+            f"Image > Properties..., {instead}."
         )
     if not abs(height_um / width_um - 1) <= _SQUARE:
         raise OpticsError(
@@ -365,8 +362,8 @@ class _ImagePlus:
 
     def mask(self) -> Optional[NDArray[np.bool_]]:
         roi = self._image.getRoi()
-        # A line or points enclose nothing to limit the measurement to.
-        if roi is None or not roi.isArea():
+        # A line or points enclose nothing to limit the measurement to, and a text is a remark.
+        if roi is None or not roi.isArea() or "ij.gui.TextRoi" in _java_names(roi):
             return None
         bounds = roi.getBounds()
         top, left = max(bounds.y, 0), max(bounds.x, 0)
@@ -446,6 +443,11 @@ class _Unlabelled(_Arrays):
     """A NumPy array, whose axes are known by their number alone."""
 
     def __init__(self, image: Any) -> None:
+        if image is None:
+            raise ImageError(
+                "There is no image: ImageJ gives none where no window is open, or a file could not "
+                "be opened."
+            )
         array = image if isinstance(image, np.ndarray) else np.asarray(image)
         if isinstance(image, (str, bytes)) or array.dtype.kind not in "iufb":
             raise ImageError(

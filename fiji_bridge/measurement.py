@@ -141,7 +141,7 @@ def optics_of(
     Parameters
     ----------
     image : ij.ImagePlus, net.imagej.Dataset or net.imagej.ImgPlus
-        Calibrated in a unit of length: micron (µm, um), nm, mm, cm, m or inch.
+        Calibrated in a unit of length: micron (µm, um), nm, mm, cm or m. Inches are a printer's.
     na : float
         Numerical aperture.
     refractive_index : float

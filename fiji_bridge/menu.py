@@ -267,6 +267,7 @@ def measure_folder(
     failed = 0
     try:
         for done, (name, path) in enumerate(files):
+            written = len(rows)
             try:
                 for plane in planes(path, luminance=by_luminance):
                     at = {"z": plane.z, "c": plane.c, "t": plane.t, "series": plane.series}
@@ -283,14 +284,16 @@ def measure_folder(
             except MicroscopeQualityError as error:
                 failed += 1
                 rows.append({"file": name, "error": reason_of(error, path)})
+            if table is not None:
+                table.append(*rows[written:])
             _progress((done + 1) / len(files))
         if table is not None:
-            table.append(*rows)
             table.finish()
     finally:
+        # Also after Esc: what is measured stays.
         if table is not None:
             table.close()
-    add_rows(names, rows)
+        add_rows(names, rows)
     measured = len(rows) - failed
     return (
         f"{len(files)} {'file' if len(files) == 1 else 'files'}, "

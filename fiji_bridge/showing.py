@@ -268,6 +268,8 @@ def add_rows(names: Iterable[str], rows: Sequence[Row]) -> None:
         or any(not _empty(row.get(name)) for row in rows)
     ]
     table.setNaNEmptyCells(True)
+    # Other commands' columns would get 0 in these rows.
+    others = [name for name in map(str, table.getHeadings()) if name not in {*used, "Label"}]
     for row in rows:
         table.incrementCounter()
         for name in used:
@@ -276,6 +278,8 @@ def add_rows(names: Iterable[str], rows: Sequence[Row]) -> None:
                 table.addValue(name, "" if _empty(value) else str(value))
             else:
                 table.addValue(name, float(value))
+        for name in others:
+            table.addValue(name, "")
     table.show("Results")
 
 

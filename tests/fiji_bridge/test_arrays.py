@@ -118,7 +118,7 @@ def test_choices_that_are_wrong(stack, options, said):
     ("image", "said"),
     [
         ("picture.tif", "A str is no image"),
-        (None, "A NoneType is no image"),
+        (None, "There is no image: ImageJ gives none where"),
         (np.zeros(5), r"shape \(5,\)"),
         (np.zeros((2, 2, 2, 100, 100)), "dims t, pln, row, col, ch"),
         (np.zeros((0, 100)), "no pixels"),

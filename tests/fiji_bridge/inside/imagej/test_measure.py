@@ -337,8 +337,6 @@ def calibrated(image, size, unit, height=None):
         (0.00065, "mm"),
         (0.000065, "cm"),
         (0.65e-6, "m"),
-        (0.65 / 25400, "inch"),
-        (0.65 / 25400, "in"),
     ],
 )
 def test_the_pixel_size_in_any_unit(stack, image_plus, size, unit):
@@ -348,7 +346,7 @@ def test_the_pixel_size_in_any_unit(stack, image_plus, size, unit):
     assert (optics.na, optics.refractive_index, optics.wavelength_um) == (0.5, 1.0, 0.52)
 
 
-@pytest.mark.parametrize("unit", ["pixel", "pixels", "", "sec", "gray value"])
+@pytest.mark.parametrize("unit", ["pixel", "pixels", "", " ", "sec", "inch", "in"])
 def test_an_image_without_a_length_is_refused(stack, image_plus, unit):
     image = calibrated(image_plus(stack[0]), 0.65, unit)
     with pytest.raises(OpticsError, match=r"not calibrated .* Image > Properties"):
@@ -369,6 +367,15 @@ def test_optics_and_limit_are_handed_on(stack, image_plus, assert_same, rescale)
     assert_same(fiji_bridge.measure(image, z=2, **options), measure_focus(stack[1], **options))
     assert_same(fiji_bridge.measure_stack(image, **options), measure_stack(stack, **options))
     assert fiji_bridge.measure(image, "compact", z=1).status == "out_of_focus"
+
+
+def test_a_text_limits_nothing(stack, image_plus, assert_same):
+    from scyjava import jimport
+
+    image = image_plus(stack[0])
+    image.setRoi(jimport("ij.gui.TextRoi")(10, 10, "a remark"))
+    assert image.getRoi().isArea()
+    assert_same(fiji_bridge.measure(image), measure_focus(stack[0]))
 
 
 # What is no image

@@ -311,6 +311,37 @@ def test_a_set_without_images_is_none(image_plus, tmp_path):
     assert not (tmp_path / "set").exists()
 
 
+def test_what_was_measured_of_a_folder_before_escape_stays(stack, table, tmp_path):
+    folder, csv = tmp_path / "images", tmp_path / "table.csv"
+    folder.mkdir()
+    for number in range(300):
+        tifffile.imwrite(folder / f"{number:03d}.tif", stack[0])
+    part = tmp_path / "table.csv.part"
+
+    def press():
+        while not part.exists() or part.read_text(encoding="utf-8").count("\n") < 3:
+            time.sleep(0.001)
+        jpype.JClass("ij.IJ").setKeyDown(27)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    said = menu.measure_folder(folder, csv=csv)
+    thread.join()
+    assert said == "Measure Folder: stopped"
+    assert 2 <= table.size() < 300
+    assert len(part.read_text(encoding="utf-8").splitlines()) == 1 + table.size()
+    assert not csv.exists()
+
+
+def test_other_commands_columns_stay_empty_in_its_rows(run, stack, image_plus, table):
+    table.incrementCounter()
+    table.addValue("Area", 12.5)
+    done = run("Measure_Focus", image=image_plus(stack[0]))
+    assert done.errors == ""
+    assert table.getValue("Area", 0) == 12.5
+    assert str(table.getStringValue("Area", 1)) == ""
+
+
 def test_escape_stops(run, stack, image_plus, table):
     image = image_plus(np.tile(stack, (1, 6, 6)))
     pressed = []
