@@ -53,7 +53,7 @@ abstract class Command implements PlugIn {
             if (Interpreter.getInstance() == null) {
                 throw error;
             }
-            IJ.error(title, error.toString());
+            show(error.toString());
         } finally {
             IJ.showProgress(1.0);
         }
@@ -62,6 +62,14 @@ abstract class Command implements PlugIn {
     private void fail(FocusException error, String message) {
         if (IJ.getInstance() == null && Interpreter.getInstance() == null) {
             throw error;
+        }
+        show(message);
+    }
+
+    private void show(String message) {
+        if (GraphicsEnvironment.isHeadless()) {
+            // There, ImageJ ends the macro and keeps the message to itself.
+            System.err.println(title + ": " + message);
         }
         IJ.error(title, message);
     }
@@ -119,7 +127,8 @@ abstract class Command implements PlugIn {
             if (Double.isNaN(pixelSize)) {
                 throw new FocusException(
                         "With na, the pixel size is needed: set pixel_size_um, or calibrate the "
-                                + "image in a unit of length (Image > Properties...).");
+                                + "image in a unit of length such as \u00b5m (Image > "
+                                + "Properties...); inches are those of a printer.");
             }
             settings = settings.optics(
                     na, options.number("refractive_index"), options.number("wavelength_um"),
@@ -128,8 +137,17 @@ abstract class Command implements PlugIn {
         return settings.rescale(options.isChecked("rescale"));
     }
 
+    /** Stops the command where Esc was pressed. */
+    static void stopOnEscape() {
+        if (IJ.escapePressed()) {
+            throw new CancellationException("Esc was pressed.");
+        }
+    }
+
     /** Lets the progress bar move between two shares of the work, and the Esc key stop it. */
     static FocusSettings watched(FocusSettings settings, double from, double to) {
+        // A plane without a patch makes no progress that could be stopped.
+        stopOnEscape();
         return settings.progress(share -> {
             IJ.showProgress(from + share * (to - from));
             return !IJ.escapePressed();

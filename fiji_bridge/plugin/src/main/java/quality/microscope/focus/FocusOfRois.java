@@ -2,6 +2,7 @@ package quality.microscope.focus;
 
 import ij.IJ;
 import ij.ImagePlus;
+import ij.gui.PointRoi;
 import ij.gui.Roi;
 import ij.gui.TextRoi;
 import ij.plugin.frame.RoiManager;
@@ -10,6 +11,7 @@ import java.awt.Color;
 import java.awt.Font;
 import java.awt.HeadlessException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -41,6 +43,11 @@ public final class FocusOfRois extends Command {
             c = place[0];
             z = place[1];
             t = place[2];
+        }
+
+        boolean isInside(ImagePlus image) {
+            return y >= -0.5 && y <= image.getHeight() - 0.5
+                    && x >= -0.5 && x <= image.getWidth() - 0.5;
         }
     }
 
@@ -100,8 +107,12 @@ public final class FocusOfRois extends Command {
             for (int i = 0; i < points.npoints; i++) {
                 String name = points.npoints == 1 && roi.getName() != null
                         ? roi.getName() : String.valueOf(before + i + 1);
+                // Each point keeps the slice that it was set in.
+                int slice = roi instanceof PointRoi ? ((PointRoi) roi).getPointPosition(i) : 0;
+                boolean own = slice > 0 && slice <= image.getStackSize();
                 targets.add(new Target(
-                        name, Math.floor(points.ypoints[i]), Math.floor(points.xpoints[i]), place));
+                        name, Math.floor(points.ypoints[i]), Math.floor(points.xpoints[i]),
+                        own ? image.convertIndexToPosition(slice) : place));
             }
             return targets;
         }
@@ -132,19 +143,30 @@ public final class FocusOfRois extends Command {
                     done[k] = true;
                 }
             }
-            double[][] centres = new double[here.size()][];
+            // One that lies outside has a row as well, and the others are measured.
+            List<Target> inside = new ArrayList<>();
+            for (Target target : here) {
+                if (target.isInside(image)) {
+                    inside.add(target);
+                }
+            }
+            double[][] centres = new double[inside.size()][];
             for (int k = 0; k < centres.length; k++) {
-                centres[k] = new double[] {here.get(k).y, here.get(k).x};
+                centres[k] = new double[] {inside.get(k).y, inside.get(k).x};
             }
             for (Grey plane : read(image, first.c, first.z, first.t, luminance)) {
                 double share = (double) i / done.length;
                 PointsResult points = MicroscopeFocus.measureAt(
                         plane.pixels, centres, watched(settings, share, share));
-                for (int k = 0; k < centres.length; k++) {
-                    rows.add(row(image, plane, here.get(k), points, k, settings));
+                for (Target target : here) {
+                    int k = inside.indexOf(target);
+                    if (k < 0) {
+                        rows.add(outside(image, plane, target, settings));
+                        continue;
+                    }
+                    rows.add(row(image, plane, target, points, k, settings));
                     if (plane.colour <= 1) {
-                        elements.addAll(
-                                patch(image, here.get(k), points, k, settings));
+                        elements.addAll(patch(image, target, points, k, settings));
                     }
                 }
             }
@@ -155,6 +177,23 @@ public final class FocusOfRois extends Command {
             Overlays.show(image, elements);
         }
         IJ.showStatus(targets.size() + (targets.size() == 1 ? " patch" : " patches") + " measured");
+    }
+
+    /** Gives the row of a target that cannot be measured. */
+    private static Map<String, Object> outside(
+            ImagePlus image, Grey plane, Target target, FocusSettings settings) {
+        double[][] unknown = new double[1][settings.model.levels];
+        Arrays.fill(unknown[0], Double.NaN);
+        Map<String, Object> row =
+                row(image, plane, target, new PointsResult(unknown), 0, settings);
+        for (String column : new String[] {
+            "level", "expected_level", "certainty", "blur_diameter_px", "defocus_um"}) {
+            row.put(column, Double.NaN);
+        }
+        row.put("message",
+                "The centre lies outside the image of " + image.getHeight() + " x "
+                        + image.getWidth() + " pixels.");
+        return row;
     }
 
     private static Map<String, Object> row(

@@ -52,12 +52,13 @@ public final class MeasureFocus extends Command {
         askForOptics(options, image);
         options.checkbox("preview", "Preview the grid of patches", false);
         ij.gui.Overlay before = image.getOverlay();
-        options.onChange(() -> preview(image, options, before));
+        boolean hidden = image.getHideOverlay();
+        options.onChange(() -> preview(image, options, before, hidden));
         boolean asked;
         try {
             asked = options.ask();
         } finally {
-            image.setOverlay(before);
+            Overlays.restore(image, before, hidden);
         }
         if (asked) {
             lock(image);
@@ -69,8 +70,9 @@ public final class MeasureFocus extends Command {
         }
     }
 
-    private static void preview(ImagePlus image, Options options, ij.gui.Overlay before) {
-        image.setOverlay(before);
+    private static void preview(
+            ImagePlus image, Options options, ij.gui.Overlay before, boolean hidden) {
+        Overlays.restore(image, before, hidden);
         if (options.isChecked("preview")) {
             try {
                 FocusSettings settings = settings(options, Double.NaN).selection(

@@ -78,7 +78,10 @@ public final class Optics {
         return width > 0 && Math.abs(height / width - 1) <= 0.01 ? width : Double.NaN;
     }
 
-    /** Gives a unit of length in µm, NaN for any other unit. */
+    /**
+     * Gives a unit of length in µm, NaN for any other unit: also for inches, in which programs write
+     * how large an image is printed.
+     */
     static double umOf(String unit) {
         String name = unit == null ? "" : unit.trim().toLowerCase(Locale.ROOT);
         // The micro sign, which lower case leaves alone, and the Greek letter.
@@ -108,11 +111,6 @@ public final class Optics {
             case "meter":
             case "metre":
                 return 1e6;
-            case "in":
-            case "inch":
-            case "inche":
-            case "\"":
-                return 25400;
             default:
                 return Double.NaN;
         }

@@ -222,7 +222,15 @@ final class Overlays {
             return;
         }
         Overlay others = without(overlay);
-        image.setOverlay(others.size() == 0 ? null : others);
+        restore(image, others.size() == 0 ? null : others, image.getHideOverlay());
+    }
+
+    /** Puts an overlay back as it was; ImageJ shows every new one, also where it was hidden. */
+    static void restore(ImagePlus image, Overlay overlay, boolean hidden) {
+        image.setOverlay(overlay);
+        if (hidden) {
+            image.setHideOverlay(true);
+        }
     }
 
     /** Puts elements into an image's overlay in place of those that were drawn here before. */

@@ -1,6 +1,7 @@
 package quality.microscope.focus;
 
 import ij.gui.Roi;
+import ij.gui.TextRoi;
 import ij.process.ByteProcessor;
 import ij.process.ColorProcessor;
 import ij.process.ImageProcessor;
@@ -305,11 +306,11 @@ final class Plane {
     /**
      * Gives which pixels of an image a selection holds.
      *
-     * @return height * width flags; null without an area to limit anything: no selection, a line, or
-     *     points
+     * @return height * width flags; null without an area to limit anything: no selection, a line,
+     *     points, or text, which ImageJ counts as an area
      */
     static boolean[] mask(Roi selection, int height, int width) {
-        if (selection == null || !selection.isArea()) {
+        if (selection == null || !selection.isArea() || selection instanceof TextRoi) {
             return null;
         }
         boolean[] inside = new boolean[height * width];

@@ -88,6 +88,12 @@ final class Table {
                     table.addValue(column, value instanceof Number ? "" : text(value));
                 }
             }
+            // What other commands measured, such as an area, is unknown here; ImageJ would put 0.
+            for (String heading : table.getHeadings()) {
+                if (!used.contains(heading) && table.columnExists(heading)) {
+                    table.addValue(heading, "");
+                }
+            }
         }
         table.show("Results");
     }
@@ -121,6 +127,11 @@ final class Table {
         private void checkReplaceable() {
             if (!Files.exists(path)) {
                 return;
+            }
+            if (Files.isDirectory(path)) {
+                throw new FocusException(
+                        path + " is a folder; csv must be a file, such as "
+                                + path.resolve("results.csv") + ".");
             }
             List<String> header = new ArrayList<>();
             try (BufferedReader reader = Files.newBufferedReader(path, StandardCharsets.UTF_8)) {

@@ -16,6 +16,7 @@ import ij.WindowManager;
 import ij.gui.Overlay;
 import ij.gui.PointRoi;
 import ij.gui.Roi;
+import ij.gui.TextRoi;
 import ij.io.FileInfo;
 import ij.io.FileSaver;
 import ij.macro.Interpreter;
@@ -27,16 +28,32 @@ import ij.process.ColorProcessor;
 import ij.process.FloatProcessor;
 import ij.process.ImageProcessor;
 import java.awt.HeadlessException;
+import java.awt.event.KeyEvent;
+import java.awt.image.BufferedImage;
+import java.awt.image.DataBuffer;
+import java.awt.image.DataBufferByte;
+import java.awt.image.Raster;
+import java.awt.image.WritableRaster;
 import java.io.BufferedReader;
+import java.io.ByteArrayOutputStream;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import javax.imageio.IIOImage;
+import javax.imageio.ImageIO;
+import javax.imageio.ImageWriter;
+import javax.imageio.stream.ImageOutputStream;
 import org.junit.After;
 import org.junit.Before;
 import org.junit.Rule;
@@ -543,5 +560,338 @@ public class CommandsTest {
         String[] names = {"b10", "B2", "a", "b2x", "10", "9"};
         Arrays.sort(names, MeasureFolder::compareNaturally);
         assertEquals("[9, 10, a, B2, b2x, b10]", Arrays.toString(names));
+    }
+
+    /** Runs Measure Folder in a macro, and checks that its next line runs. */
+    private static void runFolder(File folder, File csv) {
+        String result = IJ.runMacro(
+                "run('Measure Folder...', 'folder=[" + folder + "] csv=[" + csv + "]');"
+                        + "return 'went on after ' + nResults;");
+        assertEquals("went on after " + results().size(), result);
+        assertTrue("The table is not complete.", csv.isFile());
+        assertFalse(new File(csv.getPath() + ".part").exists());
+    }
+
+    private static void assertFolder(File folder, File csv, String[][] expected) {
+        runFolder(folder, csv);
+        assertEquals(expected.length, results().size());
+        for (int row = 0; row < expected.length; row++) {
+            assertEquals(expected[row][0], results().getStringValue("file", row));
+            String error = results().getStringValue("error", row);
+            assertTrue(expected[row][0] + " " + error, error.contains(expected[row][1]));
+            assertEquals(expected[row][0] + " " + error, expected[row][1].isEmpty(), error.isEmpty());
+        }
+    }
+
+    /** Writes an uncompressed TIFF of one strip a page; a page is its width, height and bits. */
+    private static byte[] tiff(String description, int[]... pages) {
+        byte[] text = (description + "\0").getBytes(StandardCharsets.ISO_8859_1);
+        ByteBuffer file = ByteBuffer.allocate(1 << 20).order(ByteOrder.LITTLE_ENDIAN);
+        file.put(new byte[] {'I', 'I', 42, 0}).putInt(8 + text.length + text.length % 2).put(text);
+        file.position(8 + text.length + text.length % 2);
+        for (int i = 0; i < pages.length; i++) {
+            int bytes = (pages[i][0] * pages[i][2] + 7) / 8 * pages[i][1];
+            int pixels = file.position() + 2 + 9 * 12 + 4;
+            int[][] tags = {
+                {256, 4, 1, pages[i][0]}, {257, 4, 1, pages[i][1]}, {258, 3, 1, pages[i][2]},
+                {259, 3, 1, 1}, {262, 3, 1, 1}, {270, 2, text.length, 8}, {273, 4, 1, pixels},
+                {278, 4, 1, pages[i][1]}, {279, 4, 1, bytes},
+            };
+            file.putShort((short) tags.length);
+            for (int[] tag : tags) {
+                file.putShort((short) tag[0]).putShort((short) tag[1]);
+                file.putInt(tag[2]).putInt(tag[3]);
+            }
+            int next = pixels + bytes + bytes % 2;
+            file.putInt(i + 1 < pages.length ? next : 0);
+            for (int k = 0; k < bytes; k++) {
+                file.put((byte) (k * k % 251));
+            }
+            file.position(next);
+        }
+        return Arrays.copyOf(file.array(), file.position());
+    }
+
+    private static byte[] jpeg(int bands) throws IOException {
+        WritableRaster raster =
+                Raster.createInterleavedRaster(DataBuffer.TYPE_BYTE, 168, 168, bands, null);
+        byte[] pixels = ((DataBufferByte) raster.getDataBuffer()).getData();
+        ImageProcessor noise = Sample.noise(168, 168).convertToByte(true);
+        for (int i = 0; i < pixels.length; i++) {
+            pixels[i] = (byte) noise.get(i / bands);
+        }
+        ByteArrayOutputStream content = new ByteArrayOutputStream();
+        ImageWriter writer = ImageIO.getImageWritersByFormatName("jpeg").next();
+        try (ImageOutputStream out = ImageIO.createImageOutputStream(content)) {
+            writer.setOutput(out);
+            writer.write(null, new IIOImage(raster, null, null), null);
+        } finally {
+            writer.dispose();
+        }
+        return content.toByteArray();
+    }
+
+    private File folder(String name, Object... files) throws IOException {
+        File folder = temporary.newFolder(name);
+        for (int i = 0; i < files.length; i += 2) {
+            Files.write(new File(folder, (String) files[i]).toPath(), (byte[]) files[i + 1]);
+        }
+        return folder;
+    }
+
+    @Test
+    public void filesThatImageJRefusesDoNotEndTheMacro() throws IOException {
+        byte[] big = {'I', 'I', 43, 0, 8, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+        byte[] bigEnd = {'M', 'M', 0, 43, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0};
+        byte[] bmp = Arrays.copyOf(new byte[] {'B', 'M'}, 200);
+        byte[] png = Arrays.copyOf(new byte[] {(byte) 0x89, 'P', 'N', 'G', 13, 10, 26, 10}, 60);
+        byte[] header = {'I', 'I', 42, 0, 8, 0, 0, 0};
+        // The directory of the second page comes first.
+        ByteBuffer backwards = ByteBuffer.wrap(tiff("", new int[] {90, 90, 8}, new int[] {90, 90, 8}))
+                .order(ByteOrder.LITTLE_ENDIAN);
+        int one = backwards.getInt(4);
+        int other = backwards.getInt(one + 2 + 9 * 12);
+        backwards.putInt(4, other).putInt(other + 2 + 9 * 12, one).putInt(one + 2 + 9 * 12, 0);
+        File folder = folder(
+                "refused", "a.btf", big, "b.tif", bigEnd, "c.jpg", jpeg(4), "d.bmp", bmp,
+                "e.png", png, "f.tif", header, "g.tif", backwards.array(), "z.jpg", jpeg(1));
+        assertFolder(folder, new File(temporary.getRoot(), "refused.csv"), new String[][] {
+            {"a.btf", "is a BigTIFF"}, {"b.tif", "is a BigTIFF"}, {"c.jpg", "not CMYK"},
+            {"d.bmp", "cannot be decoded"}, {"e.png", "cannot be decoded"},
+            {"f.tif", "holds no image"}, {"g.tif", "page 2 lies before page 1"}, {"z.jpg", ""},
+        });
+    }
+
+    @Test
+    public void formatsGiveTheSameNumbers() throws IOException {
+        ImageProcessor noise = Sample.noise(168, 168).convertToByte(true);
+        File folder = temporary.newFolder("formats");
+        for (String format : new String[] {"bmp", "png"}) {
+            BufferedImage grey = noise.getBufferedImage();
+            assertTrue(ImageIO.write(grey, format, new File(folder, "grey." + format)));
+            BufferedImage colour = new ColorProcessor(noise.createImage()).getBufferedImage();
+            assertTrue(ImageIO.write(colour, format, new File(folder, "rgb." + format)));
+        }
+        runFolder(folder, new File(temporary.getRoot(), "formats.csv"));
+        assertEquals(4, results().size());
+        double expected = MicroscopeFocus.measure(noise).expectedLevel;
+        for (int row = 0; row < 4; row++) {
+            assertEquals(expected, results().getValue("expected_level", row), 0);
+        }
+    }
+
+    @Test
+    public void everyPointIsMeasuredOnItsOwnSlice() {
+        for (boolean hyper : new boolean[] {false, true}) {
+            ImagePlus image = hyper ? hyperstack() : Sample.open("B03_s1_dna_stack.tif");
+            results().reset();
+            int[] slices = {2, 4, 7};
+            PointRoi points = new PointRoi();
+            for (int slice : slices) {
+                image.setSlice(slice);
+                points.addPoint(image, 80, 90);
+            }
+            image.setSlice(1);
+            image.setRoi(points);
+            run(image, "Focus of ROIs", "");
+            assertEquals(3, results().size());
+            for (int row = 0; row < 3; row++) {
+                int[] place = image.convertIndexToPosition(slices[row]);
+                assertEquals(place[1], results().getValue("z", row), 0);
+                PointsResult expected = MicroscopeFocus.measureAt(
+                        image.getStack().getProcessor(slices[row]), new double[][] {{90, 80}},
+                        FocusSettings.standard());
+                assertEquals(
+                        expected.expectedLevels[0], results().getValue("expected_level", row), 0);
+            }
+        }
+    }
+
+    @Test
+    public void withoutAScreenTheMessageIsPrinted() throws IOException {
+        PrintStream before = System.err;
+        ByteArrayOutputStream printed = new ByteArrayOutputStream();
+        System.setErr(new PrintStream(printed, true, "UTF-8"));
+        try {
+            fail(Sample.open("A02_s1_dna.tif"), "Measure Focus...", "na=0,5");
+        } finally {
+            System.setErr(before);
+        }
+        String text = printed.toString("UTF-8");
+        assertTrue(text, text.contains("Measure Focus: na must be a number, not '0,5'"));
+    }
+
+    @Test
+    public void damagedOrPartlyReadFilesSaySo() throws IOException {
+        byte[] whole = jpeg(1);
+        byte[] trailing = Arrays.copyOf(whole, whole.length + 30);
+        trailing[whole.length + 7] = (byte) 0xff;
+        trailing[whole.length + 8] = (byte) 0xda;
+        ByteArrayOutputStream mask = new ByteArrayOutputStream();
+        ImageIO.write(new BufferedImage(90, 90, BufferedImage.TYPE_BYTE_BINARY), "png", mask);
+        File folder = folder(
+                "damaged", "a.jpg", Arrays.copyOf(whole, whole.length / 2), "b.jpg", trailing,
+                "c.tif", tiff("", new int[] {90, 90, 8}, new int[] {100, 90, 8}),
+                "d.tif", tiff("", new int[] {90, 90, 8}, new int[] {90, 90, 16}),
+                "e.tif", tiff("", new int[] {90, 90, 1}), "f.png", mask.toByteArray(),
+                "g.tif", tiff("", new int[] {90, 90, 12}));
+        assertFolder(folder, new File(temporary.getRoot(), "damaged.csv"), new String[][] {
+            {"a.jpg", "is cut short"}, {"b.jpg", ""},
+            {"c.tif", "pages of different sizes or types (90 x 90, 8-bit, 90 x 100, 8-bit)"},
+            {"d.tif", "pages of different sizes or types (90 x 90, 8-bit, 90 x 90, 16-bit)"},
+            {"e.tif", "masks are not measured"}, {"f.png", "masks are not measured"}, {"g.tif", ""},
+        });
+    }
+
+    @Test
+    public void packedPixelsAreNotCutShort() throws IOException {
+        byte[] whole = tiff("", new int[] {91, 90, 12});
+        File folder = folder(
+                "packed", "a.tif", whole, "b.tif", Arrays.copyOf(whole, whole.length - 200),
+                "c.tif", tiff("", new int[] {90, 90, 12}));
+        assertFolder(folder, new File(temporary.getRoot(), "packed.csv"), new String[][] {
+            {"a.tif", ""}, {"b.tif", "is cut short"}, {"c.tif", ""},
+        });
+    }
+
+    @Test
+    public void axesThatAreNotReadAreSaid() throws IOException {
+        int[] page = {90, 90, 8};
+        File folder = folder(
+                "axes", "a.tif", tiff("<?xml version='1.0'?><OME ><Image/></OME>", page, page),
+                "b.tif", tiff("two planes", page, page),
+                "c.tif", tiff("<?xml version='1.0'?><OME ><Image/></OME>", page));
+        runFolder(folder, new File(temporary.getRoot(), "axes.csv"));
+        assertEquals(5, results().size());
+        for (int row = 0; row < 5; row++) {
+            assertEquals(
+                    row < 2, results().getStringValue("message", row).contains("axes of this OME"));
+        }
+    }
+
+    @Test
+    public void namesWithOtherDigitsDoNotEndTheFolder() throws IOException {
+        assertTrue(MeasureFolder.compareNaturally("a\uff11\uff12b", "a\uff13") < 0);
+        assertTrue(MeasureFolder.compareNaturally("\uff11b", "1b") > 0);
+        assertTrue(MeasureFolder.compareNaturally("1\uff11b", "1\u0663") > 0);
+    }
+
+    @Test
+    public void aRegionOutsideIsARowOfItsOwn() {
+        ImagePlus image = Sample.open("A02_s2_dna.tif");
+        PointRoi points = new PointRoi(10, 12);
+        points.addPoint(-30, 300);
+        points.addPoint(400, 300);
+        image.setRoi(points);
+        run(image, "Focus of ROIs", "overlay");
+        PointsResult expected = MicroscopeFocus.measureAt(
+                image.getProcessor(), new double[][] {{12, 10}, {300, 400}},
+                FocusSettings.standard());
+        assertEquals(3, results().size());
+        assertEquals(expected.expectedLevels[0], results().getValue("expected_level", 0), 0);
+        assertEquals(expected.expectedLevels[1], results().getValue("expected_level", 2), 0);
+        assertEquals("2", results().getStringValue("roi", 1));
+        for (String column : new String[] {"level", "expected_level", "certainty", "p3"}) {
+            assertEquals(column, "", results().getStringValue(column, 1));
+        }
+        assertEquals(
+                "The centre lies outside the image of 336 x 420 pixels.",
+                results().getStringValue("message", 1));
+        // Two patches with their names.
+        assertEquals(4, image.getOverlay().size());
+    }
+
+    @Test
+    public void otherColumnsStayEmpty() {
+        results().incrementCounter();
+        results().addLabel("mine");
+        results().addValue("Area", 12.5);
+        run(Sample.open("A02_s1_dna.tif"), "Measure Focus...", "");
+        assertEquals(2, results().size());
+        assertEquals(12.5, results().getValue("Area", 0), 0);
+        assertEquals("", results().getStringValue("Area", 1));
+        assertEquals("mine", results().getLabel(0));
+    }
+
+    @Test
+    public void escStopsWithoutAPatch() throws Exception {
+        IJ.setKeyDown(KeyEvent.VK_ESCAPE);
+        assertThrows(
+                CancellationException.class,
+                () -> Command.watched(FocusSettings.standard(), 0, 1));
+        IJ.resetEscape();
+        File folder = temporary.newFolder("many");
+        for (int i = 0; i < 2000; i++) {
+            Files.write(new File(folder, i + ".tif").toPath(), new byte[0]);
+        }
+        AtomicBoolean over = new AtomicBoolean();
+        Thread presser = new Thread(() -> {
+            while (!over.get()) {
+                IJ.setKeyDown(KeyEvent.VK_ESCAPE);
+            }
+        });
+        presser.start();
+        try {
+            IJ.runMacro("run('Measure Folder...', 'folder=[" + folder + "]');");
+        } finally {
+            over.set(true);
+            presser.join();
+            IJ.resetEscape();
+        }
+        assertTrue(results().size() < 2000);
+    }
+
+    @Test
+    public void aHiddenOverlayStaysHidden() {
+        ImagePlus image = Sample.open("A02_s1_dna.tif");
+        image.setOverlay(new Overlay(new Roi(5, 5, 20, 20)));
+        image.setHideOverlay(true);
+        run(image, "Measure Focus...", "planes=current");
+        assertEquals(1, image.getOverlay().size());
+        assertTrue(image.getHideOverlay());
+        // Patches that are asked for show.
+        run(image, "Measure Focus...", "overlay");
+        assertFalse(image.getHideOverlay());
+    }
+
+    @Test
+    public void aFolderMayBeNamedLikeAnImage() throws IOException {
+        File folder = temporary.newFolder("named");
+        File inner = new File(folder, "exp.tif");
+        assertTrue(inner.mkdir());
+        Files.write(new File(inner, "one.jpg").toPath(), jpeg(1));
+        run(null, "Measure Folder...", "folder=[" + folder + "]");
+        assertEquals(1, results().size());
+        assertEquals("exp.tif/one.jpg", results().getStringValue("file", 0));
+        assertFalse(results().columnExists("error"));
+    }
+
+    @Test
+    public void aTableCannotTakeAFoldersPlace() throws IOException {
+        File folder = folder("tables", "one.jpg", jpeg(1));
+        String message =
+                fail(null, "Measure Folder...", "folder=[" + folder + "] csv=[" + folder + "]");
+        assertTrue(message, message.contains("is a folder; csv must be a file"));
+        assertFalse(message, message.contains("Exception"));
+    }
+
+    @Test
+    public void textIsNoArea() {
+        ImagePlus image = Sample.open("A02_s1_dna.tif");
+        assertNull(Plane.mask(new TextRoi(5, 5, "a label"), 336, 420));
+        double whole = MicroscopeFocus.measure(image).expectedLevel;
+        image.setRoi(new TextRoi(5, 5, "a label"));
+        run(image, "Measure Focus...", "");
+        assertEquals(whole, results().getValue("expected_level", 0), 0);
+    }
+
+    @Test
+    public void dotsPerInchAreNoCalibration() {
+        ImagePlus image = Sample.open("A02_s1_dna.tif");
+        image.getCalibration().setUnit("inch");
+        image.getCalibration().pixelWidth = 1 / 300.0;
+        image.getCalibration().pixelHeight = 1 / 300.0;
+        String message = fail(image, "Measure Focus...", "na=0.5");
+        assertTrue(message, message.contains("inches are those of a printer"));
     }
 }

@@ -170,8 +170,8 @@ public class MeasureTest {
     @Test
     public void unitsOfLengthAreKnown() {
         String[] units = {
-            "\u00b5m", "\u03bcm", "um", "micron", "microns", "nm", "mm", "cm", "inch", "Micrometers"};
-        double[] um = {1, 1, 1, 1, 1, 1e-3, 1e3, 1e4, 25400, 1};
+            "\u00b5m", "\u03bcm", "um", "micron", "microns", "nm", "mm", "cm", "Micrometers"};
+        double[] um = {1, 1, 1, 1, 1, 1e-3, 1e3, 1e4, 1};
         for (int i = 0; i < units.length; i++) {
             Calibration calibration = new Calibration();
             calibration.setUnit(units[i]);
@@ -182,6 +182,14 @@ public class MeasureTest {
             assertTrue(Double.isNaN(Optics.pixelSizeUm(calibration)));
         }
         assertTrue(Double.isNaN(Optics.pixelSizeUm(new Calibration())));
+        // Nobody's pixel is 85 µm wide in the specimen: 300 dpi are for a printer.
+        for (String inch : new String[] {"inch", "inches", "in", "\""}) {
+            Calibration printed = new Calibration();
+            printed.setUnit(inch);
+            printed.pixelWidth = 1 / 300.0;
+            printed.pixelHeight = 1 / 300.0;
+            assertTrue(inch, Double.isNaN(Optics.pixelSizeUm(printed)));
+        }
         Calibration seconds = new Calibration();
         seconds.setUnit("sec");
         assertTrue(Double.isNaN(Optics.pixelSizeUm(seconds)));
