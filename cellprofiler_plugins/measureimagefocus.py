@@ -103,13 +103,14 @@ from cellprofiler_core.setting.text import Directory, Float, ImageName
 
 LOGGER = logging.getLogger(__name__)
 
-# The library lies beside this file, or, in a copy of the project's repository, one folder up.
+# The library lies beside this file, or, in a copy of the project's repository, one folder up; it
+# goes before one that may be installed. Otherwise it is an installed one.
 _FOLDER = Path(__file__).resolve().parent
-if (
-    not (_FOLDER / "microscope_quality").is_dir()
-    and (_FOLDER.parent / "microscope_quality" / "__init__.py").is_file()
-):
-    sys.path.append(str(_FOLDER.parent))
+for _place in (_FOLDER, _FOLDER.parent):
+    if (_place / "microscope_quality" / "__init__.py").is_file():
+        if str(_place) not in sys.path[:1]:
+            sys.path.insert(0, str(_place))
+        break
 
 CATEGORY = "ImageFocus"
 PROBABILITY = "Probability"

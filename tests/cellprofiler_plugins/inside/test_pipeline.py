@@ -333,7 +333,7 @@ def run_with(plugins, done, cellprofiler, pipeline, pictures, tmp_path):
 
 @pytest.mark.parametrize("layout", ["repository", "one folder"])
 def test_a_copy_of_the_repository_needs_no_command(
-    layout, done, cellprofiler, pipeline, pictures, tmp_path
+    layout, done, cellprofiler, python, pipeline, pictures, tmp_path
 ):
     copy = tmp_path / "copy"
     plugins = copy / "cellprofiler_plugins" if layout == "repository" else copy
@@ -342,6 +342,9 @@ def test_a_copy_of_the_repository_needs_no_command(
     for folder in ("microscope_quality", "pretrained"):
         shutil.copytree(str(ROOT / folder), str(copy / folder))
     run_with(plugins, done, cellprofiler, pipeline, pictures, tmp_path)
+    # Its own library, also where another one is installed.
+    said = python(SCRIPT, plugins, tmp_path / "p.cppipe", pictures, tmp_path, 0)
+    assert f"LIBRARY {copy}" in said
 
 
 @pytest.mark.parametrize(
