@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import accuracy, inference_speed, optics_speed
+from benchmarks.figure import print_rows
 from microscope_quality import FocusModel
 
 
@@ -37,10 +38,7 @@ def main() -> int:
     all_met = True
     for name, part in parts.items():
         if options.only in (None, name):
-            for figure in part():
-                all_met &= figure.met
-                mark = "met" if figure.met else "MISSED"
-                print(f"| {figure.name} | {figure.value} | {figure.bar} | {mark} |", flush=True)
+            all_met &= print_rows(part())
     return 0 if all_met else 1
 
 

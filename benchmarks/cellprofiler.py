@@ -20,7 +20,7 @@ from typing import Dict, List
 import numpy as np
 import tifffile
 
-from benchmarks.figure import Figure
+from benchmarks.figure import Figure, print_rows
 from microscope_quality.degrade import Camera, defocus
 from microscope_quality.optics import TRAINING_OPTICS, psf
 from microscope_quality.plugins import cellprofiler
@@ -124,11 +124,7 @@ def measure(python: str) -> List[Figure]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cellprofiler", description=__doc__)
     parser.add_argument("python", help="interpreter that CellProfiler 4.2.8.1 is installed in")
-    figures = measure(parser.parse_args().python)
-    for figure in figures:
-        mark = "met" if figure.met else "MISSED"
-        print(f"| {figure.name} | {figure.value} | {figure.bar} | {mark} |")
-    return 0 if all(figure.met for figure in figures) else 1
+    return 0 if print_rows(measure(parser.parse_args().python)) else 1
 
 
 if __name__ == "__main__":

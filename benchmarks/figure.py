@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, NamedTuple
+from typing import Callable, Iterable, NamedTuple
 
 
 class Figure(NamedTuple):
@@ -23,3 +23,13 @@ def seconds(call: Callable[[], object], repeats: int) -> float:
         call()
         durations.append(time.perf_counter() - start)
     return min(durations)
+
+
+def print_rows(figures: Iterable[Figure]) -> bool:
+    """Print each as a row of a table as soon as it is there; tell whether all are met."""
+    all_met = True
+    for figure in figures:
+        all_met &= figure.met
+        mark = "met" if figure.met else "MISSED"
+        print(f"| {figure.name} | {figure.value} | {figure.bar} | {mark} |", flush=True)
+    return all_met

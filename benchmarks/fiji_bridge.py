@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 import fiji_bridge
-from benchmarks.figure import Figure
+from benchmarks.figure import Figure, print_rows
 from benchmarks.inference_speed import SIDE, big_image
 from microscope_quality import FocusModel, measure_focus
 from microscope_quality.files.images import luminance
@@ -134,12 +134,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fiji_bridge", description=__doc__)
     parser.add_argument("jar", type=Path, help="ij-1.54p.jar, or the folder of an ImageJ or Fiji")
     print("| figure | measured | bar | |\n| --- | --- | --- | --- |")
-    all_met = True
-    for figure in measure(parser.parse_args().jar):
-        all_met &= figure.met
-        mark = "met" if figure.met else "MISSED"
-        print(f"| {figure.name} | {figure.value} | {figure.bar} | {mark} |", flush=True)
-    return 0 if all_met else 1
+    return 0 if print_rows(measure(parser.parse_args().jar)) else 1
 
 
 if __name__ == "__main__":

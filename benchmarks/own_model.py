@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import List
 
-from benchmarks.figure import Figure
+from benchmarks.figure import Figure, print_rows
 
 IMAGES = {"dsb2018_696x520": 60, "dsb2018_360x360": 40}
 NAME = "own"
@@ -61,11 +61,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="new folder for the training")
     options = parser.parse_args()
-    figures = measure(options.data, options.out)
-    for figure in figures:
-        mark = "met" if figure.met else "MISSED"
-        print(f"| {figure.name} | {figure.value} | {figure.bar} | {mark} |")
-    return 0 if all(figure.met for figure in figures) else 1
+    return 0 if print_rows(measure(options.data, options.out)) else 1
 
 
 if __name__ == "__main__":

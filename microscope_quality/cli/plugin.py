@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -31,17 +32,13 @@ def cellprofiler(
 
     Example: microscope-quality plugin cellprofiler --to cellprofiler-plugins
     """
-    from microscope_quality.cli.refusal import refused
-    from microscope_quality.errors import FileError
     from microscope_quality.plugins import cellprofiler as dropin
 
-    try:
-        done = dropin.remove(to) if remove else dropin.install(to)
-    except FileError as error:
-        raise refused("plugin cellprofiler", error) from error
     if remove:
+        done = _or_refuse("cellprofiler", dropin.remove, to)
         typer.echo(f"{len(done)} files removed from {to}.")
         return
+    _or_refuse("cellprofiler", dropin.install, to)
     typer.echo(f"MeasureImageFocus is in {to}. To use it:")
     typer.echo("1. In CellProfiler: Preferences, CellProfiler plugins directory:")
     typer.echo(f"   {to.resolve()}")
@@ -66,17 +63,13 @@ def fiji(
 
     Example: microscope-quality plugin fiji --to Fiji.app
     """
-    from microscope_quality.cli.refusal import refused
-    from microscope_quality.errors import FileError
     from microscope_quality.plugins import fiji as dropin
 
-    try:
-        done = dropin.remove(to) if remove else dropin.install(to)
-    except FileError as error:
-        raise refused("plugin fiji", error) from error
     if remove:
+        done = _or_refuse("fiji", dropin.remove, to)
         typer.echo(f"{len(done)} files removed from {to}.")
         return
+    done = _or_refuse("fiji", dropin.install, to)
     for path in done:
         typer.echo(f"written: {path}")
     if not any(path.suffix == ".jar" for path in done):
@@ -84,3 +77,13 @@ def fiji(
     typer.echo("Restart Fiji: Plugins > Microscope Quality.")
     if any(path.suffix == ".py" for path in done):
         typer.echo("Its submenu Python is for Fiji's Python mode, with this library in it.")
+
+
+def _or_refuse(name: str, act: Callable[[Path], list[Path]], to: Path) -> list[Path]:
+    from microscope_quality.cli.refusal import refused
+    from microscope_quality.errors import FileError
+
+    try:
+        return act(to)
+    except FileError as error:
+        raise refused(f"plugin {name}", error) from error
