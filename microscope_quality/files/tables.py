@@ -32,9 +32,27 @@ _NUMBERS = (
 )
 
 
+# Of a plane's row in a run's table: what the file was when it was measured, by which settings
+# (see `run.json`) and optics, and for a sample of places their number and the 95 % interval.
+_OF_RUN = (
+    "size_bytes",
+    "modified",
+    "settings_id",
+    "optics",
+    "places",
+    "expected_level_low",
+    "expected_level_high",
+)
+
+
 def columns(levels: int = 11) -> Tuple[str, ...]:
-    """Columns of ``results.csv``, one row a plane, for a model with that many levels."""
+    """Columns of a table with a row a plane, for a model with that many levels."""
     return (*_PLACE, *_NUMBERS, *(f"p{k}" for k in range(levels)), "error", "series", "message")
+
+
+def run_columns(levels: int = 11) -> Tuple[str, ...]:
+    """Columns of ``results.csv``: those of a plane, and what a run knows beside them."""
+    return (*columns(levels), *_OF_RUN)
 
 
 def patch_columns(levels: int = 11) -> Tuple[str, ...]:
