@@ -8,14 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import math
 import os
 from pathlib import Path
-from typing import Mapping, Sequence, TextIO, Tuple
+from typing import (
+    BinaryIO,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    TextIO,
+    Tuple,
+)
 
 import numpy as np
 
 from microscope_quality.errors import FileError
+
+# A name that is not valid text, as file systems allow, must not cost the whole table.
+_UNDECODABLE = "backslashreplace"
+# Of a record, in bytes: a quote that is never closed would make one of all the rest.
+_LONGEST_RECORD = 2**22
 
 _PLACE = ("file", "plate", "well", "site", "channel", "z", "c", "t", "width", "height")
 _NUMBERS = (
@@ -103,9 +120,8 @@ class Table:
         self.part = path.with_name(path.name + ".part")
         self.n_rows = 0
         try:
-            # A name that is not valid text, as file systems allow, must not cost the whole table.
             self._stream: TextIO = self.part.open(
-                "w", encoding="utf-8", errors="backslashreplace", newline=""
+                "w", encoding="utf-8", errors=_UNDECODABLE, newline=""
             )
         except OSError as error:
             raise _unwritable(self.part, error) from error
@@ -174,6 +190,118 @@ def check_replaceable(path: Path, columns: Sequence[str]) -> None:
             f"{path}: is there already and is not a table of this kind; "
             "move it away or choose another folder"
         )
+
+
+def as_stored(text: str) -> str:
+    """Give a name as a table has it: what is no valid text is written with backslashes."""
+    return text.encode("utf-8", _UNDECODABLE).decode("utf-8")
+
+
+def encoded(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
+    """Give rows as they stand in a table's file; columns that a row lacks stay empty.
+
+    Raises
+    ------
+    ValueError
+        A row has a column that the table has not.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
+    return text.getvalue().encode("utf-8", _UNDECODABLE)
+
+
+def records(stream: BinaryIO) -> Iterator[Tuple[int, bytes]]:
+    """Records of a table's file, each with the place of its first byte.
+
+    Yields
+    ------
+    int, bytes
+        The record with its line end; the last one of a file that was cut has none, or an odd
+        number of quotes.
+    """
+    at, held, quotes = 0, b"", 0
+    for line in stream:
+        held += line
+        quotes += line.count(b'"')
+        if quotes % 2 == 0 or len(held) > _LONGEST_RECORD:
+            yield at, held
+            at, held, quotes = at + len(held), b"", 0
+    if held:
+        yield at, held
+
+
+def is_whole(record: bytes) -> bool:
+    """Whether nothing is cut off a record's end."""
+    return record.endswith(b"\n") and record.count(b'"') % 2 == 0
+
+
+def fields(record: bytes) -> List[str]:
+    """Fields of a record.
+
+    Raises
+    ------
+    ValueError
+        It is not UTF-8, or breaks the rules of quotes.
+    """
+    try:
+        return next(csv.reader([record.decode("utf-8")], strict=True), [])
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def read_table(path: Path, columns: Optional[Sequence[str]] = None) -> Iterator[Dict[str, str]]:
+    """Read a table row by row.
+
+    Parameters
+    ----------
+    path
+        A table that this library wrote, or that a spreadsheet saved again as UTF-8 CSV.
+    columns
+        Names of the columns to give; those that an older table lacks are empty. By default, the
+        table's own.
+
+    Yields
+    ------
+    dict of str to str
+        Fields as text, by column. A last row without its line end is left out: it is still being
+        written, or was never finished.
+
+    Raises
+    ------
+    FileError
+        The file is missing, not readable, no table that begins with the column ``file``, or
+        damaged; the message names the row, counted from 1 below the header.
+    """
+    try:
+        with path.open("rb") as stream:
+            rows = ((at, record) for at, record in records(stream) if record.strip())
+            _, first = next(rows, (0, b""))
+            try:
+                header = fields(first.removeprefix(b"\xef\xbb\xbf"))
+            except ValueError as error:
+                raise FileError(f"{path}: is not a table of results ({error})") from None
+            if header[:1] != ["file"] or len(set(header)) < len(header):
+                raise FileError(
+                    f"{path}: is not a table of results: its first column is not `file`, or a "
+                    "column stands twice"
+                )
+            wanted = header if columns is None else columns
+            for number, (_, record) in enumerate(rows, 1):
+                try:
+                    row = fields(record) if record.endswith(b"\n") else []
+                    if len(row) != len(header):
+                        raise ValueError(f"{len(row)} fields under {len(header)} columns")
+                except ValueError as error:
+                    if not is_whole(record) and not stream.read(1):
+                        return
+                    raise FileError(f"{path}: row {number} is damaged ({error})") from None
+                named = dict(zip(header, row))
+                yield {name: named.get(name, "") for name in wanted}
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _text(value: object) -> str:
