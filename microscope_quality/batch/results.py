@@ -123,6 +123,9 @@ class Results:
         try:
             for name, columns in self._columns.items():
                 check_replaceable(folder / name, columns)
+                log = self._log_path(name)
+                if os.path.lexists(log) and (log.is_symlink() or not log.is_file()):
+                    raise FileError(f"{log}: is there already and is not a table; move it away")
             if not again:
                 self._find_rows()
             self._open_logs()
@@ -231,11 +234,6 @@ class Results:
         failed = any(row.get("error") for row in rows[self._main])
         self._take(as_stored(file), identity, failed, page, last)
 
-    def complete(self, file: str) -> None:
-        """Say that a file has no further page than those that were appended."""
-        self._write(self._main, _END)
-        self._kept[as_stored(file)].complete = True
-
     def _take(
         self, file: str, identity: tuple[str, ...], failed: bool, page: Dict[str, _Span], last: bool
     ) -> None:
@@ -251,16 +249,18 @@ class Results:
     def finish(self, files: Sequence[str]) -> None:
         """Put the tables in their places, with the rows of these files in this order.
 
+        None of the files has a further page.
+
         Raises
         ------
         FileError
             A place cannot be written; the rows stay in ``NAME.part``.
         """
+        for name in map(as_stored, files):
+            if name in self._kept:
+                self._kept[name].complete = True
         self.publish(files)
-        self.close_logs()
-
-    def close_logs(self) -> None:
-        """Take away the logs, the first table's first: without it the others count for nothing."""
+        # The first table's first: without it the others count for nothing.
         for name, log in self._logs.items():
             os.close(log)
             self._log_path(name).unlink(missing_ok=True)
@@ -353,7 +353,7 @@ class Results:
                     path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666
                 )
                 if table not in self._ends:
-                    self._cut(table, 0)
+                    self._ends[table] = 0
                     self._write(table, _header(columns))
                 self._cut(table, self._ends[table])
             except OSError as error:

@@ -41,8 +41,8 @@ def measure(
             "--out",
             "-o",
             metavar="DIR",
-            help="Folder for results.csv, stacks.csv (of z-stacks) and overlays/. Tables and "
-            "overlays of an earlier run in it are replaced.",
+            help="Folder for results.csv, stacks.csv (of z-stacks), overlays/ and run.json. What "
+            "an earlier run with the same settings measured there is kept, if it did not change.",
             show_default=False,
         ),
     ] = None,
@@ -103,6 +103,10 @@ def measure(
             help="Measure colour images by their luminance instead of red, green and blue each.",
         ),
     ] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Measure also what was measured before and did not change."),
+    ] = False,
     jobs: Annotated[
         Optional[int],
         typer.Option(
@@ -133,8 +137,8 @@ def measure(
     measured, 1 some files failed, 2 wrong use.
     """
     from microscope_quality.batch.run import n_cores, run
-    from microscope_quality.cli.page import Settings, items, measure_page
-    from microscope_quality.cli.record import Record, name_pattern
+    from microscope_quality.cli.page import Settings, measure_page
+    from microscope_quality.cli.record import Record, check_pattern
     from microscope_quality.cli.refusal import refused
     from microscope_quality.errors import MicroscopeQualityError, SettingsError
     from microscope_quality.files.images import find_some
@@ -156,9 +160,10 @@ def measure(
             luminance=luminance,
             in_focus_limit=in_focus_limit,
             keep_patches=per_patch,
+            pattern=pattern,
             pictures=out / "overlays" if out and pictures is Pictures.all else None,
         )
-        names = name_pattern(pattern)
+        check_pattern(pattern)
         description = FocusModel.from_pretrained(model).description
         if in_focus_limit >= description.levels:
             raise SettingsError(
@@ -166,15 +171,17 @@ def measure(
                 f"{description.levels - 1}."
             )
         files = find_some(paths, exclude=out)
-        record = Record(description, settings, names, out)
+        jobs = jobs or n_cores()
+        record = Record(
+            description, settings, files, out, command=sys.argv[1:], jobs=jobs, again=again
+        )
     except MicroscopeQualityError as error:
         raise refused("measure", error) from error
 
-    jobs = jobs or n_cores()
     try:
         with record:
             with _progress(len(files)) as advance:
-                pages = items(files)
+                pages = record.pages()
                 first = list(itertools.islice(pages, 2))
                 # A single page needs no process besides this one.
                 jobs = min(jobs, max(len(first), 1))

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import logging
 import re
 import warnings
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Iterator, Optional, Sequence
-
-import numpy as np
+from typing import Callable, Iterator, Optional, Sequence
 
 from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
 from microscope_quality.files.images import ImageFile, Page, Plane, open_image
+from microscope_quality.files.tables import patch_columns, run_columns
 from microscope_quality.focus import FocusResult, measure_focus
-from microscope_quality.model import FocusModel
+from microscope_quality.model import FocusModel, ModelDescription
 from microscope_quality.optics import Optics
+from microscope_quality.version import __version__
+
+#: What a pattern may find in a file's name.
+GROUPS = ("plate", "well", "site", "channel")
+RESULTS, PATCHES = "results.csv", "patches.csv"
 
 
 @dataclass(frozen=True)
@@ -29,19 +36,40 @@ class Settings:
     luminance: bool = False
     in_focus_limit: int = 1
     keep_patches: bool = False
+    #: Regular expression for `GROUPS`, searched in a file's name and then in its path.
+    pattern: Optional[str] = None
     #: Folder for a picture of each plane, drawn as it is measured.
     pictures: Optional[Path] = None
+
+    def tables(self, levels: int) -> dict[str, tuple[str, ...]]:
+        """Columns of the tables that a page has rows for, by the names of their files."""
+        tables = {RESULTS: run_columns(levels), PATCHES: patch_columns(levels)}
+        return tables if self.keep_patches else {RESULTS: tables[RESULTS]}
+
+    def to_dict(self) -> dict[str, object]:
+        """Give what decides about the rows, for a run's record."""
+        return {
+            "model": self.model,
+            "optics": None if self.optics is None else optics_text(self.optics),
+            "rescale": self.rescale,
+            "luminance": self.luminance,
+            "in_focus_limit": self.in_focus_limit,
+            "per_patch": self.keep_patches,
+            "pattern": self.pattern,
+        }
 
 
 @dataclass(frozen=True)
 class Item:
-    """A page to measure, or a file that has none because of an error."""
+    """A page to measure, or a file that has none because of an error; `last` of its file."""
 
-    number: int
     file: int
     name: str
     path: Path
     page: Page
+    last: bool = True
+    size_bytes: int = 0
+    modified: str = ""
     error: str = ""
 
 
@@ -61,75 +89,209 @@ class Place:
 
 @dataclass(frozen=True)
 class Measured:
-    """A plane and its result, or its error; its picture, or why there is none."""
+    """What a page gave: rows of each table, pictures, and why there are none of some planes."""
 
-    place: Place
-    result: Optional[FocusResult] = None
-    error: str = ""
-    picture: Optional[Path] = None
-    drawing_error: str = ""
+    rows: dict[str, list[dict[str, object]]]
+    drawn: tuple[Path, ...] = ()
+    not_drawn: tuple[str, ...] = ()
 
 
-def items(files: Sequence[tuple[str, Path]]) -> Iterator[Item]:
-    """Pages of files, each file opened when its turn comes."""
-    number = 0
-    for file, (name, path) in enumerate(files):
+def settings_id(settings: Settings, description: ModelDescription) -> str:
+    """Name what decides about a row beside its file: settings, model and version."""
+    facts = {
+        **settings.to_dict(),
+        "model": description.sha256,
+        "levels": description.levels,
+        "patch_size": description.patch_size,
+        "normalisation": description.normalisation,
+        "sure_certainty": description.sure_certainty,
+        "sampling": description.optics.to_dict(),
+        "version": __version__,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def identity(path: Path) -> tuple[int, str]:
+    """Size in bytes and time of the last change of a file: by these it is known again.
+
+    The time is UTC with nanoseconds, in ISO 8601; a file that is not there has size 0 and no time.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return 0, ""
+    seconds, nanoseconds = divmod(status.st_mtime_ns, 10**9)
+    try:
+        moment = datetime.fromtimestamp(seconds, timezone.utc)
+        return status.st_size, f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds:09}Z"
+    except (OverflowError, ValueError, OSError):  # a year that no calendar has
+        return status.st_size, f"{status.st_mtime_ns} ns"
+
+
+def items(
+    files: Sequence[tuple[str, Path]],
+    done: Callable[[str, int, str], Optional[int]] = lambda name, size_bytes, modified: 0,
+) -> Iterator[Item]:
+    """Pages of files that are still to be measured, each file opened when its turn comes.
+
+    Parameters
+    ----------
+    files
+        Names and paths.
+    done
+        Tells of a file's name, size and time how many of its pages are measured; None for all.
+    """
+    for number, (name, path) in enumerate(files):
+        known = identity(path)
+        pages_done = done(name, *known)
+        if pages_done is None:
+            continue
+        item = Item(number, name, path, Page(0), size_bytes=known[0], modified=known[1])
         try:
             pages = _opened(path).pages
         except FileError as error:
-            yield Item(number, file, name, path, Page(0), reason_of(error, path))
-            number += 1
+            yield replace(item, error=reason_of(error, path))
             continue
-        for page in pages:
-            yield Item(number, file, name, path, page)
-            number += 1
+        for index, page in enumerate(pages):
+            if index >= pages_done:
+                yield replace(item, page=page, last=index == len(pages) - 1)
 
 
-def measure_page(settings: Settings, item: Item) -> list[Measured]:
+def measure_page(settings: Settings, item: Item) -> Measured:
     """Measure the planes of a page.
 
     Raises
     ------
     FileError
-        The page cannot be read.
+        The page cannot be read, or changed meanwhile.
     """
     if item.error:
         raise FileError(item.error)
     model = FocusModel.from_pretrained(settings.model)
-    measured = []
+    rows: dict[str, list[dict[str, object]]] = {
+        name: [] for name in settings.tables(model.description.levels)
+    }
+    drawn, not_drawn = [], []
     for plane in _read(settings, item):
         place = Place(plane.series, plane.z, plane.c, plane.t)
+        row = blank_row(settings, model.description, item, place)
+        rows[RESULTS].append(row)
         try:
             result = _measure(settings, model, plane)
         except MicroscopeQualityError as error:
-            measured.append(Measured(place, error=str(error)))
+            row["error"] = str(error)
             continue
-        picture, drawing_error = None, ""
+        row.update(result.to_row(), message=result.message)
+        if settings.keep_patches:
+            rows[PATCHES] += _patch_rows(item, place, result)
         if settings.pictures is not None:
-            picture = settings.pictures / picture_name(f"{item.number + 1:05}", item.name, place)
+            picture = settings.pictures / picture_name(f"{item.file + 1:05}", item.name, place)
             try:
                 _draw(plane, result, item.name, place, picture)
+                drawn.append(picture)
             except MicroscopeQualityError as error:
-                picture, drawing_error = None, str(error)
-        if not settings.keep_patches:
-            result = _without_patches(result)
-        measured.append(Measured(place, result, picture=picture, drawing_error=drawing_error))
-    return measured
+                not_drawn.append(str(error))
+    if item.modified and identity(item.path) != (item.size_bytes, item.modified):
+        raise FileError("was changed while it was measured")
+    return Measured(rows, tuple(drawn), tuple(not_drawn))
 
 
-def draw_plane(settings: Settings, wanted: tuple[Item, Place, Path, str]) -> None:
-    """Measure a plane again and draw it into a file, with a remark.
+def measure_file(settings: Settings, file: tuple[str, Path]) -> dict[str, list[dict[str, object]]]:
+    """Measure a whole file; rows of each table.
+
+    A page that cannot be read is a row with an error.
 
     Raises
     ------
     FileError
-        The page cannot be read any more, or the picture not be written.
+        The file cannot be opened, or changed meanwhile.
     """
-    item, place, path, remark = wanted
+    description = FocusModel.from_pretrained(settings.model).description
+    rows: dict[str, list[dict[str, object]]] = {
+        name: [] for name in settings.tables(description.levels)
+    }
+    for item in items([file]):
+        if item.error:
+            raise FileError(item.error)
+        try:
+            measured = measure_page(settings, item)
+        except FileError as error:
+            if identity(item.path) != (item.size_bytes, item.modified):
+                raise FileError("was changed while it was measured") from error
+            rows[RESULTS].append(failed_row(settings, description, item, str(error)))
+            continue
+        for name, more in measured.rows.items():
+            rows[name] += more
+    return rows
+
+
+def blank_row(
+    settings: Settings, description: ModelDescription, item: Item, place: Place
+) -> dict[str, object]:
+    """Give the columns of a plane that are known before it is measured."""
+    return {
+        "file": item.name,
+        **vars(place),
+        **groups(settings.pattern, item.path),
+        "size_bytes": item.size_bytes if item.modified else None,
+        "modified": item.modified,
+        "settings_id": settings_id(settings, description),
+        "optics": "" if settings.optics is None else optics_text(settings.optics),
+    }
+
+
+def failed_row(
+    settings: Settings, description: ModelDescription, item: Item, error: str
+) -> dict[str, object]:
+    """Give the row of a page that could not be measured."""
+    page = item.page
+    place = Place(page.series, page.z, page.c, page.t)
+    return {**blank_row(settings, description, item, place), "error": error}
+
+
+def groups(pattern: Optional[str], path: Path) -> dict[str, str]:
+    """Find what a pattern's groups match in a file's name, or else in its path."""
+    if pattern is None:
+        return {}
+    compiled = re.compile(pattern)
+    match = compiled.search(path.name) or compiled.search(path.as_posix())
+    return {name: text or "" for name, text in match.groupdict().items()} if match else {}
+
+
+def optics_text(optics: Optics) -> str:
+    """Give optics as `Optics.parse` reads them."""
+    return (
+        f"na={optics.na:g},n={optics.refractive_index:g},"
+        f"wavelength_um={optics.wavelength_um:g},pixel_size_um={optics.pixel_size_um:g}"
+    )
+
+
+def draw_plane(settings: Settings, wanted: tuple[str, Path, Place, Path, str]) -> None:
+    """Measure a plane of a file again and draw it into another one, with a remark.
+
+    Raises
+    ------
+    FileError
+        The plane cannot be read any more, or the picture not be written.
+    """
+    name, source, place, target, remark = wanted
     model = FocusModel.from_pretrained(settings.model)
-    for plane in _read(settings, item):
-        if Place(plane.series, plane.z, plane.c, plane.t) == place:
-            _draw(plane, _measure(settings, model, plane), item.name, place, path, remark)
+    for item in items([(name, source)]):
+        if item.error:
+            raise FileError(f"{source}: {item.error}")
+        if not _may_hold(item.page, place):
+            continue
+        for plane in _read(settings, item):
+            if Place(plane.series, plane.z, plane.c, plane.t) == place:
+                _draw(plane, _measure(settings, model, plane), name, place, target, remark)
+                return
+    raise FileError(f"{source}: has no plane {place} any more")
+
+
+def _may_hold(page: Page, place: Place) -> bool:
+    """Whether a plane can be one of a page: an axis inside the page has no place of its own."""
+    axes = ("series", "z", "c", "t")
+    return all(getattr(page, axis) in (None, getattr(place, axis)) for axis in axes)
 
 
 def picture_name(prefix: str, name: str, place: Place) -> str:
@@ -183,15 +345,25 @@ def _draw(
     )
 
 
-def _without_patches(result: FocusResult) -> FocusResult:
-    return replace(
-        result,
-        patch_positions=np.empty((0, 2), np.intp),
-        patch_levels=np.empty(0),
-        patch_expected_levels=np.empty(0),
-        patch_certainties=np.empty(0),
-        patch_probabilities=np.empty((0, len(result.probabilities))),
-    )
+def _patch_rows(item: Item, place: Place, result: FocusResult) -> Iterator[dict[str, object]]:
+    names = [f"p{k}" for k in range(result.patch_probabilities.shape[1])]
+    for (y, x), level, expected, certainty, probabilities in zip(
+        result.patch_positions.tolist(),
+        result.patch_levels.tolist(),
+        result.patch_expected_levels.tolist(),
+        result.patch_certainties.tolist(),
+        result.patch_probabilities.tolist(),
+    ):
+        yield {
+            "file": item.name,
+            **vars(place),
+            "y": y,
+            "x": x,
+            "level": level,
+            "expected_level": expected,
+            "certainty": certainty,
+            **dict(zip(names, probabilities)),
+        }
 
 
 def _opened(path: Path) -> ImageFile:

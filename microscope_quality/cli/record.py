@@ -9,30 +9,43 @@ import math
 import os
 import re
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Optional, Protocol, cast
 
 import numpy as np
 
+from microscope_quality.batch.results import Results
 from microscope_quality.batch.run import Outcome, run
+from microscope_quality.batch.run_record import RunRecord, now
 from microscope_quality.cli.page import (
+    GROUPS,
+    PATCHES,
+    RESULTS,
     Item,
     Measured,
     Place,
     Settings,
     draw_plane,
+    failed_row,
+    groups,
+    items,
     picture_name,
+    settings_id,
 )
 from microscope_quality.cli.summary import NOT_MEASURED, Line, StackLine, Summary, show
-from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.errors import SettingsError
 from microscope_quality.files.tables import (
     STACK_COLUMNS,
     Table,
+    as_stored,
+    as_text,
     check_replaceable,
-    columns,
     patch_columns,
+    read_table,
+    run_columns,
 )
 from microscope_quality.focus import FocusResult, best_plane
 from microscope_quality.model import ModelDescription
@@ -41,12 +54,40 @@ from microscope_quality.model import ModelDescription
 MOST_DOUBTFUL = 24
 #: Doubt (see `doubt`) from which a plane is doubtful.
 DOUBTFUL = 0.25
-#: What a pattern may find in a file's name.
-GROUPS = ("plate", "well", "site", "channel")
+_STACKS = "stacks.csv"
+
+
+class _Judged(Protocol):
+    """What a verdict rests on: a result, or a row of one."""
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def certainty(self) -> float: ...
+
+    @property
+    def probabilities(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A plane as a table has it."""
+
+    name: str
+    place: Place
+    status: str
+    level: float
+    expected_level: float
+    certainty: float
+    defocus_um: float
+    probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+    message: str
+    error: str
 
 
 def doubt(
-    result: FocusResult, *, in_focus_limit: int = 1, sure_certainty: float = 0.0
+    result: _Judged, *, in_focus_limit: int = 1, sure_certainty: float = 0.0
 ) -> tuple[float, str]:
     """How much a plane deserves a look before its verdict is believed, and why.
 
@@ -59,7 +100,7 @@ def doubt(
     Parameters
     ----------
     result
-        Of `measure_focus`.
+        Of `measure_focus`, or with its `status`, `certainty` and `probabilities`.
     in_focus_limit
         The highest level that counts as in focus.
     sure_certainty
@@ -82,8 +123,8 @@ def doubt(
     return close, "close to the in-focus limit"
 
 
-def name_pattern(text: Optional[str]) -> Optional[re.Pattern[str]]:
-    """Regular expression for `GROUPS` in files' names.
+def check_pattern(text: Optional[str]) -> None:
+    """Refuse what is no regular expression for `GROUPS` in files' names.
 
     Raises
     ------
@@ -91,7 +132,7 @@ def name_pattern(text: Optional[str]) -> Optional[re.Pattern[str]]:
         It is none, or has no group or another group than these.
     """
     if text is None:
-        return None
+        return
     try:
         pattern = re.compile(text)
     except re.error as error:
@@ -102,7 +143,6 @@ def name_pattern(text: Optional[str]) -> Optional[re.Pattern[str]]:
             f"--pattern needs named groups out of {', '.join(GROUPS)}, written as "
             f"(?P<well>[A-P]\\d\\d); it has {found}."
         )
-    return pattern
 
 
 class Record:
@@ -114,149 +154,249 @@ class Record:
         Of the model that measures.
     settings
         Of the run.
-    pattern
-        For plate, well, site and channel, searched in the file's name and then in its path.
+    files
+        Names and paths of the files to measure, in the tables' order.
     out
         Folder for tables and pictures, made if it is missing; None writes nothing.
+    command
+        As it was typed, for the run's record.
+    jobs
+        Processes at work.
+    again
+        Measure also what an earlier run measured.
 
     Raises
     ------
     FileError
-        The folder cannot be written to, or holds other files under the names of the tables.
+        The folder cannot be written to, another run writes there, or it holds other files under
+        the names of the tables.
     """
 
     def __init__(
         self,
         description: ModelDescription,
         settings: Settings,
-        pattern: Optional[re.Pattern[str]],
+        files: Sequence[tuple[str, Path]],
         out: Optional[Path],
+        *,
+        command: Sequence[str] = (),
+        jobs: int = 1,
+        again: bool = False,
     ) -> None:
         self.summary = Summary(description.levels)
+        self.n_kept = 0
         self._description = description
         self._settings = settings
-        self._pattern = pattern
-        self._unmatched = ""
-        self._matched = False
+        # Names as tables have them, so that a row's file is found again.
+        self._files = [(as_stored(name), path) for name, path in files]
+        self._paths = dict(self._files)
+        self._out = out
         # A heap with the least doubtful plane first; its number makes the order definite.
-        self._doubtful: list[tuple[float, int, Line, Item, Place]] = []
-        self._file: Optional[Item] = None
-        self._stacks: dict[Place, list[tuple[int, FocusResult]]] = {}
+        self._doubtful: list[tuple[float, int, Line, str, Place]] = []
         self._drawn: set[Path] = set()
         self._not_drawn: list[str] = []
+        self._measured: dict[str, int] = {}
+        self._held: list[dict[str, str]] = []
+        self._results: Optional[Results] = None
+        self._run: Optional[RunRecord] = None
         self._finished = False
-        self._out = out
-        self._tables: dict[str, Table] = {}
-        self._columns = {
-            "results.csv": columns(description.levels),
-            "stacks.csv": STACK_COLUMNS,
-            "patches.csv": patch_columns(description.levels),
-        }
+        self._written: dict[str, int] = {}
         if out is None:
             return
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FileError(f"{out}: cannot be made a folder: {error.strerror}") from error
-        for name, wanted in self._columns.items():
-            check_replaceable(out / name, wanted)
-        try:
-            for name in ["results.csv", "patches.csv"][: 1 + settings.keep_patches]:
-                self._tables[name] = Table(out / name, self._columns[name])
-        except FileError:
-            self.__exit__()
-            raise
+        tables = settings.tables(description.levels)
+        for name in (RESULTS, PATCHES, _STACKS):
+            if out.is_dir():
+                check_replaceable(out / name, self._columns(name))
+        self._results = Results(out, tables, settings_id(settings, description), again=again)
+        self._run = RunRecord(
+            out=out,
+            command=command,
+            folder=_root(files),
+            settings_id=settings_id(settings, description),
+            settings=settings.to_dict(),
+            model={
+                "name": description.name,
+                "sha256": description.sha256,
+                "levels": description.levels,
+                "sure_certainty": description.sure_certainty,
+                "patch_size": description.patch_size,
+            },
+            jobs=jobs,
+            started=now(),
+            began=time.monotonic(),
+        )
+
+    def _columns(self, name: str) -> Sequence[str]:
+        if name == _STACKS:
+            return STACK_COLUMNS
+        levels = self._description.levels
+        return patch_columns(levels) if name == PATCHES else run_columns(levels)
 
     def __enter__(self) -> Record:
+        try:
+            self._write_record("running")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for table in self._tables.values():
-            table.close()
+    def __exit__(self, kind: Optional[type[BaseException]] = None, *_: object) -> None:
+        try:
+            if kind is not None and not self._finished:
+                interrupted = issubclass(kind, KeyboardInterrupt)
+                with contextlib.suppress(OSError):
+                    self._write_record("interrupted" if interrupted else "failed")
+        finally:
+            if self._results is not None:
+                self._results.close()
+
+    def _write_record(self, status: str) -> None:
+        if self._run is None:
+            return
+        counts = {
+            "files": len(self._files),
+            "measured": sum(self._measured.values()),
+            "kept": self.n_kept,
+        }
+        if status == "finished":
+            statuses = self.summary.statuses
+            counts["planes"] = self.summary.n_planes
+            counts["failed"] = statuses[NOT_MEASURED]
+            for name in ("in_focus", "out_of_focus", "mixed", "no_content"):
+                counts[name] = statuses[name]
+        self._run.write(status, counts)
 
     @property
     def failed(self) -> bool:
         """Whether a plane could not be measured or drawn."""
         return bool(self.summary.statuses[NOT_MEASURED] or self._not_drawn)
 
-    def add(self, outcome: Outcome[Item, list[Measured]]) -> None:
+    def pages(self) -> Iterator[Item]:
+        """Pages that are still to be measured, files being opened when their turn comes."""
+        return items(self._files, self._done)
+
+    def _done(self, name: str, size_bytes: int, modified: str) -> Optional[int]:
+        if self._results is None or not modified:
+            return 0
+        if self._results.kept(name, size_bytes, modified) and self._has_pictures(name):
+            self.n_kept += 1
+            return None
+        return self._results.pages_done(name, size_bytes, modified)
+
+    def _has_pictures(self, name: str) -> bool:
+        """Whether a kept file's planes are drawn, where every plane is to be."""
+        if self._settings.pictures is None or self._results is None:
+            return True
+        pictures = {self._picture(row) for row in map(_row, self._results.rows(name))}
+        if not all(path.is_file() for path in pictures):
+            return False
+        self._drawn |= pictures
+        return True
+
+    def _picture(self, row: _Row) -> Path:
+        folder = self._settings.pictures or Path()
+        return folder / picture_name(f"{self._numbers[row.name] + 1:05}", row.name, row.place)
+
+    @functools.cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, (name, _) in enumerate(self._files)}
+
+    def add(self, outcome: Outcome[Item, Measured]) -> None:
         """Take in what became of a page."""
-        item, page = outcome.item, outcome.item.page
-        if self._file is None or self._file.file != item.file:
-            self._finish_stacks()
-            self._file = item
+        item = outcome.item
         if outcome.value is None:
-            place = Place(page.series, page.z, page.c, page.t)
-            self._add_plane(item, Measured(place, error=outcome.error))
+            row = failed_row(self._settings, self._description, item, outcome.error)
+            measured = Measured({RESULTS: [row]})
         else:
-            for measured in outcome.value:
-                self._add_plane(item, measured)
+            measured = outcome.value
+            self._drawn.update(measured.drawn)
+            self._not_drawn += measured.not_drawn
+        self._measured[item.name] = self._measured.get(item.name, 0) + len(measured.rows[RESULTS])
+        if self._results is None:
+            columns = self._columns(RESULTS)
+            self._held += [as_text(row, columns) for row in measured.rows[RESULTS]]
+        else:
+            self._results.append(item.name, measured.rows, last=item.last)
 
-    def _add_plane(self, item: Item, measured: Measured) -> None:
-        place, result = measured.place, measured.result
-        row = {"file": item.name, **vars(place), **self._groups(item), "error": measured.error}
-        if result is None:
-            line = Line(item.name, str(place), NOT_MEASURED, error=measured.error)
+    def finish(self) -> None:
+        """Put the tables in their places, and take away those of an earlier run."""
+        if self._results is not None and self._out is not None:
+            self._results.finish([name for name, _ in self._files])
+            if not self._settings.keep_patches:
+                (self._out / PATCHES).unlink(missing_ok=True)
+            stacks = Table(self._out / _STACKS, STACK_COLUMNS)
+            with contextlib.closing(stacks):
+                for row in self._summed_up(read_table(self._out / RESULTS)):
+                    stacks.append(row)
+                if stacks.n_rows:
+                    stacks.finish()
+                    self._written[_STACKS] = stacks.n_rows
+            if not stacks.n_rows:
+                (self._out / _STACKS).unlink(missing_ok=True)
+                stacks.part.unlink(missing_ok=True)
+        else:
+            for _ in self._summed_up(self._held):
+                pass
+        self._finished = True
+        self._write_record("finished")
+
+    def _summed_up(self, rows: Iterable[Mapping[str, str]]) -> Iterator[dict[str, object]]:
+        """Count rows for the screen; gives those of the z-stacks."""
+        stacks: dict[Place, list[_Row]] = {}
+        name = ""
+        for row in map(_row, rows):
+            if row.name != name:
+                yield from self._stack_rows(name, stacks)
+                stacks, name = {}, row.name
+            self._count(row)
+            if row.place.z is not None and not row.error:
+                stacks.setdefault(replace(row.place, z=None), []).append(row)
+        yield from self._stack_rows(name, stacks)
+
+    def _count(self, row: _Row) -> None:
+        if row.error:
+            line = Line(row.name, str(row.place), NOT_MEASURED, error=row.error)
             self.summary.add(line)
-            self._append("results.csv", row)
             return
-        self._append("results.csv", {**row, **result.to_row(), "message": result.message})
-        if self._settings.keep_patches:
-            self._append("patches.csv", *_patch_rows(item, place, result))
-        if place.z is not None:
-            self._stacks.setdefault(replace(place, z=None), []).append((place.z, result))
-        if measured.picture is not None:
-            self._drawn.add(measured.picture)
-        if measured.drawing_error:
-            self._not_drawn.append(measured.drawing_error)
-        if result.message:
-            self.summary.note(result.message, f"{item.name} {place}".rstrip())
-
+        if row.message:
+            self.summary.note(row.message, f"{row.name} {row.place}".rstrip())
         how_much, why = doubt(
-            result,
+            row,
             in_focus_limit=self._settings.in_focus_limit,
             sure_certainty=self._description.sure_certainty,
         )
         line = Line(
-            name=item.name,
-            place=str(place),
-            status=result.status,
-            level=result.level,
-            expected_level=result.expected_level,
-            certainty=result.certainty,
-            defocus_um=result.defocus_um,
-            probabilities=tuple(result.probabilities.tolist()),
+            name=row.name,
+            place=str(row.place),
+            status=row.status,
+            level=row.level,
+            expected_level=row.expected_level,
+            certainty=row.certainty,
+            defocus_um=row.defocus_um,
+            probabilities=tuple(row.probabilities.tolist()),
             why=why,
         )
         if how_much >= DOUBTFUL:
-            heapq.heappush(self._doubtful, (how_much, -self.summary.n_planes, line, item, place))
+            number = -self.summary.n_planes
+            heapq.heappush(self._doubtful, (how_much, number, line, row.name, row.place))
             if len(self._doubtful) > MOST_DOUBTFUL:
                 heapq.heappop(self._doubtful)
         self.summary.add(line)
 
-    def _groups(self, item: Item) -> dict[str, str]:
-        if self._pattern is None:
-            return {}
-        match = self._pattern.search(item.path.name)
-        match = match or self._pattern.search(item.path.as_posix())
-        if match is None:
-            self._unmatched = self._unmatched or item.path.as_posix()
-            return {}
-        self._matched = True
-        return {name: text or "" for name, text in match.groupdict().items()}
-
-    def _finish_stacks(self) -> None:
-        for place, planes in self._stacks.items():
-            planes.sort(key=lambda plane: plane[0])
-            zs = [z for z, _ in planes]
-            results = [result for _, result in planes]
-            found = best_plane(results, in_focus_limit=self._settings.in_focus_limit)
+    def _stack_rows(
+        self, name: str, stacks: Mapping[Place, list[_Row]]
+    ) -> Iterator[dict[str, object]]:
+        for place, planes in stacks.items():
+            planes.sort(key=lambda plane: plane.place.z or 0)
+            zs = [plane.place.z or 0 for plane in planes]
+            found = best_plane(
+                cast("Sequence[FocusResult]", planes), in_focus_limit=self._settings.in_focus_limit
+            )
             best_z = position = None
             if found.best_plane is not None and found.best_position is not None:
                 best_z = zs[found.best_plane]
                 # Planes that could not be measured leave gaps.
                 position = float(np.interp(found.best_position, range(len(zs)), zs))
-            name = self._file.name if self._file else ""
             row = {
                 "file": name,
                 **vars(place),
@@ -266,50 +406,30 @@ class Record:
                 "best_position": position,
             }
             del row["z"]
-            self._append("stacks.csv", row)
+            yield row
             levels = [math.nan] * (zs[-1] + 1)
-            for z, result in planes:
-                if result.status != "no_content":
-                    levels[z] = result.expected_level
+            for z, plane in zip(zs, planes):
+                if plane.status != "no_content":
+                    levels[z] = plane.expected_level
             self.summary.add_stack(
                 StackLine(name, str(place), best_z, found.expected_level, tuple(levels))
             )
-        self._stacks.clear()
-
-    def _append(self, name: str, *rows: Mapping[str, object]) -> None:
-        if self._out is None:
-            return
-        if name not in self._tables:
-            self._tables[name] = Table(self._out / name, self._columns[name])
-        self._tables[name].append(*rows)
-
-    def finish(self) -> None:
-        """Put the tables in their places, and take away those of an earlier run."""
-        self._finish_stacks()
-        if self._out is None:
-            return
-        for name in self._columns:
-            if name in self._tables:
-                self._tables[name].finish()
-            else:
-                (self._out / name).unlink(missing_ok=True)
-        self._finished = True
 
     def draw_doubtful(self, jobs: int) -> None:
         """Draw the most doubtful planes, in the order of their doubt."""
         if self._out is None:
             return
         wanted = []
-        for rank, (_, _, line, item, place) in enumerate(sorted(self._doubtful, reverse=True)):
-            name = picture_name(f"{rank + 1:02}", item.name, place)
-            wanted.append((item, place, self._out / "overlays" / name, line.why))
+        for rank, (_, _, line, name, place) in enumerate(sorted(self._doubtful, reverse=True)):
+            target = self._out / "overlays" / picture_name(f"{rank + 1:02}", name, place)
+            wanted.append((name, self._paths[name], place, target, line.why))
         draw = functools.partial(draw_plane, self._settings)
         with contextlib.closing(run(draw, wanted, jobs=min(jobs, len(wanted)) or 1)) as outcomes:
             for outcome in outcomes:
                 if outcome.error:
                     self._not_drawn.append(outcome.error)
                 else:
-                    self._drawn.add(outcome.item[2])
+                    self._drawn.add(outcome.item[3])
 
     def remove_old_pictures(self) -> None:
         """Take away the overlays of an earlier run, which would tell of other results."""
@@ -325,8 +445,11 @@ class Record:
         """Tell in a sentence what an interrupted run leaves behind."""
         if self._out is None or self._finished:
             return "The tables are complete." if self._finished else ""
-        table = self._tables["results.csv"]
-        return f"{table.part} has the {table.n_rows} rows so far."
+        n_rows = sum(self._measured.values())
+        return (
+            f"{self._out / RESULTS}.part has the {n_rows:,} rows so far; the same command goes on "
+            "from there."
+        )
 
     def show(self, jobs: int, seconds: float) -> None:
         """Print what was found and where it was written."""
@@ -337,43 +460,64 @@ class Record:
         console = Console(width=width, highlight=False, markup=False, emoji=False)
         doubtful = [line for _, _, line, _, _ in sorted(self._doubtful, reverse=True)]
         show(console, self.summary, doubtful)
-        if self._unmatched and not self._matched:
-            console.print(f"\n--pattern matches no name; the first is {self._unmatched}")
+        pattern = self._settings.pattern
+        if pattern is not None and not any(groups(pattern, path) for _, path in self._files):
+            first = self._files[0][1].as_posix()
+            console.print(f"\n--pattern matches no name; the first is {first}")
         for error in self._not_drawn[:MOST_DOUBTFUL]:
             console.print(f"\nNot drawn: {error}")
         processes = "1 job" if jobs == 1 else f"{jobs} jobs"
         about = f"{_duration(seconds)}, {processes}, model {self._description.name}"
         console.print()
         console.print(about, style="dim")
+        if self.n_kept:
+            files = "file was" if self.n_kept == 1 else "files were"
+            console.print(
+                f"{self.n_kept:,} {files} measured before and did not change "
+                "(--again measures all)",
+                style="dim",
+            )
         if self._out is not None:
+            tables = {RESULTS: self.summary.n_planes, **self._written}
             written = [
-                f"{name} ({table.n_rows:,} {'row' if table.n_rows == 1 else 'rows'})"
-                for name, table in self._tables.items()
+                f"{name} ({n_rows:,} {'row' if n_rows == 1 else 'rows'})"
+                for name, n_rows in tables.items()
             ]
+            if self._settings.keep_patches:
+                written.append(PATCHES)
             if self._drawn:
                 written.append(f"overlays/ ({len(self._drawn):,})")
             console.print(f"Written to {self._out}: {', '.join(written)}")
 
 
-def _patch_rows(item: Item, place: Place, result: FocusResult) -> Iterator[Mapping[str, object]]:
-    names = [f"p{k}" for k in range(result.patch_probabilities.shape[1])]
-    for (y, x), level, expected, certainty, probabilities in zip(
-        result.patch_positions.tolist(),
-        result.patch_levels.tolist(),
-        result.patch_expected_levels.tolist(),
-        result.patch_certainties.tolist(),
-        result.patch_probabilities.tolist(),
-    ):
-        yield {
-            "file": item.name,
-            **vars(place),
-            "y": y,
-            "x": x,
-            "level": level,
-            "expected_level": expected,
-            "certainty": certainty,
-            **dict(zip(names, probabilities)),
-        }
+def _root(files: Sequence[tuple[str, Path]]) -> Path:
+    """Give the folder that files' names are relative to."""
+    for name, path in files:
+        if name != path.as_posix():
+            return path.absolute().parents[len(Path(name).parts) - 1]
+    return Path.cwd()
+
+
+def _row(row: Mapping[str, str]) -> _Row:
+    """Numbers of a row of text."""
+    levels = [name for name in row if re.fullmatch("p[0-9]+", name)]
+    places = {axis: int(row[axis]) if row[axis] else None for axis in ("series", "z", "c", "t")}
+    return _Row(
+        name=row["file"],
+        place=Place(**places),
+        status=row["status"],
+        level=_number(row["level"]),
+        expected_level=_number(row["expected_level"]),
+        certainty=_number(row["certainty"]),
+        defocus_um=_number(row["defocus_um"]),
+        probabilities=np.array([_number(row[name]) for name in levels]),
+        message=row["message"],
+        error=row["error"],
+    )
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan
 
 
 def _duration(seconds: float) -> str:

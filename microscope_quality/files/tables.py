@@ -197,6 +197,11 @@ def as_stored(text: str) -> str:
     return text.encode("utf-8", _UNDECODABLE).decode("utf-8")
 
 
+def as_text(row: Mapping[str, object], columns: Sequence[str]) -> Dict[str, str]:
+    """Give a row as a table with these columns has it: fields as text."""
+    return {name: as_stored(_text(row.get(name))) for name in columns}
+
+
 def encoded(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
     """Give rows as they stand in a table's file; columns that a row lacks stay empty.
 

@@ -135,8 +135,6 @@ def test_wherever_a_log_is_cut_what_is_left_is_whole_pages(tmp_path_factory, dat
                 continue
             for z in range(results.pages_done(name, 10, "a"), 2):
                 results.append(name, page(name, z), last=z == 1)
-            if not results.kept(name, 10, "a"):
-                results.complete(name)
         results.finish(hostile)
     assert names(folder / "results.csv") == [(name, str(z)) for name, z in pages]
     assert len(read(folder / "patches.csv")) == 3 * len(pages)
@@ -230,8 +228,6 @@ with Results(Path(sys.argv[1]), TABLES, "s") as results:
             continue
         for z in range(results.pages_done(name, 10, "a"), 3):
             results.append(name, page(name, z), last=z == 2)
-        if not results.kept(name, 10, "a"):
-            results.complete(name)
     results.finish(files)
 """
     out = tmp_path / "out"

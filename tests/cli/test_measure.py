@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import os
 import re
 import signal
@@ -22,7 +24,7 @@ import microscope_quality
 from microscope_quality.cli import app
 from microscope_quality.cli.record import doubt
 from microscope_quality.files.pictures import is_overlay
-from microscope_quality.files.tables import COLUMNS, PATCH_COLUMNS
+from microscope_quality.files.tables import PATCH_COLUMNS, run_columns
 from microscope_quality.focus import measure_focus
 from microscope_quality.optics import Optics
 
@@ -82,7 +84,7 @@ def test_a_folder_becomes_a_table(plate, model, tmp_path):
         capture_output=True,
     )
     results = table(out / "results.csv")
-    assert tuple(results[0]) == COLUMNS
+    assert tuple(results[0]) == run_columns()
     assert [row["file"] for row in results] == [
         "A01_s1.tif",
         "A02_s1.tif",
@@ -392,6 +394,69 @@ def test_results_of_others_are_not_overwritten(plate, model, tmp_path):
         assert list(out.iterdir()) == []
 
 
+def test_what_did_not_change_is_kept(plate, model, tmp_path):
+    out = tmp_path / "out"
+    common = ("--model", model, "--out", out, "--overlay", "none", "--per-patch")
+    (plate / "C01_s1.tif").write_bytes(b"II*\0 cut short")
+    run(plate, *common, code=1)
+    before = (out / "results.csv").read_bytes(), (out / "patches.csv").read_bytes()
+
+    def counts():
+        counts = json.loads((out / "run.json").read_text())["counts"]
+        return counts["files"], counts["measured"], counts["kept"]
+
+    # What failed is tried again.
+    assert "4 files were measured before" in run(plate, *common, code=1)
+    assert counts() == (5, 1, 4)
+    assert before == ((out / "results.csv").read_bytes(), (out / "patches.csv").read_bytes())
+    # One changed, one gone, one new.
+    tifffile.imwrite(plate / "A02_s1.tif", coded.plane(FOCUSED))
+    (plate / "A01_s1.tif").unlink()
+    tifffile.imwrite(plate / "C01_s1.tif", coded.plane(BLURRED))
+    run(plate, *common)
+    assert counts() == (4, 2, 2)
+    rows = table(out / "results.csv")
+    assert [(row["file"], row["status"]) for row in rows] == [
+        ("A02_s1.tif", "in_focus"),
+        ("C01_s1.tif", "out_of_focus"),
+        ("day 2/B10_s2.tif", "mixed"),
+        ("day 2/B11_s2.png", "no_content"),
+    ]
+    assert {row["file"] for row in table(out / "patches.csv")} == {row["file"] for row in rows}
+    # Other settings, or a wish.
+    run(plate, *common, "--in-focus-limit", 2)
+    assert counts() == (4, 4, 0)
+    run(plate, *common, "--in-focus-limit", 2, "--again")
+    assert counts() == (4, 4, 0)
+
+
+def test_the_record_of_a_run(plate, model, tmp_path):
+    out = tmp_path / "out"
+    run(plate, "--model", model, "--out", out, "--in-focus-limit", 2)
+    record = json.loads((out / "run.json").read_text())
+    row = table(out / "results.csv")[0]
+    assert record["settings_id"] == row["settings_id"]
+    assert record["settings"]["in_focus_limit"] == 2
+    assert Path(record["folder"]) / row["file"] == plate / "A01_s1.tif"
+    weights = (model / "weights.npz").read_bytes()
+    assert record["model"]["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert record["versions"]["numpy"] == np.__version__
+    assert record["counts"] == {
+        "files": 4,
+        "measured": 4,
+        "kept": 0,
+        "planes": 4,
+        "failed": 0,
+        "in_focus": 1,
+        "out_of_focus": 1,
+        "mixed": 1,
+        "no_content": 1,
+    }
+    status = (plate / "A01_s1.tif").stat()
+    assert row["size_bytes"] == str(status.st_size)
+    assert np.datetime64(row["modified"][:-1], "ns").astype(int) == status.st_mtime_ns
+
+
 def test_own_results_within_the_images_are_no_images(plate, model):
     for out in ("one", "one", "two"):
         run(plate, "--model", model, "--out", plate / out, "--overlay", "all")
@@ -411,7 +476,7 @@ def _start(folder, model, out, *options):
     part = out / "results.csv.part"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        if part.exists() and len(part.read_text().splitlines()) > 3:
+        if part.exists() and len(table(part)) >= 3:
             return process
         time.sleep(0.01)
     raise AssertionError(process.communicate())
@@ -480,18 +545,49 @@ def test_an_interrupted_run_keeps_its_rows_and_leaves_no_process(many, model, tm
     assert [row["file"] for row in rows] == [f"{i:02}.tif" for i in range(len(rows))]
     time.sleep(0.2)
     assert not [child for child in children if _is_alive(child)]
+    record = json.loads((out / "run.json").read_text())
+    assert record["status"] == "interrupted"
+    assert record["counts"]["measured"] == len(rows)
+
+    # The same command goes on, and its tables are those of a run that nothing interrupted.
+    run(many, "--model", model, "--out", out, "--overlay", "none")
+    record = json.loads((out / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["counts"]["kept"] == len(rows)
+    assert record["counts"]["measured"] == 40 - len(rows)
+    run(many, "--model", model, "--out", tmp_path / "other", "--overlay", "none")
+    results = (tmp_path / "other" / "results.csv").read_bytes()
+    assert (out / "results.csv").read_bytes() == results
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
-def test_a_full_disk_is_an_error_not_a_traceback(plate, model, tmp_path):
+@linux
+def test_a_full_disk_is_an_error_not_a_traceback(many, model, tmp_path):
+    out = tmp_path / "out"
+    limited = ["sh", "-c", "ulimit -f 8; trap '' XFSZ; exec \"$@\"", "sh"]
+    options = ("--model", model, "--out", out, "--overlay", "none", "--jobs", "1")
+    done = subprocess.run(
+        [*limited, *command(many, *options)], env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "cannot be written: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    # What was measured before is kept.
+    assert 5 < len(table(out / "results.csv.part")) < 15
+    run(many, *options)
+    assert [row["file"] for row in table(out / "results.csv")] == [f"{i:02}.tif" for i in range(40)]
+
+
+def test_a_log_that_is_no_table_is_not_written_to(plate, model, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    (out / "patches.csv.part").symlink_to("/dev/full")
+    (tmp_path / "own.txt").write_text("mine")
+    (out / "results.csv.part").symlink_to(tmp_path / "own.txt")
     result = CliRunner().invoke(
-        app, ["measure", str(plate), "--model", str(model), "--out", str(out), "--per-patch"]
+        app, ["measure", str(plate), "--model", str(model), "--out", str(out)]
     )
     assert result.exit_code == 2
-    assert "No space left" in result.stderr
+    assert "results.csv.part: is there already" in result.stderr
+    assert (tmp_path / "own.txt").read_text() == "mine"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="asks POSIX")
