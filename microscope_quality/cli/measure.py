@@ -9,12 +9,13 @@ import sys
 import time
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Callable, Iterable, Iterator, Optional
+from typing import TYPE_CHECKING, Annotated, Callable, Iterator, Optional
 
 import typer
 
 if TYPE_CHECKING:
     from microscope_quality.cli.page import Item
+    from microscope_quality.cli.record import Record
 
 
 class Pictures(str, Enum):
@@ -181,13 +182,13 @@ def measure(
     try:
         with record:
             with _progress(len(files)) as advance:
-                pages = record.pages()
+                pages = _announced(record, advance)
                 first = list(itertools.islice(pages, 2))
                 # A single page needs no process besides this one.
                 jobs = min(jobs, max(len(first), 1))
                 outcomes = run(
                     functools.partial(measure_page, settings),
-                    _announced(itertools.chain(first, pages), advance),
+                    itertools.chain(first, pages),
                     jobs=jobs,
                 )
                 with contextlib.closing(outcomes):
@@ -208,13 +209,15 @@ def measure(
     raise typer.Exit(1 if record.failed else 0)
 
 
-def _announced(pages: Iterable[Item], advance: Callable[[int, int], None]) -> Iterator[Item]:
-    """Pages, of which the bar learns as files turn out to hold more than one."""
+def _announced(record: Record, advance: Callable[[int, int], None]) -> Iterator[Item]:
+    """Pages to measure, of which the bar learns as files turn out to be kept, or to hold more."""
     last = -1
-    for item in pages:
+    n_kept = 0
+    for item in record.pages():
         if item.file == last:
             advance(0, 1)
-        last = item.file
+        advance(record.n_kept - n_kept, 0)
+        last, n_kept = item.file, record.n_kept
         yield item
 
 
