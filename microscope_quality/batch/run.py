@@ -2,6 +2,10 @@
 
 What can go wrong with one item (an exception, a process that the system kills) is that item's
 error; the others go on.
+
+Items are begun in their order, under a limit of memory too: one that needs much waits until there
+is room for it, and nothing passes it by meanwhile, so that it does not wait for ever. A worker
+whose items are short has the next one before it has answered, and never waits for this process.
 """
 
 from __future__ import annotations
@@ -11,7 +15,9 @@ import multiprocessing
 import os
 import pickle
 import signal
+import time
 import traceback
+from collections import deque
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -19,10 +25,12 @@ from pathlib import Path
 from typing import (
     Any,
     Callable,
+    Deque,
     Dict,
     Generator,
     Generic,
     Iterable,
+    Iterator,
     List,
     Optional,
     Tuple,
@@ -32,6 +40,7 @@ from typing import (
 
 from threadpoolctl import threadpool_limits
 
+from microscope_quality.batch.memory import bytes_in_words
 from microscope_quality.errors import MicroscopeQualityError, SettingsError
 
 Item = TypeVar("Item")
@@ -39,6 +48,13 @@ Value = TypeVar("Value")
 
 #: Items that may be on their way or done before their turn, for each job.
 _AHEAD = 4
+
+# An item is sent to a worker before its turn when the last one took less, in seconds: where items
+# are long, one that waits behind a long one would be begun sooner by another worker.
+_SHORT_S = 0.5
+
+# Bytes that a pipe takes while nobody reads at its other end, on any system.
+_PIPE_BYTES = 4096
 
 #: Read by numerical libraries when they are loaded.
 _THREAD_VARIABLES = (
@@ -66,7 +82,13 @@ def n_cores() -> int:
 
 
 def run(
-    function: Callable[[Item], Value], items: Iterable[Item], *, jobs: int = 1
+    function: Callable[[Item], Value],
+    items: Iterable[Item],
+    *,
+    jobs: int = 1,
+    limit_bytes: Optional[int] = None,
+    bytes_of: Optional[Callable[[Item], int]] = None,
+    idle_bytes: int = 0,
 ) -> Generator[Outcome[Item, Value], None, None]:
     """Apply a function to each item and give the outcomes in the items' order.
 
@@ -81,6 +103,15 @@ def run(
     jobs
         Number of worker processes; 1 runs the function in this process, where a crash cannot be
         held off. Workers are started when there is an item for them, and replaced when they die.
+    limit_bytes
+        Memory of all workers together; without it there is no limit. An item that needs more is
+        an error without being tried. With one job it is what an item may need in this process.
+    bytes_of
+        Memory, in bytes, of a process while it works on an item. Called in this process; what it
+        raises is the item's error.
+    idle_bytes
+        Memory of a worker without an item. Those that are idle are ended when an item needs
+        their memory.
 
     Yields
     ------
@@ -90,25 +121,53 @@ def run(
     Raises
     ------
     SettingsError
-        `jobs` is not a positive whole number.
+        `jobs` or `limit_bytes` is not a positive whole number, or one of `limit_bytes` and
+        `bytes_of` is there without the other.
     MicroscopeQualityError
         A worker process cannot be started at all.
     """
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise SettingsError(f"jobs is {jobs!r}; it has to be a whole number from 1")
-    return _in_process(function, items) if jobs == 1 else _in_workers(function, items, jobs)
+    if (limit_bytes is None) != (bytes_of is None):
+        raise SettingsError("limit_bytes and bytes_of need each other; give both or neither")
+    if limit_bytes is not None and (isinstance(limit_bytes, bool) or limit_bytes < 1):
+        raise SettingsError(f"limit_bytes is {limit_bytes!r}; it has to be a whole number from 1")
+    admitted = _admitted(items, limit_bytes, bytes_of)
+    if jobs == 1:
+        return _in_process(function, admitted)
+    return _in_workers(admitted, _Crew(function, jobs, limit_bytes, idle_bytes))
+
+
+def _admitted(
+    items: Iterable[Item], limit_bytes: Optional[int], bytes_of: Optional[Callable[[Item], int]]
+) -> Iterator[Tuple[Item, int, str]]:
+    """Items, each with the memory it needs in bytes, and why it cannot be tried."""
+    for item in items:
+        if bytes_of is None or limit_bytes is None:
+            yield item, 0, ""
+            continue
+        needed, error = attempt(bytes_of, item)
+        if needed is not None and needed > limit_bytes:
+            error = (
+                f"needs about {bytes_in_words(needed)} of memory, and the limit is "
+                f"{bytes_in_words(limit_bytes)}"
+            )
+        yield item, needed or 0, error
 
 
 def _in_process(
-    function: Callable[[Item], Value], items: Iterable[Item]
+    function: Callable[[Item], Value], admitted: Iterator[Tuple[Item, int, str]]
 ) -> Generator[Outcome[Item, Value], None, None]:
-    for item in items:
-        with threadpool_limits(limits=1):
-            value, error = _attempt(function, item)
+    for item, _, error in admitted:
+        value = None
+        if not error:
+            with threadpool_limits(limits=1):
+                value, error = attempt(function, item)
         yield Outcome(item, value, error)
 
 
-def _attempt(function: Callable[[Item], Value], item: Item) -> Tuple[Optional[Value], str]:
+def attempt(function: Callable[[Item], Value], item: Item) -> Tuple[Optional[Value], str]:
+    """Apply a function to an item; give its value and no error, or none and a sentence."""
     try:
         return function(item), ""
     except MicroscopeQualityError as error:
@@ -123,8 +182,17 @@ class _WorkerDiedError(Exception):
     """The process ended without an answer; says how."""
 
 
+@dataclass(frozen=True)
+class _Work:
+    """An item on its way: its place in the order, pickled, and the memory it needs."""
+
+    index: int
+    message: bytes
+    n_bytes: int
+
+
 class _Worker:
-    """A process that takes one item at a time through a pipe and answers with its value."""
+    """A process that takes items through a pipe and answers with the value of one at a time."""
 
     def __init__(self, function: bytes) -> None:
         # "spawn" also where forking is the habit: a fork copies the locks of threads that it
@@ -135,22 +203,30 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.started = False
-        self.index: Optional[int] = None
+        #: The first is at work, a second one waits for it.
+        self.works: Deque[_Work] = deque()
+        self.last_s = float("inf")
         self._send(function)
 
-    def give(self, index: int, item: bytes) -> None:
-        self.index = index
-        self._send(item)
+    def give(self, work: _Work) -> None:
+        self.works.append(work)
+        self._send(work.message)
+
+    def takes_ahead(self, work: _Work) -> bool:
+        """Whether it may have an item that waits for the one at work."""
+        # While it works it does not read: what the pipe does not hold would stop this process.
+        fits = len(work.message) <= _PIPE_BYTES - 16
+        return len(self.works) == 1 and self.last_s < _SHORT_S and fits
 
     def _send(self, message: bytes) -> None:
         # To a worker that has just died nothing can be sent; receiving from it tells how.
         with contextlib.suppress(OSError):
             self.connection.send_bytes(message)
 
-    def receive(self) -> Optional[Tuple[Any, str]]:
-        """Value and error of its item; None when the worker only says that it has started."""
+    def receive(self) -> Optional[Tuple[int, Any, str]]:
+        """Index, value and error of its item; None when it only says that it has started."""
         try:
-            answer: Tuple[Any, str] = self.connection.recv()
+            value, error, seconds = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
             code = self.process.exitcode or 0
@@ -160,19 +236,102 @@ class _Worker:
                 ) from None
             raise _WorkerDiedError(_how_it_ended(code)) from None
         if self.started:
-            self.index = None
-            return answer
-        if answer[1]:
-            raise MicroscopeQualityError(f"a worker process could not begin: {answer[1]}")
+            self.last_s = seconds
+            return self.works.popleft().index, value, error
+        if error:
+            raise MicroscopeQualityError(f"a worker process could not begin: {error}")
         self.started = True
         return None
 
     def stop(self) -> None:
-        if self.index is not None:
+        if self.works:
             self.process.terminate()
         self.connection.close()
         self.process.join()
         self.process.close()
+
+
+class _Crew:
+    """The workers of a run, as many as the jobs and the limit of memory allow."""
+
+    def __init__(
+        self, function: Any, jobs: int, limit_bytes: Optional[int], idle_bytes: int
+    ) -> None:
+        self.jobs = jobs
+        self._pickled = pickle.dumps(function)
+        self._limit = float("inf") if limit_bytes is None else limit_bytes
+        self._idle_bytes = idle_bytes
+        self._workers: List[_Worker] = []
+        #: Items that no worker takes yet, in their order.
+        self._waiting: Deque[_Work] = deque()
+
+    def put(self, work: _Work) -> None:
+        """Have an item done when its turn comes."""
+        self._waiting.append(work)
+
+    def is_full(self) -> bool:
+        """Hand out what can be handed out; tell whether something still waits."""
+        for worker in [worker for worker in self._workers if not worker.works]:
+            if not worker.process.is_alive():
+                self._end(worker)
+        while self._waiting:
+            taker = self._worker_for(self._waiting[0])
+            if taker is None:
+                return True
+            taker.give(self._waiting.popleft())
+        return False
+
+    def answers(self) -> Iterator[Tuple[int, Any, str]]:
+        """Wait for a worker; give index, value and error of the items that are done."""
+        busy = {worker.connection: worker for worker in self._workers if worker.works}
+        for connection in wait(list(busy)):
+            worker = busy[cast("Connection[Any, Any]", connection)]
+            try:
+                answer = worker.receive()
+            except _WorkerDiedError as death:
+                answer = worker.works.popleft().index, None, str(death)
+                self._waiting.extendleft(reversed(worker.works))
+                worker.works.clear()
+                self._end(worker)
+            if answer is not None:
+                yield answer
+
+    def stop(self) -> None:
+        for worker in list(self._workers):
+            self._end(worker)
+
+    def _worker_for(self, work: _Work) -> Optional[_Worker]:
+        """Find the worker to take an item, or start it; None while there is none."""
+        for worker in self._workers:
+            if not worker.works:
+                return worker if self._makes_room(work, worker) else None
+        if len(self._workers) < self.jobs:
+            if not self._makes_room(work, None):
+                return None
+            self._workers.append(_Worker(self._pickled))
+            return self._workers[-1]
+        for worker in self._workers:
+            if worker.takes_ahead(work) and self._makes_room(work, worker):
+                return worker
+        return None
+
+    def _makes_room(self, work: _Work, taker: Optional[_Worker]) -> bool:
+        """Whether the memory suffices, when need be after ending workers that are idle."""
+        others = [worker for worker in self._workers if worker is not taker]
+        idle = [worker for worker in others if not worker.works]
+        n_bytes = max(own.n_bytes for own in (work, *(taker.works if taker else ())))
+        n_bytes += sum(
+            max(own.n_bytes for own in worker.works) for worker in others if worker.works
+        )
+        if n_bytes > self._limit:
+            return False
+        while n_bytes + self._idle_bytes * len(idle) > self._limit:
+            self._end(idle.pop())
+        return True
+
+    def _end(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        worker.stop()
 
 
 def _how_it_ended(code: int) -> str:
@@ -190,78 +349,54 @@ def _work(connection: Connection[Any, Any]) -> None:
     # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    function, error = _attempt(pickle.loads, connection.recv_bytes())
-    connection.send((None, error))
+    function, error = attempt(pickle.loads, connection.recv_bytes())
+    connection.send((None, error, 0.0))
     while function is not None:
         try:
             message = connection.recv_bytes()
         except EOFError:
             return
+        began = time.perf_counter()
         with threadpool_limits(limits=1):
-            item, error = _attempt(pickle.loads, message)
+            item, error = attempt(pickle.loads, message)
             value = None
             if not error:
-                value, error = _attempt(function, item)
+                value, error = attempt(function, item)
+        seconds = time.perf_counter() - began
         try:
-            connection.send((value, error))
+            connection.send((value, error, seconds))
         except (pickle.PicklingError, TypeError, AttributeError) as refusal:
-            connection.send((None, f"its value cannot be sent: {refusal}"))
+            connection.send((None, f"its value cannot be sent: {refusal}", seconds))
 
 
 def _in_workers(
-    function: Callable[[Item], Value], items: Iterable[Item], jobs: int
-) -> Generator[Outcome[Item, Value], None, None]:
-    pickled = pickle.dumps(function)
-    source = enumerate(items)
-    workers: List[_Worker] = []
+    admitted: Iterator[Tuple[Item, int, str]], crew: _Crew
+) -> Generator[Outcome[Item, Any], None, None]:
+    source = enumerate(admitted)
     taken: Dict[int, Item] = {}
     answers: Dict[int, Tuple[Any, str]] = {}
     turn = 0
     exhausted = False
     try:
         while True:
-            while not exhausted and len(taken) < _AHEAD * jobs:
-                idle = _idle(workers)
-                if idle is None and len(workers) == jobs:
-                    break
+            while not crew.is_full() and not exhausted and len(taken) < _AHEAD * crew.jobs:
                 try:
-                    index, item = next(source)
+                    index, (item, n_bytes, error) = next(source)
                 except StopIteration:
                     exhausted = True
                     break
-                if idle is None:
-                    idle = _Worker(pickled)
-                    workers.append(idle)
                 taken[index] = item
-                idle.give(index, pickle.dumps(item))
+                if error:
+                    answers[index] = None, error
+                else:
+                    crew.put(_Work(index, pickle.dumps(item), n_bytes))
             if not taken:
                 return
             if turn in answers:
                 yield Outcome(taken.pop(turn), *answers.pop(turn))
                 turn += 1
                 continue
-            busy = {worker.connection: worker for worker in workers if worker.index is not None}
-            for connection in wait(list(busy)):
-                worker = busy[cast("Connection[Any, Any]", connection)]
-                index = cast(int, worker.index)
-                try:
-                    answer = worker.receive()
-                except _WorkerDiedError as death:
-                    answer = None, str(death)
-                    workers.remove(worker)
-                    worker.stop()
-                if answer is not None:
-                    answers[index] = answer
+            for index, value, error in crew.answers():
+                answers[index] = value, error
     finally:
-        for worker in workers:
-            worker.stop()
-
-
-def _idle(workers: List[_Worker]) -> Optional[_Worker]:
-    """Find a worker that has nothing to do; those that died meanwhile are taken off the list."""
-    for worker in [worker for worker in workers if worker.index is None]:
-        if worker.process.is_alive():
-            return worker
-        workers.remove(worker)
-        worker.stop()
-    return None
+        crew.stop()

@@ -38,5 +38,8 @@ def whole(path: Path) -> Iterator[Path]:
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
+    except FileError:
+        # Of another file, from which this one is made.
+        raise
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error

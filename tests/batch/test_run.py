@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, NamedTuple, Tuple
 
 import numpy as np
 import pytest
@@ -176,3 +179,183 @@ def test_jobs_is_a_positive_whole_number(jobs: Any) -> None:
 
 def test_there_is_a_core() -> None:
     assert 1 <= n_cores() <= (os.cpu_count() or 1)
+
+
+class Load(NamedTuple):
+    """An item that needs memory."""
+
+    n_bytes: int
+
+
+def loaded(folder: Path, load: Load) -> Tuple[float, float, int]:
+    """Take the memory for a while; give when, and the process."""
+    (folder / str(os.getpid())).touch()
+    began = time.monotonic()
+    block = np.ones(load.n_bytes, np.uint8)
+    time.sleep(0.05)
+    assert block[-1] == 1
+    return began, time.monotonic(), os.getpid()
+
+
+def n_bytes(load: Load) -> int:
+    if load.n_bytes < 0:
+        raise FileError("cells.tif: is empty (0 bytes)")
+    return load.n_bytes
+
+
+@pytest.mark.parametrize("jobs", [2, 4])
+def test_items_at_work_at_once_stay_within_the_limit(tmp_path: Path, jobs: int) -> None:
+    loads = [Load(1000 * n) for n in (3, 3, 3, 2, 10, 1, 1, 9, 1, 5, 5, 5, 4, 1, 10, 1, 1, 1)]
+    outcomes = list(
+        run(
+            functools.partial(loaded, tmp_path),
+            loads,
+            jobs=jobs,
+            limit_bytes=10_000,
+            bytes_of=n_bytes,
+        )
+    )
+    assert [o.item for o in outcomes] == loads
+    spans = [(*o.value[:2], o.item.n_bytes) for o in outcomes if o.value]
+    assert len(spans) == len(loads)
+    for now, _, _ in spans:
+        assert sum(size for began, ended, size in spans if began <= now < ended) <= 10_000
+    # Those that need all of it were not passed by, nor did they pass by others.
+    for k, (began, ended, size) in enumerate(spans):
+        if size == 10_000:
+            assert all(other[1] <= began for other in spans[:k])
+            assert all(other[0] >= ended for other in spans[k + 1 :])
+    if jobs == 4:
+        assert len({o.value[2] for o in outcomes if o.value}) > 2
+
+
+def test_the_next_item_that_fits_beside_is_sent_ahead_and_one_that_does_not_is_not() -> None:
+    # Short items, so that workers have one waiting: 4 + 4 are at work at once, 4 + 8 never.
+    loads = [Load(4), Load(4), Load(4), Load(8), Load(4), Load(8)] * 5
+    outcomes = list(run(instant, loads, jobs=2, limit_bytes=10, bytes_of=n_bytes))
+    assert [o.item for o in outcomes] == loads
+    spans = [(*o.value, o.item.n_bytes) for o in outcomes if o.value]
+    assert len(spans) == len(loads)
+    for now, _, _ in spans:
+        assert sum(size for began, ended, size in spans if began <= now < ended) <= 10
+
+
+def instant(_: Load) -> Tuple[float, float]:
+    return time.monotonic(), time.monotonic()
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_an_item_that_needs_more_than_all_is_an_error(tmp_path: Path, jobs: int) -> None:
+    outcomes = list(
+        run(
+            functools.partial(loaded, tmp_path),
+            [Load(1000), Load(5_340_000_000), Load(-1), Load(1000)],
+            jobs=jobs,
+            limit_bytes=2_000_000_000,
+            bytes_of=n_bytes,
+        )
+    )
+    assert [o.error for o in outcomes] == [
+        "",
+        "needs about 5.3 GB of memory, and the limit is 2.0 GB",
+        "cells.tif: is empty (0 bytes)",
+        "",
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_idle_workers_give_their_memory_to_an_item_that_needs_it(tmp_path: Path) -> None:
+    loads = [Load(30), Load(30), Load(30), Load(95), Load(30), Load(30)]
+    crowd = functools.partial(others_alive, tmp_path)
+    options = {"limit_bytes": 100, "bytes_of": n_bytes, "idle_bytes": 20}
+    outcomes = list(run(crowd, loads, jobs=3, **options))
+    assert [o.item for o in outcomes] == loads
+    assert outcomes[3].value == 0, outcomes[3].error
+
+
+def others_alive(folder: Path, load: Load) -> int:
+    """Count the other processes that have been at work and are still there."""
+    (folder / str(os.getpid())).touch()
+    time.sleep(0.1)
+    pids = {int(path.name) for path in folder.iterdir()} - {os.getpid()}
+    return sum(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_real_processes_stay_within_the_limit(tmp_path: Path) -> None:
+    (first,) = run(memory, [0], jobs=2)
+    base = first.value or 0
+    loads = [Load(n * 2**20) for n in (60, 100, 60, 200, 20, 100)]
+    at_rest = base + 10 * 2**20
+
+    def peak(limit: float) -> int:
+        """Largest sum of the memory of all workers, as seen from here."""
+        seen = 0
+        with contextlib.closing(
+            run(
+                functools.partial(loaded, tmp_path),
+                loads,
+                jobs=4,
+                limit_bytes=round(limit),
+                bytes_of=lambda load: at_rest + load.n_bytes,
+                idle_bytes=at_rest,
+            )
+        ) as outcomes:
+            done = threading.Event()
+
+            def look() -> None:
+                nonlocal seen
+                while not done.wait(0.002):
+                    pids = [child.pid for child in multiprocessing.active_children() if child.pid]
+                    seen = max(seen, sum(map(resident, pids)))
+
+            watcher = threading.Thread(target=look)
+            watcher.start()
+            try:
+                assert [o.error for o in outcomes] == [""] * len(loads)
+            finally:
+                done.set()
+                watcher.join()
+        return seen
+
+    limit = 2 * at_rest + 210 * 2**20
+    assert peak(limit) <= limit < peak(1e12)
+
+
+def resident(pid: int) -> int:
+    """Memory of a process, in bytes; 0 when it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
+def memory(_: int) -> int:
+    return resident(os.getpid())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"limit_bytes": 0, "bytes_of": abs},
+        {"limit_bytes": True, "bytes_of": abs},
+        {"limit_bytes": 10},
+        {"bytes_of": abs},
+    ],
+)
+def test_a_limit_is_a_positive_number_with_a_measure(options: Any) -> None:
+    with pytest.raises(SettingsError, match="limit_bytes"):
+        run(square, [1], **options)
+
+
+def test_a_worker_has_its_next_item_before_it_has_answered(tmp_path: Path) -> None:
+    def begun(at_least: int) -> bool:
+        """Whether so many items are begun while this process hands out none."""
+        deadline = time.monotonic() + 0.5
+        while len(list(tmp_path.iterdir())) < at_least and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return len(list(tmp_path.iterdir())) >= at_least
+
+    with contextlib.closing(run(functools.partial(note, tmp_path), range(100), jobs=2)) as outcomes:
+        # Two at work and an answer that waits would be three.
+        assert any(begun(k + 4) for k, _ in enumerate(outcomes, 1))

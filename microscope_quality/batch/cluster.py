@@ -1,0 +1,358 @@
+"""Run a function over many items on a Dask cluster, as `run` does in processes of this machine.
+
+What Dask does by itself is left to it: it runs the tasks of a worker that was lost on others, and
+gives a task up when several workers have died of it. What it would wait for without an end (a
+scheduler that is gone, a cluster without workers) is an error here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import logging
+import pickle
+import socket
+import time
+import uuid
+import warnings
+from collections import deque
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any, Callable, Deque, Dict, Generator, Iterable, Iterator, Tuple
+
+from threadpoolctl import threadpool_limits
+
+from microscope_quality.batch.run import Item, Outcome, Value, attempt
+from microscope_quality.errors import MicroscopeQualityError, SettingsError
+from microscope_quality.version import __version__
+
+#: Items that may be on their way or done before their turn, for each thread of a worker.
+_AHEAD = 4
+
+# Between two looks at whether the cluster is still there and how large it is.
+_LOOK_S = 5.0
+
+# Evaluated by a worker that may not have this library, whatever its version of Python.
+_ASK_VERSION = "__import__('microscope_quality.version', fromlist=['__version__']).__version__"
+
+
+def run_on_cluster(
+    function: Callable[[Item], Value],
+    items: Iterable[Item],
+    address: str,
+    *,
+    wait_s: float = 30.0,
+) -> Generator[Outcome[Item, Value], None, None]:
+    """Apply a function to each item on a Dask cluster and give the outcomes in the items' order.
+
+    Parameters
+    ----------
+    function
+        It is pickled, as are items and values: a function of a module, or a `functools.partial`
+        of one. Paths in it and in the items have to be good on the workers: absolute ones, on a
+        file system that all share. It runs with one thread in BLAS and OpenMP, to which the
+        workers stay limited, and on several items at once where a worker has several threads.
+    items
+        Taken only a few ahead of the outcomes: 4 for each thread of the cluster's workers.
+    address
+        Of the scheduler, such as ``"tcp://host:8786"``, or the path of its scheduler file.
+    wait_s
+        How long to wait for the scheduler, and for a worker while there is none, in seconds.
+
+    Yields
+    ------
+    Outcome
+        Closing the generator cancels what no worker has begun.
+
+    Raises
+    ------
+    SettingsError
+        dask and distributed are not installed, or `address` is none.
+    MicroscopeQualityError
+        The scheduler does not answer or is lost, there is no worker for `wait_s`, or a worker has
+        another version of this library, or none.
+    """
+    try:
+        import distributed  # noqa: F401 - whether it is there
+    except ImportError:
+        raise SettingsError(
+            "a cluster needs dask.distributed: pip install 'microscope-quality[cluster]'"
+        ) from None
+    return _run(pickle.dumps(function), items, _scheduler(address), wait_s)
+
+
+def _run(
+    function: bytes, items: Iterable[Item], scheduler: str, wait_s: float
+) -> Generator[Outcome[Item, Any], None, None]:
+    source = iter(items)
+    waiting: Deque[Tuple[Item, Any]] = deque()
+    run_id = uuid.uuid4().hex
+    with _silent(), _client(scheduler, wait_s) as client:
+        cluster = _Cluster(client, scheduler, wait_s)
+        cluster.check(function)
+        index = 0
+        while True:
+            while len(waiting) < _AHEAD * cluster.n_threads:
+                try:
+                    item = next(source)
+                except StopIteration:
+                    break
+                with cluster.there():
+                    task = client.submit(
+                        _task,
+                        __version__,
+                        function,
+                        pickle.dumps(item),
+                        key=f"microscope-quality-{run_id}-{index}",
+                        pure=False,
+                    )
+                waiting.append((item, task))
+                index += 1
+            if not waiting:
+                return
+            item, task = waiting.popleft()
+            yield Outcome(item, *cluster.answer(task))
+
+
+class _Cluster:
+    """A cluster as far as a run looks at it.
+
+    Parameters
+    ----------
+    client
+        Connected to its scheduler.
+    scheduler
+        The scheduler's address.
+    wait_s
+        How long it may be without workers, in seconds.
+    """
+
+    def __init__(self, client: Any, scheduler: str, wait_s: float) -> None:
+        self.n_threads = 1
+        self._client = client
+        self._scheduler = scheduler
+        self._wait_s = wait_s
+        self._looked = self._had_workers = time.monotonic()
+
+    def check(self, function: bytes) -> None:
+        """Refuse workers that cannot run a function, or not as this process would.
+
+        Raises
+        ------
+        MicroscopeQualityError
+            There is one of them, or no worker at all.
+        """
+        from distributed import TimeoutError as DaskTimeoutError
+
+        try:
+            self._client.wait_for_workers(1, timeout=self._wait_s)
+        except DaskTimeoutError:
+            raise self._without_workers() from None
+        for worker, version in self._ask(eval, _ASK_VERSION).items():
+            if isinstance(version, ImportError):
+                raise MicroscopeQualityError(
+                    f"the Dask worker at {worker} has no microscope-quality ({version}); install "
+                    f"version {__version__} where it runs"
+                )
+            if version != __version__:
+                raise MicroscopeQualityError(
+                    f"the Dask worker at {worker} has version {version} of microscope-quality; "
+                    f"it has to be {__version__}, as here"
+                )
+        for worker, error in self._ask(_refusal, function).items():
+            if error:
+                raise MicroscopeQualityError(f"the Dask worker at {worker} cannot begin: {error}")
+        self._look()
+
+    def answer(self, task: Any) -> Tuple[Any, str]:
+        """Wait for the value and the error of a task.
+
+        Raises
+        ------
+        MicroscopeQualityError
+            It will never come.
+        """
+        from distributed import KilledWorker
+        from distributed import TimeoutError as DaskTimeoutError
+
+        while True:
+            if time.monotonic() - self._looked > _LOOK_S:
+                self._look()
+            try:
+                with self.there():
+                    answer = task.result(timeout=_LOOK_S)
+            except DaskTimeoutError:
+                continue
+            except KilledWorker as death:
+                times = death.allowed_failures + 1
+                return None, f"{times} workers that were at work on it died; perhaps memory ran out"
+            except MicroscopeQualityError:
+                raise
+            except Exception as failure:
+                # Such as from a worker that came later and lacks the library.
+                return None, f"{type(failure).__name__}: {failure}"
+            value, error = pickle.loads(answer)
+            return value, error
+
+    @contextlib.contextmanager
+    def there(self) -> Iterator[None]:
+        """Turn what the loss of the scheduler leads to into one sentence."""
+        try:
+            yield
+        except Exception as error:
+            if self._client.status == "running" and not isinstance(error, CancelledError):
+                raise
+            raise MicroscopeQualityError(
+                f"the connection to the Dask scheduler at {self._scheduler} was lost; run it again "
+                "when the scheduler is there"
+            ) from error
+
+    def _ask(self, question: Callable[[Any], Any], about: object) -> Dict[str, Any]:
+        """Answer of each worker, which may be an exception."""
+        from distributed import TimeoutError as DaskTimeoutError
+
+        try:
+            with self.there():
+                answers: Dict[str, Any] = self._client.run(
+                    question, about, on_error="return", callback_timeout=self._wait_s
+                )
+        except DaskTimeoutError:
+            raise MicroscopeQualityError(
+                f"a worker of the Dask cluster at {self._scheduler} does not answer within "
+                f"{self._wait_s:g} s; end it, or restart the cluster"
+            ) from None
+        return answers
+
+    def _look(self) -> None:
+        with self.there():
+            self.n_threads = sum(self._client.nthreads().values())
+        self._looked = time.monotonic()
+        if self.n_threads:
+            self._had_workers = self._looked
+        elif self._looked - self._had_workers > self._wait_s:
+            raise self._without_workers()
+
+    def _without_workers(self) -> MicroscopeQualityError:
+        return MicroscopeQualityError(
+            f"the Dask scheduler at {self._scheduler} has had no worker for {self._wait_s:g} s; "
+            f"start some, as by `dask worker {self._scheduler} --nworkers auto --nthreads 1`"
+        )
+
+
+def _task(version: str, function: bytes, item: bytes) -> bytes:
+    """Value and error of an item, pickled; this is what a worker does."""
+    value = None
+    if version != __version__:
+        here = f"a worker on {socket.gethostname()} has version {__version__}"
+        error = f"{here} of microscope-quality; it has to be {version}"
+    else:
+        loaded, error = attempt(_unpickled, function)
+        if loaded is not None:
+            # It stays, as Dask wants it for its workers. Some libraries have a limit for each
+            # thread, others one for the process, which no task may lift under another.
+            threadpool_limits(limits=1)
+            argument, error = attempt(pickle.loads, item)
+            if not error:
+                value, error = attempt(loaded, argument)
+    try:
+        return pickle.dumps((value, error))
+    except (pickle.PicklingError, TypeError, AttributeError) as refusal:
+        return pickle.dumps((None, f"its value cannot be sent: {refusal}"))
+
+
+def _refusal(function: bytes) -> str:
+    """Why a function cannot be run here; empty when it can."""
+    return attempt(_unpickled, function)[1]
+
+
+@functools.lru_cache(maxsize=1)
+def _unpickled(function: bytes) -> Callable[[Any], Any]:
+    loaded: Callable[[Any], Any] = pickle.loads(function)
+    return loaded
+
+
+def _scheduler(address: str) -> str:
+    """Address of a scheduler that is given by its address or its file.
+
+    Raises
+    ------
+    SettingsError
+        It is neither.
+    """
+    from distributed.comm import parse_address, parse_host_port
+
+    wrong = f"{address!r} is no address of a Dask scheduler"
+    if "://" not in address and (address.endswith(".json") or Path(address).exists()):
+        try:
+            address = json.loads(Path(address).read_text(encoding="utf-8"))["address"]
+        except OSError as error:
+            raise SettingsError(
+                f"{address}: cannot be read as a scheduler file: {error.strerror or error}"
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise SettingsError(
+                f"{address}: is no scheduler file, as `dask scheduler --scheduler-file` writes it"
+            ) from None
+    try:
+        scheme, place = parse_address(str(address))
+        if scheme in ("tcp", "tls"):
+            parse_host_port(place)
+        elif scheme not in ("ws", "wss", "ucx", "inproc"):
+            raise ValueError(f"there is no {scheme}")
+    except ValueError as error:
+        raise SettingsError(
+            f"{wrong} ({error}); it has to be like tcp://host:8786, or the path of a scheduler file"
+        ) from None
+    return f"{scheme}://{place}"
+
+
+@contextlib.contextmanager
+def _client(scheduler: str, wait_s: float) -> Iterator[Any]:
+    """Give a connection to a scheduler.
+
+    Raises
+    ------
+    MicroscopeQualityError
+        Nothing answers there, or something else.
+    """
+    from distributed import Client, Security
+    from distributed.comm import connect
+
+    async def knock() -> None:
+        comm = await connect(scheduler, timeout=wait_s, **Security().get_connection_args("client"))
+        await comm.close()
+
+    try:
+        # A client that finds no scheduler leaves threads and complaints behind.
+        asyncio.run(knock())
+        # The versions that matter are compared by sentences instead.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            client = Client(scheduler, timeout=wait_s, set_as_default=False)
+    except (OSError, asyncio.TimeoutError) as error:
+        raise MicroscopeQualityError(
+            f"no Dask scheduler answers at {scheduler} within {wait_s:g} s; start one by "
+            "`dask scheduler`, or name the address that it tells"
+        ) from error
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(Exception):
+            client.close(timeout=_LOOK_S)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep the logs of Dask from the screen: what matters of them becomes a sentence here."""
+    names = ("distributed", "distributed.client", "distributed.gc", "tornado", "asyncio")
+    loggers = [logging.getLogger(name) for name in (*names, "tornado.application")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)

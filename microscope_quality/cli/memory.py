@@ -1,0 +1,55 @@
+"""How much memory a process takes to measure a plane, as `benchmarks/runs.py` measures it."""
+
+from __future__ import annotations
+
+import math
+
+#: Of a process that has the library and a model, in bytes: 75 MB were measured after small images.
+PROCESS_BYTES = 85_000_000
+
+# The pixels as they are read, and what unpacking them needs beside them: 1.0 to 1.6 times.
+_READING = 1.6
+# Bytes for each pixel of what marks undefined ones, of floats alone.
+_MASK = 1
+# Patches at work at once, and their pixels as they are cut out and normalised.
+_MOST_PATCHES = 1024
+_PATCH_PIXELS = 84**2
+_NORMALISED = 8
+# Bytes for each pixel: of an image that is brought to another sampling, and of its picture.
+_RESCALED = 36
+_DRAWN = 28
+
+
+def memory_of(
+    width: int,
+    height: int,
+    bytes_per_pixel: int,
+    *,
+    rescaled: bool = False,
+    drawn: bool = False,
+) -> int:
+    """Tell how much memory a process takes to measure a plane that is read as a whole.
+
+    Parameters
+    ----------
+    width, height : int
+        Of the stored page, in pixels.
+    bytes_per_pixel : int
+        As stored, all channels of a pixel together.
+    rescaled : bool
+        Whether it is brought to the model's sampling.
+    drawn : bool
+        Whether a picture of it is drawn.
+
+    Returns
+    -------
+    int
+        In bytes, with what the process takes at rest (`PROCESS_BYTES`). It is rarely less than
+        the peak, and at most about twice that.
+    """
+    pixels = width * height
+    patches = min(math.ceil(width / 84) * math.ceil(height / 84), _MOST_PATCHES)
+    each = bytes_per_pixel * _READING + (_MASK if bytes_per_pixel >= 4 else 0)
+    each += _RESCALED * rescaled + _DRAWN * drawn
+    at_work = patches * _PATCH_PIXELS * (bytes_per_pixel + _NORMALISED)
+    return PROCESS_BYTES + round(pixels * each) + at_work

@@ -1,0 +1,43 @@
+"""What memory a plane is said to need, against what processes take."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from microscope_quality.batch.run import run
+from microscope_quality.cli.memory import memory_of
+from microscope_quality.cli.page import Settings, measure_file
+
+
+def peak(path: Path) -> int:
+    """Measure a file; give the largest memory of the process so far."""
+    measure_file(Settings(), (path.name, path))
+    with Path("/proc/self/status").open() as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("kind", "side", "compression"), [("u2", 3000, "zlib"), ("f4", 2000, None)]
+)
+def test_a_process_takes_no_more_than_said(
+    tmp_path: Path, kind: str, side: int, compression: str
+) -> None:
+    noise = np.random.default_rng(0).poisson(100, (side, side)).astype(kind)
+    # In one strip: all of it is unpacked at once.
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, noise, compression=compression, rowsperstrip=side)
+    # Of two jobs, so that it is a process that has done nothing else.
+    (outcome,) = run(peak, [path], jobs=2)
+    assert outcome.value is not None, outcome.error
+    said = memory_of(side, side, noise.itemsize)
+    # The process of a test has imported more than that of the command.
+    assert said / 2 < outcome.value < said + 60e6
+    # The part that grows with the image, with nothing forgiven.
+    assert outcome.value - said < 60e6
+    assert said - memory_of(84, 84, noise.itemsize) > side * side * noise.itemsize

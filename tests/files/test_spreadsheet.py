@@ -1,0 +1,205 @@
+"""Tables as spreadsheets, read back by openpyxl."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.files import spreadsheet
+from microscope_quality.files.spreadsheet import write_spreadsheet
+from microscope_quality.files.tables import Table, run_columns
+
+pytest.importorskip("xlsxwriter")
+openpyxl = pytest.importorskip("openpyxl")
+
+COLUMNS = run_columns()
+
+
+def table(folder: Path, *rows: dict[str, object]) -> Path:
+    made = Table(folder / "results.csv", COLUMNS)
+    made.append(*rows)
+    made.finish()
+    return made.path
+
+
+def sheet(path: Path) -> Any:
+    return openpyxl.load_workbook(path).active
+
+
+def cell(found: Any, row: int, column: str) -> Any:
+    return found.cell(row, COLUMNS.index(column) + 1)
+
+
+def test_numbers_are_numbers_and_all_else_is_text(tmp_path: Path) -> None:
+    row = {
+        "file": "a.tif",
+        "well": "A01",
+        "site": "007",
+        "z": 0,
+        "level": 3,
+        "expected_level": 2.71828,
+        "p0": 1.25e-9,
+        "status": "mixed",
+        "size_bytes": 4_000_000_001,
+        "modified": "2026-11-21T16:52:24.123456789Z",
+    }
+    path = write_spreadsheet(table(tmp_path, row), tmp_path / "results.xlsx")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["results.csv", "results.xlsx"]
+    found = sheet(path)
+    assert [c.value for c in found[1]] == list(COLUMNS)
+    for name, value in row.items():
+        assert cell(found, 2, name).value == value
+        assert cell(found, 2, name).data_type == ("s" if isinstance(value, str) else "n")
+    assert cell(found, 2, "defocus_um").value is None
+    assert found.freeze_panes == "B2"
+    assert found.auto_filter.ref == f"A1:{found.cell(2, len(COLUMNS)).coordinate}"
+    assert all(c.font.bold for c in found[1])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "=cmd|'/c calc'!A1",
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "{=1+1}",
+        "\t=1",
+        "1e3",
+        "TRUE",
+        "#N/A",
+        "https://evil.example/",
+        "internal:Sheet2!A1",
+        "mailto:a@b.example",
+        "<script>alert(1)</script>",
+        "</t></is></c>&amp;",
+    ],
+)
+def test_no_name_is_a_formula_a_link_or_a_number(tmp_path: Path, name: str) -> None:
+    path = write_spreadsheet(table(tmp_path, {"file": name, "error": name}), tmp_path / "x.xlsx")
+    found = sheet(path)
+    for column in ("file", "error"):
+        assert cell(found, 2, column).value == name
+        assert cell(found, 2, column).data_type == "s"
+        assert cell(found, 2, column).hyperlink is None
+        # So that it stays a text when somebody edits it.
+        assert cell(found, 2, column).quotePrefix == (name[0] in "=+-@\t")
+    with zipfile.ZipFile(path) as parts:
+        assert b"<f>" not in parts.read("xl/worksheets/sheet1.xml")
+
+
+def test_control_characters_are_shown_and_long_texts_cut(tmp_path: Path) -> None:
+    rows = [
+        {"file": "a\x00\x07\x1b\r\nb\t\x7f\uffff.tif", "message": "x" * 32_767},
+        {"file": "😀" * 16_384, "message": "x" * 32_768},
+    ]
+    found = sheet(write_spreadsheet(table(tmp_path, *rows), tmp_path / "x.xlsx"))
+    assert cell(found, 2, "file").value == "a␀␇␛␍\nb\t␡\ufffd.tif"
+    assert cell(found, 2, "message").value == "x" * 32_767
+    assert cell(found, 3, "message").value == "x" * 32_766 + "…"
+    # Excel counts UTF-16 units, of which these have two each.
+    assert cell(found, 3, "file").value == "😀" * 16_383 + "…"
+
+
+def test_status_and_errors_are_coloured_and_told_apart_in_grey(tmp_path: Path) -> None:
+    statuses = ("in_focus", "out_of_focus", "mixed", "no_content")
+    rows = [{"file": f"{status}.tif", "status": status} for status in statuses]
+    path = write_spreadsheet(
+        table(tmp_path, *rows, {"file": "b", "error": "is empty"}), tmp_path / "x.xlsx"
+    )
+    found = sheet(path)
+    cells = [cell(found, k, "status") for k in range(2, 6)] + [cell(found, 6, "error")]
+    assert [c.value for c in cells] == [*statuses, "is empty"]
+    colours = [c.fill.fgColor.rgb[2:] for c in cells]
+    assert len(set(colours)) == 5
+    for colour in colours:
+        red, green, blue = (int(colour[k : k + 2], 16) / 255 for k in (0, 2, 4))
+        luminance = sum(
+            weight * ((x + 0.055) / 1.055) ** 2.4
+            for weight, x in zip((0.2126, 0.7152, 0.0722), (red, green, blue))
+        )
+        # WCAG 2.2: 7 to 1 is the contrast of black text that is easily read.
+        assert (luminance + 0.05) / 0.05 > 7
+
+
+def test_what_a_sheet_does_not_hold_goes_on_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spreadsheet, "_MOST_ROWS", 4)
+    rows = [{"file": f"{k}.tif", "z": k} for k in range(8)]
+    book = openpyxl.load_workbook(
+        write_spreadsheet(table(tmp_path, *rows), tmp_path / "results.xlsx")
+    )
+    assert book.sheetnames == ["results", "results 2"]
+    assert [[row[0] for row in found.values] for found in book] == [
+        ["file", "0.tif", "1.tif", "2.tif", "3.tif"],
+        ["file", "4.tif", "5.tif", "6.tif", "7.tif"],
+    ]
+
+
+def test_a_table_without_rows(tmp_path: Path) -> None:
+    found = sheet(write_spreadsheet(table(tmp_path), tmp_path / "x.xlsx"))
+    assert [list(row) for row in found.values] == [list(COLUMNS)]
+
+
+def test_a_row_still_being_written_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_bytes(b"file,level\na.tif,1\nb.ti")
+    found = sheet(write_spreadsheet(tmp_path / "results.csv", tmp_path / "x.xlsx"))
+    assert [list(row) for row in found.values] == [["file", "level"], ["a.tif", 1]]
+
+
+def test_while_it_is_open_elsewhere_the_older_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_spreadsheet(table(tmp_path, {"file": "a.tif"}), tmp_path / "results.xlsx")
+    older = path.read_bytes()
+    table(tmp_path, {"file": "b.tif"})
+    replace = Path.replace
+
+    def locked(self: Path, target: Path) -> Path:
+        # What Windows says of a file that Excel has open.
+        if target == path:
+            raise PermissionError(13, "Permission denied", str(target))
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", locked)
+        with pytest.raises(FileError, match="another program has it open; the older one stays"):
+            write_spreadsheet(tmp_path / "results.csv", path)
+    assert path.read_bytes() == older
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["results.csv", "results.xlsx"]
+    write_spreadsheet(tmp_path / "results.csv", path)
+    assert sheet(path)["A2"].value == "b.tif"
+
+
+def test_what_a_killed_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    scratch = tmp_path / ".results.xlsx.tmp"
+    scratch.mkdir()
+    (scratch / "tmpabc").write_text("left")
+    write_spreadsheet(table(tmp_path, {"file": "a.tif"}), tmp_path / "results.xlsx")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["results.csv", "results.xlsx"]
+
+
+def test_damage_and_missing_places_are_file_errors(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="does not exist|No such file"):
+        write_spreadsheet(tmp_path / "none.csv", tmp_path / "x.xlsx")
+    (tmp_path / "damaged.csv").write_bytes(b"file,level\na.tif,1\nb.tif\nc.tif,1\n")
+    with pytest.raises(FileError, match=r"^\S*damaged\.csv: row 2 is damaged"):
+        write_spreadsheet(tmp_path / "damaged.csv", tmp_path / "x.xlsx")
+    assert [p.name for p in tmp_path.iterdir()] == ["damaged.csv"]
+    with pytest.raises(FileError, match=r"x\.xlsx: cannot be written"):
+        write_spreadsheet(table(tmp_path), tmp_path / "none" / "x.xlsx")
+
+
+def test_without_xlsxwriter_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "xlsxwriter", None)
+    with pytest.raises(SettingsError, match=r"pip install 'microscope-quality\[tables\]'"):
+        write_spreadsheet(table(tmp_path), tmp_path / "x.xlsx")
