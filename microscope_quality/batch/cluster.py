@@ -20,7 +20,7 @@ import warnings
 from collections import deque
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, Generator, Iterable, Iterator, Tuple
+from typing import Any, Callable, Deque, Dict, Generator, Iterable, Iterator, Optional, Tuple
 
 from threadpoolctl import threadpool_limits
 
@@ -32,7 +32,7 @@ from microscope_quality.version import __version__
 _AHEAD = 4
 
 # Between two looks at whether the cluster is still there and how large it is.
-_LOOK_S = 5.0
+_LOOK_S = 2.0
 
 # Evaluated by a worker that may not have this library, whatever its version of Python.
 _ASK_VERSION = "__import__('microscope_quality.version', fromlist=['__version__']).__version__"
@@ -87,33 +87,28 @@ def _run(
     function: bytes, items: Iterable[Item], scheduler: str, wait_s: float
 ) -> Generator[Outcome[Item, Any], None, None]:
     source = iter(items)
-    waiting: Deque[Tuple[Item, Any]] = deque()
-    run_id = uuid.uuid4().hex
+    waiting: Deque[Tuple[Item, bytes, Any]] = deque()
     with _silent(), _client(scheduler, wait_s) as client:
-        cluster = _Cluster(client, scheduler, wait_s)
-        cluster.check(function)
-        index = 0
+        cluster = _Cluster(client, scheduler, function, wait_s)
+        cluster.check()
         while True:
             while len(waiting) < _AHEAD * cluster.n_threads:
                 try:
                     item = next(source)
                 except StopIteration:
                     break
-                with cluster.there():
-                    task = client.submit(
-                        _task,
-                        __version__,
-                        function,
-                        pickle.dumps(item),
-                        key=f"microscope-quality-{run_id}-{index}",
-                        pure=False,
-                    )
-                waiting.append((item, task))
-                index += 1
+                message = pickle.dumps(item)
+                waiting.append((item, message, cluster.submit(message)))
             if not waiting:
                 return
-            item, task = waiting.popleft()
-            yield Outcome(item, *cluster.answer(task))
+            item, message, task = waiting.popleft()
+            answer = cluster.answer(task)
+            if answer is None:
+                # Dask blames the death of a worker on all tasks that the worker held.
+                for _, _, other in waiting:
+                    cluster.answer(other)
+                answer = cluster.answer_alone(message)
+            yield Outcome(item, *answer)
 
 
 class _Cluster:
@@ -125,19 +120,24 @@ class _Cluster:
         Connected to its scheduler.
     scheduler
         The scheduler's address.
+    function
+        Pickled; it is what all tasks do.
     wait_s
         How long it may be without workers, in seconds.
     """
 
-    def __init__(self, client: Any, scheduler: str, wait_s: float) -> None:
+    def __init__(self, client: Any, scheduler: str, function: bytes, wait_s: float) -> None:
         self.n_threads = 1
+        self._function = function
+        self._run_id = uuid.uuid4().hex
+        self._n_tasks = 0
         self._client = client
         self._scheduler = scheduler
         self._wait_s = wait_s
         self._looked = self._had_workers = time.monotonic()
 
-    def check(self, function: bytes) -> None:
-        """Refuse workers that cannot run a function, or not as this process would.
+    def check(self) -> None:
+        """Refuse workers that cannot run the function, or not as this process would.
 
         Raises
         ------
@@ -161,13 +161,34 @@ class _Cluster:
                     f"the Dask worker at {worker} has version {version} of microscope-quality; "
                     f"it has to be {__version__}, as here"
                 )
-        for worker, error in self._ask(_refusal, function).items():
+        for worker, error in self._ask(_refusal, self._function).items():
             if error:
                 raise MicroscopeQualityError(f"the Dask worker at {worker} cannot begin: {error}")
         self._look()
 
-    def answer(self, task: Any) -> Tuple[Any, str]:
+    def submit(self, item: bytes, **place: object) -> Any:
+        """Have an item done by some worker, or by those that are named."""
+        self._n_tasks += 1
+        key = f"microscope-quality-{self._run_id}-{self._n_tasks}"
+        with self.there():
+            return self._client.submit(
+                _task, __version__, self._function, item, key=key, pure=False, **place
+            )
+
+    def answer(self, task: Any, worker: str = "") -> Optional[Tuple[Any, str]]:
         """Wait for the value and the error of a task.
+
+        Parameters
+        ----------
+        task
+            As `submit` gives it.
+        worker
+            The only one to do it, if there is but one.
+
+        Returns
+        -------
+        value, error
+            None when workers died that held the task.
 
         Raises
         ------
@@ -178,23 +199,40 @@ class _Cluster:
         from distributed import TimeoutError as DaskTimeoutError
 
         while True:
-            if time.monotonic() - self._looked > _LOOK_S:
-                self._look()
             try:
                 with self.there():
                     answer = task.result(timeout=_LOOK_S)
             except DaskTimeoutError:
-                continue
-            except KilledWorker as death:
-                times = death.allowed_failures + 1
-                return None, f"{times} workers that were at work on it died; perhaps memory ran out"
+                if worker and worker not in self._look():
+                    return None
+            except KilledWorker:
+                return None
             except MicroscopeQualityError:
                 raise
             except Exception as failure:
                 # Such as from a worker that came later and lacks the library.
                 return None, f"{type(failure).__name__}: {failure}"
-            value, error = pickle.loads(answer)
-            return value, error
+            else:
+                value, error = pickle.loads(answer)
+                if time.monotonic() - self._looked > _LOOK_S:
+                    self._look()
+                return value, error
+            if time.monotonic() - self._looked > _LOOK_S:
+                self._look()
+
+    def answer_alone(self, item: bytes) -> Tuple[Any, str]:
+        """Have an item done by a worker that has nothing else of this run."""
+        workers = self._look()
+        while not workers:
+            time.sleep(_LOOK_S)
+            workers = self._look()
+        worker = next(iter(workers))
+        task = self.submit(item, workers=[worker], allow_other_workers=False)
+        answer = self.answer(task, worker)
+        if answer is None:
+            task.cancel()
+            return None, "workers died when they were at work on it; perhaps memory ran out"
+        return answer
 
     @contextlib.contextmanager
     def there(self) -> Iterator[None]:
@@ -225,14 +263,18 @@ class _Cluster:
             ) from None
         return answers
 
-    def _look(self) -> None:
+    def _look(self) -> Dict[str, int]:
+        """Threads of each worker that is there."""
         with self.there():
-            self.n_threads = sum(self._client.nthreads().values())
+            workers: Dict[str, int] = self._client.nthreads()
         self._looked = time.monotonic()
-        if self.n_threads:
+        # Without workers the items go on being taken: what is on its way waits for new ones.
+        self.n_threads = sum(workers.values()) or self.n_threads
+        if workers:
             self._had_workers = self._looked
         elif self._looked - self._had_workers > self._wait_s:
             raise self._without_workers()
+        return workers
 
     def _without_workers(self) -> MicroscopeQualityError:
         return MicroscopeQualityError(
