@@ -25,6 +25,7 @@ setup(
     package_data={
         "microscope_quality": ["py.typed"],
         "microscope_quality.evaluation": ["*.jinja"],
+        "microscope_quality.report": ["*.jinja", "*.css", "*.js"],
         "microscope_quality.pretrained": ["*/model.json", "*/weights.npz", "*/MODEL.md", "*/*.png"],
         "microscope_quality.cellprofiler_plugins": ["*.py"],
         "fiji_bridge": [

@@ -47,3 +47,14 @@ def java():
     """Find a Java to run."""
     found = shutil.which("java")
     return found or missing("Java 11 or newer: apt-get install default-jdk-headless")
+
+
+def chromium():
+    """Find a Chromium to drive, and the library that drives it."""
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        missing("playwright: pip install playwright")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    return found or missing("Chromium: apt-get install chromium, or set CHROMIUM to its path")

@@ -11,6 +11,7 @@ from microscope_quality.cli.evaluate import evaluate
 from microscope_quality.cli.measure import measure
 from microscope_quality.cli.models import models
 from microscope_quality.cli.plugin import plugin
+from microscope_quality.cli.report import report
 from microscope_quality.cli.synthesize import synthesize
 from microscope_quality.cli.train import train
 from microscope_quality.cli.unseen import unseen
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(measure)
+app.command()(report)
 app.command()(synthesize)
 app.command()(train)
 app.command()(evaluate)

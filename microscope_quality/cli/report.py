@@ -1,0 +1,129 @@
+"""``microscope-quality report``: a page to look at, filter and decide by."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated, Callable, Iterator, Optional
+
+import typer
+
+
+def report(
+    results: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RESULTS",
+            help="Folder that `microscope-quality measure … --out` wrote, or its results.csv.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="The page. An older report in this place is replaced, any other file is not.",
+            show_default="report.html beside the table",
+        ),
+    ] = None,
+    images: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="DIR",
+            help="Where the images are now, when they were moved since they were measured.",
+            show_default=False,
+        ),
+    ] = None,
+    plates: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="TABLE.csv",
+            help="A table with a column file and plate, well, site or channel of it.",
+            show_default=False,
+        ),
+    ] = None,
+    pattern: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="REGEX",
+            help="Where plate, well, site and channel stand in a file's name, as for measure, "
+            "where the table has none.",
+            show_default=False,
+        ),
+    ] = None,
+    title: Annotated[
+        str, typer.Option(help="Heading of the page.", show_default="the folder's name")
+    ] = "",
+    jobs: Annotated[
+        Optional[int],
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Processes that read images.",
+            show_default="all cores",
+        ),
+    ] = None,
+) -> None:
+    r"""Make a page of results: verdict, worst images, plates, z-stacks, and what to keep.
+
+    One HTML file that opens in a browser from a disk, without a network. It needs
+    `pip install 'microscope-quality[report]'`.
+
+    **Examples**
+
+    * `microscope-quality report results`
+
+    * With wells from the files' names: `microscope-quality report results
+    --pattern '(?P<well>[A-P]\d\d)_s(?P<site>\d)'`
+
+    Exit codes: 0 written, 2 refused.
+    """
+    from microscope_quality.batch.run import n_cores
+    from microscope_quality.cli.record import check_pattern
+    from microscope_quality.cli.refusal import refused
+    from microscope_quality.errors import MicroscopeQualityError
+    from microscope_quality.report.write import write_report
+
+    try:
+        check_pattern(pattern)
+        with _progress() as advance:
+            page = write_report(
+                results,
+                out=out,
+                images=images,
+                plates=plates,
+                pattern=pattern,
+                title=title,
+                jobs=jobs or n_cores(),
+                progress=advance,
+            )
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted; nothing was written.", err=True)
+        raise typer.Exit(130) from None
+    except MicroscopeQualityError as error:
+        raise refused("report", error) from error
+    typer.echo(f"Written to {page} ({page.stat().st_size / 1e6:.1f} MB). Open it in a browser.")
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Optional[Callable[[int, int], None]]]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    with Progress(
+        "Drawing",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,431 @@
+"""The page of a report: what it says first, and the data that its script draws from."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.overlay import legend, level_colours
+from microscope_quality.report.rows import STATUSES, UNREADABLE, Rows
+from microscope_quality.report.wells import plate_format, well_position
+from microscope_quality.version import __version__
+
+#: Stands in the page, and tells an older report from any other file.
+GENERATOR = "microscope-quality report"
+#: Bytes of a page, at most.
+MOST_PAGE_BYTES = 48_000_000
+#: Bytes of a page's table, at most.
+MOST_DATA_BYTES = 20_000_000
+
+SIGNS = {
+    "in_focus": "●",
+    "out_of_focus": "○",
+    "mixed": "◐",
+    "no_content": "·",
+    UNREADABLE: "×",
+}
+WORDS = {
+    "in_focus": "in focus",
+    "out_of_focus": "out of focus",
+    "mixed": "mixed",
+    "no_content": "no content",
+    UNREADABLE: "unreadable",
+}
+_OF_ONE = {
+    "in_focus": "The image is in focus.",
+    "out_of_focus": "The image is out of focus.",
+    "mixed": "The image is mixed: its parts are at different levels.",
+    "no_content": "The image is without enough content to judge by.",
+    UNREADABLE: "The image could not be read.",
+}
+LIMITS = (
+    "The number is about blur in fluorescence images at the sampling that the model knows: images "
+    "that are sampled much finer, thick samples, objects that are smooth even in focus and very "
+    "few photons are given too high a level, and brightfield is not to be trusted.",
+    "Levels 0 and 1 are often taken for each other, the last level means “at least”, and without "
+    "content or certainty there is nothing to believe.",
+)
+_FOLDER = Path(__file__).parent
+_MOST_CHARACTERS = 2000
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A plane among the worst, and its picture as WebP; `plain` without coloured patches."""
+
+    row: int
+    picture: bytes
+    plain: bool
+
+
+@dataclass(frozen=True)
+class _Tile:
+    status: str
+    sign: str
+    word: str
+    count: str
+    share: str
+
+
+def check_libraries() -> None:
+    """Import what a page is made with.
+
+    Raises
+    ------
+    SettingsError
+        One is missing; says how to install it.
+    """
+    try:
+        import jinja2  # noqa: F401
+        import plotly.offline  # noqa: F401
+    except ImportError as error:
+        raise SettingsError(
+            f"A report needs {error.name}: pip install 'microscope-quality[report]'"
+        ) from error
+
+
+def encoded_table(rows: Rows) -> tuple[list[dict[str, Any]], list[str]]:
+    """Pack the columns of a table, each as short as its texts allow.
+
+    Returns
+    -------
+    list of dict
+        For each column its name, and either ``all``, the text of all rows; or ``texts``, those of
+        the rows; or ``texts``, the different ones, and ``index``, which of them each row has.
+        Texts are in one string with line breaks between them, unless one has a line break itself.
+    list of str
+        What was left out to keep the page small, in sentences.
+
+    Raises
+    ------
+    FileError
+        When the table is too large for a page.
+    """
+    packed = {name: _packed(name, texts) for name, texts in rows.columns.items()}
+    sizes = {name: len(json.dumps(one)) for name, one in packed.items()}
+    notes = []
+    if sum(sizes.values()) > MOST_DATA_BYTES:
+        for level in range(rows.levels):
+            del packed[f"p{level}"], sizes[f"p{level}"]
+        notes.append(
+            f"The table is large: the columns p0 to p{rows.levels - 1} are left out of this page "
+            "and of its download."
+        )
+    if sum(sizes.values()) > MOST_DATA_BYTES:
+        raise FileError(
+            f"The table has {len(rows):,} rows, which are too many for one page; make a report of "
+            "each plate."
+        )
+    return list(packed.values()), notes
+
+
+def _packed(name: str, texts: Sequence[str]) -> dict[str, Any]:
+    distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    if len(distinct) == 1:
+        return {"name": name, "all": texts[0]}
+    if len(distinct) * 3 <= len(texts):
+        index = [distinct[text] for text in texts]
+        return {"name": name, "texts": _joined(list(distinct)), "index": index}
+    return {"name": name, "texts": _joined(texts)}
+
+
+def _joined(texts: Sequence[str]) -> str | list[str]:
+    return list(texts) if any("\n" in text for text in texts) else "\n".join(texts)
+
+
+def safe_json(value: object) -> str:
+    """Give JSON that cannot end the element it stands in, nor open another."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def worst_rows(rows: Rows, most: int) -> list[int]:
+    """Choose the images that look worst: far out of focus, then mixed ones.
+
+    At least a quarter of the places is for mixed ones when there are as many. Where fewer than
+    four are either, those in focus with the highest levels follow.
+    """
+    expected = rows.numbers["expected_level"]
+
+    def by_level(*statuses: str) -> list[int]:
+        chosen = [row for row in rows.shown if rows.status[row] in statuses]
+        return sorted(
+            (row for row in chosen if not math.isnan(expected[row])),
+            key=lambda row: -expected[row],
+        )
+
+    out, mixed = by_level("out_of_focus"), by_level("mixed")
+    n_mixed = min(len(mixed), max(most // 4, most - len(out)))
+    worst = out[: most - n_mixed] + mixed[:n_mixed]
+    if len(worst) < min(4, most):
+        worst += by_level("in_focus")[: min(4, most) - len(worst)]
+    return worst
+
+
+def render(
+    rows: Rows,
+    *,
+    title: str,
+    columns: Sequence[Mapping[str, Any]],
+    pictures: Mapping[int, bytes],
+    worst: Sequence[Worst],
+    notes: Sequence[str],
+    record: Mapping[str, Any],
+    in_focus_limit: int,
+    sure_certainty: float | None,
+) -> str:
+    """Give the page as HTML.
+
+    Parameters
+    ----------
+    rows : Rows
+    title : str
+    columns : sequence of dict
+        From `encoded_table`.
+    pictures : dict of int to bytes
+        Small WebP pictures by row.
+    worst : sequence of Worst
+    notes : sequence of str
+        What has to be known, in sentences.
+    record : dict
+        Of the run; empty when there is none.
+    in_focus_limit : int
+    sure_certainty : float or None
+        From which the model counts a patch as sure; None when it is not known.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    script = _inline((_FOLDER / "report.js").read_text(encoding="utf-8"))
+    style = (_FOLDER / "report.css").read_text(encoding="utf-8")
+    plotly = _inline(get_plotlyjs())
+    stacks = [
+        {"image": image, "rows": planes, "best": best}
+        for image, (planes, best) in enumerate(zip(rows.images, rows.best))
+        if len(planes) > 1
+    ]
+    wells, formats = _plates(rows)
+    small = {row: base64.b64encode(picture).decode() for row, picture in sorted(pictures.items())}
+    data = {
+        "rows": len(rows),
+        "levels": rows.levels,
+        "limit": in_focus_limit,
+        "sure": 0.3 if sure_certainty is None else sure_certainty,
+        "columns": columns,
+        "shown": rows.shown,
+        "stacks": stacks,
+        "wells": wells,
+        "formats": formats,
+        "colours": [f"#{bytes(colour).hex()}" for colour in level_colours(rows.levels)],
+        "pictures": [[row, len(text)] for row, text in small.items()],
+    }
+    counts = Counter(rows.status[row] for row in rows.shown)
+    parts = [("verdict", "Verdict")]
+    if rows.shown:
+        parts += [("threshold", "What to keep"), ("levels", "Levels and certainty")]
+        parts += [("plates", "Plates")] * bool(formats)
+        parts += [("time", "Course"), *([("stacks", "Z-stacks")] * bool(stacks))]
+        parts += [("montage", "Pictures"), ("table", "Table")]
+    parts.append(("record", "What to know"))
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)} {_hash(plotly)}; "
+        # plotly.js makes style elements of its own, of which no hash is known.
+        "style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    environment = Environment(
+        loader=PackageLoader("microscope_quality.report", package_path="."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    bad = [one for one in worst if rows.status[one.row] != "in_focus"]
+    return environment.get_template("report.html.jinja").render(
+        title=visible(title),
+        generator=GENERATOR,
+        policy=Markup(policy),
+        style=Markup(style),
+        script=Markup(script),
+        plotly=Markup(plotly),
+        data=Markup(safe_json(data)),
+        pictures=Markup("".join(small.values())),
+        version=__version__,
+        subject=_subject(rows, len(stacks)),
+        sentence=sentence(counts),
+        tiles=[_tile(status, counts, len(rows.shown)) for status in (*STATUSES, UNREADABLE)],
+        parts=parts,
+        notes=[visible(note) for note in notes],
+        worst=[_shown(rows, one) for one in worst],
+        worst_title="The worst" if bad else "All in focus: the highest levels",
+        worst_note=(
+            "Drawn in grey: they could not be measured again."
+            if worst and all(one.plain for one in worst)
+            else ""
+        ),
+        legend=_legend(rows.levels),
+        levels=rows.levels,
+        limit=in_focus_limit,
+        sure=None if sure_certainty is None else f"{sure_certainty:.2g}",
+        images=len(rows.shown),
+        stacks=len(stacks),
+        wells=bool(formats),
+        limits=LIMITS,
+        record=_record(record),
+    )
+
+
+def sentence(counts: Mapping[str, int]) -> str:
+    """Say the verdict in a sentence, from the counts of images by status."""
+    images = sum(counts.values())
+    if not images:
+        return "The table has no rows: there is nothing to tell."
+    if images == 1:
+        return _OF_ONE[next(status for status, number in counts.items() if number)]
+    unreadable = counts.get(UNREADABLE, 0)
+    if unreadable == images:
+        return f"None of the {images:,} images could be read."
+    focused = counts.get("in_focus", 0)
+    others = [
+        (counts.get("out_of_focus", 0), "out of focus"),
+        (counts.get("mixed", 0), "mixed, with parts at different levels"),
+        (counts.get("no_content", 0), "without enough content to judge by"),
+    ]
+    said = [f"{number:,} {_are(number)} {words}" for number, words in others if number]
+    if unreadable:
+        said.append(f"{unreadable:,} could not be read")
+    if not said:
+        return f"All {images:,} images are in focus."
+    first = f"{focused:,} of {images:,} images {_are(focused)} in focus"
+    if focused and images >= 20:
+        first += f" ({100 * focused / images:.0f} %)"
+    last = said.pop()
+    return f"{first}; {', '.join(said)}{' and ' if said else ''}{last}."
+
+
+def visible(text: str) -> str:
+    """Text whose invisible characters, which could hide or turn what stands there, show."""
+    return "".join(one if one.isprintable() or one == " " else "\ufffd" for one in text)
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _subject(rows: Rows, stacks: int) -> str:
+    images = len(rows.shown)
+    if not images:
+        return ""
+    said = f"{images:,} image{'s' * (images != 1)}"
+    if stacks:
+        planes = sum(len(planes) for planes in rows.images if len(planes) > 1)
+        said += (
+            f", {stacks:,} of them {'z-stacks' if stacks > 1 else 'a z-stack'} of {planes:,} "
+            "planes: a z-stack counts once, by its best plane"
+        )
+    return f"{said}."
+
+
+def _tile(status: str, counts: Mapping[str, int], images: int) -> _Tile:
+    count = counts.get(status, 0)
+    share = f"{100 * count / images:.1f} %" if images else ""
+    return _Tile(status, SIGNS[status], WORDS[status], f"{count:,}", share)
+
+
+def _shown(rows: Rows, one: Worst) -> dict[str, Any]:
+    status = rows.status[one.row]
+    axes = zip(("series ", "z", "c", "t"), rows.place(one.row))
+    where = " ".join(axis + text for axis, text in axes if text)
+    name = visible(f"{rows.columns['file'][one.row]} {where}".strip())
+    numbers = rows.numbers
+    verdict = (
+        f"{WORDS[status]}, level {numbers['level'][one.row]:.0f} "
+        f"(expected {numbers['expected_level'][one.row]:.1f}), certainty "
+        f"{numbers['certainty'][one.row]:.2f}"
+    )
+    return {
+        "row": one.row,
+        "source": _data_uri(one.picture) if one.picture else "data:,",
+        "plain": one.plain,
+        "name": name,
+        "label": f"{name}: {verdict}",
+        "sign": SIGNS[status],
+        "verdict": verdict,
+    }
+
+
+def _plates(rows: Rows) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
+    """Places of the wells by name, and rows and columns of each plate."""
+    columns = rows.columns
+    wells: dict[str, tuple[int, int]] = {}
+    for name in {columns["well"][row] for row in rows.shown}:
+        position = well_position(name)
+        if position is not None:
+            wells[name] = position
+    on_plate: dict[str, set[tuple[int, int]]] = {}
+    for row in rows.shown:
+        if columns["well"][row] in wells:
+            plate = on_plate.setdefault(columns["plate"][row], set())
+            plate.add(wells[columns["well"][row]])
+    return wells, {plate: plate_format(positions) for plate, positions in on_plate.items()}
+
+
+def _record(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Lines of the record: nested keys are named one after the other."""
+    lines: list[tuple[str, str]] = []
+
+    def add(name: str, value: object) -> None:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                add(f"{name}, {key}" if name else str(key), inner)
+            return
+        if name == "command" and isinstance(value, list):
+            text = f"microscope-quality {shlex.join(map(str, value))}"
+        elif isinstance(value, str):
+            text = value
+        else:
+            text = json.dumps(value, ensure_ascii=False)
+        if text not in ("", "null"):
+            lines.append((visible(name.replace("_", " ")), visible(text)[:_MOST_CHARACTERS]))
+
+    for key, value in record.items():
+        if key != "schema":
+            add(key, value)
+    return lines
+
+
+def _legend(levels: int) -> str:
+    import io
+
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(legend(44, levels))).save(stream, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _data_uri(picture: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
+
+
+def _inline(script: str) -> str:
+    # In a script these two would change how a browser reads on; in its strings they mean the same.
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _hash(text: str) -> str:
+    # A browser takes the hash of the text as it has read it, where every line ends in \n.
+    read = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'sha256-{base64.b64encode(hashlib.sha256(read.encode()).digest()).decode()}'"

@@ -1,0 +1,316 @@
+"""Write the report of a folder of results: one HTML file that holds all that it shows."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from microscope_quality.batch.run import run
+from microscope_quality.errors import FileError, ModelError, ModelNotFoundError
+from microscope_quality.files.whole import whole
+from microscope_quality.model import FocusModel
+from microscope_quality.report import page, pictures
+from microscope_quality.report.pictures import Drawn, FileWanted, Settings, Wanted, places_of
+from microscope_quality.report.rows import UNREADABLE, Rows, add_groups, read_rows
+
+REPORT = "report.html"
+#: Worst images that are shown with their patches in colour.
+MOST_WORST = 24
+# Files that a job takes at once: sending one costs as much as drawing it.
+_AT_ONCE = 8
+# Bytes of a page besides its table, its pictures and plotly.js.
+_REST = 300_000
+
+
+def write_report(
+    results: Path,
+    *,
+    out: Path | None = None,
+    images: Path | None = None,
+    plates: Path | None = None,
+    pattern: str | None = None,
+    title: str = "",
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write the report of a folder of results, or of a table alone.
+
+    The page opens from a disk, asks for nothing from a network, and stays below 50 MB. Nothing
+    but this file is written.
+
+    Parameters
+    ----------
+    results : Path
+        A folder that ``measure`` wrote, or its ``results.csv``.
+    out : Path, optional
+        The page; by default ``report.html`` in the folder. An older report there is replaced in
+        one step, any other file is not.
+    images : Path, optional
+        Folder that the names in the table are relative to, when the images are not where they
+        were measured.
+    plates : Path, optional
+        A CSV table with plate, well, site or channel of files.
+    pattern : str, optional
+        A regular expression whose named groups find plate, well, site and channel in the names,
+        as far as the table has none.
+    title : str
+        By default, the name of the folder.
+    jobs : int
+        Number of processes that read images.
+    progress : callable, optional
+        Called with the numbers of files read and of all.
+
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    FileError
+        When a table cannot be read, or the page not be written.
+    SettingsError
+        When a library is missing, or `jobs` is not a positive whole number.
+    """
+    page.check_libraries()
+    table, folder = _table(results)
+    target = folder / REPORT if out is None else out
+    check_replaceable(target)
+    stacks = folder / "stacks.csv"
+    rows = read_rows(table, stacks if stacks.is_file() else None)
+    record, notes = read_record(folder / "run.json")
+    notes += add_groups(rows, None if pattern is None else re.compile(pattern), plates)
+    columns, left_out = page.encoded_table(rows)
+
+    settings, limit, sure = _settings(record, rows)
+    worst = page.worst_rows(rows, MOST_WORST)
+    room = page.MOST_PAGE_BYTES - len(page.safe_json(columns)) - _plotly_bytes() - _REST
+    drawn, unread = _draw(
+        rows, settings, worst, room, _folders(record, images, folder), jobs, progress
+    )
+    for one in drawn.values():
+        if one.error and one.row in worst and one.small:
+            notes.append(f"{rows.columns['file'][one.row]}: {one.error}.")
+    html = page.render(
+        rows,
+        title=title or f"Focus of {folder.resolve().name}",
+        columns=columns,
+        pictures={row: one.small for row, one in drawn.items() if one.small},
+        worst=[
+            page.Worst(row, drawn[row].coloured or drawn[row].small, not drawn[row].coloured)
+            for row in worst
+            if row in drawn and (drawn[row].coloured or drawn[row].small)
+        ],
+        notes=[*notes, *left_out, *unread],
+        record=record,
+        in_focus_limit=limit,
+        sure_certainty=sure,
+    )
+    if not target.parent.is_dir():
+        raise FileError(f"{target}: cannot be written: there is no folder {target.parent}")
+    with whole(target) as beside:
+        beside.write_bytes(html.encode("utf-8", errors="backslashreplace"))
+    return target
+
+
+def check_replaceable(target: Path) -> None:
+    """Refuse a place that holds something else than an older report.
+
+    Raises
+    ------
+    FileError
+        It does.
+    """
+    if not os.path.lexists(target):
+        return
+    start = b""
+    with contextlib.suppress(OSError):
+        if target.is_file():
+            with target.open("rb") as stream:
+                start = stream.read(4096)
+    if f'content="{page.GENERATOR}"'.encode() not in start:
+        raise FileError(
+            f"{target}: is there already and is no report; move it away or choose another place"
+        )
+
+
+def read_record(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Read the record of a run, as far as there is one.
+
+    Returns
+    -------
+    dict
+        Empty without one, or when it is damaged.
+    list of str
+        What it says that has to be known, in sentences.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}, []
+    except (OSError, ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        return {}, [f"{path.name}, the record of the run, is damaged and was left out."]
+    status = record.get("status")
+    said = {
+        "running": "The run was still going on: the table may lack images.",
+        "interrupted": "The run was interrupted: the table may lack images.",
+        "failed": "The run failed: the table may lack images.",
+    }
+    return record, [said[status]] if isinstance(status, str) and status in said else []
+
+
+def _table(results: Path) -> tuple[Path, Path]:
+    if not results.is_dir():
+        if not results.exists():
+            raise FileError(f"{results}: is not there; name a folder that measure wrote")
+        return results, results.parent
+    table = results / "results.csv"
+    part = results / "results.csv.part"
+    if not table.exists():
+        hint = (
+            f"; a run that has not finished left {part.name}: run measure again to finish it"
+            if part.exists()
+            else "; name a folder that measure wrote with --out"
+        )
+        raise FileError(f"{results}: has no results.csv{hint}")
+    return table, results
+
+
+def _settings(record: Mapping[str, Any], rows: Rows) -> tuple[Settings, int, float | None]:
+    """Settings of the run, its in-focus limit, and the model's sure certainty."""
+    own = record.get("settings")
+    own = own if isinstance(own, Mapping) else {}
+    model = record.get("model")
+    model = model if isinstance(model, Mapping) else {}
+    limit = own.get("in_focus_limit")
+    limit = limit if isinstance(limit, int) and 0 <= limit < rows.levels else 1
+    sure = model.get("sure_certainty")
+    name = own.get("model")
+    name = name if isinstance(name, str) and name else None
+    if not isinstance(sure, (int, float)) or not 0 <= sure <= 1:
+        sure = None
+        with contextlib.suppress(ModelError, ModelNotFoundError):
+            sure = FocusModel.from_pretrained(name).description.sure_certainty
+    settings = Settings(
+        model=name,
+        rescale=own.get("rescale") is True,
+        luminance=own.get("luminance") is True,
+        in_focus_limit=limit,
+    )
+    return settings, limit, sure
+
+
+def _folders(record: Mapping[str, Any], images: Path | None, folder: Path) -> list[Path]:
+    """Where the images may lie, the likeliest place first."""
+    if images is not None:
+        if not images.is_dir():
+            raise FileError(f"{images}: is no folder of images")
+        return [images]
+    measured = record.get("folder")
+    if isinstance(measured, str) and measured and "\0" not in measured:
+        return [Path(measured)]
+    return [Path.cwd(), folder.parent, folder]
+
+
+def _plotly_bytes() -> int:
+    from plotly.offline import get_plotlyjs
+
+    return len(get_plotlyjs().encode())
+
+
+def _draw(
+    rows: Rows,
+    settings: Settings,
+    worst: Sequence[int],
+    room: int,
+    folders: Sequence[Path],
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[dict[int, Drawn], list[str]]:
+    """Draw the pictures that there is room for, and say which are missing."""
+    # In base64 three bytes are four.
+    for_small = 3 * max(0, room - 4 * len(worst) * pictures.OVERLAY_BYTES // 3) // 4
+    readable = [row for row in range(len(rows)) if rows.status[row] != UNREADABLE]
+    shown = set(rows.shown)
+    readable.sort(key=lambda row: row not in shown)
+    most = for_small // pictures.FEWEST_BYTES
+    chosen = _evenly(readable, most)
+    picture_bytes = min(pictures.MOST_BYTES, for_small // max(1, len(chosen)))
+    settings = replace(settings, picture_bytes=picture_bytes)
+
+    wanted: dict[str, list[Wanted]] = {}
+    small, coloured = set(chosen), set(worst)
+    for row in sorted(small | coloured):
+        # A sample of places stands for a plane that takes long to measure whole.
+        whole_plane = not rows.columns.get("places", [""] * len(rows))[row]
+        optics = rows.columns.get("optics", [""] * len(rows))[row]
+        wanted.setdefault(rows.columns["file"][row], []).append(
+            Wanted(
+                row,
+                rows.place(row),
+                row in small,
+                row in coloured and whole_plane,
+                optics,
+                float(rows.numbers["expected_level"][row]),
+            )
+        )
+    sizes = rows.columns.get("size_bytes", [""] * len(rows))
+    files = [
+        FileWanted(places_of(name, folders), tuple(planes), sizes[planes[0].row])
+        for name, planes in wanted.items()
+    ]
+    drawn: dict[int, Drawn] = {}
+    missing: list[tuple[str, str]] = []
+    parts = [files[start : start + _AT_ONCE] for start in range(0, len(files), _AT_ONCE)]
+    done = 0
+    draw = functools.partial(pictures.draw_files, settings)
+    with contextlib.closing(run(draw, parts, jobs=min(jobs, max(1, len(parts))))) as outcomes:
+        for outcome in outcomes:
+            for file in outcome.item:
+                name = rows.columns["file"][file.planes[0].row]
+                if outcome.value is None:
+                    missing += [(name, outcome.error)] * len(file.planes)
+            for one in outcome.value or []:
+                drawn[one.row] = one
+                if not (one.small or one.coloured):
+                    missing.append((rows.columns["file"][one.row], one.error))
+            done += len(outcome.item)
+            if progress is not None:
+                progress(done, len(files))
+    notes = []
+    if missing:
+        name, error = missing[0]
+        number = len(missing)
+        notes.append(
+            f"{number:,} of {len(small | coloured):,} pictures "
+            f"{'is' if number == 1 else 'are'} missing, since the images could not be read; "
+            f"{name}: {error}. --images names the folder that they are in now."
+        )
+    changed = sorted({rows.columns["file"][row] for row, one in drawn.items() if one.changed})
+    if changed:
+        notes.append(
+            f"{len(changed):,} file{' has' if len(changed) == 1 else 's have'} changed since "
+            f"{'it was' if len(changed) == 1 else 'they were'} measured, {changed[0]} first: the "
+            "pictures do not show what the numbers tell."
+        )
+    if len(chosen) < len(readable):
+        notes.append(
+            f"{len(chosen):,} of {len(readable):,} planes have a picture, spread evenly: more "
+            "would make this page too large."
+        )
+    return drawn, notes
+
+
+def _evenly(rows: Sequence[int], most: int) -> list[int]:
+    if len(rows) <= most:
+        return list(rows)
+    return [rows[number * len(rows) // most] for number in range(most)]

@@ -1,0 +1,436 @@
+"""The report in a real browser, against counts that the csv module gives."""
+
+import csv
+import io
+import re
+
+import pytest
+from written_results import failed_row, plane_row, read_csv, write_image, write_results
+
+from microscope_quality.report.write import write_report
+
+PHONE = {"width": 375, "height": 800}
+DESKTOP = {"width": 1280, "height": 900}
+HOSTILE = [
+    "</script><script>window.hacked = 1</script>.tif",
+    "<img src=x onerror='window.hacked = 1'>.tif",
+    '"><svg onload="window.hacked = 1">.tif',
+    "javascript:window.hacked=1",
+    "line\u2028paragraph\u2029;window.hacked=1//.tif",
+    "<a href='javascript:window.hacked=1'>link</a><b>bold</b>.tif",
+    "${window.hacked=1}{{7*7}}.tif",
+    "\u202egnp.tif",
+    "=cmd|' /C calc'!A0.tif",
+    "@SUM(1+1).tif",
+    "-2+3.tif",
+    "'quoted.tif",
+    'line\nbreak, comma and "quote".tif',
+]
+
+
+def screen_rows():
+    """A plate with a bad corner, two z-stacks, two channels, and rows of every kind."""
+    rows = []
+    for number in range(60):
+        well = f"{'ABCDEF'[number // 10]}{number % 10 + 1:02}"
+        level = max(0.0, round((number % 10 - 5) * 1.7 + 0.1 * (number // 10), 2))
+        row = plane_row(
+            f"{well}_s1.tif",
+            level,
+            round(0.35 + (number * 37 % 60) / 100, 2),
+            "mixed" if number % 17 == 3 else "no_content" if number % 23 == 5 else None,
+            plate="P1",
+            well=well,
+            site=1 + number % 2,
+            channel="dna" if number % 3 else "actin",
+            modified=f"2026-01-01T10:{number:02}:00.123456789Z",
+        )
+        rows.append(row)
+    rows += [failed_row(f"bad{k}.tif", "is cut short", well="H12") for k in range(2)]
+    for name, best in (("stack1.tif", 3), ("stack2.tif", 9)):
+        for z in range(6):
+            rows.append(plane_row(name, abs(z - best), 0.7, z=z))
+    return rows
+
+
+STACKS = [
+    {"file": "stack1.tif", "best_z": 3, "expected_level": 0, "best_position": 3.2},
+    {"file": "stack2.tif", "best_z": "", "expected_level": 4},
+]
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("screen")
+    rows = screen_rows()
+    for number in range(0, 60, 3):
+        write_image(folder / "images" / rows[number]["file"], number)
+    record = {"folder": str(folder / "images"), "command": ["measure", "images"]}
+    results = write_results(folder / "results", rows, stacks=STACKS, record=record)
+    return write_report(results)
+
+
+@pytest.fixture(scope="module")
+def table(screen):
+    """Rows of the table that stand for an image, by the csv module."""
+    rows = read_csv((screen.parent / "results.csv").read_text("utf-8"))
+    return [
+        row
+        for row in rows
+        if row["z"] in ("", {"stack1.tif": "3", "stack2.tif": "5"}.get(row["file"]))
+    ]
+
+
+@pytest.fixture
+def tab(browser):
+    tabs = []
+
+    def show(page, viewport=DESKTOP):
+        context = browser.new_context(viewport=viewport, reduced_motion="reduce")
+        opened = context.new_page()
+        opened.said, opened.asked = [], []
+        opened.on("console", lambda message: opened.said.append(message.text))
+        opened.on("pageerror", lambda error: opened.said.append(str(error)))
+        opened.on("dialog", lambda dialog: opened.said.append(dialog.message))
+        opened.on("request", lambda request: opened.asked.append(request.url))
+        opened.goto(page.as_uri())
+        opened.wait_for_selector("html[data-ready]")
+        tabs.append(opened)
+        return opened
+
+    yield show
+    for opened in tabs:
+        opened.context.close()
+
+
+def draw_all(opened):
+    """Bring every chart into sight once."""
+    for number in range(opened.locator(".plot").count()):
+        plot = opened.locator(".plot").nth(number)
+        if not plot.is_visible():
+            continue
+        plot.scroll_into_view_if_needed()
+        plot.locator(".main-svg").first.wait_for()
+
+
+def frame(opened):
+    opened.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+
+
+def status(row):
+    return "unreadable" if row["error"] else row["status"]
+
+
+def judged(row):
+    return status(row) not in ("unreadable", "no_content")
+
+
+def downloaded(opened, button):
+    with opened.expect_download() as waiting:
+        opened.click(button)
+    return waiting.value.suggested_filename, waiting.value.path().read_bytes().decode("utf-8")
+
+
+def count_of(opened):
+    shown, _ = opened.inner_text("#shown-count").split(" of ")
+    return int(shown.replace(",", ""))
+
+
+def test_it_opens_without_an_error_or_a_request(tab, screen):
+    opened = tab(screen)
+    draw_all(opened)
+    assert opened.said == []
+    assert [url for url in opened.asked if not url.startswith("data:")] == [screen.as_uri()]
+    assert opened.locator(".plot").count() >= 8
+
+
+def test_the_verdict_counts_images(tab, screen, table):
+    opened = tab(screen)
+    for name in ("in_focus", "out_of_focus", "mixed", "no_content", "unreadable"):
+        count = sum(status(row) == name for row in table)
+        assert opened.inner_text(f".tile.{name} strong") == str(count)
+        opened.click(f".tile.{name}")
+        frame(opened)
+        assert count_of(opened) == count
+
+
+def test_filters_do_what_they_say(tab, screen, table):
+    opened = tab(screen)
+    assert count_of(opened) == len(table) == 64
+    opened.fill("#filter-text", "b0 DNA")
+    wanted = [row for row in table if "b0" in row["file"].lower() and row["channel"] == "dna"]
+    assert count_of(opened) == len(wanted) > 3
+    opened.click("#filters [type=reset]")
+    frame(opened)
+    assert count_of(opened) == 64
+    opened.uncheck("#status-in_focus")
+    opened.uncheck("#status-mixed")
+    assert count_of(opened) == sum(status(row) not in ("in_focus", "mixed") for row in table)
+    opened.check("#status-in_focus")
+    opened.check("#status-mixed")
+    opened.fill("#level-from", "1.5")
+    opened.fill("#level-to", "5")
+    opened.fill("#certainty-from", "0.5")
+    wanted = [
+        row
+        for row in table
+        if judged(row)
+        and 1.5 <= float(row["expected_level"]) <= 5
+        and float(row["certainty"]) >= 0.5
+    ]
+    assert count_of(opened) == len(wanted) > 5
+    opened.fill("#certainty-to", "0.5")
+    opened.fill("#certainty-from", "0.51")
+    assert count_of(opened) == 0
+    assert "Nothing passes" in opened.inner_text("#grid-body")
+
+
+def test_planes_of_stacks_are_rows_when_asked_for(tab, screen):
+    opened = tab(screen)
+    opened.check("#all-planes")
+    assert opened.inner_text("#shown-count") == "74 of 74 planes"
+
+
+def test_sorting_and_the_download_of_the_table(tab, screen):
+    opened = tab(screen)
+    rows = read_csv((screen.parent / "results.csv").read_text("utf-8"))
+    opened.check("#all-planes")
+    opened.click("#grid-head button:has-text('Expected')")
+    name, text = downloaded(opened, "#save-table")
+    assert name == "results-filtered.csv"
+    saved = read_csv(text)
+    measured = [row for row in rows if row["expected_level"]]
+    failed = [row for row in rows if not row["expected_level"]]
+    by_level = sorted(measured, key=lambda row: -float(row["expected_level"]))
+    assert saved == by_level + failed
+    head = opened.locator("#grid-head [aria-sort=descending]")
+    assert "Expected" in head.inner_text()
+    opened.click("#grid-head button:has-text('File')")
+    opened.click("#grid-head button:has-text('File')")
+    saved = read_csv(downloaded(opened, "#save-table")[1])
+    assert saved[0]["file"] == "stack2.tif"
+    assert saved[-1]["file"] == "A01_s1.tif"
+
+
+@pytest.mark.parametrize(
+    ("level", "certainty", "mixed", "empty"), [(1.5, 0, True, True), (4.2, 0.6, False, False)]
+)
+def test_the_slider_says_and_saves_what_is_thrown_out(
+    tab, screen, table, level, certainty, mixed, empty
+):
+    opened = tab(screen)
+    for slider, value in (("level", level), ("certainty", certainty)):
+        opened.fill(f"#{slider}-number", str(value))
+        assert float(opened.input_value(f"#{slider}-limit")) == value
+    opened.set_checked("#drop-mixed", mixed)
+    opened.set_checked("#drop-empty", empty)
+    frame(opened)
+    reasons = {}
+    for row in table:
+        if status(row) == "unreadable":
+            reason = "unreadable"
+        elif status(row) == "no_content":
+            reason = "no_content" if empty else ""
+        elif status(row) == "mixed" and mixed:
+            reason = "mixed"
+        elif float(row["expected_level"]) > level:
+            reason = "level"
+        elif float(row["certainty"]) < certainty:
+            reason = "certainty"
+        else:
+            reason = ""
+        reasons.setdefault(reason, []).append(row)
+    kept = reasons.pop("")
+    rejected = [(row, reason) for reason, rows in reasons.items() for row in rows]
+    said = f"{len(kept)} images kept, {len(rejected)} thrown out"
+    assert opened.inner_text("#kept-count") == said
+    columns = "file series z c t plate well site channel level expected_level certainty status"
+    columns = columns.split()
+    name, text = downloaded(opened, "#save-kept")
+    assert name == "kept.csv"
+    assert text.startswith(",".join([*columns, "reason"]) + "\r\n")
+    assert read_csv(text) == [{**{c: row[c] for c in columns}, "reason": ""} for row in kept]
+    name, text = downloaded(opened, "#save-rejected")
+    assert name == "rejected.csv"
+    saved = [({c: row[c] for c in columns}, row["reason"]) for row in read_csv(text)]
+    wanted = [({c: row[c] for c in columns}, reason) for row, reason in rejected]
+    assert sorted(saved, key=str) == sorted(wanted, key=str)
+
+
+def test_the_slider_moves_by_keyboard(tab, screen, table):
+    opened = tab(screen)
+    opened.focus("#level-limit")
+    opened.keyboard.press("Home")
+    for _ in range(3):
+        opened.keyboard.press("ArrowRight")
+    frame(opened)
+    kept = [
+        row
+        for row in table
+        if status(row) in ("in_focus", "out_of_focus") and float(row["expected_level"]) <= 0.3
+    ]
+    assert opened.inner_text("#kept-count").startswith(f"{len(kept)} images kept")
+
+
+def test_a_click_on_a_bar_shows_its_images(tab, screen, table):
+    opened = tab(screen)
+    draw_all(opened)
+    bar = opened.locator("#plot-levels .bars .point").first
+    bar.scroll_into_view_if_needed()
+    box = bar.bounding_box()
+    opened.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] - 6)
+    count = sum(judged(row) and status(row) != "mixed" and row["level"] == "0" for row in table)
+    assert opened.inner_text("#dialog-title") == f"Level 0: {count} images"
+    assert opened.locator("#dialog .gallery .thumb").count() == count
+
+
+def test_a_well_opens_by_click(tab, screen):
+    opened = tab(screen)
+    plot = opened.locator("#plate-figures .plot[data-label^='Plate P1']")
+    plot.scroll_into_view_if_needed()
+    plot.locator(".main-svg").first.wait_for()
+    place = plot.evaluate(
+        """(plot) => {
+            const { xaxis, yaxis } = plot.firstChild._fullLayout;
+            const box = plot.getBoundingClientRect();
+            return [box.x + xaxis._offset + xaxis.d2p(3), box.y + yaxis._offset + yaxis.d2p(1)];
+        }"""
+    )
+    opened.mouse.click(*place)
+    assert opened.inner_text("#dialog-title") == "B03_s1.tif"
+
+
+def test_by_keyboard_alone(tab, screen):
+    opened = tab(screen)
+    key = opened.keyboard.press
+    active = "document.activeElement"
+    key("Tab")
+    assert opened.evaluate(f"{active}.textContent") == "Skip to the verdict"
+    assert opened.evaluate(f"getComputedStyle({active}).outlineStyle") == "solid"
+    key("Enter")
+    key("Tab")
+    assert opened.evaluate(f"{active}.className") == "tile in_focus"
+    for _ in range(60):
+        key("Tab")
+        if opened.evaluate(f"{active}.id") == "plot-levels":
+            break
+    assert opened.evaluate(f"{active}.id") == "plot-levels"
+    opened.wait_for_selector("#plot-levels .main-svg")
+    key("ArrowRight")
+    key("ArrowRight")
+    said = opened.inner_text("#announce")
+    assert re.fullmatch(r"Level \d+(, mixed)?: \d+ images?", said)
+    key("Enter")
+    assert opened.inner_text("#dialog-title") == said or said.endswith(": 1 image")
+    key("Escape")
+    assert not opened.evaluate("document.getElementById('dialog').open")
+    assert opened.evaluate(f"{active}.id") == "plot-levels"
+    # Down the table; the window of an image goes on to its neighbours.
+    opened.focus("#filter-text")
+    for _ in range(40):
+        key("Tab")
+        if opened.evaluate(f"{active}.className") == "line":
+            break
+    key("ArrowDown")
+    key("ArrowDown")
+    key("Enter")
+    assert opened.inner_text("#dialog-title") == "A03_s1.tif"
+    key("ArrowRight")
+    assert opened.inner_text("#dialog-title") == "A04_s1.tif"
+    key("Escape")
+    assert opened.evaluate(f"{active}.dataset.number") == "2"
+    key("End")
+    assert opened.evaluate(f"{active}.dataset.number") == "63"
+    key("Home")
+    assert opened.evaluate(f"{active}.dataset.number") == "0"
+
+
+def test_the_window_keeps_the_focus_and_the_planes_of_a_stack_are_in_reach(tab, screen):
+    opened = tab(screen)
+    opened.fill("#filter-text", "stack1")
+    opened.click("#grid-body .line")
+    assert opened.inner_text("#dialog-title") == "stack1.tif z3"
+    opened.click("#dialog button:has-text('All 6 planes')")
+    assert opened.locator("#dialog .gallery .thumb").count() == 6
+    for _ in range(12):
+        opened.keyboard.press("Tab")
+        inside = "document.activeElement.closest('dialog') || document.activeElement.tagName"
+        assert opened.evaluate(inside) != "A"
+    opened.click("#dialog .gallery .thumb >> nth=4")
+    assert opened.inner_text("#dialog-title") == "stack1.tif z4"
+    opened.click("#dialog button:has-text('Back to all 6')")
+    assert opened.inner_text("#dialog-title") == "Planes of stack1.tif: 6 images"
+
+
+def test_hostile_names_run_nothing_and_stay_what_they_are(tab, tmp_path):
+    rows = [
+        plane_row(name, number % 5, plate=name, well="A01", site=name, channel=name, message=name)
+        for number, name in enumerate(HOSTILE)
+    ]
+    rows += [failed_row(name, name, well=name) for name in HOSTILE]
+    rows += [plane_row(name, z, z=z) for name in HOSTILE[:3] for z in range(3)]
+    record = {"command": HOSTILE, HOSTILE[0]: HOSTILE[1], "folder": HOSTILE[1]}
+    results = write_results(tmp_path, rows, record=record)
+    opened = tab(write_report(results, title=HOSTILE[0]))
+    draw_all(opened)
+    for number in range(len(HOSTILE)):
+        opened.evaluate("document.getElementById('dialog').close()")
+        opened.click(f"#grid-body [data-number='{number}']")
+        assert "tif" in opened.inner_text("#dialog-title") or number == 3
+    assert opened.evaluate("window.hacked") is None
+    assert opened.said == []
+    assert opened.locator("main a:not([href^='#']), main svg[onload], main img[src=x]").count() == 0
+    opened.evaluate("document.getElementById('dialog').close()")
+    opened.check("#all-planes")
+    text = downloaded(opened, "#save-table")[1]
+    saved = list(csv.reader(io.StringIO(text, newline=""), strict=True))[1:]
+    guarded = {name: f"'{name}" for name in HOSTILE if name[0] in "=@-'"}
+    assert [row[0] for row in saved] == [guarded.get(row["file"], row["file"]) for row in rows]
+    # The apostrophe comes off again.
+    unguarded = [row[0].removeprefix("'") for row in saved if row[0].startswith("'")]
+    assert set(unguarded) == set(guarded)
+
+
+def test_a_phone_needs_no_sideways_scrolling(tab, screen):
+    opened = tab(screen, PHONE)
+    draw_all(opened)
+    wide = "document.documentElement.scrollWidth"
+    assert opened.evaluate(wide) == PHONE["width"]
+    opened.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    opened.click("#see-pictures")
+    assert opened.evaluate(wide) == PHONE["width"]
+    dialog = opened.locator("#dialog")
+    assert dialog.evaluate("(one) => one.scrollWidth - one.clientWidth") == 0
+    assert opened.said == []
+
+
+def test_on_paper_all_is_unfolded(tab, screen):
+    opened = tab(screen)
+    opened.emulate_media(media="print")
+    opened.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    plots = opened.locator(".plot")
+    assert all(plots.nth(number).locator(".main-svg").count() for number in range(plots.count()))
+    assert opened.locator("#grid-body .line").count() == 64
+    assert opened.locator(".worst li:visible").count() == opened.locator(".worst li").count() > 8
+    assert opened.locator(".record tr").first.is_visible()
+    assert not opened.locator("#save-kept").is_visible()
+    # Verdicts differ by their hatching, levels by their number, when the colour is gone.
+    hatched = "[...document.querySelectorAll('#group-figures .point path')].map("
+    hatched += "(one) => one.style.fill.includes('url'))"
+    assert set(opened.evaluate(hatched)) == {True, False}
+    opened.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    opened.emulate_media(media="screen")
+    pdf = opened.pdf(format="A4")
+    assert pdf.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) >= 4
+    assert opened.said == []
+
+
+def test_damaged_numbers_and_a_single_image_do_not_stop_the_page(tab, tmp_path):
+    row = plane_row("only.tif", 2) | {"modified": "yesterday", "mean_certainty": "", "p3": ""}
+    opened = tab(write_report(write_results(tmp_path, [row])))
+    draw_all(opened)
+    opened.click("#grid-body .line")
+    assert opened.said == []
+    assert opened.inner_text("#dialog-title") == "only.tif"
+    assert not opened.locator("#time").is_visible()

@@ -1,0 +1,157 @@
+import base64
+import hashlib
+import json
+import re
+
+import pytest
+from written_results import failed_row, plane_row, write_results
+
+from microscope_quality.errors import FileError
+from microscope_quality.report import page
+from microscope_quality.report.rows import read_rows
+
+HOSTILE = "</script><script>alert(1)</script><!-- \u2028 ' \" & \\ \u202e ]]>"
+
+
+def rows_of(folder, rows, **more):
+    return read_rows(write_results(folder, rows, **more) / "results.csv")
+
+
+def rendered(rows, **more):
+    columns, _ = page.encoded_table(rows)
+    settings = {
+        "title": "Plate 1",
+        "columns": columns,
+        "pictures": {},
+        "worst": [],
+        "notes": [],
+        "record": {},
+        "in_focus_limit": 1,
+        "sure_certainty": 0.31,
+    }
+    return page.render(rows, **(settings | more))
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({}, "The table has no rows: there is nothing to tell."),
+        ({"in_focus": 1}, "The image is in focus."),
+        ({"in_focus": 3}, "All 3 images are in focus."),
+        ({"unreadable": 1}, "The image could not be read."),
+        ({"unreadable": 1200}, "None of the 1,200 images could be read."),
+        ({"out_of_focus": 1, "mixed": 0}, "The image is out of focus."),
+        ({"out_of_focus": 2}, "0 of 2 images are in focus; 2 are out of focus."),
+        (
+            {"in_focus": 30, "out_of_focus": 8, "mixed": 1, "no_content": 2, "unreadable": 1},
+            "30 of 42 images are in focus (71 %); 8 are out of focus, 1 is mixed, with parts at "
+            "different levels, 2 are without enough content to judge by and 1 could not be read.",
+        ),
+        ({"in_focus": 1, "unreadable": 2}, "1 of 3 images is in focus; 2 could not be read."),
+    ],
+)
+def test_the_verdict_is_a_sentence(counts, said):
+    assert page.sentence(counts) == said
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "\x00\x1f\x7f", "😀 é", "\ud800"])
+def test_json_in_the_page_neither_ends_its_element_nor_changes(text):
+    safe = page.safe_json({"a": [text]})
+    assert json.loads(safe) == {"a": [text]}
+    assert not set("<>&\u2028\u2029") & set(safe)
+
+
+def unpacked(one, n):
+    if "all" in one:
+        return [one["all"]] * n
+    texts = one["texts"] if isinstance(one["texts"], list) else one["texts"].split("\n")
+    return [texts[number] for number in one["index"]] if "index" in one else texts
+
+
+def test_packed_columns_are_the_table(tmp_path):
+    rows = [plane_row(f"image {n}\n{HOSTILE}.tif", n % 11, well=f"A{n % 3}") for n in range(30)]
+    rows += [failed_row("", error="line\nbreak"), failed_row("x", error="=1+1")]
+    read = rows_of(tmp_path, rows)
+    columns, notes = page.encoded_table(read)
+    again = json.loads(page.safe_json(columns))
+    assert {one["name"]: unpacked(one, len(read)) for one in again} == read.columns
+    assert notes == []
+
+
+def test_a_large_table_loses_probabilities_and_a_larger_one_is_refused(tmp_path, monkeypatch):
+    read = rows_of(tmp_path, [plane_row(f"{n:05}.tif", (n % 100) / 10) for n in range(500)])
+    whole, _ = page.encoded_table(read)
+    size = len(json.dumps(whole))
+    monkeypatch.setattr(page, "MOST_DATA_BYTES", size - 200)
+    columns, notes = page.encoded_table(read)
+    assert {one["name"] for one in whole} - {one["name"] for one in columns} == {
+        f"p{k}" for k in range(11)
+    }
+    assert "p0 to p10 are left out" in notes[0]
+    monkeypatch.setattr(page, "MOST_DATA_BYTES", 1000)
+    with pytest.raises(FileError, match="500 rows, which are too many for one page"):
+        page.encoded_table(read)
+
+
+def test_the_worst_come_first_and_mixed_ones_have_their_places(tmp_path):
+    rows = [plane_row(f"out{n}.tif", 2 + n / 10) for n in range(20)]
+    rows += [plane_row(f"mixed{n}.tif", 3 + n, status="mixed") for n in range(5)]
+    rows += [plane_row("empty.tif", 9, status="no_content"), failed_row("bad.tif")]
+    read = rows_of(tmp_path, rows)
+    assert page.worst_rows(read, 8) == [19, 18, 17, 16, 15, 14, 24, 23]
+    assert len(page.worst_rows(read, 100)) == 25
+
+
+def test_when_all_are_in_focus_the_highest_levels_are_shown(tmp_path):
+    read = rows_of(tmp_path, [plane_row(f"{n}.tif", n / 10) for n in range(9)])
+    assert page.worst_rows(read, 24) == [8, 7, 6, 5]
+
+
+def test_the_policy_lets_only_the_own_scripts_run(tmp_path):
+    html = rendered(rows_of(tmp_path, [plane_row("a.tif")]))
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html)[1]
+    directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert directives["default-src"] == directives["base-uri"] == "'none'"
+    assert directives["img-src"] == "data:"
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.S)
+    hashes = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
+    assert len(scripts) == 2
+    assert directives["script-src"].split() == [f"'sha256-{one}'" for one in hashes]
+    assert not re.search(r"\son\w+=", re.sub(r"<(script|style).*?</\1>", "", html, flags=re.S))
+
+
+def test_names_are_text_and_never_markup(tmp_path):
+    record = {"command": ["measure", HOSTILE], "versions": {HOSTILE: HOSTILE}, HOSTILE: [HOSTILE]}
+    row = plane_row(HOSTILE, 5, well=HOSTILE, plate=HOSTILE, channel=HOSTILE)
+    html = rendered(
+        rows_of(tmp_path, [row, failed_row(HOSTILE, HOSTILE)]),
+        title=HOSTILE,
+        record=record,
+        notes=[HOSTILE],
+        worst=[page.Worst(0, b"", True)],
+    )
+    assert html.count("<script") == 4
+    assert "alert(1)</script>" not in html
+    assert "\u202e" not in html
+
+
+def test_a_table_without_rows_makes_a_page_without_a_script(tmp_path):
+    html = rendered(rows_of(tmp_path, []))
+    assert "The table has no rows" in html
+    assert "<script" not in html
+
+
+def test_the_record_is_told_line_by_line(tmp_path):
+    record = {
+        "schema": 1,
+        "command": ["measure", "a b", "--out", "x"],
+        "settings": {"in_focus_limit": 1, "optics": None},
+        "seconds": 1.5,
+    }
+    html = rendered(rows_of(tmp_path, [plane_row("a.tif")]), record=record)
+    lines = re.findall(r"<th scope=\"row\"><bdi>(.*?)</bdi></th><td><bdi>(.*?)</bdi>", html)
+    assert lines == [
+        ("command", "microscope-quality measure &#39;a b&#39; --out x"),
+        ("settings, in focus limit", "1"),
+        ("seconds", "1.5"),
+    ]

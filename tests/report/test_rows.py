@@ -1,0 +1,145 @@
+import re
+
+import numpy as np
+import pytest
+from written_results import failed_row, plane_row, write_results
+
+from microscope_quality.errors import FileError
+from microscope_quality.files.tables import COLUMNS
+from microscope_quality.report.rows import add_groups, read_rows
+
+
+def test_texts_stay_as_they_are_and_numbers_stand_beside_them(tmp_path):
+    rows = [plane_row("a.tif", 2.5, 0.25), failed_row("b.tif"), plane_row("c.tif", status="mixed")]
+    read = read_rows(write_results(tmp_path, rows) / "results.csv")
+    assert read.columns["expected_level"] == ["2.5", "", "0"]
+    np.testing.assert_array_equal(read.numbers["expected_level"], [2.5, np.nan, 0])
+    assert read.status == ["out_of_focus", "unreadable", "mixed"]
+    assert read.levels == 11
+    assert read.images == [[0], [1], [2]]
+    assert read.shown == [0, 1, 2]
+
+
+def test_a_stack_counts_once_by_its_best_plane(tmp_path):
+    rows = [
+        plane_row("s.tif", 3, z=10, c=0),
+        plane_row("s.tif", 1, z=2, c=0),
+        plane_row("s.tif", 0.5, z=9, c=0),
+        plane_row("s.tif", 6, z=0, c=1),
+        plane_row("s.tif", 4, z=1, c=1),
+        plane_row("t.tif", 5),
+    ]
+    stacks = [
+        {"file": "s.tif", "c": 0, "best_z": 2, "best_position": 2.4},
+        {"file": "s.tif", "c": 1, "best_z": ""},
+    ]
+    folder = write_results(tmp_path, rows, stacks=stacks)
+    read = read_rows(folder / "results.csv", folder / "stacks.csv")
+    # Planes by z as numbers, 9 before 10; the table of stacks decides, even for plane 2.
+    assert read.images == [[1, 2, 0], [3, 4], [5]]
+    assert read.shown == [1, 4, 5]
+    assert read.best == ["2.4", "", ""]
+
+
+def test_without_a_table_of_stacks_the_lowest_plane_with_content_stands_for_one(tmp_path):
+    rows = [
+        plane_row("s.tif", 0, z=0, status="no_content"),
+        failed_row("s.tif", z=1),
+        plane_row("s.tif", 1, z=2),
+        plane_row("s.tif", 4, z=3),
+        failed_row("u.tif", z=0),
+        failed_row("u.tif", z=1),
+    ]
+    read = read_rows(write_results(tmp_path, rows) / "results.csv")
+    assert read.shown == [2, 4]
+    assert read.best == ["2", ""]
+
+
+def test_older_tables_are_taken(tmp_path):
+    for number, end in enumerate(("message", "error")):
+        columns = COLUMNS[: COLUMNS.index(end) + 1]
+        folder = write_results(tmp_path / str(number), [plane_row("a.tif", 3)], columns)
+        read = read_rows(folder / "results.csv")
+        assert read.status == ["out_of_focus"]
+        assert read.columns["series"] == [""]
+
+
+def test_another_number_of_levels_and_unknown_columns_are_taken(tmp_path):
+    columns = [name for name in COLUMNS if name not in ("p7", "p8", "p9", "p10")]
+    rows = [plane_row("a.tif", 3, treatment="x")]
+    read = read_rows(write_results(tmp_path, rows, [*columns, "treatment"]) / "results.csv")
+    assert read.levels == 7
+    assert read.columns["treatment"] == ["x"]
+
+
+def test_a_table_without_rows(tmp_path):
+    read = read_rows(write_results(tmp_path, []) / "results.csv")
+    assert len(read) == 0
+    assert read.shown == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"certainty": "high"}, "row 2: certainty is 'high', no number"),
+        ({"status": "fine"}, "row 2: the status is 'fine'"),
+        ({"status": ""}, "row 2: the status is ''"),
+        ({"level": "11"}, "row 2: the level is 11, but the table has levels 0 to 10"),
+        ({"level": "2.5"}, "row 2: the level is 2.5"),
+    ],
+)
+def test_a_damaged_row_is_named(tmp_path, change, said):
+    rows = [plane_row("a.tif"), plane_row("b.tif") | change]
+    with pytest.raises(FileError, match=re.escape(said)):
+        read_rows(write_results(tmp_path, rows) / "results.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"file,level\r\na.tif,1\r\n", "has no column plate"),
+        (b"name,age\r\n", "has no column file"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"file,file\r\n", "'file' more than once"),
+    ],
+)
+def test_what_is_no_table_of_results_is_refused(tmp_path, content, said):
+    (tmp_path / "results.csv").write_bytes(content)
+    with pytest.raises(FileError, match=re.escape(said)):
+        read_rows(tmp_path / "results.csv")
+
+
+def test_groups_come_from_names_where_the_table_has_none(tmp_path):
+    rows = [
+        plane_row("p1/B03_s2.tif"),
+        plane_row("p1/C04_s1.tif", well="A01"),
+        plane_row("other.tif"),
+    ]
+    read = read_rows(write_results(tmp_path, rows) / "results.csv")
+    notes = add_groups(read, re.compile(r"(?P<well>[A-H]\d\d)_s(?P<site>\d)"))
+    assert read.columns["well"] == ["B03", "A01", ""]
+    assert read.columns["site"] == ["2", "1", ""]
+    assert notes == ["The pattern matches 2 of 3 names."]
+
+
+def test_groups_come_from_another_table_by_file_or_name(tmp_path):
+    rows = [plane_row("p1/a.tif", well="H12"), plane_row("p1/b.tif"), plane_row("p2/b.tif")]
+    read = read_rows(write_results(tmp_path, rows) / "results.csv")
+    plates = tmp_path / "plates.csv"
+    plates.write_text("well,file,dose\nA01,a.tif,1\nA02,p1/b.tif,2\n", encoding="utf-8-sig")
+    notes = add_groups(read, plates=plates)
+    assert read.columns["well"] == ["A01", "A02", "A02"]
+    assert notes == []
+    # The same name with two meanings tells nothing.
+    plates.write_text("well,file\nA01,x/b.tif\nA02,y/b.tif\n", encoding="utf-8")
+    read = read_rows(tmp_path / "results.csv")
+    assert add_groups(read, plates=plates) == ["plates.csv has the files of 0 of 3 rows."]
+    assert read.columns["well"] == ["H12", "", ""]
+
+
+def test_a_table_of_plates_without_its_columns_is_refused(tmp_path):
+    read = read_rows(write_results(tmp_path, [plane_row("a.tif")]) / "results.csv")
+    (tmp_path / "plates.csv").write_text("image,well\na.tif,A01\n", encoding="utf-8")
+    with pytest.raises(FileError, match="needs a column file and one of plate, well"):
+        add_groups(read, plates=tmp_path / "plates.csv")

@@ -1,0 +1,68 @@
+"""Small folders of results, written by other libraries than the one under test."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import tifffile
+
+from microscope_quality.files.tables import run_columns
+
+LEVELS = 11
+
+
+def plane_row(file, level=0.0, certainty=0.8, status=None, **more):
+    """A row as `measure` writes it: all probability near a level."""
+    low = int(level)
+    odds = [0.0] * LEVELS
+    odds[low] += 1 - (level - low)
+    if level > low:
+        odds[low + 1] += level - low
+    row = {
+        "file": file,
+        "width": 100,
+        "height": 90,
+        "level": round(level),
+        "expected_level": f"{level:g}",
+        "certainty": f"{certainty:g}",
+        "mean_certainty": f"{min(1, certainty + 0.1):g}",
+        "status": status or ("in_focus" if round(level) <= 1 else "out_of_focus"),
+        **{f"p{k}": f"{p:g}" for k, p in enumerate(odds)},
+        "size_bytes": "",
+        "modified": "",
+    }
+    return {**row, **more}
+
+
+def failed_row(file, error="is empty (0 bytes)", **more):
+    return {"file": file, "error": error, **more}
+
+
+def write_results(folder, rows, columns=None, record=None, stacks=None):
+    """Write the tables with the csv module alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = columns or run_columns(LEVELS)
+    with (folder / "results.csv").open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, names, restval="", extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+    if stacks is not None:
+        header = ["file", "c", "t", "best_z", "expected_level", "status", "best_position", "series"]
+        with (folder / "stacks.csv").open("w", encoding="utf-8", newline="") as stream:
+            table = csv.DictWriter(stream, header, restval="")
+            table.writeheader()
+            table.writerows(stacks)
+    if record is not None:
+        (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
+
+
+def read_csv(text):
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+def write_image(path, seed=0, shape=(90, 100)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    tifffile.imwrite(path, rng.integers(100, 4000, shape).astype(np.uint16))
