@@ -16,6 +16,7 @@ from microscope_quality.focus import (
 )
 from microscope_quality.model import FocusModel, available_models
 from microscope_quality.optics import Optics
+from microscope_quality.sampling import SampleResult, sample_focus
 from microscope_quality.version import __version__
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "FocusResult",
     "Optics",
     "PointsResult",
+    "SampleResult",
     "StackResult",
     "__version__",
     "available_models",
@@ -30,4 +32,5 @@ __all__ = [
     "measure_at",
     "measure_focus",
     "measure_stack",
+    "sample_focus",
 ]

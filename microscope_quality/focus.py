@@ -194,6 +194,73 @@ class _Prepared:
     messages: Tuple[str, ...]
 
 
+class _Bands:
+    """Patches and statistics of a plane that is read in bands of rows, each band once.
+
+    The numbers are the same as those of the plane in memory.
+    """
+
+    def __init__(self, plane: Any, size: int) -> None:
+        self.plane = plane
+        self.dtype = np.dtype(plane.dtype)
+        self.unfinite = 0
+        self.largest = -math.inf
+        self._size = size
+        self._band: NDArray[Any] = np.empty((0, 0))
+        self._top = -1
+        self._seen = 0  # rows
+        self._highest, self._at_highest = 0, 0
+
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
+        """Rows of the plane, which later calls may overlap but not leave out."""
+        band = as_measured(np.asarray(self.plane[top:bottom, :]))
+        self._count(band[max(self._seen - top, 0) :])
+        self._seen = max(self._seen, bottom)
+        return band
+
+    def cut(
+        self, places: NDArray[Any], size: int
+    ) -> Tuple[NDArray[Any], Optional[NDArray[np.bool_]]]:
+        """Patches and, when some of their pixels are not finite, which are; as `tiles.cut`."""
+        parts = []
+        for top in np.unique(places[:, 0]).tolist():
+            if top != self._top:
+                self._band, self._top = self.read(top, top + size), top
+            row = places[places[:, 0] == top]
+            parts.append(tiles.cut(self._band, row - [top, 0], size))
+        patches = np.concatenate(parts)
+        if patches.dtype.kind != "f":
+            return patches, None
+        finite = np.isfinite(patches)
+        return patches, None if finite.all() else finite
+
+    def read_all(self) -> None:
+        """Read what has no patch, for the statistics."""
+        for top in range(self._seen, self.plane.shape[0], self._size):
+            self.read(top, min(top + self._size, self.plane.shape[0]))
+
+    @property
+    def saturated_fraction(self) -> float:
+        """As `FocusResult.saturated_fraction`."""
+        if self.dtype.kind == "f":
+            return math.nan
+        return self._at_highest / math.prod(map(int, self.plane.shape))
+
+    def _count(self, rows: NDArray[Any]) -> None:
+        if not rows.size:
+            return
+        if self.dtype.kind == "f":
+            finite = np.isfinite(rows)
+            self.unfinite += rows.size - int(np.count_nonzero(finite))
+            self.largest = max(self.largest, float(np.max(rows, where=finite, initial=-math.inf)))
+            return
+        highest = int(rows.max())
+        if highest > self._highest:
+            self._highest, self._at_highest = highest, 0
+        if highest == self._highest and highest in saturated_values(self.dtype):
+            self._at_highest += int(np.count_nonzero(rows == highest))
+
+
 def measure_focus(
     plane: ArrayLike,
     model: ModelLike = None,
@@ -210,7 +277,10 @@ def measure_focus(
     plane : (height, width) array
         Of any integer or float type and scale. Three channels, (height, width, 3), are one grey
         image when they are equal. NaN and infinite pixels are left out like masked ones, and
-        so are those of a `numpy.ma.MaskedArray`.
+        so are those of a `numpy.ma.MaskedArray`. An array that is not in memory, with `shape`,
+        `dtype`, `ndim` and pairs of slices (of zarr, HDF5, dask, a `numpy.memmap`, or a
+        `files.lazy.LazyPlane`), is read in bands of rows, whatever its size, for the same numbers;
+        with `rescale` or a mask it is read whole.
     model : FocusModel, str or path, optional
         A model, or the name or folder of one; by default the one that comes with the library.
     optics : Optics, optional
@@ -241,12 +311,18 @@ def measure_focus(
     ModelNotFoundError, ModelError
         As `FocusModel.from_pretrained`.
     """
-    used = _model(model)
-    limit = _limit(in_focus_limit, used)
-    prepared, (height, width) = _prepare(plane, used, optics, rescale, mask)
+    used = as_model(model)
+    limit = checked_limit(in_focus_limit, used)
     size = used.description.patch_size
-    places = tiles.positions(prepared.pixels.shape[0], prepared.pixels.shape[1], size)
-    probabilities, counted = _predict(used, prepared, places, tiles.cut)
+    if is_lazy(plane) and not rescale and mask is None:
+        prepared, places, probabilities, counted = _in_bands(plane, used, optics)
+        shape: Tuple[int, int] = plane.shape  # type: ignore[union-attr]
+        height, width = shape
+    else:
+        prepared, (height, width) = _prepare(plane, used, optics, rescale, mask)
+        shape = prepared.pixels.shape[0], prepared.pixels.shape[1]
+        places = tiles.positions(*shape, size)
+        probabilities, counted = _predict(used, prepared, places, tiles.cut)
     levels = certainty.level(probabilities)
     certainties = certainty.certainty(probabilities)
     overall = certainty.aggregate(probabilities, certainties)
@@ -258,7 +334,7 @@ def measure_focus(
     if not len(places):
         seen = "" if prepared.sampling == 1 else " at the model's sampling"
         messages.append(
-            f"The image has {' x '.join(map(str, prepared.pixels.shape))} pixels{seen}; "
+            f"The image has {' x '.join(map(str, shape))} pixels{seen}; "
             f"a patch needs {size} x {size}."
         )
     elif not counted.any():
@@ -275,7 +351,7 @@ def measure_focus(
         mean_certainty=float(certainties[counted].mean()) if counted.any() else 0.0,
         max_certainty=float(certainties.max(initial=0)),
         weighted_certainty=certainty.weighted_certainty(certainties),
-        status=_status(level, levels, certainties, used.description.sure_certainty, limit),
+        status=status_of(level, levels, certainties, used.description.sure_certainty, limit),
         message=" ".join(messages),
         blur_diameter_px=blur,
         defocus_um=math.nan if optics is None else float(optics.defocus_um(blur)),
@@ -323,7 +399,7 @@ def measure_stack(
     SettingsError
         For another number of masks than of planes, and as `measure_focus`.
     """
-    used = _model(model)
+    used = as_model(model)
     end: Any = object()
     remaining = iter(planes)
     if isinstance(planes, np.ndarray) and planes.ndim == 2:
@@ -440,7 +516,7 @@ def measure_at(
     ImageError, SettingsError, ModelNotFoundError, ModelError
         As `measure_focus`; `SettingsError` also for a point outside the plane.
     """
-    used = _model(model)
+    used = as_model(model)
     prepared, shape = _prepare(plane, used, optics, rescale, mask)
     points = tiles.checked_centres(centres, shape)
     scaled = (points + 0.5) * prepared.scale - 0.5
@@ -450,6 +526,21 @@ def measure_at(
         expected_levels=certainty.expected_level(probabilities),
         certainties=certainty.certainty(probabilities),
         probabilities=probabilities,
+    )
+
+
+def is_lazy(plane: Any) -> bool:
+    """Tell whether an array of two dimensions is not in memory, and so read in parts."""
+    if isinstance(plane, np.memmap):
+        return plane.ndim == 2 and plane.dtype.kind in "iuf"
+    if isinstance(plane, (np.ndarray, np.generic, list, tuple)):
+        return False
+    return (
+        getattr(plane, "ndim", None) == 2
+        and hasattr(plane, "__getitem__")
+        and isinstance(getattr(plane, "dtype", None), np.dtype)
+        and plane.dtype.kind in "iuf"
+        and 0 not in plane.shape
     )
 
 
@@ -507,8 +598,9 @@ def as_plane(
             f"An image must have two dimensions; this array has the shape {pixels.shape}. Give "
             "one plane or channel of it, or all planes to measure_stack."
         )
-    if pixels.dtype.itemsize > 8:
-        pixels = pixels.astype(np.float64)
+    pixels = as_measured(pixels)
+    if mask is None and hidden is None and pixels.dtype.kind != "f":
+        return pixels, None
     unmasked = np.ones(pixels.shape, np.bool_) if mask is None else np.asarray(mask) != 0
     if unmasked.shape != pixels.shape:
         raise SettingsError(
@@ -580,11 +672,13 @@ def sure_by_chance(patches: int) -> int:
     return sure
 
 
-def _model(model: ModelLike) -> FocusModel:
+def as_model(model: ModelLike) -> FocusModel:
+    """Give the model that an argument of `measure_focus` names."""
     return model if isinstance(model, FocusModel) else FocusModel.from_pretrained(model)
 
 
-def _limit(limit: float, model: FocusModel) -> float:
+def checked_limit(limit: float, model: FocusModel) -> float:
+    """Give the in-focus limit, or raise `SettingsError` when it is no level of the model."""
     highest = model.description.levels - 1
     if not 0 <= limit <= highest:
         raise SettingsError(f"in_focus_limit must be a level from 0 to {highest}, not {limit!r}.")
@@ -598,50 +692,119 @@ def _prepare(
     rescale: bool,
     mask: Optional[ArrayLike],
 ) -> Tuple[_Prepared, Tuple[int, int]]:
+    messages = messages_of_optics(optics, model, rescale)
+    pixels, unmasked = as_plane(plane, mask)
+    height, width = pixels.shape
+    type_max = largest_value(pixels.dtype)
+    if pixels.dtype.kind == "f":
+        wrong = pixels.size - np.count_nonzero(np.isfinite(pixels))
+        largest = 0.0
+        if model.description.normalisation == "type_range":
+            largest = np.max(pixels, where=True if unmasked is None else unmasked, initial=0)
+        messages = _messages_of_floats(wrong, float(largest), model) + messages
+    saturated = _saturated_fraction(pixels, unmasked)
+    scale, sampling = (1.0, 1.0), 1.0
+    if rescale and optics is not None:
+        sampling, more = sampling_of(optics, model)
+        messages += more
+        shape = max(1, round(height * sampling)), max(1, round(width * sampling))
+        if shape != (height, width):
+            pixels, unmasked = resample_unmasked(pixels, unmasked, shape)
+            scale = (shape[0] / height, shape[1] / width)
+    prepared = _Prepared(pixels, unmasked, type_max, scale, sampling, saturated, tuple(messages))
+    return prepared, (height, width)
+
+
+def _in_bands(
+    plane: Any, model: FocusModel, optics: Optional[Optics]
+) -> Tuple[_Prepared, NDArray[np.intp], Float64Array, NDArray[np.bool_]]:
+    """Give what `_prepare`, `tiles.positions` and `_predict` do, of a plane read band by band."""
+    messages = messages_of_optics(optics, model, rescale=False)
+    size = model.description.patch_size
+    height, width = plane.shape
+    places = tiles.positions(height, width, size)
+    bands = _Bands(plane, size)
+    type_max = largest_value(bands.dtype)
+    probabilities = np.empty((len(places), model.description.levels))
+    counted = np.ones(len(places), np.bool_)
+    # The same blocks as in memory: BLAS rounds by where a row stands in its matrix.
+    for start in range(0, len(places), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        patches, masks = bands.cut(places[block], size)
+        if masks is not None:
+            counted[block] = half_unmasked(masks)
+        probabilities[block] = model.predict(patches, masks=masks, type_max=type_max)
+    bands.read_all()
+    if bands.dtype.kind == "f":
+        messages = _messages_of_floats(bands.unfinite, bands.largest, model) + messages
+    prepared = _Prepared(
+        np.empty((0, 0)),
+        None,
+        type_max,
+        (1.0, 1.0),
+        1.0,
+        bands.saturated_fraction,
+        tuple(messages),
+    )
+    return prepared, places, probabilities, counted
+
+
+def as_measured(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Bring extended precision to float64."""
+    return pixels.astype(np.float64) if pixels.dtype.itemsize > 8 else pixels
+
+
+def largest_value(dtype: Any) -> float:
+    """Give the largest value of an image's type, as `FocusModel.predict` takes it."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+
+
+def _messages_of_floats(unfinite: int, largest: float, model: FocusModel) -> List[str]:
+    messages = []
+    if unfinite:
+        messages.append(f"NaN and infinite pixels were left out: {unfinite}.")
+    if model.description.normalisation == "type_range" and largest > 1:
+        messages.append("This model takes floats to lie in 0 to 1; larger ones were clipped.")
+    return messages
+
+
+def messages_of_optics(optics: Optional[Optics], model: FocusModel, rescale: bool) -> List[str]:
+    """Give what is to be said of optics, and refuse what is none."""
     if optics is not None and not isinstance(optics, Optics):
         raise SettingsError(f"optics must be an Optics, not {optics!r}.")
     if rescale and optics is None:
         raise SettingsError("rescale=True needs the optics of the image.")
-    pixels, unmasked = as_plane(plane, mask)
-    height, width = pixels.shape
-    messages: List[str] = []
-    integers = pixels.dtype.kind in "iu"
-    type_max = float(np.iinfo(pixels.dtype).max) if integers else 1.0
-    if not integers:
-        wrong = pixels.size - np.count_nonzero(np.isfinite(pixels))
-        if wrong:
-            messages.append(f"NaN and infinite pixels were left out: {wrong}.")
-        if model.description.normalisation == "type_range" and (
-            np.max(pixels, where=True if unmasked is None else unmasked, initial=0) > 1
-        ):
-            messages.append("This model takes floats to lie in 0 to 1; larger ones were clipped.")
-    saturated = _saturated_fraction(pixels, unmasked)
-    scale, sampling = (1.0, 1.0), 1.0
-    if optics is not None and not rescale:
-        finer = _sampling(model.description.optics) / _sampling(optics)
-        if finer > FINER:
-            messages.append(
-                f"The image is sampled {finer:.3g} times more finely than the model's, which "
-                "looks like blur to it; rescale to its sampling to take that out."
-            )
-    if rescale and optics is not None:
-        sampling = _sampling(optics) / _sampling(model.description.optics)
-        if sampling > COARSEST:
-            raise SettingsError(
-                f"The image is sampled {sampling:.3g} times more coarsely than the model's; "
-                f"rescaling goes up to {COARSEST:g} times. Are its optics right?"
-            )
-        if sampling > 1.01:
-            messages.append(
-                f"The image is sampled {sampling:.3g} times more coarsely than the model's and "
-                "was interpolated; a slight defocus may not show."
-            )
-        shape = max(1, round(height * sampling)), max(1, round(width * sampling))
-        if shape != (height, width):
-            pixels, unmasked = _resample_unmasked(pixels, unmasked, shape)
-            scale = (shape[0] / height, shape[1] / width)
-    prepared = _Prepared(pixels, unmasked, type_max, scale, sampling, saturated, tuple(messages))
-    return prepared, (height, width)
+    if optics is None or rescale:
+        return []
+    finer = _sampling(model.description.optics) / _sampling(optics)
+    if finer <= FINER:
+        return []
+    return [
+        f"The image is sampled {finer:.3g} times more finely than the model's, which "
+        "looks like blur to it; rescale to its sampling to take that out."
+    ]
+
+
+def sampling_of(optics: Optics, model: FocusModel) -> Tuple[float, List[str]]:
+    """Give a model's pixels for a pixel of an image, and what is to be said of it.
+
+    Raises
+    ------
+    SettingsError
+        When the image is too coarse to be interpolated.
+    """
+    sampling = _sampling(optics) / _sampling(model.description.optics)
+    if sampling > COARSEST:
+        raise SettingsError(
+            f"The image is sampled {sampling:.3g} times more coarsely than the model's; "
+            f"rescaling goes up to {COARSEST:g} times. Are its optics right?"
+        )
+    if sampling <= 1.01:
+        return sampling, []
+    return sampling, [
+        f"The image is sampled {sampling:.3g} times more coarsely than the model's and "
+        "was interpolated; a slight defocus may not show."
+    ]
 
 
 def _sampling(optics: Optics) -> float:
@@ -649,9 +812,10 @@ def _sampling(optics: Optics) -> float:
     return optics.pixel_size_um * optics.na / optics.wavelength_um
 
 
-def _resample_unmasked(
+def resample_unmasked(
     pixels: NDArray[Any], unmasked: Optional[NDArray[np.bool_]], shape: Tuple[int, int]
 ) -> Tuple[Float64Array, Optional[NDArray[np.bool_]]]:
+    """Bring a plane to another number of pixels, as `resample`, and tell which of them count."""
     if unmasked is None:
         return resample(pixels, shape), None
     # Masked pixels take the others' mean, so that they neither ring nor overflow; what is left
@@ -686,9 +850,14 @@ def _saturated_fraction(pixels: NDArray[Any], unmasked: Optional[NDArray[np.bool
     if not values.size:
         return math.nan
     highest = int(values.max())
-    if highest not in (np.iinfo(pixels.dtype).max, 2**10 - 1, 2**12 - 1, 2**14 - 1):
+    if highest not in saturated_values(pixels.dtype):
         return 0.0
     return float(np.count_nonzero(values == highest) / values.size)
+
+
+def saturated_values(dtype: Any) -> Tuple[int, ...]:
+    """Give the values that, as an image's largest, are those of saturated pixels."""
+    return int(np.iinfo(dtype).max), 2**10 - 1, 2**12 - 1, 2**14 - 1
 
 
 def _predict(
@@ -712,19 +881,36 @@ def _predict(
     return probabilities, counted
 
 
-def _status(
+def status_of(
     level: float,
     levels: Float64Array,
     certainties: Float64Array,
     sure_certainty: float,
     limit: float,
+    weights: Optional[Float64Array] = None,
 ) -> str:
+    """Give the status of a plane, the first that applies; see `FocusResult.status`.
+
+    Parameters
+    ----------
+    level : float
+        Of the plane.
+    levels, certainties : (n,) array
+        Of its patches; levels are NaN for those without probabilities.
+    sure_certainty : float
+        The model's.
+    limit : float
+        The highest level that is in focus.
+    weights : (n,) array, optional
+        How many patches of the plane each of them stands for.
+    """
     defined = ~np.isnan(levels)
     sure = defined & (certainties >= sure_certainty)
     if np.count_nonzero(sure) <= sure_by_chance(int(np.count_nonzero(defined))):
         return "no_content"
     far = np.abs(levels[sure] - level) > MIXED_LEVELS
-    if far.mean() > MIXED_SHARE:
+    share = far.mean() if weights is None else np.average(far, weights=weights[sure])
+    if share > MIXED_SHARE:
         return "mixed"
     return "in_focus" if level <= limit else "out_of_focus"
 

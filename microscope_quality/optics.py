@@ -215,33 +215,10 @@ class Optics:
         OpticsError
             If the text is not of that form, or a value is missing, given twice, unknown or wrong.
         """
-        form = "Optics are given as na=…,n=…,wavelength_um=…,pixel_size_um=…"
-        values: Dict[str, float] = {}
-        for pair in text.split(","):
-            key, equals, value = (part.strip() for part in pair.partition("="))
-            if not equals:
-                raise OpticsError(f"{form}; {pair.strip()!r} is no key=value.")
-            name = "refractive_index" if key in ("n", "immersion") else key
-            if name not in _PARSED:
-                raise OpticsError(f"{form}; there is no {key!r}.")
-            if name in values:
-                raise OpticsError(f"{form}; {name} is given twice.")
-            values[name] = _immersion_index(value) if key == "immersion" else _number(name, value)
-        camera = [name for name in ("magnification", "camera_pixel_um") if name in values]
-        if camera and "pixel_size_um" in values:
-            raise OpticsError(
-                f"{form}; pixel_size_um is given twice, by itself and by {' and '.join(camera)}."
-            )
-        if len(camera) == 2:
-            for name in camera:
-                if not (math.isfinite(values[name]) and values[name] > 0):
-                    raise OpticsError(f"{name} must be positive and finite, not {values[name]:g}.")
-            values["pixel_size_um"] = values.pop("camera_pixel_um") / values.pop("magnification")
-        elif camera:
-            raise OpticsError(f"{form}; magnification and camera_pixel_um belong together.")
+        values = parse_values(text)
         missing = [field.name for field in fields(cls) if field.name not in values]
         if missing:
-            raise OpticsError(f"{form}; {', '.join(missing)} missing.")
+            raise OpticsError(f"{_FORM}; {', '.join(missing)} missing.")
         return cls(**values)
 
     def _blur_px_per_um(self, paraxial: bool) -> float:
@@ -250,9 +227,59 @@ class Optics:
         return 2 * tangent / self.pixel_size_um
 
 
+def parse_values(text: str) -> Dict[str, float]:
+    """Read some of the optics from text, such as ``wavelength_um=0.52`` beside a file's metadata.
+
+    Parameters
+    ----------
+    text : str
+        As for `Optics.parse`, in which nothing has to be there.
+
+    Returns
+    -------
+    dict of str to float
+        By the names of the fields of `Optics`.
+
+    Raises
+    ------
+    OpticsError
+        As `Optics.parse`, but for what is missing; also when the values that are there cannot be
+        those of any optics.
+    """
+    values: Dict[str, float] = {}
+    for pair in text.split(","):
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals:
+            raise OpticsError(f"{_FORM}; {pair.strip()!r} is no key=value.")
+        name = "refractive_index" if key in ("n", "immersion") else key
+        if name not in _PARSED:
+            raise OpticsError(f"{_FORM}; there is no {key!r}.")
+        if name in values:
+            raise OpticsError(f"{_FORM}; {name} is given twice.")
+        values[name] = _immersion_index(value) if key == "immersion" else _number(name, value)
+    camera = [name for name in ("magnification", "camera_pixel_um") if name in values]
+    if camera and "pixel_size_um" in values:
+        raise OpticsError(
+            f"{_FORM}; pixel_size_um is given twice, by itself and by {' and '.join(camera)}."
+        )
+    if len(camera) == 2:
+        for name in camera:
+            if not (math.isfinite(values[name]) and values[name] > 0):
+                raise OpticsError(f"{name} must be positive and finite, not {values[name]:g}.")
+        values["pixel_size_um"] = values.pop("camera_pixel_um") / values.pop("magnification")
+    elif camera:
+        raise OpticsError(f"{_FORM}; magnification and camera_pixel_um belong together.")
+    # What is missing is taken so that it goes with all that is possible.
+    index = values.get("refractive_index", 2 * abs(values.get("na", 1.0)) + 1)
+    others = {"na": index / 2, "refractive_index": index, "wavelength_um": 0.5, "pixel_size_um": 1}
+    Optics(**{**others, **values})
+    return values
+
+
 IMMERSIONS = {"air": 1.0, "water": 1.33, "glycerol": 1.47, "oil": 1.515}
 """Refractive index of an immersion medium by its name, as `Optics.parse` takes it."""
 
+_FORM = "Optics are given as na=…,n=…,wavelength_um=…,pixel_size_um=…"
 _PARSED = (*(field.name for field in fields(Optics)), "magnification", "camera_pixel_um")
 
 TRAINING_OPTICS = Optics(na=0.5, refractive_index=1.0, wavelength_um=0.5, pixel_size_um=0.65)

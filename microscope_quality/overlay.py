@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microscope_quality.errors import SettingsError
-from microscope_quality.focus import FocusResult, as_plane, resample
+from microscope_quality.focus import FocusResult, as_plane, is_lazy, resample
+from microscope_quality.sampling import SampleResult
 
 ByteArray = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -38,6 +39,14 @@ _FULL_COLOUR = 0.6
 _TINT_DARK, _TINT_BRIGHT = 0.28, 0.40
 # Light of the tint over black, as a share of that over white.
 _GLOW = 0.5
+# Patches below this side in the picture have neither borders nor gaps: the whole patch is tinted,
+# this much where the picture is black.
+_SMALLEST_FRAMED = 6
+_TINT_SMALL = 0.5
+# Side, in the picture, of the mark of a sampled place at least.
+_SMALLEST_MARK = 10
+# Pixels of a plane outside of memory that are read at a time.
+_BAND_PIXELS = 2**23
 # Percentiles of the pixels that are drawn black and white.
 _BLACK, _WHITE = 0.5, 99.8
 
@@ -47,17 +56,20 @@ def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = 
 
     Each patch has a border and a tint: the hue is its level, from blue (in focus) over pink to
     yellow (furthest out), and the more certain, the lighter and more coloured it is. Constant and
-    masked patches are dark grey.
+    masked patches are dark grey. Where patches are very small in the picture, they have the tint
+    alone. Sampled places are drawn as squares of 10 pixels at least.
 
     Parameters
     ----------
     plane : (height, width) array
         The one that was measured, of any type that `focus.measure_focus` takes; its contrast is
-        stretched.
+        stretched. One that is not in memory is read in bands of rows, or at a lower resolution if
+        it has a method ``reduced`` as that of `files.lazy.LazyPlane`.
     result : FocusResult
-        Of `focus.measure_focus`.
+        Of `focus.measure_focus` or `sampling.sample_focus`.
     max_side : int, optional
-        The longer side of the picture in pixels, for planes that are larger.
+        The longer side of the picture in pixels, for planes that are larger; must be given for a
+        plane that is not in memory.
 
     Returns
     -------
@@ -69,10 +81,14 @@ def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = 
     ImageError
         As `focus.measure_focus`.
     SettingsError
-        For a plane of another size than the result's, or a `max_side` below 1.
+        For a plane of another size than the result's, a `max_side` below 1, or none where one is
+        needed.
+    FileError
+        A plane that lies in a file cannot be read.
     """
-    pixels, unmasked = as_plane(plane)
-    shape = pixels.shape[0], pixels.shape[1]
+    stays: Any = plane if is_lazy(plane) else None
+    pixels, unmasked = (stays, None) if stays is not None else as_plane(plane)
+    shape = int(pixels.shape[0]), int(pixels.shape[1])
     if shape != (result.height, result.width):
         raise SettingsError(
             f"The image has {shape[0]} x {shape[1]} pixels, but the result is of one with "
@@ -80,15 +96,26 @@ def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = 
         )
     if max_side is not None and max_side < 1:
         raise SettingsError(f"max_side must be at least 1, not {max_side}.")
+    if stays is not None:
+        if max_side is None:
+            raise SettingsError("max_side must be given for a plane that is not in memory.")
+        pixels = _area_averaged(stays, max_side)
     grey = _stretched(pixels, unmasked)
     shrink = 1.0 if max_side is None else min(1.0, max_side / max(shape))
     if shrink < 1:
         shape = max(1, round(shape[0] * shrink)), max(1, round(shape[1] * shrink))
+    if grey.shape != shape:
         grey = resample(grey, shape).astype(np.float32)
     picture = np.repeat(grey[..., np.newaxis], 3, axis=2)
     side = result.patch_size_px * shrink
     line = max(1, round(side / 40))
-    parts = _parts((result.patch_positions * shrink).astype(np.float64), side)
+    corners = (result.patch_positions * shrink).astype(np.float64)
+    if isinstance(result, SampleResult):
+        parts = _marks(corners, side, shape)
+    elif side < _SMALLEST_FRAMED:
+        return _to_bytes(_tinted(grey, corners, side, _of_patches(result)))
+    else:
+        parts = _parts(corners, side)
     for (top, left, bottom, right), colour in zip(parts, _of_patches(result)):
         area = (slice(top, bottom), slice(left, right))
         inner = grey[area][..., np.newaxis]
@@ -180,6 +207,54 @@ def visible_parts(result: FocusResult) -> NDArray[np.intp]:
         Top, left, bottom and right in the image's own pixels, the last two just outside.
     """
     return _parts(result.patch_positions.astype(np.float64), result.patch_size_px)
+
+
+def _marks(corners: Float64Array, side: float, shape: Tuple[int, int]) -> NDArray[np.intp]:
+    """Give the squares of sampled places."""
+    wide = max(side, _SMALLEST_MARK)
+    start = np.clip(np.round(corners - (wide - side) / 2), 0, None)
+    end = np.minimum(start + round(wide), shape)
+    return np.concatenate([start, end], axis=1).astype(np.intp)
+
+
+def _tinted(
+    grey: Float32Array, corners: Float64Array, side: float, colours: Float32Array
+) -> Float32Array:
+    """Give a picture of a grid of small patches."""
+    rows, columns = np.unique(corners[:, 0]), np.unique(corners[:, 1])
+    if not len(colours):
+        return np.repeat(grey[..., np.newaxis], 3, axis=2)
+
+    def patch_of(starts: Float64Array, length: int) -> NDArray[np.intp]:
+        index = np.searchsorted(starts, np.arange(length) + 0.5, side="right") - 1
+        return np.clip(index, 0, len(starts) - 1)
+
+    of_pixels = patch_of(rows, grey.shape[0])[:, np.newaxis] * len(columns)
+    of_pixels = of_pixels + patch_of(columns, grey.shape[1])
+    light = _TINT_SMALL + (1 - _TINT_SMALL) * grey[..., np.newaxis]
+    tinted: Float32Array = colours[of_pixels] * light
+    return tinted
+
+
+def _area_averaged(plane: Any, max_side: int) -> Float64Array:
+    """Give a plane that is not in memory with sides of up to about twice that length."""
+    source = plane.reduced(max_side) if hasattr(plane, "reduced") else plane
+    height, width = (int(length) for length in source.shape)
+    factor = max(1, max(height, width) // max_side)
+    columns = np.arange(0, width, factor)
+    band = factor * max(1, _BAND_PIXELS // (factor * width))
+    parts = []
+    for top in range(0, height, band):
+        pixels = np.asarray(source[top : min(top + band, height), :])
+        rows = np.arange(0, len(pixels), factor)
+        finite: Any = np.isfinite(pixels) if pixels.dtype.kind == "f" else np.ones_like(pixels, "?")
+        values = np.where(finite, pixels, 0) if pixels.dtype.kind == "f" else pixels
+        total, count = (
+            np.add.reduceat(np.add.reduceat(one, columns, axis=1, dtype=np.float64), rows, axis=0)
+            for one in (values, finite)
+        )
+        parts.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+    return np.concatenate(parts)
 
 
 def _parts(corners: Float64Array, side: float) -> NDArray[np.intp]:

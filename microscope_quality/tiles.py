@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Tuple
+from typing import Any, Tuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -28,15 +28,27 @@ def positions(height: int, width: int, patch_size: int) -> NDArray[np.intp]:
         y and x of each patch's upper left pixel, row by row; empty when a side of the plane is
         shorter than a patch.
     """
+    rows, columns = starts(height, patch_size), starts(width, patch_size)
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
 
-    def starts(length: int) -> List[int]:
-        if length < patch_size:
-            return []
-        last = length - patch_size
-        return [*range(0, last, patch_size), last]
 
-    places = [(y, x) for y in starts(height) for x in starts(width)]
-    return np.array(places, np.intp).reshape(-1, 2)
+def starts(length: int, patch_size: int) -> NDArray[np.intp]:
+    """Give where the patches start along one side of a plane; see `positions`.
+
+    Parameters
+    ----------
+    length, patch_size : int
+        In pixels.
+
+    Returns
+    -------
+    (n,) array of int
+        Ascending; empty when the side is shorter than a patch.
+    """
+    if length < patch_size:
+        return np.empty(0, np.intp)
+    last = length - patch_size
+    return np.array([*range(0, last, patch_size), last], np.intp)
 
 
 def cut(plane: NDArray[Any], places: NDArray[np.intp], patch_size: int) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import isnan, nan
 
 import coded
@@ -16,6 +16,7 @@ from scipy.stats import binom
 from microscope_quality.errors import ImageError, ModelNotFoundError, SettingsError
 from microscope_quality.focus import (
     best_plane,
+    is_lazy,
     measure_at,
     measure_focus,
     measure_stack,
@@ -697,3 +698,72 @@ def test_a_result_prints_in_one_line(model, plain):
         f"<FocusResult: level 3, expected {result.expected_level:.2f}, "
         f"certainty {result.certainty:.2f}, out_of_focus, 4 patches>"
     )
+
+
+class Elsewhere:
+    """An array that gives slices alone, and counts the rows that it gave."""
+
+    ndim = 2
+
+    def __init__(self, pixels):
+        self._pixels = pixels
+        self.shape, self.dtype = pixels.shape, pixels.dtype
+        self.rows = 0
+
+    def __getitem__(self, index):
+        given = self._pixels[index].copy()
+        assert len(given) <= 84
+        self.rows += len(given)
+        return given
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self._pixels, dtype)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda plane: plane,
+        lambda plane: np.where(plane == plane.max(), 4095, plane),
+        lambda plane: plane.astype(np.int16) - 300,
+        lambda plane: plane.astype(np.float32),
+        lambda plane: np.where(np.arange(plane.size).reshape(plane.shape) % 9, plane, np.nan),
+        lambda plane: plane.astype(np.longdouble),
+        lambda plane: plane[:60],
+        lambda plane: plane * 0,
+    ],
+)
+@pytest.mark.parametrize("normalisation", ["zscore", "type_range"])
+def test_planes_read_in_bands_give_the_same_bit_for_bit(tmp_path, make, normalisation):
+    coded.write(tmp_path / "coded", normalisation=normalisation)
+    rng = np.random.default_rng(3)
+    levels = rng.integers(0, 10, (11, 13)).tolist()
+    plane = make(coded.plane(levels)[:-20, :-33])
+    elsewhere = Elsewhere(plane)
+    one = measure_focus(elsewhere, tmp_path / "coded", optics=OIL)
+    other = measure_focus(plane, tmp_path / "coded", optics=OIL)
+    for field in fields(other):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+    # The last band of patches overlaps the one before.
+    assert plane.shape[0] <= elsewhere.rows < plane.shape[0] + 84
+
+
+def test_the_real_model_gives_the_same_in_bands():
+    rng = np.random.default_rng(3)
+    plane = gaussian_filter(rng.normal(1000, 300, (3000, 3000)), 1).astype(np.uint16)
+    one, other = measure_focus(Elsewhere(plane)), measure_focus(plane)
+    np.testing.assert_array_equal(one.patch_probabilities, other.patch_probabilities)
+    assert one.expected_level == other.expected_level
+
+
+def test_a_memory_map_is_read_in_bands(model, plain, tmp_path):
+    plain.tofile(tmp_path / "a")
+    stored = np.memmap(tmp_path / "a", plain.dtype, "r", shape=plain.shape)
+    assert is_lazy(stored)
+    assert_same(measure_focus(stored, model), measure_focus(plain, model))
+
+
+def test_rescaling_and_masks_read_a_plane_whole(model, plain):
+    for options in ({"rescale": True, "optics": OIL}, {"mask": plain > 100}):
+        one, other = (measure_focus(p, model, **options) for p in (Elsewhere(plain), plain))
+        np.testing.assert_array_equal(one.patch_probabilities, other.patch_probabilities)

@@ -235,3 +235,45 @@ def test_colours_go_from_dark_to_those_of_the_levels():
 def test_patches_without_content_are_dark():
     result = measure_focus(np.zeros((84, 168)))
     assert patch_colours(result).tolist() == [[52, 52, 56]] * 2
+
+
+class Elsewhere:
+    """An array that gives slices alone."""
+
+    ndim = 2
+
+    def __init__(self, pixels):
+        self._pixels = pixels
+        self.shape, self.dtype = pixels.shape, pixels.dtype
+
+    def __getitem__(self, index):
+        return self._pixels[index]
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_planes_outside_of_memory_are_drawn_as_those_inside(model, dtype):
+    rng = np.random.default_rng(1)
+    plane = coded.plane(rng.integers(0, 10, (6, 7)).tolist()).astype(dtype)
+    result = measure_focus(plane, model)
+    for side in (300, 588):
+        one = overlay(Elsewhere(plane), result, max_side=side).astype(int)
+        other = overlay(plane, result, max_side=side).astype(int)
+        # The contrast is that of averages instead of pixels.
+        assert one.shape == other.shape
+        assert np.abs(one - other).mean() < 12
+    with pytest.raises(SettingsError):
+        overlay(Elsewhere(plane), result)
+
+
+def test_many_small_patches_have_their_colours(model):
+    levels = np.random.default_rng(1).integers(0, 10, (12, 15))
+    plane = coded.plane(levels.tolist())
+    result = measure_focus(plane, model)
+    picture = overlay(plane, result, max_side=45)
+    assert picture.shape == (36, 45, 3)
+    expected = level_colours(11)[levels].astype(float)
+    found = picture.reshape(12, 3, 15, 3, 3).mean(axis=(1, 3))
+    # The hue, whatever the light.
+    expected /= np.linalg.norm(expected, axis=2, keepdims=True)
+    found /= np.linalg.norm(found, axis=2, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=0.08)

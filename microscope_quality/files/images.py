@@ -6,6 +6,7 @@ before any memory is asked for, and whatever a decoder stumbles over becomes a `
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import math
 import os
@@ -18,6 +19,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     BinaryIO,
+    Callable,
     Dict,
     Iterable,
     Iterator,
@@ -32,16 +34,25 @@ from typing import (
 
 import numpy as np
 
-from microscope_quality.errors import FileError
+from microscope_quality.errors import FileError, reason_of
+from microscope_quality.files import formats, lazy, ome_zarr
+from microscope_quality.files.lazy import MAX_WHOLE_BYTES, LazyPlane
+from microscope_quality.files.metadata import KnownOptics, from_tiff, of_place, optics_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Endings of the files that a search in a folder takes; a file named by itself may have any.
-SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".png", ".jpg", ".jpeg", ".bmp")
+    from microscope_quality.files.lazy_tiff import LazyPage
+    from microscope_quality.optics import Optics
 
-#: Largest size in memory of one stored page, in bytes: 32,768 × 32,768 pixels of 16 bits.
-MAX_PAGE_BYTES = 2**31
+#: Endings of the files, and folders of OME-Zarr, that a search in a folder takes; a file named by
+#: itself may have any. The formats of makers are found also where their reader is missing: it is
+#: the row's error then.
+SUFFIXES = (
+    *(".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".png", ".jpg", ".jpeg", ".bmp"),
+    *formats.FORMATS,
+    ome_zarr.SUFFIX,
+)
 
 #: Deflate packs at most 1,032 bytes into one, and JPEG and BMP pack less: a file that claims more
 #: cannot hold its pixels.
@@ -64,6 +75,7 @@ class Page:
 
     `z`, `c` and `t` count from 0 and are None for an axis that the file does not have, or that
     lies inside the page; `series` counts the images of a file that holds several, else None.
+    `plate`, `well` and `site` are named by formats of whole plates.
     """
 
     index: int
@@ -71,17 +83,37 @@ class Page:
     z: Optional[int] = None
     c: Optional[int] = None
     t: Optional[int] = None
+    plate: Optional[str] = None
+    well: Optional[str] = None
+    site: Optional[str] = None
 
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """One grey image and its place in the file; the places are those of `Page`."""
+    """One grey image and its place in the file; the places are those of `Page`.
+
+    Attributes
+    ----------
+    array : (height, width) array
+        Of the file's pixel type, in native byte order; or a `LazyPlane`.
+    known_optics : KnownOptics, optional
+        What the file tells of the optics.
+    """
 
     array: NDArray[Any]
     series: Optional[int] = None
     z: Optional[int] = None
     c: Optional[int] = None
     t: Optional[int] = None
+    plate: Optional[str] = None
+    well: Optional[str] = None
+    site: Optional[str] = None
+    known_optics: Optional[KnownOptics] = None
+
+    @property
+    def optics(self) -> Optional[Optics]:
+        """The optics, when the file tells all four values."""
+        return None if self.known_optics is None else optics_of(self.known_optics)[0]
 
 
 class ImageFile(Protocol):
@@ -91,8 +123,20 @@ class ImageFile(Protocol):
     def pages(self) -> Sequence[Page]:
         """The stored pictures, in the file's order."""
 
-    def read(self, page: Page, *, luminance: bool = False) -> List[Plane]:
-        """Planes of one page; see `planes`."""
+    def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> List[Plane]:
+        """Planes of one page; see `planes`.
+
+        Parameters
+        ----------
+        page
+            One of `pages`.
+        luminance
+            As for `planes`.
+        whole
+            Read all pixels now. Otherwise the planes of a page of more than `lazy.LAZY_PIXELS`
+            pixels are `LazyPlane`s where the file is made of tiles or strips of a moderate size,
+            and may then be of any size. Their errors come when they are read.
+        """
 
 
 def planes(path: _PathLike, *, luminance: bool = False) -> Iterator[Plane]:
@@ -101,7 +145,8 @@ def planes(path: _PathLike, *, luminance: bool = False) -> Iterator[Plane]:
     Parameters
     ----------
     path
-        A TIFF (also OME, ImageJ, LSM, STK), PNG, JPEG or BMP file, known by its first bytes.
+        A TIFF (also OME, ImageJ, LSM, STK), PNG, JPEG or BMP file, known by its first bytes; an
+        OME-Zarr folder or a CZI, LIF or ND2 file, known by its name (extras `formats`, `czi`).
     luminance
         Turn colour into one grey plane, 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709), rounded
         to the file's type. Otherwise red, green and blue are planes c = 0, 1, 2, unless all three
@@ -122,7 +167,7 @@ def planes(path: _PathLike, *, luminance: bool = False) -> Iterator[Plane]:
     """
     image = open_image(path)
     for page in image.pages:
-        yield from image.read(page, luminance=luminance)
+        yield from image.read(page, luminance=luminance, whole=True)
 
 
 def open_image(path: _PathLike) -> ImageFile:
@@ -137,6 +182,8 @@ def open_image(path: _PathLike) -> ImageFile:
     try:
         # Opening a pipe or a device for reading could wait for ever.
         mode = path.stat().st_mode
+        if stat.S_ISDIR(mode) and ome_zarr.is_zarr(path):
+            return ome_zarr.ZarrImage(path)
         if stat.S_ISDIR(mode):
             next(path.iterdir(), None)  # refused to some, for another reason
             raise FileError("is a folder, not an image file")
@@ -148,6 +195,8 @@ def open_image(path: _PathLike) -> ImageFile:
         if not start:
             raise FileError("is empty (0 bytes)")
         if not start.startswith((*_TIFF, _PNG, _JPEG, _BMP)):
+            if path.suffix.lower() in formats.FORMATS:
+                return formats.FormatImage(path)
             raise FileError(
                 f"is not a TIFF, PNG, JPEG or BMP image; its first bytes are {start[:12]!r}"
             )
@@ -172,8 +221,8 @@ def find(
         Files are taken whatever their ending, and even when they do not exist, so that reading
         them tells what is wrong. Folders are searched through all levels for the endings in
         `SUFFIXES`, in natural order ("b2" before "b10"); names that start with a dot are left
-        out, and no folder is entered twice. A pattern (``*``, ``?``, ``[``, ``**``) that is not
-        itself a file gives what it matches.
+        out, and no folder is entered twice. A folder whose name ends with ``.zarr`` is an image. A
+        pattern (``*``, ``?``, ``[``, ``**``) that is not itself a file gives what it matches.
     exclude
         A folder not to be searched, such as the one for results.
 
@@ -198,7 +247,7 @@ def find(
         entered.add(os.path.realpath(exclude))
     found: Dict[Path, Tuple[str, Path]] = {}
     for path in named:
-        if path.is_dir():
+        if path.is_dir() and not ome_zarr.is_zarr(path):
             for file in _search(path, entered):
                 name = file.relative_to(path) if len(named) == 1 else file
                 found.setdefault(file.absolute(), (name.as_posix(), file))
@@ -282,11 +331,11 @@ class _RasterImage:
         except Exception as error:
             raise _file_error(path, error, "has a damaged header") from error
 
-    def read(self, page: Page, *, luminance: bool = False) -> List[Plane]:
+    def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> List[Plane]:
         try:
             with self._path.open("rb") as stream:
                 array, colour = _decode_png16(stream) if self._png16 else _decode(stream)
-            planes = _channels(array, colour, luminance)
+            planes = grey_channels(array, colour, luminance)
             return [Plane(plane, c=c) for c, plane in planes]
         except Exception as error:
             raise _file_error(self._path, error, "cannot be decoded") from error
@@ -356,10 +405,20 @@ def luminance(red: NDArray[Any], green: NDArray[Any], blue: NDArray[Any]) -> NDA
     return np.asarray(grey, dtype=red.dtype)
 
 
-def _channels(
+def grey_channels(
     array: NDArray[Any], colour: bool, by_luminance: bool
 ) -> List[Tuple[Optional[int], NDArray[Any]]]:
-    """Grey planes of an (H, W) or (H, W, n) array, each with its channel."""
+    """Give grey planes of an (H, W) or (H, W, n) array, each with its channel.
+
+    Parameters
+    ----------
+    array
+        Without transparency.
+    colour
+        Whether the first three channels are red, green and blue.
+    by_luminance
+        As `luminance` of `planes`.
+    """
     if array.ndim == 2 or array.shape[2] == 1:
         return [(None, array.reshape(array.shape[:2]))]
     if colour:
@@ -404,9 +463,9 @@ class _TiffImage:
         self._path = path
         self._size = size
         self.pages: Sequence[Page] = ()
-        # Beside each page: its layout, its index along the layout's leading axes, tifffile's page
-        # and, where one directory stands for many pages that follow it, this one's first byte.
-        self._stored: List[Tuple[_Layout, Tuple[int, ...], Any, Optional[int]]] = []
+        self._stored: List[_Stored] = []
+        # Of pages in colour that were read lazily: whether the three channels are equal.
+        self._equal: Dict[int, bool] = {}
         try:
             with path.open("rb") as stream:
                 _check_directories(stream, size)
@@ -424,6 +483,7 @@ class _TiffImage:
 
     def _list_pages(self, tiff: Any) -> None:
         self._tiff = tiff
+        self._known = from_tiff(tiff)
         _check_imagej(tiff, self._size)
         pages: List[Page] = []
         every = [s for s in tiff.series if not s.keyframe.is_reduced] or tiff.series[:1]
@@ -432,6 +492,7 @@ class _TiffImage:
         stacked = len(every) > 1 and not tiff.is_ome and len(alike) == 1 and len(every[0]) == 1
         for number, series in enumerate(every):
             layout = _layout(series)
+            levels = _levels(series, tiff.series)
             outer = layout.shape[: layout.n_outer]
             n_pages = math.prod(outer)
             start = None
@@ -447,24 +508,96 @@ class _TiffImage:
                 if page is None or page.parent is not tiff:
                     continue
                 offset = None if start is None else start + k * layout.key.nbytes
-                self._stored.append((layout, index, page, offset))
-                place = layout.place(index)
+                lower = [] if start is not None else [level[k] for level in levels]
+                self._stored.append(_Stored(layout, index, page, offset, lower, number))
+                place: Dict[str, Any] = layout.place(index)
                 if stacked:
                     place["z"] = number
                 of_several = len(every) > 1 and not stacked
                 pages.append(Page(len(pages), number if of_several else None, **place))
         self.pages = pages
 
-    def read(self, page: Page, *, luminance: bool = False) -> List[Plane]:
-        layout, outer, stored, offset = self._stored[page.index]
+    def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> List[Plane]:
+        stored = self._stored[page.index]
+        key = stored.layout.key
         try:
-            array = self._decode(layout.key, stored, offset)
+            planes: Optional[Iterable[Tuple[Dict[str, int], Any]]] = None
+            if not whole and key.imagelength * key.imagewidth > lazy.LAZY_PIXELS:
+                planes = self._lazily(page.index, luminance)
+            if planes is None:
+                array = self._decode(key, stored.page, stored.offset)
+                planes = _split(array, stored.layout, stored.index, luminance)
             return [
-                Plane(plane, page.series, **{"z": page.z, **place})
-                for place, plane in _split(array, layout, outer, luminance)
+                Plane(
+                    plane,
+                    page.series,
+                    place.get("z", page.z),
+                    place.get("c"),
+                    place.get("t"),
+                    known_optics=of_place(self._known, stored.series, place.get("c")),
+                )
+                for place, plane in planes
             ]
         except Exception as error:
             raise _file_error(self._path, error, "cannot be decoded") from error
+
+    def _lazily(
+        self, number: int, by_luminance: bool
+    ) -> Optional[List[Tuple[Dict[str, int], LazyPlane]]]:
+        """Planes of a page that stay in the file, or None where it has to be read whole."""
+        stored = self._stored[number]
+        layout = stored.layout
+        page = self._lazy_page(layout.key, stored.page, stored.offset)
+        inner = layout.shape[layout.n_outer :]
+        if page is None or math.prod(inner) != math.prod(layout.key.shaped[2:4]) * page.n_samples:
+            return None
+        pages = [page]
+        for lower in stored.lower:
+            # For pictures alone: the image can be measured without them.
+            with contextlib.suppress(FileError):
+                smaller = self._lazy_page(lower.keyframe, lower, None)
+                if smaller is not None and smaller.n_samples == page.n_samples:
+                    pages.append(smaller)
+
+        def plane(make: Callable[[LazyPage], LazyPlane]) -> LazyPlane:
+            made = [make(one) for one in pages]
+            made[0].smaller += made[1:]
+            return made[0]
+
+        samples = [
+            plane(lambda one, c=c: one.sample(c))  # type: ignore[misc]
+            for c in range(layout.n_samples)
+        ]
+        place = layout.place(stored.index)
+        if len(samples) == 1:
+            return [(place, samples[0])]
+        if "s" not in layout.names:
+            return [({**place, "c": c}, one) for c, one in enumerate(samples)]
+        if number not in self._equal:
+            self._equal[number] = lazy.equal(samples[:3], page.segment)
+        if self._equal[number]:
+            return [(place, samples[0])]
+        if by_luminance and layout.key.planarconfig == 1:
+            dtype = layout.key.dtype
+            return [(place, plane(lambda one: one.plane(0, _luminance_of, dtype)))]
+        if by_luminance:
+            return [(place, lazy.combined(samples[:3], luminance, str(self._path)))]
+        first = place.get("c", 0) * 3
+        return [({**place, "c": first + c}, one) for c, one in enumerate(samples)]
+
+    def _lazy_page(self, key: Any, page: Any, offset: Optional[int]) -> Optional[LazyPage]:
+        from microscope_quality.files.lazy_tiff import LazyPage, can_be_lazy
+
+        if not can_be_lazy(key, offset):
+            return None
+        if offset is None:
+            self._check_segments(key, page)
+        stream = self._tiff.filehandle
+        stream.open()  # tables of some JPEG compressed tiles are read from the file
+        try:
+            return LazyPage(self._path, key, page, offset, self._tiff.byteorder)
+        finally:
+            stream.close()
 
     def _decode(self, key: Any, stored: Any, offset: Optional[int]) -> NDArray[Any]:
         """Pixels of a page in native byte order, light in large numbers."""
@@ -495,6 +628,8 @@ class _TiffImage:
         offsets, counts = stored.dataoffsets, stored.databytecounts
         if not counts or not min(counts) or not min(offsets):
             raise FileError("lacks pixels that its header promises")
+        if not key.is_contiguous and min(len(counts), len(offsets)) < math.prod(key.chunked):
+            raise FileError("lacks tiles or strips that its header promises")
         if key.is_contiguous:
             end = offsets[0] + key.nbytes
         else:
@@ -503,6 +638,40 @@ class _TiffImage:
             raise FileError(
                 f"is cut short: it has {self._size} bytes and its pixels reach to byte {end}"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    """A page of a TIFF.
+
+    `index` is that along the layout's leading axes, `page` tifffile's. Where one directory stands
+    for many pages that follow it, `offset` is this one's first byte. `lower` are the pages of the
+    same image at lower resolutions; `series` counts the file's images.
+    """
+
+    layout: _Layout
+    index: Tuple[int, ...]
+    page: Any
+    offset: Optional[int]
+    lower: List[Any]
+    series: int
+
+
+def _levels(series: Any, every: Sequence[Any]) -> List[List[Any]]:
+    """Pages of a series at its lower resolutions, each list like that of the series."""
+    key = series.keyframe
+    levels = list(getattr(series, "levels", None) or [])[1:]
+    for other in every:
+        # Reduced copies that follow the image as pages of their own.
+        ratio = key.imagewidth / max(other.keyframe.imagewidth, 1)
+        alike = abs(other.keyframe.imagelength * ratio - key.imagelength) <= 2 * ratio
+        if other.keyframe.is_reduced and other.keyframe.dtype == key.dtype and alike:
+            levels += [level for level in other.levels if level not in levels]
+    return [list(level) for level in levels if len(level) == len(series) and None not in level]
+
+
+def _luminance_of(pixels: NDArray[Any]) -> NDArray[Any]:
+    return luminance(pixels[..., 0], pixels[..., 1], pixels[..., 2])
 
 
 def _layout(series: Any) -> _Layout:
@@ -555,7 +724,7 @@ def _split(
     for index in np.ndindex(array.shape[: len(others)]):
         inner = dict(zip(others, index))
         place = layout.place([*outer, *(inner.get(axis, 0) for axis in range(len(names)))])
-        for c, plane in _channels(array[index], "s" in names, luminance):
+        for c, plane in grey_channels(array[index], "s" in names, luminance):
             yield ({**place, "c": place.get("c", 0) * 3 + c} if c is not None else place), plane
 
 
@@ -635,17 +804,18 @@ def _unpack(stream: BinaryIO, form: str, where: str) -> Tuple[int, ...]:
 
 
 def _check_size(n_bytes: int, *shape: int) -> None:
-    if n_bytes > MAX_PAGE_BYTES:
+    if n_bytes > MAX_WHOLE_BYTES:
         raise FileError(
             f"is too large: {' × '.join(str(n) for n in shape)} pixels would take "
-            f"{n_bytes / 1e9:.3g} GB of memory, and {MAX_PAGE_BYTES / 1e9:.3g} GB are allowed"
+            f"{n_bytes / 1e9:.3g} GB of memory, and {MAX_WHOLE_BYTES / 1e9:.3g} GB are allowed; "
+            "a TIFF of tiles or of strips of some rows is read part by part"
         )
 
 
 def _file_error(path: Path, error: Exception, otherwise: str) -> FileError:
     """Error that names the file; decoders raise what they like."""
     if isinstance(error, FileError):
-        return FileError(f"{path}: {error}")
+        return FileError(f"{path}: {reason_of(error, path)}")
     if isinstance(error, OSError) and error.strerror:
         return FileError(f"{path}: cannot be read: {error.strerror}")
     reason = " ".join(str(error).split())

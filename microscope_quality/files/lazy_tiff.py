@@ -1,0 +1,205 @@
+"""Lazy planes of a TIFF's page: each tile or strip is decoded when its pixels are asked for."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional
+
+import numpy as np
+
+from microscope_quality.errors import FileError
+from microscope_quality.files.lazy import MAX_SEGMENT_BYTES, LazyPlane, Read, Segments
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_JPEG = (6, 7, 34892, 33007)
+
+
+class LazyPage:
+    """A page's samples as lazy planes.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    key
+        tifffile's page that describes the stored one.
+    stored
+        tifffile's page that says where the pixels are.
+    offset
+        The first byte of pixels that follow each other without a directory of their own.
+    byteorder
+        ``"<"`` or ``">"``.
+
+    tifffile's file must be open while this is made; it is not used any more after that.
+
+    Attributes
+    ----------
+    n_samples : int
+        Of a pixel, transparency among them.
+    segment : (int, int)
+        Height and width of what is best read at once.
+    """
+
+    def __init__(
+        self, path: Path, key: Any, stored: Any, offset: Optional[int], byteorder: str
+    ) -> None:
+        self._path, self._key = path, key
+        self._separate, _, self._height, self._width, self._contig = key.shaped
+        self.n_samples = self._separate * self._contig
+        self._invert = _inversion(key)
+        self._first: Optional[int] = None
+        if offset is not None or _lies_in_rows(key):
+            self._first = stored.dataoffsets[0] if offset is None else offset
+            self._stored_type = np.dtype(key.dtype).newbyteorder(byteorder)
+            self.segment = (max(1, 2**22 // self._width), self._width)
+            return
+        self._kind = "tile" if key.is_tiled else "strip"
+        high, wide = key.chunks[:2]
+        self.segment = (min(high, self._height), min(wide, self._width))
+        self._across = -(-self._width // wide)
+        self._down = -(-self._height // high)
+        self._offsets, self._counts = stored.dataoffsets, stored.databytecounts
+        self._arguments: dict[str, Any] = {}
+        if key.compression in _JPEG:
+            self._arguments = {"jpegtables": stored.jpegtables, "jpegheader": key.jpegheader}
+        self._decode: Callable[..., Any] = key.decode
+        # The segment that was decoded last, for the next one of its samples.
+        self._last: tuple[int, Optional[NDArray[Any]]] = (-1, None)
+
+    def sample(self, number: int) -> LazyPlane:
+        """One of the samples as a plane."""
+        return self.plane(
+            number, lambda pixels: pixels[..., number if self._contig > 1 else 0], self._key.dtype
+        )
+
+    def plane(
+        self, number: int, grey: Callable[[NDArray[Any]], NDArray[Any]], dtype: Any
+    ) -> LazyPlane:
+        """A plane computed from the samples of a pixel that lie together in the file.
+
+        Parameters
+        ----------
+        number
+            Of the sample, where each has a plane of its own in the file.
+        grey
+            Gives the (H, W) plane of an (H, W, n) array.
+        dtype
+            Of what it gives.
+        """
+        separate = number if self._separate > 1 else 0
+        shape = (self._height, self._width)
+
+        def finished(pixels: NDArray[Any]) -> NDArray[Any]:
+            native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+            return np.ascontiguousarray(self._invert(grey(native)))
+
+        read: Read
+        if self._first is not None:
+            read = self._rows(separate, finished)
+        else:
+            read = Segments(shape, self.segment, dtype, self._decoder(separate, finished))
+        return LazyPlane(shape, dtype, read, str(self._path))
+
+    def _rows(self, separate: int, finished: Callable[[NDArray[Any]], NDArray[Any]]) -> Read:
+        pixel = self._contig * self._stored_type.itemsize
+        start = (self._first or 0) + separate * self._height * self._width * pixel
+
+        def read(top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
+            shape = (bottom - top, right - left, self._contig)
+            whole = 4 * (right - left) > self._width
+            parts = []
+            with _opened(self._path) as stream:
+                if whole:
+                    shape = (bottom - top, self._width, self._contig)
+                    stream.seek(start + top * self._width * pixel)
+                    parts.append(stream.read((bottom - top) * self._width * pixel))
+                else:
+                    for row in range(top, bottom):
+                        stream.seek(start + (row * self._width + left) * pixel)
+                        parts.append(stream.read((right - left) * pixel))
+            content = parts[0] if whole else b"".join(parts)
+            if len(content) < math.prod(shape) * self._stored_type.itemsize:
+                raise FileError(f"{self._path}: is cut short: it ends before row {bottom}")
+            pixels = np.frombuffer(content, self._stored_type).reshape(shape)
+            return finished(pixels[:, left:right] if whole else pixels)
+
+        return read
+
+    def _decoder(
+        self, separate: int, finished: Callable[[NDArray[Any]], NDArray[Any]]
+    ) -> Callable[[list[tuple[int, int]]], Iterator[NDArray[Any]]]:
+        def decode(places: list[tuple[int, int]]) -> Iterator[NDArray[Any]]:
+            if not places:
+                return
+            with _opened(self._path) as stream:
+                for row, column in places:
+                    index = (separate * self._down + row) * self._across + column
+                    if self._last[0] != index:
+                        self._last = (index, self._decoded(stream, index, row, column))
+                    pixels = self._last[1]
+                    assert pixels is not None
+                    yield finished(pixels)
+            if self._contig == 1:
+                self._last = (-1, None)
+
+        return decode
+
+    def _decoded(self, stream: Any, index: int, row: int, column: int) -> NDArray[Any]:
+        """Pixels of a segment that lie in the plane, (height, width, samples)."""
+        high, wide = self.segment
+        top, left = row * high, column * wide
+        height, width = min(high, self._height - top), min(wide, self._width - left)
+        try:
+            stream.seek(self._offsets[index])
+            content = stream.read(self._counts[index])
+            if len(content) < self._counts[index]:
+                raise FileError("the file ends within it")
+            pixels, _, _ = self._decode(content, index, **self._arguments)
+            if pixels is None or pixels.shape[1] < height or pixels.shape[2] < width:
+                raise FileError("it lacks pixels")
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise FileError(
+                f"{self._path}: cannot be decoded: {self._kind} {index}, of rows {top} to "
+                f"{top + height - 1} and columns {left} to {left + width - 1}, is damaged "
+                f"({reason})"
+            ) from error
+        decoded: NDArray[Any] = pixels[0, :height, :width]
+        return decoded
+
+
+def can_be_lazy(key: Any, offset: Optional[int]) -> bool:
+    """Whether the pixels of a page like this one are stored in parts of a moderate size."""
+    if key.dtype is None or key.dtype.kind not in "buif" or key.shaped[1] != 1:
+        return False
+    if key.tiledepth > 1:
+        return False
+    if offset is not None or _lies_in_rows(key):
+        return True
+    high, wide = key.chunks[:2]
+    pixels = min(high, key.imagelength) * wide * key.shaped[4]
+    return bool(pixels * key.dtype.itemsize <= MAX_SEGMENT_BYTES)
+
+
+def _lies_in_rows(key: Any) -> bool:
+    # What predictors and the order of bits change takes decoding.
+    return bool(key.is_contiguous and key.fillorder == 1 and key.predictor == 1)
+
+
+def _inversion(key: Any) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    if key.photometric == 0 and key.dtype.kind == "u":  # 0 is white
+        highest = key.dtype.type(2**key.bitspersample - 1)
+        return lambda pixels: np.asarray(highest - pixels)
+    if key.photometric == 0 and key.dtype.kind == "b":
+        return lambda pixels: ~pixels
+    return lambda pixels: pixels
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from error

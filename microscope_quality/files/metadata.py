@@ -1,0 +1,289 @@
+"""What the metadata of image files tell of the optics: pixel size, aperture, medium, wavelength.
+
+Metadata are often incomplete and sometimes wrong. What cannot be is left out, with a message, and
+is never an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Optional
+from xml.etree import ElementTree
+
+from microscope_quality.errors import OpticsError
+from microscope_quality.optics import IMMERSIONS, Optics
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+#: Micrometres of the units of length in OME metadata (and of ImageJ's), in lower case.
+_UM = {
+    "m": 1e6,
+    "dm": 1e5,
+    "cm": 1e4,
+    "mm": 1e3,
+    "µm": 1.0,
+    "nm": 1e-3,
+    "pm": 1e-6,
+    "å": 1e-4,
+    "inch": 25400.0,
+    "in": 25400.0,
+    "um": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "micrometre": 1.0,
+    "nanometer": 1e-3,
+    "nanometre": 1e-3,
+    "millimeter": 1e3,
+    "millimetre": 1e3,
+    "centimeter": 1e4,
+    "centimetre": 1e4,
+    "meter": 1e6,
+    "metre": 1e6,
+    "angstrom": 1e-4,
+}
+# What is taken for true, in the units of `KnownOptics`.
+_PLAUSIBLE = {
+    "na": (0.005, 1.7),
+    "refractive_index": (0.99, 2.0),
+    "wavelength_um": (0.15, 15.0),
+    "pixel_size_um": (0.001, 1000.0),
+}
+# Sides of a pixel that differ by more are no square's.
+_SQUARE = 0.01
+
+
+@dataclass(frozen=True)
+class KnownOptics:
+    """What is known of the optics; None where it is not.
+
+    `message` says what a file's metadata hold that was left out, and why.
+    """
+
+    na: Optional[float] = None
+    refractive_index: Optional[float] = None
+    wavelength_um: Optional[float] = None
+    pixel_size_um: Optional[float] = None
+    message: str = ""
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The known ones by their names in `Optics`."""
+        return {k: v for k, v in asdict(self).items() if k != "message" and v is not None}
+
+
+def optics_of(
+    known: Optional[KnownOptics], given: Optional[Mapping[str, float]] = None
+) -> tuple[Optional[Optics], str]:
+    """Optics from what a file tells and what the user says, who is always right.
+
+    Parameters
+    ----------
+    known
+        Of the plane, as `Plane.known_optics`.
+    given
+        The user's, as `optics.parse_values` gives them.
+
+    Returns
+    -------
+    Optics or None, str
+        None when something is missing; then, and when something was left out, what is to be
+        said, else an empty text.
+    """
+    found = (known or KnownOptics()).values
+    messages = [known.message] if known is not None and known.message else []
+    values = {**found, **(given or {})}
+    missing = [name for name in _PLAUSIBLE if name not in values]
+    if missing:
+        # A pixel size alone is in most files, and asks for nothing.
+        if given:
+            messages.append(f"No defocus_um: the file does not tell {', '.join(missing)}.")
+        return None, " ".join(messages)
+    try:
+        return Optics(**values), " ".join(messages)
+    except OpticsError as error:
+        messages.append(f"No defocus_um: with the file's metadata, {error}")
+        return None, " ".join(messages)
+
+
+def checked(values: Mapping[str, Any]) -> KnownOptics:
+    """What of some values can be true; the others are named in the message."""
+    kept: dict[str, float] = {}
+    wrong = []
+    for name, value in values.items():
+        if value is None:
+            continue
+        number = _number(value)
+        low, high = _PLAUSIBLE[name]
+        if number is not None and low <= number <= high:
+            kept[name] = number
+        else:
+            wrong.append(f"{name} {value!s:.40}")
+    if "na" in kept and kept["na"] >= kept.get("refractive_index", math.inf):
+        wrong.append(f"na {kept.pop('na'):g} in refractive_index {kept.pop('refractive_index'):g}")
+    message = f"The file's metadata cannot be right and were left out: {', '.join(wrong)}."
+    return KnownOptics(**kept, message=message if wrong else "")
+
+
+def pixel_size(width: Any, height: Any, unit_x: str, unit_y: str) -> tuple[Any, str]:
+    """Side of a pixel in µm from its width and height, and what is to be said of them.
+
+    None where it is not known: without a unit of length, or when pixels are not square.
+    """
+    sides = []
+    for side, unit in ((width, unit_x), (height, unit_y)):
+        factor = _UM.get(unit.strip().lower().replace("μ", "µ").replace("\\u00b5", "µ"))
+        number = _number(side)
+        if side is None or factor is None:
+            continue
+        if number is None or not (math.isfinite(number) and number > 0):
+            return side, ""  # `checked` says that it cannot be
+        sides.append(number * factor)
+    if not sides:
+        return None, ""
+    if max(sides) > (1 + _SQUARE) * min(sides):
+        across, down = (f"{side:g}" for side in sides)
+        return None, f"The file's pixels are not square ({across} by {down} µm): no pixel size."
+    return sides[0], ""
+
+
+def with_pixel_size(
+    values: Mapping[str, Any], width: Any, height: Any, unit_x: str, unit_y: str
+) -> KnownOptics:
+    """`checked` values with a `pixel_size`."""
+    size, said = pixel_size(width, height, unit_x, unit_y)
+    known = checked({**values, "pixel_size_um": size})
+    return replace(known, message=" ".join(part for part in (known.message, said) if part))
+
+
+def from_ome_xml(xml: Optional[str]) -> list[list[KnownOptics]]:
+    """Optics that OME-XML tells, for each of its images the channels' in order.
+
+    A channel counts as often as it has samples, as those of a colour camera. An image without
+    channels has one. XML that cannot be read tells nothing.
+    """
+    # Entities can be of any size; OME-XML has none.
+    if xml is None or "<!DOCTYPE" in xml or "<!ENTITY" in xml:
+        return []
+    try:
+        root = ElementTree.fromstring(xml.encode() if isinstance(xml, str) else xml)
+    except (ElementTree.ParseError, ValueError):
+        return []
+    objectives = {one.get("ID"): one for one in _all(root, "Objective")}
+    return [_of_image(image, objectives) for image in root if _name(image) == "Image"]
+
+
+def _of_image(image: Element, objectives: Mapping[Optional[str], Element]) -> list[KnownOptics]:
+    settings = next(_all(image, "ObjectiveSettings"), None)
+    pixels = next(_all(image, "Pixels"), None)
+    if pixels is None:
+        return [KnownOptics()]
+    values: dict[str, Any] = {}
+    if settings is not None:
+        objective = objectives.get(settings.get("ID"))
+        values["refractive_index"] = settings.get("RefractiveIndex")
+        medium = settings.get("Medium")
+        if objective is not None:
+            values["na"] = objective.get("LensNA")
+            medium = objective.get("Immersion") or medium
+        if values["refractive_index"] is None:
+            values["refractive_index"] = _index_of(medium)
+    channels = []
+    for channel in _all(pixels, "Channel"):
+        wavelength = channel.get("EmissionWavelength")
+        number = _number(wavelength)
+        if number is not None:
+            unit = channel.get("EmissionWavelengthUnit", "nm")
+            wavelength = number * _UM.get(unit.lower().replace("μ", "µ"), math.nan)
+        samples = int(_number(channel.get("SamplesPerPixel")) or 1)
+        channels += [wavelength] * min(max(samples, 1), 16)
+    return [
+        with_pixel_size(
+            {**values, "wavelength_um": wavelength},
+            pixels.get("PhysicalSizeX"),
+            pixels.get("PhysicalSizeY"),
+            pixels.get("PhysicalSizeXUnit", "µm"),
+            pixels.get("PhysicalSizeYUnit", "µm"),
+        )
+        for wavelength in channels or [None]
+    ]
+
+
+def from_tiff(tiff: Any) -> list[list[KnownOptics]]:
+    """Optics that a TIFF's metadata tell, as `from_ome_xml`; one entry stands for all images.
+
+    Parameters
+    ----------
+    tiff
+        An open `tifffile.TiffFile`.
+    """
+    if tiff.is_ome:
+        return from_ome_xml(tiff.ome_metadata)
+    known = KnownOptics()
+    try:
+        if tiff.is_imagej:
+            unit = str((tiff.imagej_metadata or {}).get("unit", ""))
+            tags = tiff.pages.first.tags
+            width, height = (_side(tags.valueof(tag)) for tag in (282, 283))
+            known = with_pixel_size({}, width, height, unit, unit)
+        elif tiff.is_lsm:
+            found = tiff.lsm_metadata or {}
+            known = with_pixel_size({}, found.get("VoxelSizeX"), found.get("VoxelSizeY"), "m", "m")
+        elif tiff.is_stk:
+            found = tiff.stk_metadata or {}
+            unit = str(found.get("CalibrationUnits", ""))
+            width, height = found.get("XCalibration"), found.get("YCalibration")
+            known = with_pixel_size({}, width, height, unit, unit)
+        elif tiff.is_micromanager:
+            summary = (tiff.micromanager_metadata or {}).get("Summary", {})
+            size = summary.get("PixelSizeUm", summary.get("PixelSize_um")) or None
+            known = with_pixel_size({}, size, size, "µm", "µm")
+    # Metadata of any form are no reason not to measure.
+    except Exception:
+        return []
+    return [[known]]
+
+
+def of_place(
+    known: list[list[KnownOptics]], image: Optional[int], channel: Optional[int]
+) -> Optional[KnownOptics]:
+    """Of what `from_ome_xml` gives, the entry of an image and a channel, None being the first."""
+    if not known or not all(known):
+        return None
+    channels = (
+        known[min(image or 0, len(known) - 1)] if image is None or len(known) > 1 else known[0]
+    )
+    if channel is None and len(channels) > 1:
+        # Without a channel's number, the wavelength is not known.
+        return replace(channels[0], wavelength_um=None)
+    return channels[min(channel or 0, len(channels) - 1)]
+
+
+def _side(resolution: Any) -> Optional[float]:
+    """Side of a pixel from a TIFF's fraction of pixels for a unit of length."""
+    if not isinstance(resolution, tuple) or len(resolution) != 2 or not resolution[0]:
+        return None
+    return float(resolution[1]) / float(resolution[0])
+
+
+def _index_of(medium: Optional[str]) -> Optional[float]:
+    name = (medium or "").lower().replace("dipping", "")
+    return IMMERSIONS.get({"glycerin": "glycerol"}.get(name, name))
+
+
+def _number(value: Any) -> Optional[float]:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _name(element: Element) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+def _all(element: Element, name: str) -> Any:
+    return (one for one in element.iter() if _name(one) == name)

@@ -1,0 +1,396 @@
+"""Estimate the focus of a large plane from some of its patches, with an interval of confidence."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from microscope_quality import certainty, focus, tiles
+from microscope_quality.errors import SettingsError
+from microscope_quality.focus import FocusResult, ModelLike
+from microscope_quality.model import FocusModel, half_unmasked
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
+
+Float64Array = NDArray[np.float64]
+
+#: The fewest places that have an interval.
+FEWEST_PLACES = 4
+#: A stratum is drawn from until so many of its places are sure ...
+SURE_PLACES = 2
+#: ... or so many are measured.
+MOST_DRAWS = 6
+CONFIDENCE = 0.95
+
+# Contrasts of neighbouring strata, by their number, and the sums of their squares.
+_CONTRASTS = {2: ((1, -1), 2), 3: ((1, -2, 1), 6)}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SampleResult(FocusResult):
+    """The focus of a plane, estimated from some of its patches.
+
+    The attributes of `FocusResult` are estimates of the whole plane's, but for these:
+    `max_certainty` and `product_probabilities` are those of the patches measured, and the arrays
+    of patches hold the measured ones alone.
+
+    Attributes
+    ----------
+    places : int
+        Patches measured.
+    expected_level_low, expected_level_high : float
+        Ends of the interval that holds the whole plane's `expected_level` with a confidence of
+        95 %; NaN when that is.
+    """
+
+    places: int
+    expected_level_low: float
+    expected_level_high: float
+
+    def __repr__(self) -> str:
+        """Tell the outcome; the arrays would fill screens."""
+        return (
+            f"<SampleResult: level {self.level:g}, expected {self.expected_level:.2f} "
+            f"({self.expected_level_low:.2f} to {self.expected_level_high:.2f}), "
+            f"certainty {self.certainty:.2f}, {self.status}, {self.places} places>"
+        )
+
+    def to_row(self) -> Dict[str, Union[int, float, str]]:
+        """Give the columns of a results table that a plane itself determines, by name."""
+        row = super().to_row()
+        for name in ("places", "expected_level_low", "expected_level_high"):
+            row[name] = getattr(self, name)
+        return row
+
+
+class _Drawn(NamedTuple):
+    """Patches of a stratum that were measured."""
+
+    of_stratum: int  # patches in the stratum
+    weights: Float64Array  # patches that each of them stands for
+    measured: List[_Place]
+
+
+class _Place(NamedTuple):
+    """A measured patch."""
+
+    y: int
+    x: int
+    probabilities: Float64Array
+    certainty: float
+    counted: bool  # at least half of its pixels do
+    highest: int
+    at_highest: float  # share of its pixels
+
+
+def sample_focus(
+    plane: ArrayLike,
+    model: ModelLike = None,
+    *,
+    places: int = 200,
+    seed: int = 0,
+    optics: Optional[Optics] = None,
+    rescale: bool = False,
+    in_focus_limit: float = 1.0,
+) -> SampleResult:
+    """Estimate how far a large plane is out of focus, from some places in it.
+
+    The places are patches of the grid that `focus.measure_focus` measures, and what is estimated
+    is its result. The grid is cut into ``places // 2`` compact strata of equal size. In each,
+    patches are drawn at random without replacement until two of them are sure, six at most: where
+    there is little content, more is looked at.
+
+    Parameters
+    ----------
+    plane : (height, width) array
+        As for `focus.measure_focus`. Of one that is not in memory, little more is read than the
+        places.
+    model, optics, in_focus_limit
+        As for `focus.measure_focus`.
+    places : int
+        How many to measure if all are sure; at most three times as many are. With as many as there
+        are patches, or more, the whole plane is measured.
+    seed : int
+        The same seed draws the same places.
+    rescale : bool
+        Bring the places to the sampling that the model knows; needs `optics`.
+
+    Returns
+    -------
+    SampleResult
+
+    Raises
+    ------
+    ImageError, SettingsError, ModelNotFoundError, ModelError
+        As `focus.measure_focus`; `SettingsError` also for fewer than 4 places or a negative seed.
+    FileError
+        A plane that lies in a file cannot be read.
+
+    Notes
+    -----
+    *Estimate.* The whole plane's value is R = Σ c·e / Σ c over all patches, with their certainties
+    c and expected levels e, so both sums are estimated from the same places: the combined ratio
+    estimator of stratified sampling (W. G. Cochran, *Sampling Techniques*, 3rd edition, 1977,
+    section 6.11). Drawing on until some are sure would favour strata with content, were each drawn
+    patch to count alike. In a stratum of N patches of which n were drawn, x of them sure, the sure
+    ones stand for N·q patches and the others for N·(1 − q), where q = (x − 1)/(n − 1) when the
+    second sure one ended the drawing and q = x/n otherwise. That is the chance, given what was
+    seen, that the first patch drawn was a sure one, and so unbiased whatever the rule of stopping
+    (M. A. Girshick, F. Mosteller and L. J. Savage, Ann. Math. Statist. 17, 13, 1946); by the same
+    argument are the sums.
+
+    *Interval.* A stratum's part in the error of R is the estimated sum of c·(e − R) over it. The
+    variance of these parts is that of second differences, z₁ − 2·z₂ + z₃, between neighbouring
+    strata in threes, which a trend over the plane leaves out (K. M. Wolter, *Introduction to
+    Variance Estimation*, 1985, section 7.2; with pairs it would be the method of collapsed strata,
+    Cochran, section 5A.12), times the share of patches not measured. What differs between the
+    strata besides makes it on average too large rather than too small. The interval is that of
+    Student's t, its degrees of freedom those of Satterthwaite (Biometrics 2, 110, 1946) for parts
+    of unequal variance.
+    """
+    if isinstance(places, bool) or int(places) != places or places < FEWEST_PLACES:
+        raise SettingsError(f"places must be a whole number from {FEWEST_PLACES}, not {places!r}.")
+    if isinstance(seed, bool) or int(seed) != seed or seed < 0:
+        raise SettingsError(f"seed must be a whole number from 0, not {seed!r}.")
+    used = focus.as_model(model)
+    limit = focus.checked_limit(in_focus_limit, used)
+    messages = focus.messages_of_optics(optics, used, rescale)
+    sampling = 1.0
+    if rescale and optics is not None:
+        sampling, more = focus.sampling_of(optics, used)
+        messages += more
+    size = used.description.patch_size
+    side = max(1, round(size / sampling))
+    source = _Source(plane, used, side)
+    rows, columns = tiles.starts(source.height, side), tiles.starts(source.width, side)
+    groups: List[List[_Drawn]] = []
+    if not len(rows) or not len(columns):
+        messages.append(
+            f"The image has {source.height} x {source.width} pixels; a patch needs {side} x {side}."
+        )
+    elif len(rows) * len(columns) <= places:
+        every = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+        groups = [[_Drawn(1, np.ones(1), [one])] for one in source.measure(every)]
+    else:
+        groups = _draw(rows, columns, places // 2, seed, source)
+
+    drawn = [one for group in groups for one in group]
+    measured = [place for one in drawn for place in one.measured]
+    weights = np.concatenate([one.weights for one in drawn]) if drawn else np.empty(0)
+    levels_of = used.description.levels
+    probabilities = np.array([place.probabilities for place in measured]).reshape(-1, levels_of)
+    certainties = np.array([place.certainty for place in measured])
+    counted = np.array([place.counted for place in measured], np.bool_)
+    levels = certainty.level(probabilities)
+    c = weights * certainties
+    overall = certainty.aggregate(probabilities, c)
+    level = float(certainty.level(overall))
+    expected = float(certainty.expected_level(overall))
+    half = _half_width(groups, expected)
+    blur = BLUR_PX_PER_LEVEL * expected / sampling
+    if measured and not counted.any():
+        messages.append("No place is at least half unmasked.")
+    elif measured and math.isnan(level):
+        messages.append("All places are constant.")
+    of_counted = weights * counted
+    total = float(of_counted.sum())
+    return SampleResult(
+        level=level,
+        expected_level=expected,
+        probabilities=overall,
+        product_probabilities=certainty.product(probabilities),
+        certainty=float(certainty.certainty(overall)),
+        mean_certainty=float(of_counted @ certainties / total) if total > 0 else 0.0,
+        max_certainty=float(certainties.max(initial=0)),
+        weighted_certainty=float(c @ certainties / c.sum()) if c.sum() > 0 else 0.0,
+        status=focus.status_of(
+            level, levels, certainties, used.description.sure_certainty, limit, weights
+        ),
+        message=" ".join(messages),
+        blur_diameter_px=blur,
+        defocus_um=math.nan if optics is None else float(optics.defocus_um(blur)),
+        saturated_fraction=_saturated_fraction(source.dtype, measured, weights),
+        height=source.height,
+        width=source.width,
+        patch_size_px=size / sampling,
+        patch_positions=np.array([(p.y, p.x) for p in measured], np.intp).reshape(-1, 2),
+        patch_levels=levels,
+        patch_expected_levels=certainty.expected_level(probabilities),
+        patch_certainties=certainties,
+        patch_probabilities=probabilities,
+        places=len(measured),
+        expected_level_low=max(expected - half, 0.0),
+        expected_level_high=min(expected + half, levels_of - 1.0),
+    )
+
+
+def _draw(
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    strata: int,
+    seed: int,
+    source: _Source,
+) -> List[List[_Drawn]]:
+    """Measure places in each stratum; strata come in groups of two or three neighbours."""
+    generator = np.random.default_rng(seed)
+    sure = source.sure_certainty
+    # Bands of rows of patches, cut across into about squares. All places of a band are measured
+    # before those of the next one: a file's tiles are then decoded once.
+    bands = int(np.clip(round(math.sqrt(strata * len(rows) / len(columns))), 1, len(rows)))
+    bands = min(bands, strata)
+    drawn: List[_Drawn] = []
+    row_edges, strata_edges = _edges(len(rows), bands), _edges(strata, bands)
+    for band in range(bands):
+        first, last = row_edges[band], row_edges[band + 1]
+        high = last - first
+        edges = _edges(high * len(columns), strata_edges[band + 1] - strata_edges[band])
+        # Every second band runs backwards: neighbours in the list are neighbours in the plane.
+        spans = list(zip(edges[:-1], edges[1:]))[:: 1 if band % 2 == 0 else -1]
+        orders = [
+            start + generator.choice(end - start, min(MOST_DRAWS, end - start), replace=False)
+            for start, end in spans
+        ]
+        found: List[List[_Place]] = [[] for _ in spans]
+        open_strata = list(range(len(spans)))
+        while open_strata:
+            wanted = []
+            for k in open_strata:
+                done = len(found[k])
+                wanted += [(k, i) for i in orders[k][done : max(done + 1, SURE_PLACES)]]
+            index = np.array([i for _, i in wanted])
+            chosen = np.stack([rows[first + index % high], columns[index // high]], axis=1)
+            for (k, _), place in zip(wanted, source.measure(chosen)):
+                found[k].append(place)
+            open_strata = [
+                k
+                for k in open_strata
+                if len(found[k]) < len(orders[k])
+                and sum(place.certainty >= sure for place in found[k]) < SURE_PLACES
+            ]
+        for (start, end), measured in zip(spans, found):
+            drawn.append(_Drawn(end - start, _weights(end - start, measured, sure), measured))
+    # Three each; two pairs where one would be left over.
+    threes = len(drawn) // 3 - (len(drawn) % 3 == 1)
+    cuts = [*range(0, 3 * threes + 1, 3), *range(3 * threes + 2, len(drawn) + 1, 2)]
+    return [drawn[start:end] for start, end in zip(cuts[:-1], cuts[1:])]
+
+
+def _weights(of_stratum: int, measured: List[_Place], sure: float) -> Float64Array:
+    """Give how many patches of the stratum each one stands for; see `sample_focus`."""
+    is_sure = np.array([place.certainty >= sure for place in measured])
+    n, x = len(measured), int(np.count_nonzero(is_sure))
+    stopped = x == SURE_PLACES and bool(is_sure[-1])
+    share = (x - 1) / (n - 1) if stopped and n > 1 else x / n
+    of_sure = share / x if x else 0.0
+    of_others = (1 - share) / (n - x) if n > x else 0.0
+    return of_stratum * np.where(is_sure, of_sure, of_others)
+
+
+class _Source:
+    """Patches at places of a plane, at the model's sampling, and their pixels' highest values."""
+
+    def __init__(self, plane: ArrayLike, model: FocusModel, side: int) -> None:
+        self._plane: Any = plane
+        self._unmasked: Optional[NDArray[np.bool_]] = None
+        if not focus.is_lazy(plane):
+            self._plane, self._unmasked = focus.as_plane(plane)
+        self.dtype = np.dtype(self._plane.dtype)
+        self.height, self.width = (int(length) for length in self._plane.shape)
+        self.sure_certainty = model.description.sure_certainty
+        self._model, self._side = model, side
+
+    def measure(self, places: NDArray[np.intp]) -> List[_Place]:
+        """Measure patches by y and x of their upper left pixels."""
+        size = self._model.description.patch_size
+        patches, masks, highest = [], [], []
+        for y, x in places.tolist():
+            area = (slice(y, y + self._side), slice(x, x + self._side))
+            patch = focus.as_measured(np.asarray(self._plane[area]))
+            mask = np.ones(patch.shape, np.bool_)
+            if self._unmasked is not None:
+                mask = self._unmasked[area]
+            elif patch.dtype.kind == "f":
+                mask = np.isfinite(patch)
+            highest.append(_highest(patch, mask))
+            if self._side != size:
+                patch, some = focus.resample_unmasked(
+                    patch, None if mask.all() else mask, (size, size)
+                )
+                mask = np.ones(patch.shape, np.bool_) if some is None else some
+            patches.append(patch)
+            masks.append(mask)
+        unmasked = np.stack(masks)
+        probabilities = self._model.predict(
+            np.stack(patches),
+            masks=None if unmasked.all() else unmasked,
+            type_max=focus.largest_value(self.dtype),
+        )
+        values = zip(
+            places.tolist(),
+            probabilities,
+            certainty.certainty(probabilities).tolist(),
+            half_unmasked(unmasked).tolist(),
+            highest,
+        )
+        return [_Place(y, x, p, c, counted, *top) for (y, x), p, c, counted, top in values]
+
+
+def _highest(patch: NDArray[Any], mask: NDArray[np.bool_]) -> Tuple[int, float]:
+    """Give the highest value of an integer patch, and its share of the pixels that count."""
+    values = patch[mask]
+    if patch.dtype.kind == "f" or not values.size:
+        return 0, math.nan
+    highest = int(values.max())
+    return highest, float(np.count_nonzero(values == highest) / values.size)
+
+
+def _saturated_fraction(dtype: Any, measured: List[_Place], weights: Float64Array) -> float:
+    shares = np.array([place.at_highest for place in measured])
+    known = ~np.isnan(shares)
+    if dtype.kind == "f" or not known.any():
+        return math.nan
+    tops = np.array([place.highest for place in measured], np.float64)
+    highest = max(place.highest for place, is_known in zip(measured, known) if is_known)
+    if highest not in focus.saturated_values(dtype) or not weights[known].sum() > 0:
+        return 0.0
+    at_highest = np.where(tops == float(highest), shares, 0.0)
+    return float(np.average(at_highest[known], weights=weights[known]))
+
+
+def _half_width(groups: List[List[_Drawn]], expected: float) -> float:
+    """Give half the width of the interval around an expected level."""
+    total, variances = 0.0, []
+    for group in groups:
+        parts, shares = [], []
+        for drawn in group:
+            levels = certainty.expected_level(
+                np.stack([place.probabilities for place in drawn.measured])
+            )
+            c = drawn.weights * [place.certainty for place in drawn.measured]
+            known = c > 0
+            total += float(c[known].sum())
+            parts.append(float((c[known] * (levels[known] - expected)).sum()))
+            shares.append(len(drawn.measured) / drawn.of_stratum)
+        if len(group) > 1:
+            # What a trend leaves: nothing of three, and of two what it makes them differ by.
+            contrast, squares = _CONTRASTS[len(group)]
+            spread = len(group) * float(np.dot(contrast, parts)) ** 2 / squares
+            variances.append(spread * (1 - float(np.mean(shares))))
+    variance = sum(variances)
+    if not (total > 0 and variance > 0):
+        return 0.0 if total > 0 else math.nan
+    # Imported where it is used: few planes are sampled.
+    from scipy.special import stdtrit
+
+    # The mean square of a variance with one degree of freedom is three times its mean's square.
+    degrees = min(3 * variance**2 / sum(v * v for v in variances), float(len(variances)))
+    quantile = float(stdtrit(max(degrees, 1.0), (1 + CONFIDENCE) / 2))
+    return quantile * math.sqrt(variance) / total
+
+
+def _edges(length: int, parts: int) -> List[int]:
+    """Give where to cut a length into about equal parts: one edge more than parts."""
+    return [math.floor(edge + 0.5) for edge in np.linspace(0, length, parts + 1).tolist()]
