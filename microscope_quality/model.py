@@ -6,7 +6,9 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import os
+import stat
 import tempfile
 import threading
 import zipfile
@@ -35,6 +37,9 @@ CONSTANT_DEVIATION = 1e-6
 
 _DESCRIPTION_FILE = "model.json"
 _WEIGHTS_FILE = "weights.npz"
+# Far above any model's; nothing beyond is read, whatever a file or an archive's header says.
+_MOST_DESCRIPTION_BYTES = 2**24
+_MOST_WEIGHTS_BYTES = 2**30
 # Patches normalised at a time: their float64 copies then stay in the cache.
 _CHUNK = 8
 
@@ -442,23 +447,36 @@ def _find(name_or_path: Union[str, os.PathLike[str]]) -> Path:
 def _read_description(folder: Path) -> ModelDescription:
     path = folder / _DESCRIPTION_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(_read_file(path, _MOST_DESCRIPTION_BYTES).decode("utf-8"))
         return ModelDescription.from_dict(values)
     except FileNotFoundError:
         raise ModelNotFoundError(f"{folder} is no model folder: {path.name} is missing.") from None
     except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
+        raise ModelError(f"{path}: {_brief(error)}") from error
+    except RecursionError as error:
+        raise ModelError(f"{path} cannot be read: it is nested too deeply") from error
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {reason_of(error, path)}") from error
+
+
+def _read_file(path: Path, most_bytes: int) -> bytes:
+    status = path.stat()
+    # Opening a pipe or a device for reading could wait for ever.
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelError("It is not a regular file.")
+    if status.st_size > most_bytes:
+        raise ModelError(f"It has {status.st_size} bytes; at most {most_bytes} are read.")
+    with path.open("rb") as stream:
+        return stream.read(most_bytes)
 
 
 def _load(folder: Path, description: ModelDescription) -> FocusModel:
     path = folder / _WEIGHTS_FILE
     try:
-        content = path.read_bytes()
+        content = _read_file(path, _MOST_WEIGHTS_BYTES)
     except FileNotFoundError:
         raise ModelError(f"{folder} is damaged: {path.name} is missing.") from None
-    except OSError as error:
+    except (OSError, ModelError) as error:
         raise ModelError(f"{path} cannot be read: {reason_of(error, path)}") from error
     if not zipfile.is_zipfile(io.BytesIO(content)):
         raise ModelError(
@@ -467,17 +485,57 @@ def _load(folder: Path, description: ModelDescription) -> FocusModel:
     found = hashlib.sha256(content).hexdigest()
     if found != description.sha256:
         raise ModelError(
-            f"{path} has the wrong checksum: {found}, not {description.sha256} "
+            f"{path} has the wrong checksum: {found}, not {description.sha256[:64]} "
             f"as {_DESCRIPTION_FILE} states."
         )
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            weights = {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        if "Object arrays" in str(error):
-            raise ModelError(f"{path} holds Python objects, which are never loaded.") from error
-        raise ModelError(f"{path} cannot be read: {reason_of(error, path)}") from error
+        weights = _read_weights(content)
+    except ModelError as error:
+        raise ModelError(f"{path} {_brief(error)}") from error
+    except Exception as error:  # the decoders of an archive raise what they like
+        raise ModelError(f"{path} cannot be read: {_brief(error)}") from error
     try:
         return FocusModel(description, weights)
     except ModelError as error:
-        raise ModelError(f"{folder}: {error}") from error
+        raise ModelError(f"{folder}: {_brief(error)}") from error
+
+
+def _read_weights(content: bytes) -> Dict[str, NDArray[Any]]:
+    """Arrays of an archive; none takes memory beyond what the archive really holds."""
+    weights: Dict[str, NDArray[Any]] = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.infolist()
+        claimed = sum(member.file_size for member in members)
+        if claimed > _MOST_WEIGHTS_BYTES:
+            raise ModelError(
+                f"would unpack to {claimed} bytes; at most {_MOST_WEIGHTS_BYTES} are read."
+            )
+        for member in members:
+            key = member.filename[:-4] if member.filename.endswith(".npy") else member.filename
+            with archive.open(member) as stream:
+                version = np.lib.format.read_magic(stream)
+                if version == (1, 0):
+                    header = np.lib.format.read_array_header_1_0(stream)
+                else:
+                    header = np.lib.format.read_array_header_2_0(stream)
+                shape, in_columns, dtype = header
+                if dtype.hasobject:
+                    raise ModelError("holds Python objects, which are never loaded.")
+                if dtype.kind != "f":
+                    raise ModelError(f"holds {key!r} of the type {dtype}; weights are floats.")
+                n_bytes = math.prod(shape) * dtype.itemsize
+                # An archive's reader gives no more than `file_size`, and less from a damaged one.
+                if min(shape, default=0) < 0 or stream.tell() + n_bytes != member.file_size:
+                    raise ModelError(
+                        f"holds {key!r} of {member.file_size} bytes, which are not the "
+                        f"{n_bytes} bytes that its shape {shape} takes."
+                    )
+                values = np.frombuffer(stream.read(n_bytes), dtype)
+                weights[key] = values.reshape(shape, order="F" if in_columns else "C")
+    return weights
+
+
+def _brief(error: Exception) -> str:
+    """Give what an error says of a file's content, which may be of any length."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= 400 else f"{said[:400]} …"

@@ -378,7 +378,10 @@ def _weights(
             raise ModelError(
                 f"Weights {key!r} have the shape {array.shape}; the layers need {shape}."
             )
-        if array.dtype.kind != "f" or not np.isfinite(array).all():
+        is_float = array.dtype.kind == "f"
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(array, np.float32)
+        if not is_float or not np.isfinite(array).all():
             raise ModelError(f"Weights {key!r} must be finite floats.")
-        found.append(np.ascontiguousarray(array, np.float32))
+        found.append(array)
     return found[0], found[1]

@@ -4,9 +4,11 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -305,6 +307,97 @@ def test_archives_of_something_else_are_refused(folder):
     replace_weights(folder, b"no archive")
     with pytest.raises(ModelError, match=r"weights\.npz is truncated or no archive"):
         FocusModel.from_pretrained(folder)
+
+
+def _npy(shape, content=b"", descr="<f4"):
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header + content
+
+
+def _archive(members, method=zipfile.ZIP_STORED):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (_npy("(99999999999999,)"), "which are not the 399999999999996 bytes that its shape"),
+        (_npy("(-1,)"), "its shape"),
+        (_npy("(2,)", bytes(8) + b"x"), "its shape"),
+        (_npy("(0,)", descr="(1000000,)f4"), "weights are floats"),
+        (_npy("(" * 500), "cannot be read"),
+        (_npy("('a',)"), "cannot be read"),
+        (b"text", "cannot be read"),
+        (b"", "cannot be read"),
+    ],
+)
+def test_arrays_that_are_not_what_they_promise(folder, content, words):
+    replace_weights(folder, _archive({"signs/kernel": content}))
+    with pytest.raises(ModelError, match=words) as caught:
+        FocusModel.from_pretrained(folder)
+    assert str(folder) in str(caught.value)
+
+
+def test_an_archive_that_unpacks_to_more_than_any_model_is_refused(folder):
+    content = bytearray(_archive({"signs/kernel": bytes(2**20)}, zipfile.ZIP_DEFLATED))
+    for mark, field in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        at = content.index(mark) + field
+        content[at : at + 4] = (2**31 - 1).to_bytes(4, "little")
+    replace_weights(folder, bytes(content))
+    with pytest.raises(ModelError, match="would unpack to 2147483647 bytes; at most 1073741824"):
+        FocusModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_within_a_packed_array_is_refused(folder, method):
+    content = bytearray(_archive({"signs/kernel": _npy("(300,)", bytes(range(200)) * 6)}, method))
+    at = content.index(b"kernel.npy") + 10
+    content[at + 20 : at + 60] = bytes(40)
+    replace_weights(folder, bytes(content))
+    with pytest.raises(ModelError, match="cannot be read"):
+        FocusModel.from_pretrained(folder)
+
+
+def test_weights_beyond_float32_are_refused(folder):
+    archive = io.BytesIO()
+    np.savez(archive, **{**coded.weights(), "signs/bias": np.array([1e300, 0.0])})
+    replace_weights(folder, archive.getvalue())
+    with pytest.raises(ModelError, match="'signs/bias' must be finite"):
+        FocusModel.from_pretrained(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["model.json", "weights.npz"])
+def test_a_pipe_is_not_waited_for(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ModelError, match="not a regular file"):
+        FocusModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "weights.npz"])
+def test_a_huge_file_is_not_read(folder, name):
+    os.truncate(folder / name, 2**34)  # takes no room on the disk
+    with pytest.raises(ModelError, match="has 17179869184 bytes; at most"):
+        FocusModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
+def test_a_description_nested_without_end_is_refused(folder, text):
+    (folder / "model.json").write_text(text)
+    with pytest.raises(ModelError, match="nested too deeply"):
+        FocusModel.from_pretrained(folder)
+
+
+def test_an_error_does_not_repeat_a_file(folder):
+    edit(folder, name=["x" * 10**6])
+    with pytest.raises(ModelError, match="name must be a text") as caught:
+        FocusModel.from_pretrained(folder)
+    assert len(str(caught.value)) < 1000
 
 
 def test_shapes_that_do_not_fit_are_refused(folder):

@@ -24,6 +24,7 @@ from microscope_quality.files.tables import (
     encoded,
     fields,
     is_whole,
+    open_table,
     records,
 )
 from microscope_quality.files.whole import whole
@@ -333,7 +334,12 @@ class Results:
         main = logs[self._main]
         if main and main[0].identity[0] != self._settings_id:
             return
-        pages = min(map(len, logs.values()))
+        pages = 0
+        for blocks in zip(*logs.values()):
+            # A page may have no row in a table, but none of another file.
+            if {block.file for block in blocks} - {"", blocks[0].file}:
+                break
+            pages += 1
         for k, block in enumerate(main[:pages]):
             spans = {table: blocks[k].span for table, blocks in logs.items()}
             self._take(block.file, block.identity, block.failed, spans, block.ends_file)
@@ -377,6 +383,8 @@ def _files_in_table(path: Path, columns: Sequence[str]) -> Iterator[_Block]:
     identity: tuple[str, ...] = ()
     failed = False
     for at, record, row in _rows_of(path, columns):
+        if not row:
+            break  # no run writes an empty line into a table that is finished
         if rows and row[0] != file:
             yield _Block(file, identity, failed, _Span(False, start, end - start), end, True)
             rows = 0
@@ -396,10 +404,14 @@ def _pages_in_log(path: Path, columns: Sequence[str]) -> Iterator[_Block]:
     start = len(_header(columns))
     for at, record, row in _rows_of(path, columns):
         if row:
+            if rows and row[0] != rows[0][0]:
+                break  # a page is of one file
             rows.append(row)
         elif not rows and page is not None and "error" in columns:
             page = page._replace(ends_file=True, end=at + len(record))
             start = page.end
+        elif not rows and "error" in columns:
+            break  # the first table has a row for each page
         else:
             if page is not None:
                 yield page
@@ -422,7 +434,7 @@ def _rows_of(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, bytes, L
     It ends before what is not whole, and a file with other columns has none.
     """
     try:
-        with path.open("rb") as stream:
+        with open_table(path) as stream:
             for at, record in records(stream):
                 try:
                     row = fields(record) if is_whole(record) else None
@@ -437,6 +449,8 @@ def _rows_of(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, bytes, L
                     yield at, record, row
     except FileNotFoundError:
         return
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
 

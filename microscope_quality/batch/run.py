@@ -354,7 +354,7 @@ def _work(connection: Connection[Any, Any]) -> None:
     while function is not None:
         try:
             message = connection.recv_bytes()
-        except EOFError:
+        except (EOFError, OSError):  # its parent is done, or was killed
             return
         began = time.perf_counter()
         with threadpool_limits(limits=1):
@@ -365,6 +365,8 @@ def _work(connection: Connection[Any, Any]) -> None:
         seconds = time.perf_counter() - began
         try:
             connection.send((value, error, seconds))
+        except OSError:
+            return
         except (pickle.PicklingError, TypeError, AttributeError) as refusal:
             connection.send((None, f"its value cannot be sent: {refusal}", seconds))
 

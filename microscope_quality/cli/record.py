@@ -36,7 +36,8 @@ from microscope_quality.cli.page import (
     settings_id,
 )
 from microscope_quality.cli.summary import NOT_MEASURED, Line, StackLine, Summary, show
-from microscope_quality.errors import SettingsError
+from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.files.images import MAX_PLANES
 from microscope_quality.files.tables import (
     STACK_COLUMNS,
     Table,
@@ -135,7 +136,7 @@ def check_pattern(text: Optional[str]) -> None:
         return
     try:
         pattern = re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise SettingsError(f"--pattern is no regular expression: {error}.") from error
     if not pattern.groupindex or set(pattern.groupindex) - set(GROUPS):
         found = ", ".join(pattern.groupindex) or "none"
@@ -499,21 +500,40 @@ def _root(files: Sequence[tuple[str, Path]]) -> Path:
 
 
 def _row(row: Mapping[str, str]) -> _Row:
-    """Numbers of a row of text."""
-    levels = [name for name in row if re.fullmatch("p[0-9]+", name)]
-    places = {axis: int(row[axis]) if row[axis] else None for axis in ("series", "z", "c", "t")}
-    return _Row(
-        name=row["file"],
-        place=Place(**places),
-        status=row["status"],
-        level=_number(row["level"]),
-        expected_level=_number(row["expected_level"]),
-        certainty=_number(row["certainty"]),
-        defocus_um=_number(row["defocus_um"]),
-        probabilities=np.array([_number(row[name]) for name in levels]),
-        message=row["message"],
-        error=row["error"],
-    )
+    """Give the numbers of a row of text.
+
+    Raises
+    ------
+    FileError
+        Where a number stands in a table, there is none.
+    """
+    try:
+        levels = [name for name in row if re.fullmatch("p[0-9]+", name)]
+        places = {axis: _index(row[axis]) for axis in ("series", "z", "c", "t")}
+        return _Row(
+            name=row["file"],
+            place=Place(**places),
+            status=row["status"],
+            level=_number(row["level"]),
+            expected_level=_number(row["expected_level"]),
+            certainty=_number(row["certainty"]),
+            defocus_um=_number(row["defocus_um"]),
+            probabilities=np.array([_number(row[name]) for name in levels]),
+            message=row["message"],
+            error=row["error"],
+        )
+    except ValueError as error:
+        raise FileError(
+            f"{RESULTS} was changed by another program: in the row of {row['file']}, {error}; "
+            "--again measures everything anew"
+        ) from error
+
+
+def _index(text: str) -> Optional[int]:
+    index = int(text) if text else None
+    if index is not None and not 0 <= index < MAX_PLANES:
+        raise ValueError(f"{text} is no plane's place")
+    return index
 
 
 def _number(text: str) -> float:

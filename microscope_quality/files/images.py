@@ -13,6 +13,7 @@ import os
 import re
 import stat
 import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import (
@@ -38,6 +39,7 @@ from microscope_quality.errors import FileError, reason_of
 from microscope_quality.files import formats, lazy, ome_zarr
 from microscope_quality.files.lazy import MAX_WHOLE_BYTES, LazyPlane
 from microscope_quality.files.metadata import KnownOptics, from_tiff, of_place, optics_of
+from microscope_quality.files.segments import check_segments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,6 +55,14 @@ SUFFIXES = (
     *formats.FORMATS,
     ome_zarr.SUFFIX,
 )
+
+#: Most planes of a file; their list takes some 0.5 GB.
+MAX_PLANES = 1_000_000
+
+# Tags with the places and sizes of a page's strips or tiles, each of which becomes a number of
+# Python's, and how many of these there may be: 100,000 × 100,000 pixels in tiles of 32 × 32.
+_PLACES = (273, 279, 324, 325)
+_MOST_SEGMENTS = 10_000_000
 
 #: Deflate packs at most 1,032 bytes into one, and JPEG and BMP pack less: a file that claims more
 #: cannot hold its pixels.
@@ -203,7 +213,7 @@ def open_image(path: _PathLike) -> ImageFile:
     except FileNotFoundError:
         missing = "is a link to a file that is missing" if path.is_symlink() else "does not exist"
         raise FileError(f"{path}: {missing}") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # of a name that no file can have
         raise _file_error(path, error, "cannot be read") from error
     if start.startswith(_TIFF):
         return _TiffImage(path, size)
@@ -247,7 +257,7 @@ def find(
         entered.add(os.path.realpath(exclude))
     found: Dict[Path, Tuple[str, Path]] = {}
     for path in named:
-        if path.is_dir() and not ome_zarr.is_zarr(path):
+        if _is_folder(path) and not ome_zarr.is_zarr(path):
             for file in _search(path, entered):
                 name = file.relative_to(path) if len(named) == 1 else file
                 found.setdefault(file.absolute(), (name.as_posix(), file))
@@ -280,24 +290,42 @@ def find_some(
 
 
 def _search(folder: Path, entered: Set[str]) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in entered:
-        return
-    entered.add(real)
+    # Not by recursion: folders may lie deeper in each other than calls may. With each folder's
+    # content goes its real path, since to find that anew takes a step for each folder above.
+    levels: List[Tuple[Iterator[Path], str]] = [(iter((folder,)), "")]
+    while levels:
+        siblings, above = levels[-1]
+        path = next(siblings, None)
+        if path is None:
+            levels.pop()
+        elif path is not folder and path.name.lower().endswith(SUFFIXES):
+            # A folder with the name of an image is no place to search: reading it says so.
+            yield path
+        else:
+            try:
+                if path.is_dir():
+                    linked = path is folder or path.is_symlink() or sys.platform == "win32"
+                    real = os.path.realpath(path) if linked else f"{above}{os.sep}{path.name}"
+                    if real not in entered:
+                        entered.add(real)
+                        levels.append((_content(path), real))
+            except OSError:
+                yield path  # reading it tells why
+
+
+def _is_folder(path: Path) -> bool:
     try:
-        names = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
-    except OSError:
-        yield folder  # reading it tells why
-        return
+        return path.is_dir()
+    except OSError:  # such as a name that is too long
+        return False
+
+
+def _content(folder: Path) -> Iterator[Path]:
+    """Give what lies in a folder, in natural order."""
+    names = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     if "results.csv" in names and "overlays" in names:
         names.remove("overlays")
-    for name in _sorted(names):
-        path = folder / name
-        # A folder with the name of an image is no place to search: reading it says so.
-        if name.lower().endswith(SUFFIXES):
-            yield path
-        elif path.is_dir():
-            yield from _search(path, entered)
+    return (folder / name for name in _sorted(names))
 
 
 def _sorted(names: Iterable[str]) -> List[str]:
@@ -322,6 +350,8 @@ class _RasterImage:
                 width, height = image.size
                 n_bytes = width * height * len(image.getbands()) * (2 if self._png16 else 1)
             _check_size(n_bytes, height, width)
+            if size > n_bytes + MAX_WHOLE_BYTES:
+                raise FileError(f"is too large: {size} bytes for {width} × {height} pixels")
             # Pixels of one bit take an eighth of what was counted.
             if n_bytes > 8 * size * _MAX_COMPRESSION:
                 raise FileError(
@@ -445,6 +475,11 @@ class _Layout:
     samples: Optional[int]  # the axis of the samples of a pixel
     n_samples: int  # without transparency
 
+    @property
+    def planes_in_page(self) -> int:
+        inner = zip(self.names[self.n_outer :], self.shape[self.n_outer :])
+        return math.prod(length for name, length in inner if name not in ("y", "x"))
+
     def place(self, index: Sequence[int]) -> Dict[str, int]:
         """z, c and t of an index along the leading axes, or along all of them."""
         place: Dict[str, int] = {}
@@ -486,6 +521,7 @@ class _TiffImage:
         self._known = from_tiff(tiff)
         _check_imagej(tiff, self._size)
         pages: List[Page] = []
+        n_planes = 0
         every = [s for s in tiff.series if not s.keyframe.is_reduced] or tiff.series[:1]
         # Pages that were written one by one are a stack all the same when they are alike.
         alike = {(len(one), one.shape, one.dtype) for one in every}
@@ -495,6 +531,11 @@ class _TiffImage:
             levels = _levels(series, tiff.series)
             outer = layout.shape[: layout.n_outer]
             n_pages = math.prod(outer)
+            if not layout.key.size:
+                raise FileError("is damaged: its header promises a page without pixels")
+            n_planes += n_pages * layout.planes_in_page
+            if n_planes > MAX_PLANES:
+                raise FileError(f"has {n_planes} planes; at most {MAX_PLANES} are read")
             start = None
             if len(series) == n_pages and not series.is_truncated:
                 stored = list(series)
@@ -610,6 +651,7 @@ class _TiffImage:
         stream.open()
         try:
             if offset is None:
+                check_segments(stored.keyframe, stored, stream)
                 array = np.asarray(stored.asarray(maxworkers=1))
             else:
                 stream.seek(offset)
@@ -625,12 +667,21 @@ class _TiffImage:
         return array
 
     def _check_segments(self, key: Any, stored: Any) -> None:
+        own = stored.keyframe
+        if (own.shape, own.dtype) != (key.shape, key.dtype):
+            raise FileError("is damaged: the pages of its stack differ in size or type")
+        if own.is_tiled:
+            tile = (own.tiledepth, own.tilelength, own.tilewidth, own.samplesperpixel)
+            _check_size(math.prod(tile) * key.dtype.itemsize, *tile)
         offsets, counts = stored.dataoffsets, stored.databytecounts
         if not counts or not min(counts) or not min(offsets):
             raise FileError("lacks pixels that its header promises")
-        if not key.is_contiguous and min(len(counts), len(offsets)) < math.prod(key.chunked):
-            raise FileError("lacks tiles or strips that its header promises")
-        if key.is_contiguous:
+        if not own.is_contiguous and len(counts) < math.prod(own.chunked):
+            raise FileError(
+                f"lacks pixels that its header promises: it has {len(counts)} strips or tiles of "
+                f"{math.prod(own.chunked)}"
+            )
+        if own.is_contiguous:
             end = offsets[0] + key.nbytes
         else:
             end = max(offset + count for offset, count in zip(offsets, counts))
@@ -784,12 +835,16 @@ def _check_directories(stream: BinaryIO, size: int) -> None:
         if at in seen:
             raise FileError("is damaged: its directories form a loop")
         seen.add(at)
+        if len(seen) > MAX_PLANES:
+            raise FileError(f"has more than {MAX_PLANES} directories")
         stream.seek(at)
         (entries,) = _unpack(stream, number, f"before page {len(seen)}")
         if entries * struct.calcsize(entry) > size:
             raise FileError("is cut short: it ends within a directory")
         for _ in range(entries):
             tag, _, length, where = _unpack(stream, entry, "within a directory")
+            if tag in _PLACES and length > _MOST_SEGMENTS:
+                raise FileError(f"has {length} strips or tiles; {_MOST_SEGMENTS} are read at most")
             if tag == 270 and length > in_place and where + length > size:
                 raise FileError("is cut short: it ends before its description")
     if not seen:

@@ -11,6 +11,7 @@ import csv
 import io
 import math
 import os
+import stat
 from pathlib import Path
 from typing import (
     BinaryIO,
@@ -178,11 +179,15 @@ def check_replaceable(path: Path, columns: Sequence[str]) -> None:
         It does, or it cannot be read.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            header = next(csv.reader(stream), [])
+        with open_table(path) as stream:
+            header = fields(next(records(stream), (0, b""))[1])
     except FileNotFoundError:
         return
-    except (OSError, ValueError, csv.Error):
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError:
         header = []
     common = min(len(header), len(columns))
     if common < 3 or list(header[:common]) != list(columns[:common]):
@@ -216,6 +221,21 @@ def encoded(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> byt
     return text.getvalue().encode("utf-8", _UNDECODABLE)
 
 
+def open_table(path: Path) -> BinaryIO:
+    """Open a table for reading; a pipe or a device could make one wait for ever.
+
+    Raises
+    ------
+    FileError
+        It is no regular file.
+    OSError
+        It cannot be opened.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise FileError(f"{path}: is not a regular file, so no table")
+    return path.open("rb")
+
+
 def records(stream: BinaryIO) -> Iterator[Tuple[int, bytes]]:
     """Records of a table's file, each with the place of its first byte.
 
@@ -225,15 +245,17 @@ def records(stream: BinaryIO) -> Iterator[Tuple[int, bytes]]:
         The record with its line end; the last one of a file that was cut has none, or an odd
         number of quotes.
     """
-    at, held, quotes = 0, b"", 0
-    for line in stream:
-        held += line
+    at, length, quotes = 0, 0, 0
+    held: List[bytes] = []
+    while line := stream.readline(_LONGEST_RECORD):
+        held.append(line)
+        length += len(line)
         quotes += line.count(b'"')
-        if quotes % 2 == 0 or len(held) > _LONGEST_RECORD:
-            yield at, held
-            at, held, quotes = at + len(held), b"", 0
+        if (quotes % 2 == 0 and line.endswith(b"\n")) or length > _LONGEST_RECORD:
+            yield at, b"".join(held)
+            at, length, quotes, held = at + length, 0, 0, []
     if held:
-        yield at, held
+        yield at, b"".join(held)
 
 
 def is_whole(record: bytes) -> bool:
@@ -279,7 +301,7 @@ def read_table(path: Path, columns: Optional[Sequence[str]] = None) -> Iterator[
         damaged; the message names the row, counted from 1 below the header.
     """
     try:
-        with path.open("rb") as stream:
+        with open_table(path) as stream:
             rows = ((at, record) for at, record in records(stream) if record.strip())
             _, first = next(rows, (0, b""))
             try:

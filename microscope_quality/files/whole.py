@@ -33,6 +33,8 @@ def whole(path: Path) -> Iterator[Path]:
     """
     beside = path.with_name(f".{path.name}.part")
     try:
+        # What a killed process left there, or a link to elsewhere, is not written through.
+        beside.unlink(missing_ok=True)
         try:
             yield beside
             beside.replace(path)

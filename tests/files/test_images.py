@@ -546,6 +546,88 @@ def test_directories_in_a_loop(tmp_path):
     assert_refused(tmp_path / "a.tif", "loop")
 
 
+def _changed(content, tag, count=None, value=None):
+    """A TIFF with another count or value in an entry of its first directory."""
+    content = bytearray(content)
+    (directory,) = struct.unpack_from("<I", content, 4)
+    (entries,) = struct.unpack_from("<H", content, directory)
+    for k in range(entries):
+        at = directory + 2 + 12 * k
+        if struct.unpack_from("<H", content, at)[0] == tag:
+            if count is not None:
+                struct.pack_into("<I", content, at + 4, count)
+            if value is not None:
+                struct.pack_into("<I", content, at + 8, value)
+            return bytes(content)
+    raise AssertionError(f"no tag {tag}")
+
+
+def _bomb(codec):
+    """A strip of 16 × 16 pixels that claims 65,000 × 65,000 of its own."""
+    image = np.zeros((16, 16), np.uint8)
+    if codec == 7:
+        strip = bytearray(imagecodecs.jpeg_encode(image))
+        struct.pack_into(">HH", strip, strip.index(b"\xff\xc0") + 5, 65000, 65000)
+    elif codec == 34712:
+        strip = bytearray(imagecodecs.jpeg2k_encode(image, codecformat="j2k"))
+        struct.pack_into(">II", strip, 8, 65000, 65000)
+    else:
+        strip = bytearray(imagecodecs.lerc_encode(image))
+        struct.pack_into("<II", strip, 14, 65000, 65000)
+    content = tiff(16, 16, 8, len(strip), bytes(strip))
+    return _changed(content, 259, value=codec)
+
+
+@pytest.mark.parametrize("codec", [7, 34712, 34887])
+def test_a_strip_that_claims_more_than_its_place_is_not_decoded(tmp_path, codec):
+    path = tmp_path / "a.tif"
+    path.write_bytes(_bomb(codec))
+    assert_refused(path, "4225000000 numbers", "room for 256")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_strips_that_are_missing_are_not_taken_for_black(tmp_path, compression):
+    stream = io.BytesIO()
+    options = {"compression": compression, "metadata": None}
+    tifffile.imwrite(stream, grey("uint8", (64, 64)), rowsperstrip=8, **options)
+    content = stream.getvalue()
+    for tag in (273, 279):
+        content = _changed(content, tag, count=4)
+    (tmp_path / "a.tif").write_bytes(content)
+    assert_refused(tmp_path / "a.tif", "4 strips or tiles of 8")
+
+
+def test_tiles_larger_than_any_memory_are_not_made(tmp_path):
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, grey("uint8"), tile=(16, 16), compression="zlib", metadata=None)
+    content = _changed(stream.getvalue(), 322, value=2**24)
+    (tmp_path / "a.tif").write_bytes(_changed(content, 323, value=2**24))
+    assert_refused(tmp_path / "a.tif")
+
+
+def test_a_page_without_pixels(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(0, 2**31, 8, 1, b"x"))
+    assert_refused(tmp_path / "a.tif", "without pixels")
+
+
+def test_more_planes_than_a_list_can_hold(tmp_path):
+    """A pixel may have any number of samples, each of which is a plane."""
+    content = tiff(1200, 1000, 8, 1_200_000, bytes(1_200_000))
+    # One pixel of 1,200,000 numbers.
+    content = _changed(content, 256, value=1)
+    content = _changed(content, 257, value=1)
+    content = _changed(content, 277, value=1_200_000)
+    (tmp_path / "a.tif").write_bytes(content)
+    assert_refused(tmp_path / "a.tif")
+
+
+def test_a_picture_of_few_pixels_in_a_huge_file(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(SAMPLES["png16"])
+    os.truncate(path, 2**33)  # takes no room on the disk
+    assert_refused(path, "too large")
+
+
 # Finding
 
 

@@ -18,7 +18,9 @@ from microscope_quality.files.tables import (
     PATCH_COLUMNS,
     STACK_COLUMNS,
     Table,
+    check_replaceable,
     columns,
+    read_table,
 )
 
 
@@ -140,3 +142,31 @@ def test_a_column_that_the_table_has_not(tmp_path):
     with pytest.raises(ValueError, match="d"):
         table.append({"d": 1})
     table.close()
+
+
+def test_a_quote_that_is_never_closed_ends_in_an_error(tmp_path):
+    """A million lines that are one record take no time that grows with their square."""
+    path = tmp_path / "results.csv"
+    path.write_bytes(b"file,z\r\n" + b'"' + b"a.tif,1\n" * 1_000_000)
+    with pytest.raises(FileError, match="row 1 is damaged"):
+        list(read_table(path))
+
+
+def test_a_line_without_end_is_not_read_as_one(tmp_path):
+    path = tmp_path / "results.csv"
+    path.touch()
+    os.truncate(path, 2**36)  # takes no room on the disk
+    with pytest.raises(FileError, match="is not a table of this kind"):
+        check_replaceable(path, ("file", "z", "c"))
+    with pytest.raises(FileError, match="not a table of results"):
+        list(read_table(path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    path = tmp_path / "results.csv"
+    os.mkfifo(path)
+    with pytest.raises(FileError, match="not a regular file"):
+        list(read_table(path))
+    with pytest.raises(FileError, match="not a regular file"):
+        check_replaceable(path, ("file", "z", "c"))
