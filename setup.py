@@ -24,6 +24,7 @@ setup(
     include_package_data=False,
     package_data={
         "microscope_quality": ["py.typed"],
+        "microscope_quality.batch": ["*.html", "*.css", "*.js"],
         "microscope_quality.evaluation": ["*.jinja"],
         "microscope_quality.report": ["*.jinja", "*.css", "*.js"],
         "microscope_quality.pretrained": ["*/model.json", "*/weights.npz", "*/MODEL.md", "*/*.png"],

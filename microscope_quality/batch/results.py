@@ -104,6 +104,9 @@ class Results:
         # Descriptors of the logs, and how far each is valid.
         self._logs: Dict[str, int] = {}
         self._ends: Dict[str, int] = {}
+        # Lengths of the tables that this run put in place, and the files that came since.
+        self._placed: Dict[str, int] = {}
+        self._fresh: List[Optional[str]] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -240,6 +243,8 @@ class Results:
     ) -> None:
         found = self._kept.get(file)
         if found is None or found.complete or found.identity != identity:
+            # None stands for a file of which other rows are in the tables.
+            self._fresh.append(file if found is None else None)
             found = self._kept[file] = _Kept(identity)
         found.pages.append(page)
         found.failed |= failed
@@ -280,6 +285,8 @@ class Results:
         FileError
             As for `finish`, such as while a table is open in a program that locks it.
         """
+        if files is None and self._extend():
+            return
         names = self.files() if files is None else [as_stored(file) for file in files]
         order = [name for name in names if name in self._kept and self._kept[name].complete]
         for table in reversed(list(self._columns)):
@@ -297,12 +304,55 @@ class Results:
                 os.fsync(stream.fileno())
             for page, span in placed:
                 page[table] = span
+            self._placed[table] = at
         for name in set(self._kept).difference(order) if files is not None else ():
             # They are in no table any more.
             del self._kept[name]
+        self._fresh = []
+        self._clear_logs()
+
+    def _clear_logs(self) -> None:
         if all(kept.complete for kept in self._kept.values()):
             for name, columns in self._columns.items():
                 self._cut(name, len(_header(columns)))
+
+    def _extend(self) -> bool:
+        """Add to tables that are in place what came since, if that is all that they lack.
+
+        What is torn when the process is killed meanwhile is in the logs still.
+        """
+        fresh = [self._kept[name] for name in self._fresh if name is not None]
+        if not self._placed or None in self._fresh or not all(kept.complete for kept in fresh):
+            return False
+        for table in reversed(list(self._columns)):
+            path, at = self.folder / table, self._placed[table]
+            pages = [page for kept in fresh for page in kept.pages]
+            contents = self._contents(table, [page[table] for page in pages])
+            content = b"".join(content for _, content in contents)
+            try:
+                with path.open("r+b", buffering=0) as stream:
+                    if stream.seek(0, os.SEEK_END) != at:
+                        return False
+                    try:
+                        left = memoryview(content)
+                        while left:
+                            left = left[stream.write(left) :]
+                        os.fsync(stream.fileno())
+                    except OSError:
+                        # When the disk is full, not half a row is to stay.
+                        stream.truncate(at)
+                        raise
+            except FileNotFoundError:
+                return False
+            except OSError as error:
+                raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+            for page in pages:
+                page[table] = _Span(False, at, page[table].length)
+                at += page[table].length
+            self._placed[table] = at
+        self._fresh = []
+        self._clear_logs()
+        return True
 
     def _contents(self, table: str, spans: Sequence[_Span]) -> Iterator[tuple[_Span, bytes]]:
         with contextlib.ExitStack() as stack:

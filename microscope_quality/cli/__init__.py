@@ -17,6 +17,7 @@ from microscope_quality.cli.report import report
 from microscope_quality.cli.synthesize import synthesize
 from microscope_quality.cli.train import train
 from microscope_quality.cli.unseen import unseen
+from microscope_quality.cli.watch import watch
 from microscope_quality.version import __version__
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(measure)
+app.command()(watch)
 app.command()(report)
 app.command()(synthesize)
 app.command()(train)

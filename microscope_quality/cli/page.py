@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Iterator, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence
 
 from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
 from microscope_quality.files.images import ImageFile, Page, Plane, open_image
@@ -20,6 +20,9 @@ from microscope_quality.focus import FocusResult, measure_focus
 from microscope_quality.model import FocusModel, ModelDescription
 from microscope_quality.optics import Optics
 from microscope_quality.version import __version__
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: What a pattern may find in a file's name.
 GROUPS = ("plate", "well", "site", "channel")
@@ -96,6 +99,9 @@ class Measured:
     not_drawn: tuple[str, ...] = ()
 
 
+Seen = Callable[[Place, "np.ndarray[Any, Any]", FocusResult], None]
+
+
 def settings_id(settings: Settings, description: ModelDescription) -> str:
     """Name what decides about a row beside its file: settings, model and version."""
     facts = {
@@ -120,12 +126,17 @@ def identity(path: Path) -> tuple[int, str]:
         status = path.stat()
     except (OSError, ValueError):
         return 0, ""
-    seconds, nanoseconds = divmod(status.st_mtime_ns, 10**9)
+    return status.st_size, modified_text(status.st_mtime_ns)
+
+
+def modified_text(mtime_ns: int) -> str:
+    """Write a file's time of change as `identity` gives it."""
+    seconds, nanoseconds = divmod(mtime_ns, 10**9)
     try:
         moment = datetime.fromtimestamp(seconds, timezone.utc)
-        return status.st_size, f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds:09}Z"
+        return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds:09}Z"
     except (OverflowError, ValueError, OSError):  # a year that no calendar has
-        return status.st_size, f"{status.st_mtime_ns} ns"
+        return f"{mtime_ns} ns"
 
 
 def items(
@@ -157,8 +168,8 @@ def items(
                 yield replace(item, page=page, last=index == len(pages) - 1)
 
 
-def measure_page(settings: Settings, item: Item) -> Measured:
-    """Measure the planes of a page.
+def measure_page(settings: Settings, item: Item, seen: Optional[Seen] = None) -> Measured:
+    """Measure the planes of a page; `seen` is called with each and its result.
 
     Raises
     ------
@@ -182,6 +193,8 @@ def measure_page(settings: Settings, item: Item) -> Measured:
             row["error"] = str(error)
             continue
         row.update(result.to_row(), message=result.message)
+        if seen is not None:
+            seen(place, plane.array, result)
         if settings.keep_patches:
             rows[PATCHES] += _patch_rows(item, place, result)
         if settings.pictures is not None:
@@ -196,8 +209,10 @@ def measure_page(settings: Settings, item: Item) -> Measured:
     return Measured(rows, tuple(drawn), tuple(not_drawn))
 
 
-def measure_file(settings: Settings, file: tuple[str, Path]) -> dict[str, list[dict[str, object]]]:
-    """Measure a whole file; rows of each table.
+def measure_file(
+    settings: Settings, file: tuple[str, Path], seen: Optional[Seen] = None
+) -> dict[str, list[dict[str, object]]]:
+    """Measure a whole file; rows of each table. `seen` is called with each plane and its result.
 
     A page that cannot be read is a row with an error.
 
@@ -214,7 +229,7 @@ def measure_file(settings: Settings, file: tuple[str, Path]) -> dict[str, list[d
         if item.error:
             raise FileError(item.error)
         try:
-            measured = measure_page(settings, item)
+            measured = measure_page(settings, item, seen)
         except FileError as error:
             if identity(item.path) != (item.size_bytes, item.modified):
                 raise FileError("was changed while it was measured") from error
@@ -374,9 +389,9 @@ def _opened(path: Path) -> ImageFile:
         status = path.stat()
     except OSError:
         return open_image(path)
-    return _opened_as_of(path, status.st_mtime_ns, status.st_size)
+    return _opened_as_of(path, status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 @functools.lru_cache(maxsize=1)
-def _opened_as_of(path: Path, mtime_ns: int, size: int) -> ImageFile:
+def _opened_as_of(path: Path, mtime_ns: int, size: int, inode: int) -> ImageFile:
     return open_image(path)

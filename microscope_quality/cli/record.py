@@ -55,7 +55,7 @@ from microscope_quality.model import ModelDescription
 MOST_DOUBTFUL = 24
 #: Doubt (see `doubt`) from which a plane is doubtful.
 DOUBTFUL = 0.25
-_STACKS = "stacks.csv"
+STACKS = "stacks.csv"
 
 
 class _Judged(Protocol):
@@ -205,7 +205,7 @@ class Record:
         if out is None:
             return
         tables = settings.tables(description.levels)
-        for name in (RESULTS, PATCHES, _STACKS):
+        for name in (RESULTS, PATCHES, STACKS):
             if out.is_dir():
                 check_replaceable(out / name, self._columns(name))
         self._results = Results(out, tables, settings_id(settings, description), again=again)
@@ -215,20 +215,14 @@ class Record:
             folder=_root(files),
             settings_id=settings_id(settings, description),
             settings=settings.to_dict(),
-            model={
-                "name": description.name,
-                "sha256": description.sha256,
-                "levels": description.levels,
-                "sure_certainty": description.sure_certainty,
-                "patch_size": description.patch_size,
-            },
+            model=model_facts(description),
             jobs=jobs,
             started=now(),
             began=time.monotonic(),
         )
 
     def _columns(self, name: str) -> Sequence[str]:
-        if name == _STACKS:
+        if name == STACKS:
             return STACK_COLUMNS
         levels = self._description.levels
         return patch_columns(levels) if name == PATCHES else run_columns(levels)
@@ -325,15 +319,15 @@ class Record:
             self._results.finish([name for name, _ in self._files])
             if not self._settings.keep_patches:
                 (self._out / PATCHES).unlink(missing_ok=True)
-            stacks = Table(self._out / _STACKS, STACK_COLUMNS)
+            stacks = Table(self._out / STACKS, STACK_COLUMNS)
             with contextlib.closing(stacks):
                 for row in self._summed_up(read_table(self._out / RESULTS)):
                     stacks.append(row)
                 if stacks.n_rows:
                     stacks.finish()
-                    self._written[_STACKS] = stacks.n_rows
+                    self._written[STACKS] = stacks.n_rows
             if not stacks.n_rows:
-                (self._out / _STACKS).unlink(missing_ok=True)
+                (self._out / STACKS).unlink(missing_ok=True)
                 stacks.part.unlink(missing_ok=True)
         else:
             for _ in self._summed_up(self._held):
@@ -388,32 +382,16 @@ class Record:
         self, name: str, stacks: Mapping[Place, list[_Row]]
     ) -> Iterator[dict[str, object]]:
         for place, planes in stacks.items():
-            planes.sort(key=lambda plane: plane.place.z or 0)
-            zs = [plane.place.z or 0 for plane in planes]
-            found = best_plane(
-                cast("Sequence[FocusResult]", planes), in_focus_limit=self._settings.in_focus_limit
-            )
-            best_z = position = None
-            if found.best_plane is not None and found.best_position is not None:
-                best_z = zs[found.best_plane]
-                # Planes that could not be measured leave gaps.
-                position = float(np.interp(found.best_position, range(len(zs)), zs))
-            row = {
-                "file": name,
-                **vars(place),
-                "best_z": best_z,
-                "expected_level": found.expected_level,
-                "status": found.status,
-                "best_position": position,
-            }
-            del row["z"]
+            row = _stack_row(name, place, planes, self._settings.in_focus_limit)
             yield row
-            levels = [math.nan] * (zs[-1] + 1)
-            for z, plane in zip(zs, planes):
+            levels = [math.nan] * ((planes[-1].place.z or 0) + 1)
+            for plane in planes:
                 if plane.status != "no_content":
-                    levels[z] = plane.expected_level
+                    levels[plane.place.z or 0] = plane.expected_level
+            best_z = cast(Optional[int], row["best_z"])
+            expected_level = cast(float, row["expected_level"])
             self.summary.add_stack(
-                StackLine(name, str(place), best_z, found.expected_level, tuple(levels))
+                StackLine(name, str(place), best_z, expected_level, tuple(levels))
             )
 
     def draw_doubtful(self, jobs: int) -> None:
@@ -489,6 +467,53 @@ class Record:
             if self._drawn:
                 written.append(f"overlays/ ({len(self._drawn):,})")
             console.print(f"Written to {self._out}: {', '.join(written)}")
+
+
+def stack_rows(
+    rows: Iterable[Mapping[str, str]], in_focus_limit: int
+) -> Iterator[dict[str, object]]:
+    """Give the rows of the z-stacks of a file, from those of its planes."""
+    stacks: dict[Place, list[_Row]] = {}
+    for row in map(_row, rows):
+        if row.place.z is not None and not row.error:
+            stacks.setdefault(replace(row.place, z=None), []).append(row)
+    for place, planes in stacks.items():
+        yield _stack_row(planes[0].name, place, planes, in_focus_limit)
+
+
+def _stack_row(
+    name: str, place: Place, planes: list[_Row], in_focus_limit: int
+) -> dict[str, object]:
+    """Row of a z-stack; its planes are put into their order."""
+    planes.sort(key=lambda plane: plane.place.z or 0)
+    zs = [plane.place.z or 0 for plane in planes]
+    found = best_plane(cast("Sequence[FocusResult]", planes), in_focus_limit=in_focus_limit)
+    best_z = position = None
+    if found.best_plane is not None and found.best_position is not None:
+        best_z = zs[found.best_plane]
+        # Planes that could not be measured leave gaps.
+        position = float(np.interp(found.best_position, range(len(zs)), zs))
+    row = {
+        "file": name,
+        **vars(place),
+        "best_z": best_z,
+        "expected_level": found.expected_level,
+        "status": found.status,
+        "best_position": position,
+    }
+    del row["z"]
+    return row
+
+
+def model_facts(description: ModelDescription) -> dict[str, object]:
+    """Give what a run's record says of the model."""
+    return {
+        "name": description.name,
+        "sha256": description.sha256,
+        "levels": description.levels,
+        "sure_certainty": description.sure_certainty,
+        "patch_size": description.patch_size,
+    }
 
 
 def _root(files: Sequence[tuple[str, Path]]) -> Path:

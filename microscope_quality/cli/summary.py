@@ -21,7 +21,8 @@ MOST_LINES = 24
 MOST_NAMED = 5
 
 NOT_MEASURED = "not measured"
-_VERDICTS = {
+#: Symbol and words of each verdict.
+VERDICTS = {
     "in_focus": "● in focus",
     "out_of_focus": "○ out of focus",
     "mixed": "◐ mixed",
@@ -118,12 +119,12 @@ def show(console: Console, summary: Summary, doubtful: Sequence[Line]) -> None:
     if summary.failed:
         console.print(Text("\nNot measured", "dim"))
         for line in summary.failed:
-            console.print(Text.assemble((_full_name(line), "bold"), " ", _printable(line.error)))
+            console.print(Text.assemble((_full_name(line), "bold"), " ", printable(line.error)))
         _show_more(console, summary.statuses[NOT_MEASURED] - len(summary.failed))
     if summary.notes:
         console.print()
     for note, count in summary.notes.most_common(MOST_NAMED):
-        name = _printable(summary.first_noted[note])
+        name = printable(summary.first_noted[note])
         planes = f"{name}: " if count == 1 else f"{count:,} planes, {name} first: "
         console.print(Text.assemble((planes, "dim"), note))
 
@@ -163,7 +164,7 @@ def _show_each(console: Console, lines: Sequence[Line], colours: Sequence[str]) 
     for line in lines:
         certainty = f"{line.certainty:.2f}" if line.probabilities else ""
         table.add_row(
-            shortened(_printable(line.name), room),
+            shortened(printable(line.name), room),
             line.place,
             _level(line, colours),
             _distribution(line, colours),
@@ -177,10 +178,10 @@ def _show_each(console: Console, lines: Sequence[Line], colours: Sequence[str]) 
 def _show_counts(console: Console, summary: Summary, colours: Sequence[str]) -> None:
     console.print(Text(f"{summary.n_planes:,} planes", "bold"))
     table = _table(("", "left"), ("", "right"), ("", "right"), ("", "left"), header=False)
-    for status, count in ((status, summary.statuses[status]) for status in _VERDICTS):
+    for status, count in ((status, summary.statuses[status]) for status in VERDICTS):
         if count:
             share = count / summary.n_planes
-            bar = Text("█" * max(1, round(share * 32)), _colour(status, colours))
+            bar = Text("█" * max(1, round(share * 32)), status_colour(status, colours))
             table.add_row(_verdict(status, colours), f"{count:,}", f"{share:.1%}", bar)
     console.print(table)
     counts = [summary.at_level[level] for level in range(summary.levels)]
@@ -235,7 +236,7 @@ def _show_stacks(console: Console, summary: Summary, colours: Sequence[str]) -> 
     room = console.width - 17 - max(len(curve) for curve in curves)
     for line, curve in zip(summary.stacks, curves):
         table.add_row(
-            shortened(_printable(f"{line.name} {line.place}".rstrip()), room),
+            shortened(printable(f"{line.name} {line.place}".rstrip()), room),
             "none" if line.best_z is None else str(line.best_z),
             "" if math.isnan(line.expected_level) else f"{line.expected_level:.1f}",
             Text.assemble(
@@ -256,10 +257,10 @@ def _show_more(console: Console, number: int) -> None:
 
 
 def _full_name(line: Line) -> str:
-    return _printable(f"{line.name} {line.place}".rstrip())
+    return printable(f"{line.name} {line.place}".rstrip())
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text without characters that would move the cursor or break the line."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
@@ -287,10 +288,11 @@ def _block(share: float) -> str:
 
 
 def _verdict(status: str, colours: Sequence[str]) -> Text:
-    return Text(_VERDICTS[status], _colour(status, colours))
+    return Text(VERDICTS[status], status_colour(status, colours))
 
 
-def _colour(status: str, colours: Sequence[str]) -> str:
+def status_colour(status: str, colours: Sequence[str]) -> str:
+    """Give the colour of a verdict, out of those of the levels where it is one of focus."""
     index = {"in_focus": 0, "out_of_focus": -2, "mixed": len(colours) // 2}
     if status in index:
         return colours[index[status]]

@@ -244,3 +244,51 @@ with Results(Path(sys.argv[1]), TABLES, "s") as results:
     assert len(read(out / "patches.csv")) == 3 * 1200
     assert deaths
     assert {path.name for path in out.iterdir()} <= {"results.csv", "patches.csv", ".lock"}
+
+
+def test_a_table_that_grows_is_the_one_that_is_written_anew(tmp_path):
+    order = ["c", "a", "b", "a", "d", "e", "c"]
+    grown, whole = tmp_path / "grown", tmp_path / "whole"
+    with Results(grown, TABLES, "s") as results:
+        inodes = []
+        for k, name in enumerate(order):
+            results.append(name, page(name, value=k))
+            results.publish()
+            inodes.append((grown / "results.csv").stat().st_ino)
+            assert names(grown / "results.csv.part") == []
+            assert [r["value"] for r in results.rows(name)] == [str(k)]
+        # A new file adds to the table that is there; rows that are superseded need another one.
+        assert inodes[1] == inodes[2] == inodes[0]
+        assert inodes[4] == inodes[5] == inodes[3]
+    with Results(whole, TABLES, "s") as results:
+        for k, name in enumerate(order):
+            results.append(name, page(name, value=k))
+        results.publish()
+    for name in TABLES:
+        assert (grown / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_growing_table_that_others_changed_or_took_away_is_put_right(tmp_path):
+    with Results(tmp_path, TABLES, "s") as results:
+        results.append("a", page("a"))
+        results.publish()
+        before = (tmp_path / "results.csv").read_bytes()
+        with (tmp_path / "results.csv").open("ab") as stream:
+            stream.write(b"half a r")
+        results.append("b", page("b"))
+        results.publish()
+        assert names(tmp_path / "results.csv") == [("a", ""), ("b", "")]
+        assert (tmp_path / "results.csv").read_bytes().startswith(before)
+    # As after a kill in the middle of adding: the logs have what the table has half.
+    with Results(tmp_path, TABLES, "s") as results:
+        results.publish()
+        results.append("c", page("c"))
+        logs = {name: (tmp_path / f"{name}.part").read_bytes() for name in TABLES}
+        results.publish()
+    (tmp_path / "results.csv").write_bytes((tmp_path / "results.csv").read_bytes()[:-7])
+    for name, content in logs.items():
+        (tmp_path / f"{name}.part").write_bytes(content)
+    with Results(tmp_path, TABLES, "s") as results:
+        results.publish()
+    assert names(tmp_path / "results.csv") == [("a", ""), ("b", ""), ("c", "")]
+    assert [r["file"] for r in read(tmp_path / "patches.csv")] == ["a"] * 3 + ["b"] * 3 + ["c"] * 3

@@ -1,0 +1,119 @@
+"""Options by which commands measure, and the settings that they make."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from microscope_quality.cli.page import Settings
+    from microscope_quality.model import ModelDescription
+
+OpticsOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--optics",
+        metavar="KEY=NUMBER,…",
+        help="The microscope: numerical aperture na, refractive index n of what is before the "
+        "sample, wavelength_um of the light, pixel_size_um in the sample. immersion=air, "
+        "water, glycerol or oil can stand for n, and magnification=… with camera_pixel_um=… "
+        "for pixel_size_um. Gives defocus_um.",
+        show_default=False,
+    ),
+]
+RescaleOption = Annotated[
+    bool,
+    typer.Option(
+        "--rescale",
+        help="Bring the images to the sampling that the model knows; needs --optics. For "
+        "finely sampled images, as of a 60×/1.4 objective, which else look blurred.",
+    ),
+]
+ModelOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--model",
+        metavar="NAME|DIR",
+        help="A model that `microscope-quality models list` names, or a model's folder.",
+        show_default="compact",
+    ),
+]
+PatternOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--pattern",
+        metavar="REGEX",
+        help="Where plate, well, site and channel stand in a file's name, or else in its "
+        "path: a regular expression with named groups, as in the examples.",
+        show_default=False,
+    ),
+]
+PerPatchOption = Annotated[
+    bool, typer.Option("--per-patch", help="Also write patches.csv, a row a patch.")
+]
+InFocusLimitOption = Annotated[
+    int,
+    typer.Option("--in-focus-limit", min=0, help="The highest level that counts as in focus."),
+]
+LuminanceOption = Annotated[
+    bool,
+    typer.Option(
+        "--luminance",
+        help="Measure colour images by their luminance instead of red, green and blue each.",
+    ),
+]
+JobsOption = Annotated[
+    Optional[int],
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Processes at work; each needs about 200 MB.",
+        show_default="all cores",
+    ),
+]
+
+
+def settings_of(
+    *,
+    model: Optional[str],
+    optics: Optional[str],
+    rescale: bool,
+    luminance: bool,
+    in_focus_limit: int,
+    per_patch: bool,
+    pattern: Optional[str],
+) -> tuple[Settings, ModelDescription]:
+    """Make settings of the options, and read what the model is.
+
+    Raises
+    ------
+    MicroscopeQualityError
+        An option is wrong, or goes not with another one.
+    """
+    from microscope_quality.cli.page import Settings
+    from microscope_quality.cli.record import check_pattern
+    from microscope_quality.errors import SettingsError
+    from microscope_quality.model import FocusModel
+    from microscope_quality.optics import Optics
+
+    if rescale and optics is None:
+        raise SettingsError("--rescale needs --optics, to know how finely images are sampled.")
+    settings = Settings(
+        model=model,
+        optics=None if optics is None else Optics.parse(optics),
+        rescale=rescale,
+        luminance=luminance,
+        in_focus_limit=in_focus_limit,
+        keep_patches=per_patch,
+        pattern=pattern,
+    )
+    check_pattern(pattern)
+    description = FocusModel.from_pretrained(model).description
+    if in_focus_limit >= description.levels:
+        raise SettingsError(
+            f"--in-focus-limit is {in_focus_limit}, but the model's levels end at "
+            f"{description.levels - 1}."
+        )
+    return settings, description

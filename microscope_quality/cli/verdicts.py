@@ -1,0 +1,162 @@
+"""What a file's rows come to: one verdict, and whether it is bad enough to tell somebody."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Optional
+
+#: From the best to the worst; of several planes the worst one speaks for the file.
+KINDS = ("in_focus", "no_content", "mixed", "out_of_focus", "error")
+_AXES = ("series", "z", "c", "t")
+
+
+class BadStatus(str, Enum):
+    """Verdicts that may raise an alert."""
+
+    out_of_focus = "out_of_focus"
+    mixed = "mixed"
+    no_content = "no_content"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a file: of its only plane, or of the worst of its planes and z-stacks.
+
+    A z-stack is as good as its best plane: that the others are out of focus is no fault.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    level, expected_level, certainty, defocus_um : float
+        Of the plane that speaks for the file; NaN where there is none.
+    place : mapping
+        Its series, z, c and t, as far as the file has them.
+    planes : int
+        Of the file.
+    stack : bool
+        Whether the plane is the best of a z-stack.
+    error : str
+        The first one.
+    groups : mapping
+        Its plate, well, site and channel, as far as they are known.
+    """
+
+    kind: str
+    level: float = math.nan
+    expected_level: float = math.nan
+    certainty: float = math.nan
+    defocus_um: float = math.nan
+    place: Mapping[str, int] = field(default_factory=dict)
+    planes: int = 1
+    stack: bool = False
+    error: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    def in_words(self) -> str:
+        """Say which plane it is and of how many, if there are more than one."""
+        if self.planes < 2 or self.kind == "error":
+            return f"{self.planes} planes" if self.planes > 1 else ""
+        where = " ".join(f"{axis}{n}" for axis, n in self.place.items())
+        if self.stack:
+            return f"{where}, the best of a stack of {self.planes}" if where else ""
+        return f"{where}, the worst of {self.planes}"
+
+
+def verdict_of(
+    rows: Sequence[Mapping[str, str]], stacks: Iterable[Mapping[str, str]] = ()
+) -> Verdict:
+    """Give the verdict on a file.
+
+    Parameters
+    ----------
+    rows
+        Of its planes, as ``results.csv`` has them, as text.
+    stacks
+        Of its z-stacks, as ``stacks.csv`` has them.
+    """
+    judged = []
+    errors = [row["error"] for row in rows if row["error"]]
+    if errors:
+        return Verdict("error", planes=len(rows), error=errors[0], groups=_groups(rows[0]))
+    of_stack: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
+    for row in rows:
+        if row["z"]:
+            of_stack.setdefault(_stack_of(row), []).append(row)
+        else:
+            judged.append(_of_plane(row, len(rows), False))
+    status = {_stack_of(stack): stack["status"] for stack in stacks}
+    for place, planes in of_stack.items():
+        best = min(planes, key=lambda row: (row["status"] == "no_content", _level(row)))
+        one = _of_plane(best, len(planes), len(planes) > 1)
+        kind = status.get(place, one.kind)
+        judged.append(Verdict(**{**vars(one), "kind": kind if kind in KINDS else one.kind}))
+    return max(judged, key=lambda one: (KINDS.index(one.kind), _or_zero(one.expected_level)))
+
+
+def _stack_of(row: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(row[axis] for axis in ("series", "c", "t"))
+
+
+def _of_plane(row: Mapping[str, str], planes: int, stack: bool) -> Verdict:
+    return Verdict(
+        kind=row["status"],
+        level=_number(row["level"]),
+        expected_level=_number(row["expected_level"]),
+        certainty=_number(row["certainty"]),
+        defocus_um=_number(row["defocus_um"]),
+        place={axis: int(row[axis]) for axis in _AXES if row[axis]},
+        planes=planes,
+        stack=stack,
+        groups=_groups(row),
+    )
+
+
+def _groups(row: Mapping[str, str]) -> dict[str, str]:
+    return {name: row[name] for name in ("plate", "well", "site", "channel") if row.get(name)}
+
+
+def _level(row: Mapping[str, str]) -> float:
+    level = _number(row["expected_level"])
+    return math.inf if math.isnan(level) else level
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan
+
+
+def _or_zero(number: float) -> float:
+    return 0.0 if math.isnan(number) else number
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What makes a verdict a bad one: an error does, always.
+
+    Attributes
+    ----------
+    level : int, optional
+        Levels above it.
+    statuses : set of str
+        Verdicts.
+    """
+
+    level: Optional[int] = None
+    statuses: frozenset[str] = frozenset()
+
+    def reason(self, name: str, verdict: Verdict) -> str:
+        """Say why a verdict is bad, in a sentence; empty for one that is not."""
+        if verdict.kind == "error":
+            return f"{name} cannot be measured: {verdict.error}"
+        if verdict.kind == "no_content":
+            # Its numbers mean nothing.
+            return f"{name} has no content" if "no_content" in self.statuses else ""
+        if self.level is not None and verdict.level > self.level:
+            return f"{name} is at level {verdict.level:.0f}, above {self.level}"
+        if verdict.kind in self.statuses:
+            said = verdict.kind.replace("_", " ")
+            return f"{name} is {said}, at level {verdict.level:.0f}"
+        return ""

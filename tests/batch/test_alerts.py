@@ -1,0 +1,312 @@
+"""Alerts reach a program and a web server, once, whatever these do."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from microscope_quality.batch.alerts import (
+    MOST_WAITING,
+    Alert,
+    Alerts,
+    Command,
+    UndeliveredError,
+    Webhook,
+)
+from microscope_quality.errors import FileError, SettingsError
+
+HOSTILE = "$(touch pwned); `touch pwned` & <script>\n'\" \\ é\udcff \0=cmd|'/c'!A1.tif"
+
+
+def alert(id="1", **facts):
+    return Alert(id, "2026-11-21T16:52:24Z", f"{id} is bad", {"file": f"{id}.tif", **facts})
+
+
+class Server:
+    """A real web server that answers as it is told, and then with 200."""
+
+    def __init__(self, *answers, port=0):
+        self.answers = list(answers)
+        self.got = []
+        self.times = []
+        self.go_on = threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                outer.times.append(time.monotonic())
+                content = self.rfile.read(int(self.headers["Content-Length"]))
+                answer = outer.answers.pop(0) if outer.answers else 200
+                if answer == "hang":
+                    outer.go_on.wait(20)
+                    return
+                if answer == "drop":
+                    self.connection.close()
+                    return
+                if answer == 200:
+                    outer.got.append((json.loads(content), dict(self.headers)))
+                self.send_response(answer)
+                self.send_header("Content-Length", "0")
+                if answer == 429:
+                    self.send_header("Retry-After", "0")
+                if answer == 302:
+                    self.send_header("Location", outer.url + "elsewhere")
+                self.end_headers()
+
+            do_GET = do_POST  # noqa: N815
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server.handle_error = lambda *_: None
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?secret=1"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.go_on.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def quick(doors, path=None, **options):
+    return Alerts(doors, path, first_seconds=0.02, longest_seconds=0.1, **options)
+
+
+def test_a_server_that_refuses_breaks_and_hangs_gets_each_alert_once():
+    said = []
+    with Server(500, "drop", "hang", 503, 429, 408) as server:
+        with quick([Webhook(server.url, seconds=0.3)], said=said.append) as alerts:
+            began = time.monotonic()
+            for id in "abc":
+                assert alerts.send(alert(id, level=8.5))
+            # Whoever raises alerts is never held up, though nothing is delivered yet.
+            assert time.monotonic() - began < 0.2
+            assert alerts.wait(20)
+        assert [content["id"] for content, _ in server.got] == ["a", "b", "c"]
+    content, headers = server.got[0]
+    assert content == {
+        "id": "a",
+        "time": "2026-11-21T16:52:24Z",
+        "reason": "a is bad",
+        "file": "a.tif",
+        "level": 8.5,
+    }
+    assert headers["Content-Type"] == "application/json"
+    assert headers["Idempotency-Key"] == "a"
+    # Said once that it does not work, and once that it does again; never what is secret.
+    assert len(said) == 2
+    assert not any("secret" in sentence for sentence in said)
+
+
+def test_nobody_listens_at_first(tmp_path):
+    with Server() as server:
+        url = server.url
+    with quick([Webhook(url, seconds=1)], tmp_path / "alerts") as alerts:
+        alerts.send(alert("a"))
+        assert not alerts.wait(0.2)
+        assert alerts.waiting == 1
+    with Server(port=server.server.server_port) as server:
+        with quick([Webhook(url, seconds=1)], tmp_path / "alerts") as alerts:
+            assert alerts.wait(10)
+        assert [content["id"] for content, _ in server.got] == ["a"]
+
+
+@pytest.mark.parametrize("answer", [302, 400, 404, 410])
+def test_what_is_refused_for_good_is_told_and_holds_up_no_other(answer, tmp_path):
+    said = []
+    with Server(answer) as server:
+        with quick([Webhook(server.url)], tmp_path / "alerts", said=said.append) as alerts:
+            alerts.send(alert("a"))
+            alerts.send(alert("b"))
+            assert alerts.wait(10)
+        assert [content["id"] for content, _ in server.got] == ["b"]
+    assert len(said) == 1
+    assert str(answer) in said[0]
+
+
+def test_a_stop_and_a_start_lose_nothing_and_send_nothing_twice(tmp_path):
+    path = tmp_path / "alerts"
+    with Server(200, *[500] * 1000) as server:
+        with quick([Webhook(server.url)], path) as alerts:
+            for id in "abc":
+                alerts.send(alert(id, note=HOSTILE))
+            while len(server.times) < 4:
+                time.sleep(0.01)
+        server.answers.clear()
+        # A killed process leaves half a line.
+        with path.open("ab") as stream:
+            stream.write(b'{"id": "half')
+        with quick([Webhook(server.url)], path) as alerts:
+            assert alerts.knows("a")
+            assert not alerts.send(alert("a"))
+            assert alerts.send(alert("d"))
+            assert alerts.wait(10)
+        with quick([Webhook(server.url)], path) as alerts:
+            assert alerts.waiting == 0
+            assert not alerts.send(alert("d"))
+        assert [content["id"] for content, _ in server.got] == ["a", "b", "c", "d"]
+        assert server.got[1][0]["note"] == HOSTILE
+
+
+def test_a_new_door_does_not_tell_of_the_past(tmp_path):
+    with quick([], tmp_path / "alerts") as alerts:
+        alerts.send(alert("old"))
+    with Server() as server, quick([Webhook(server.url)], tmp_path / "alerts") as alerts:
+        alerts.send(alert("new"))
+        assert alerts.wait(10)
+        assert [content["id"] for content, _ in server.got] == ["new"]
+
+
+def test_the_queue_is_bounded_and_what_is_left_out_is_counted(tmp_path):
+    said = []
+    with Server("hang") as server:
+        door = Webhook(server.url, seconds=30)
+        with quick([door], tmp_path / "alerts", said=said.append) as alerts:
+            alerts.send(alert("first"))
+            while not server.times:
+                time.sleep(0.01)
+            for k in range(MOST_WAITING + 3):
+                alerts.send(alert(str(k)))
+            assert alerts.waiting == MOST_WAITING + 1
+            assert len(said) == 1
+            server.go_on.set()
+            assert alerts.wait(60)
+        # The first one was answered by a broken connection, so it comes again.
+        assert len(server.got) == MOST_WAITING + 1
+        assert sum(content.get("left_out_before", 0) for content, _ in server.got) == 3
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.org/x",
+        "file:///etc/passwd",
+        "example.org/x",
+        "http://",
+        "http://user:word@example.org/",
+        "http://example.org/a b",
+        "http://example.org/\r\nX: y",
+        "http://[::1/",
+        "http://example.org:99999/",
+    ],
+)
+def test_what_is_no_web_address_is_refused(url):
+    with pytest.raises(SettingsError, match="--webhook"):
+        Webhook(url)
+
+
+def script(tmp_path, text):
+    path = tmp_path / "program.py"
+    path.write_text(text)
+    return f"{sys.executable} {path}"
+
+
+def run(line, content, seconds=20.0, stop=None):
+    Command(line, seconds).deliver(content, stop or threading.Event())
+
+
+def test_a_program_is_told_by_its_environment_and_its_standard_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = script(
+        tmp_path,
+        "import json, os, sys\n"
+        "found = {key: value for key, value in os.environ.items() if 'QUALITY_' in key}\n"
+        "json.dump([sys.argv[1:], found, json.load(sys.stdin)], open('told.json', 'w'))\n",
+    )
+    run(f"{line} 'one word' $HOME ; rm -rf x", alert("1", file=HOSTILE, level=None).to_dict())
+    arguments, environment, content = json.loads((tmp_path / "told.json").read_text())
+    # No shell has seen it.
+    assert arguments == ["one word", "$HOME", ";", "rm", "-rf", "x"]
+    assert content["file"] == HOSTILE
+    assert environment["MICROSCOPE_QUALITY_FILE"] == HOSTILE.replace("\0", "")
+    assert environment["MICROSCOPE_QUALITY_LEVEL"] == ""
+    assert environment["MICROSCOPE_QUALITY_REASON"] == "1 is bad"
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_program_that_fails_or_is_missing_is_told(tmp_path):
+    with pytest.raises(UndeliveredError, match=r"code 3: no paper left$"):
+        run(
+            script(tmp_path, "import sys; print('no paper left', file=sys.stderr); sys.exit(3)"), {}
+        )
+    with pytest.raises(UndeliveredError, match="no-such-program"):
+        run("no-such-program", {})
+    with pytest.raises(UndeliveredError):
+        run(str(tmp_path), {})
+    for line in ("", "   ", "a 'b"):
+        with pytest.raises(SettingsError, match="--on-alert"):
+            Command(line)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its children are ended on POSIX")
+def test_a_program_that_takes_too_long_is_ended_with_its_children(tmp_path):
+    line = script(
+        tmp_path,
+        "import pathlib, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))\n"
+        "time.sleep(60)\n",
+    )
+    with pytest.raises(UndeliveredError, match="took too long"):
+        run(line, {"big": "x" * 1_000_000}, seconds=3.0)
+    pid = int((tmp_path / "child").read_text())
+    for _ in range(500):
+        try:
+            os.kill(pid, 0)
+            state = Path(f"/proc/{pid}/stat").read_text().split()[2]
+        except (ProcessLookupError, FileNotFoundError):
+            break
+        if state == "Z":
+            break
+        time.sleep(0.01)
+    else:
+        pytest.fail("the program's child lives on")
+
+
+def test_a_slow_door_does_not_hold_up_another(tmp_path):
+    with Server() as server:
+        slow = Command(script(tmp_path, "import time; time.sleep(60)"), 60)
+        alerts = quick([slow, Webhook(server.url)])
+        try:
+            for id in "abc":
+                alerts.send(alert(id))
+            while len(server.got) < 3:
+                time.sleep(0.01)
+            assert alerts.waiting == 3
+        finally:
+            # It gets a few seconds at the end, and is ended then.
+            alerts.close()
+
+
+def test_a_file_that_cannot_be_used_is_refused(tmp_path):
+    with pytest.raises(FileError, match="alerts"):
+        Alerts([], tmp_path / "none" / "alerts")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_holds_up_no_alert():
+    said = []
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+    with Server() as server:
+        alerts = quick([Webhook(server.url)], said=said.append)
+        alerts._log = os.open("/dev/full", os.O_WRONLY)
+        for id in "abc":
+            alerts.send(alert(id))
+        assert alerts.wait(10)
+        alerts.close()
+        assert len(server.got) == 3
+    assert len(said) == 1

@@ -1,0 +1,300 @@
+"""The page of a watch: what it answers to whom, and what a browser makes of it."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import socket
+import threading
+
+import hosts
+import pytest
+from PIL import Image
+
+from microscope_quality.batch.status_page import (
+    MOST_CARDS,
+    Board,
+    Card,
+    Kind,
+    StatusPage,
+    address_of,
+    is_loopback,
+)
+from microscope_quality.errors import FileError, SettingsError
+
+KINDS = [
+    Kind("good", "in focus", "●", "#3cbeff"),
+    Kind("bad", "out of focus", "○", "#ffeb5a"),
+]
+HOSTILE = "<script>document.title='pwned'</script>\u202e\n<img src=x onerror=alert(1)>&amp;.tif"
+
+
+def jpeg():
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 48), (60, 190, 255)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def card(name, kind="good", **rest):
+    return Card(name, "2026-11-21T16:52:24Z", kind, title="3", colour="#b24bbd", **rest)
+
+
+class Clock:
+    now = 6000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def board():
+    board = Board("plate 7", KINDS, scale=("sharp", ["#3cbeff", "#ffeb5a"], "far"), clock=Clock())
+    board.beat(waiting=0, at_work=0, trouble="")
+    return board
+
+
+@pytest.fixture
+def page(board):
+    with StatusPage(board, "127.0.0.1", 0) as page:
+        yield page
+
+
+def ask(page, path="/", method="GET", **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=10)
+    headers.setdefault("Host", f"127.0.0.1:{page.port}")
+    connection.putrequest(method, path, skip_host=True)
+    for name, value in headers.items():
+        if value is not None:
+            connection.putheader(name, value)
+    connection.endheaders()
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer, content
+
+
+def test_what_is_shown(board, page):
+    board.count({"good": 2, "bad": 1})
+    board.show(card("old.tif"), new=False)
+    board.show(card("a.tif", picture=jpeg()))
+    board.show(card("b.tif", "bad", detail="certainty 0.81", alert="b.tif is bad"))
+    answer, content = ask(page, "/state.json")
+    assert answer.getheader("Content-Type") == "application/json"
+    state = json.loads(content)
+    assert state["title"] == "plate 7"
+    assert state["counts"] == {"good": 2, "bad": 1}
+    assert [one["name"] for one in state["cards"]] == ["b.tif", "a.tif", "old.tif"]
+    assert state["minutes"][-1] == 2
+    assert sum(state["minutes"]) == 2
+    newest, second, _ = state["cards"]
+    assert newest["alert"] == "b.tif is bad"
+    assert not newest["picture"]
+    answer, content = ask(page, f"/picture/{second['id']}")
+    assert answer.getheader("Content-Type") == "image/jpeg"
+    assert content == jpeg()
+    assert ask(page, f"/picture/{newest['id']}")[0].status == 404
+
+
+def test_an_image_that_is_measured_again_has_one_card_and_old_ones_leave(board):
+    for k in range(MOST_CARDS + 5):
+        board.show(card(f"{k}.tif"))
+    board.show(card("20.tif", "bad"))
+    cards = json.loads(board.to_json())["cards"]
+    assert len(cards) == MOST_CARDS
+    assert (cards[0]["name"], cards[0]["kind"]) == ("20.tif", "bad")
+    assert [one["name"] for one in cards].count("20.tif") == 1
+    assert cards[-1]["name"] == "5.tif"
+
+
+def test_minutes_and_signs_of_life_are_of_a_clock_that_never_goes_back(board):
+    board.show(card("a.tif"))
+    board._clock.now += 180
+    board.show(card("b.tif"))
+    state = json.loads(board.to_json())
+    assert state["minutes"][-4:] == [1, 0, 0, 1]
+    assert state["quiet_seconds"] == 180
+    board.beat()
+    assert json.loads(board.to_json())["quiet_seconds"] == 0
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "LOCALHOST:1", "localhost.", "[::1]:80", "192.0.2.7:8765"]
+)
+def test_own_names_and_addresses_are_answered(page, host):
+    assert ask(page, Host=host)[0].status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8765",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "",
+        "a b",
+        "[::1",
+        "localhost@evil.example",
+        "evil.example/localhost",
+        None,
+    ],
+)
+def test_names_that_are_made_to_point_here_are_not(page, board, host):
+    board.show(card("secret.tif"))
+    answer, content = ask(page, "/state.json", Host=host)
+    assert answer.status in (400, 421)
+    assert b"secret" not in content
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "NONSENSE"])
+def test_nothing_can_be_changed(page, method):
+    answer, _ = ask(page, method=method)
+    assert answer.status == 405
+    assert answer.getheader("Allow") == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/..",
+        "/../status_page.py",
+        "/status_page.py",
+        "/picture/",
+        "/picture/../state.json",
+        "//etc/passwd",
+        "/picture/9999",
+        "/%2e%2e/x",
+        "/picture/1e9",
+        "http://other/x",
+    ],
+)
+def test_there_is_nothing_else(page, path):
+    assert ask(page, path)[0].status == 404
+
+
+def test_every_answer_forbids_scripts_from_elsewhere(page):
+    for path, method in (("/", "GET"), ("/nothing", "GET"), ("/state.json", "HEAD"), ("/", "POST")):
+        answer, content = ask(page, path, method)
+        policy = answer.getheader("Content-Security-Policy")
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.getheader("X-Content-Type-Options") == "nosniff"
+        assert answer.getheader("Access-Control-Allow-Origin") is None
+        assert answer.getheader("Server").strip() == "microscope-quality"
+        assert content or method == "HEAD"
+
+
+def test_clients_that_dawdle_or_lie_do_not_end_it(page):
+    held = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(60)]
+    held[0].sendall(b"GET / HTTP/1.1\r\nHost: ")
+    for one in held:
+        one.close()
+    for nonsense in (b"\0\xff\r\n\r\n", b"GET " + b"/" * 70_000 + b" HTTP/1.1\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", page.port)) as one:
+            one.sendall(nonsense)
+            one.settimeout(10)
+            one.recv(100)
+    for _ in range(50):
+        try:
+            answer, _ = ask(page)
+            break
+        except (ConnectionError, http.client.HTTPException):
+            # While all threads are held, a further connection is closed.
+            threading.Event().wait(0.05)
+    assert answer.status == 200
+
+
+def test_a_port_that_is_taken_is_told(page, board):
+    with pytest.raises(FileError, match=f"--serve 127.0.0.1:{page.port}"):
+        StatusPage(board, "127.0.0.1", page.port)
+
+
+def test_addresses_by_hand():
+    assert address_of("8765") == ("127.0.0.1", 8765)
+    assert address_of("localhost:1") == ("localhost", 1)
+    assert address_of("0.0.0.0:80") == ("0.0.0.0", 80)
+    assert address_of("[::1]:80") == ("::1", 80)
+    for text in ("", "x", "1:2:3", "65536", "-1", "http://localhost:80", "::1:80", "a b:1"):
+        with pytest.raises(SettingsError, match="--serve"):
+            address_of(text)
+    assert [is_loopback(host) for host in ("127.3.2.1", "::1", "localhost")] == [True] * 3
+    assert [is_loopback(host) for host in ("0.0.0.0", "192.0.2.7", "lab-pc")] == [False] * 3
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = hosts.chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        flags += ["--disable-component-update", "--disable-sync", "--no-first-run"]
+        started = playwright.chromium.launch(executable_path=path, args=flags)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tab(browser):
+    tab = browser.new_page(viewport={"width": 375, "height": 800})
+    tab.said = []
+    tab.on("console", lambda message: tab.said.append(message.text))
+    tab.on("pageerror", lambda error: tab.said.append(str(error)))
+    yield tab
+    tab.close()
+
+
+def test_in_a_browser(board, page, tab):
+    board.count({"good": 1, "bad": 1})
+    board.show(card("a.tif", picture=jpeg()))
+    tab.goto(page.url)
+    tab.wait_for_selector("text=a.tif")
+    assert tab.title() == "plate 7 – watching"
+    # What comes later shows by itself, in front.
+    board.show(card(HOSTILE, "bad", alert=HOSTILE))
+    board.beat(alerts=[{"time": "2026-11-21T16:52:24Z", "reason": HOSTILE}], alert_number=1)
+    tab.wait_for_selector("#newest li:nth-child(2)")
+    names = tab.locator("#newest .name").all_inner_texts()
+    assert names[1] == "a.tif"
+    assert names[0].startswith("<script>document.title='pwned'</script>")
+    assert "pwned" in tab.locator("#alert-list").inner_text()
+    assert tab.title() == "(1) plate 7 – watching"
+    assert tab.locator("main img").count() == 1
+    assert tab.evaluate("document.querySelector('main img').naturalWidth") == 64
+    # Nothing is wider than a phone.
+    assert tab.evaluate("document.documentElement.scrollWidth") == 375
+    # By keyboard: only one verdict, a picture larger, and back.
+    good = tab.get_by_role("button", name="in focus").first
+    good.focus()
+    tab.keyboard.press("Enter")
+    assert good.get_attribute("aria-pressed") == "true"
+    assert tab.locator("#newest li").count() == 1
+    tab.keyboard.press("Enter")
+    assert tab.locator("#newest li").count() == 2
+    tab.get_by_role("button", name="Enlarge a.tif").focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator("dialog").is_visible()
+    assert tab.locator("dialog h2").inner_text() == "a.tif"
+    tab.keyboard.press("Escape")
+    assert not tab.locator("dialog").is_visible()
+    # The level's number is read out, its colour does not stand alone.
+    assert tab.locator("#newest .chip").first.inner_text() == "3"
+    assert tab.said == []
+
+
+def test_a_watch_that_hangs_or_has_trouble_or_ends_is_told(board, tab):
+    with StatusPage(board, "127.0.0.1", 0) as page:
+        tab.goto(page.url)
+        tab.wait_for_selector("text=alive")
+        assert not tab.locator("#banner").is_visible()
+        board.beat(trouble="plate 7 cannot be reached")
+        tab.wait_for_selector("#banner:has-text('cannot be reached')")
+        board.beat(trouble="")
+        tab.wait_for_selector("#banner", state="hidden")
+        board._clock.now += 100
+        tab.wait_for_selector("#banner:has-text('no sign of life for 100 seconds')")
+        board.beat()
+        tab.wait_for_selector("#banner", state="hidden")
+    tab.wait_for_selector("#banner:has-text('has stopped')", timeout=20_000)
+    assert tab.locator("#pulse").inner_text().strip() == "stopped"

@@ -1,0 +1,403 @@
+"""The watch command, as a user runs it: real processes, files and signals."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import coded
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import microscope_quality
+
+FOCUSED = [[0, 1], [1, 0]]
+BLURRED = [[8, 8], [8, 8]]
+MIXED = [[0, 0, 9, 9]] * 3
+EMPTY = [[None, None]] * 2
+INTERVAL = "0.1"
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "coded"
+    coded.write(folder)
+    return folder
+
+
+@pytest.fixture
+def plate(tmp_path):
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    return folder
+
+
+def environment(**changes):
+    path = str(Path(microscope_quality.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **changes}
+
+
+def command(name, *arguments):
+    return [sys.executable, "-m", "microscope_quality", name, *map(str, arguments)]
+
+
+def once(*arguments, code=0, **changes):
+    """Watch until nothing changes; gives what was said."""
+    done = subprocess.run(
+        command("watch", *arguments, "--once", "--interval", INTERVAL),
+        capture_output=True,
+        text=True,
+        env=environment(**changes),
+        timeout=120,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+class Watch:
+    """A watch at work; ended when the test is over."""
+
+    def __init__(self, *arguments, **options):
+        options.setdefault("env", environment())
+        self.process = subprocess.Popen(
+            command("watch", *arguments, "--interval", INTERVAL),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
+        self.said = [self.process.stdout.readline()]
+        assert "Watching" in self.said[0], self.said[0] + self.process.stdout.read()
+
+    def end(self, how=signal.SIGINT):
+        self.process.send_signal(how)
+        rest, _ = self.process.communicate(timeout=60)
+        self.said.append(rest)
+        return self.process.returncode
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def table(path):
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def rows(out, name="results.csv"):
+    try:
+        return table(out / name)
+    except FileNotFoundError:
+        return []
+
+
+def until(condition, seconds=60):
+    """Wait for something to be so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came to be so"
+        time.sleep(0.02)
+
+
+def status(out, name):
+    return [row["status"] or "error" for row in rows(out) if row["file"] == name]
+
+
+def measured(plate, model, out, code=0):
+    """Rows as `measure` gives them, without what tells of the way."""
+    call = command("measure", plate, "--model", model, "--out", out, "--overlay", "none")
+    done = subprocess.run(call, env=environment(), capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return {(row["file"], row["z"]): row for row in rows(out)}
+
+
+def by_plane(found):
+    named = {(row["file"], row["z"]): row for row in found}
+    assert len(named) == len(found), "a plane has two rows"
+    return named
+
+
+def test_what_is_there_is_measured_once(plate, model, tmp_path):
+    (plate / "day 2").mkdir()
+    tifffile.imwrite(plate / "A01.tif", coded.plane(FOCUSED))
+    tifffile.imwrite(plate / "A02.tif", coded.plane(BLURRED))
+    Image.fromarray(coded.plane(EMPTY)).save(plate / "day 2" / "A03.png")
+    (plate / "broken.tif").write_bytes((plate / "A01.tif").read_bytes()[:5000])
+    (plate / "notes.txt").write_text("no image")
+    hostile = '=cmd,"<script>\n\udcff.tif' if os.name != "nt" else "=cmd.tif"
+    shutil.copy(plate / "A02.tif", os.fsencode(plate / hostile))
+    # Own outputs are no inputs, wherever they lie.
+    out = plate / "results"
+    (out / "overlays").mkdir(parents=True)
+    for folder in (out, out / "overlays", plate / ".hidden"):
+        folder.mkdir(exist_ok=True)
+        tifffile.imwrite(folder / "picture.tif", coded.plane(FOCUSED))
+    said = once(plate, "--model", model, "--out", out, code=1)
+    assert "1 not measured" in said
+    expected = measured(plate, model, tmp_path / "measured", code=1)
+    expected = {key: row for key, row in expected.items() if "results" not in key[0]}
+    assert by_plane(rows(out)) == expected
+    assert len(expected) == 5
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert record["status"] == "finished"
+    assert record["counts"]["files"] == record["counts"]["measured"] == 5
+    assert record["counts"]["failed"] == 1
+    assert {path.name for path in out.iterdir()} == {
+        *("results.csv", "run.json", "overlays", "picture.tif"),
+    }
+    # A second time only what failed is tried, and the table stays.
+    before = (out / "results.csv").read_bytes()
+    said = once(plate, "--model", model, "--out", out, code=1)
+    assert "A01" not in said
+    assert (out / "results.csv").read_bytes() == before
+    # Mended, rewritten, new and deleted ones.
+    shutil.copy(plate / "A02.tif", plate / "broken.tif")
+    tifffile.imwrite(plate / "A01.tif", coded.plane(MIXED))
+    tifffile.imwrite(plate / "A04.tif", coded.plane(FOCUSED))
+    (plate / "A02.tif").unlink()
+    once(plate, "--model", model, "--out", out)
+    expected.update(measured(plate, model, tmp_path / "measured"))
+    expected = {key: row for key, row in expected.items() if "results" not in key[0]}
+    assert by_plane(rows(out)) == expected
+    assert status(out, "A01.tif") == ["mixed"]
+    assert status(out, "A02.tif") == ["out_of_focus"]
+
+
+def test_files_that_come_slowly_and_a_stop_and_a_kill(plate, model, tmp_path):
+    out = tmp_path / "out"
+    whole = plate.parent / "whole.tif"
+    tifffile.imwrite(whole, coded.plane(BLURRED))
+    content = whole.read_bytes()
+    arguments = (plate, "--model", model, "--out", out, "--jobs", 2)
+    with Watch(*arguments) as watch:
+        with (plate / "slow.tif").open("wb", buffering=0) as stream:
+            for start in range(0, len(content), 4096):
+                stream.write(content[start : start + 4096])
+                time.sleep(0.02)
+        (plate / "renamed.tmp").write_bytes(content)
+        (plate / "renamed.tmp").rename(plate / "renamed.tif")
+        (plate / "cut.tif").write_bytes(content[:9000])
+        until(lambda: status(out, "slow.tif") and status(out, "renamed.tif"))
+        until(lambda: status(out, "cut.tif") == ["error"])
+        assert "cut short" in rows(out)[-1]["error"]
+        (plate / "cut.tif").write_bytes(content)
+        until(lambda: status(out, "cut.tif") == ["out_of_focus"])
+        # Another watch cannot write there too.
+        call = command("watch", plate, "--model", model, "--out", out, "--once")
+        other = subprocess.run(call, env=environment(), capture_output=True, text=True)
+        assert other.returncode == 2
+        assert "another run" in other.stderr
+        watch.process.send_signal(signal.SIGKILL)
+        watch.process.wait()
+    (plate / "meanwhile.tif").write_bytes(content)
+    with Watch(*arguments) as watch:
+        until(lambda: status(out, "meanwhile.tif"))
+        tifffile.imwrite(plate / "slow.tif", coded.plane(FOCUSED))
+        until(lambda: status(out, "slow.tif") == ["in_focus"])
+        assert watch.end() == 130
+        said = "".join(watch.said)
+        assert "renamed.tif" not in said
+        assert "goes on from there" in said
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert record["status"] == "interrupted"
+    assert by_plane(rows(out)) == measured(plate, model, tmp_path / "measured")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_folder_out_of_reach_comes_back_and_sigterm_is_no_error(plate, model, tmp_path):
+    out = tmp_path / "out"
+    tifffile.imwrite(plate / "a.tif", coded.plane(FOCUSED))
+    with Watch(plate, "--model", model, "--out", out, "--jobs", 1) as watch:
+        until(lambda: status(out, "a.tif"))
+        plate.rename(tmp_path / "away")
+        time.sleep(0.5)
+        (tmp_path / "away").rename(plate)
+        tifffile.imwrite(plate / "b.tif", coded.plane(BLURRED))
+        until(lambda: status(out, "b.tif"))
+        assert watch.end(signal.SIGTERM) == 0
+        said = "".join(watch.said)
+    assert said.count("cannot be reached") == 1
+    assert said.count("is there again") == 1
+    assert len(re.findall(r"a\.tif .*in focus", said)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets another process's limits")
+def test_a_full_disk_loses_nothing(plate, model, tmp_path):
+    import resource
+
+    out = tmp_path / "out"
+    with Watch(plate, "--model", model, "--out", out, "--jobs", 1) as watch:
+        tifffile.imwrite(plate / "a.tif", coded.plane(FOCUSED))
+        until(lambda: status(out, "a.tif"))
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(watch.process.pid, resource.RLIMIT_FSIZE, (900, unlimited[1]))
+        for name in "bcd":
+            tifffile.imwrite(plate / f"{name}.tif", coded.plane(BLURRED))
+        watch.said.append(watch.process.stdout.readline())
+        while "tried again" not in watch.said[-1]:
+            watch.said.append(watch.process.stdout.readline())
+        assert len(rows(out)) < 4
+        resource.prlimit(watch.process.pid, resource.RLIMIT_FSIZE, unlimited)
+        until(lambda: len(rows(out)) == 4)
+        watch.end()
+    assert by_plane(rows(out)) == measured(plate, model, tmp_path / "measured")
+
+
+def test_a_stack_is_as_good_as_its_best_plane(plate, model, tmp_path):
+    stack = np.stack([coded.plane([[level, level]] * 2) for level in (9, 5, 0, 6)])
+    tifffile.imwrite(plate / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    out = tmp_path / "out"
+    said = once(plate, "--model", model, "--out", out, "--alert-level", 3, "--per-patch")
+    assert "ALERT" not in said
+    assert re.search(r"stack\.tif +0 +● in focus +z2, the best of a stack of 4", said)
+    assert len(rows(out)) == 4
+    assert len(rows(out, "patches.csv")) == 16
+    call = command("measure", plate, "--model", model, "--out", tmp_path / "m", "--per-patch")
+    subprocess.run(call, check=True, env=environment(), capture_output=True)
+    for name in ("results.csv", "stacks.csv", "patches.csv"):
+        assert rows(out, name) == rows(tmp_path / "m", name)
+
+
+def test_alerts_run_a_program_once_each(plate, model, tmp_path):
+    tifffile.imwrite(plate / "A01_s1.tif", coded.plane(FOCUSED))
+    tifffile.imwrite(plate / "A02_s1.tif", coded.plane(BLURRED))
+    tifffile.imwrite(plate / "A03_s1.tif", coded.plane(MIXED))
+    (plate / "A04_s1.tif").write_bytes(b"II*\0 no image")
+    told = tmp_path / "told"
+    told.mkdir()
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, pathlib, sys\n"
+        f"path = pathlib.Path({str(told)!r}) / (os.environ['MICROSCOPE_QUALITY_ID'] + '.json')\n"
+        "path.open('x').write(sys.stdin.read())\n"
+    )
+    arguments = [plate, "--model", model, "--out", tmp_path / "out", "--alert-level", 7]
+    arguments += ["--on-alert", f"{sys.executable} {program}", "--pattern", r"(?P<well>[A-H]\d+)_"]
+    said = once(*arguments, code=1)
+    assert said.count("ALERT") == 2
+    facts = {alert["file"]: alert for alert in map(json.loads, map(Path.read_text, told.iterdir()))}
+    assert sorted(facts) == ["A02_s1.tif", "A04_s1.tif"]
+    alert = facts["A02_s1.tif"]
+    assert alert["reason"] == "A02_s1.tif is at level 8, above 7"
+    assert alert["level"] == 8
+    assert alert["status"] == "out_of_focus"
+    assert alert["well"] == "A02"
+    assert alert["path"] == str(plate / "A02_s1.tif")
+    assert alert["in_a_row"] >= 1
+    assert facts["A04_s1.tif"]["level"] is None
+    assert facts["A04_s1.tif"]["error"]
+    # The next start tells nothing again.
+    assert "ALERT" not in once(*arguments, code=1)
+    assert len(list(told.iterdir())) == 2
+
+
+def test_an_alert_for_several_bad_ones_in_a_row(plate, model, tmp_path):
+    for k, levels in enumerate([BLURRED, FOCUSED, BLURRED, BLURRED, BLURRED, FOCUSED, BLURRED]):
+        tifffile.imwrite(plate / f"{k}.tif", coded.plane(levels))
+    arguments = [plate, "--model", model, "--out", tmp_path / "out", "--jobs", 1]
+    said = once(*arguments, "--alert-after", 2)
+    assert re.findall(r"ALERT +(.*)", said) == [
+        "2 images in a row are bad; 3.tif is out of focus, at level 8"
+    ]
+
+
+def test_the_page_shows_pictures_and_the_table_has_a_copy_without_secrets(plate, model, tmp_path):
+    tifffile.imwrite(plate / "a.tif", coded.plane(BLURRED))
+    out = tmp_path / "out"
+    arguments = [plate, "--model", model, "--out", out, "--serve", 0]
+    secret = "http://127.0.0.1:9/secret"
+    with Watch(*arguments, "--webhook", secret) as watch:
+        line = watch.process.stdout.readline()
+        url = re.search(r"http://127\.0\.0\.1:\d+/", line)[0]
+        state = {}
+
+        def shown():
+            with urllib.request.urlopen(f"{url}state.json", timeout=10) as answer:
+                state.update(json.load(answer))
+            return state["cards"]
+
+        until(shown)
+        (card,) = state["cards"]
+        assert (card["name"], card["kind"], card["title"]) == ("a.tif", "out_of_focus", "8")
+        assert card["alert"] == "a.tif is out of focus, at level 8"
+        assert state["counts"]["out_of_focus"] == 1
+        with urllib.request.urlopen(f"{url}picture/{card['id']}", timeout=10) as answer:
+            assert Image.open(answer).size == (168, 168)
+        assert watch.end() == 130
+    for path in out.iterdir():
+        assert b"secret" not in path.read_bytes(), path
+    # What was measured before is on the page from the start.
+    with Watch(*arguments) as watch:
+        url = re.search(r"http://\S+", watch.process.stdout.readline())[0]
+        assert shown()[0]["name"] == "a.tif"
+
+
+def test_a_copy_for_spreadsheets_that_is_open_elsewhere_is_written_later(plate, model, tmp_path):
+    import openpyxl
+
+    tifffile.imwrite(plate / "=cmd.tif", coded.plane(BLURRED))
+    out = tmp_path / "out"
+    # Nothing can be put in the place of a folder, as of a file that another program holds.
+    (out / "results.xlsx" / "held").mkdir(parents=True)
+    arguments = (plate, "--model", model, "--out", out, "--xlsx", "--jobs", 1)
+    with Watch(*arguments) as watch:
+        until(lambda: status(out, "=cmd.tif"))
+        watch.said.append(watch.process.stdout.readline())
+        while "tried again" not in watch.said[-1]:
+            watch.said.append(watch.process.stdout.readline())
+        shutil.rmtree(out / "results.xlsx")
+        assert watch.end() == 130
+    sheet = openpyxl.load_workbook(out / "results.xlsx").active
+    header, (first, *_) = list(sheet.iter_rows(min_row=1, max_row=2))
+    assert [cell.value for cell in header] == list(rows(out)[0])
+    assert (first.value, first.data_type) == ("=cmd.tif", "s")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--out"),
+        (["--out", "{tmp}/out", "--rescale"], "--rescale needs --optics"),
+        (["--out", "{tmp}/out", "--alert-level", "10"], "no level is above it"),
+        (["--out", "{tmp}/out", "--alert-status", "fine"], "--alert-status"),
+        (["--out", "{tmp}/out", "--on-alert", "'"], "--on-alert"),
+        (["--out", "{tmp}/out", "--webhook", "ftp://x/"], "--webhook"),
+        (["--out", "{tmp}/out", "--serve", "here"], "--serve"),
+        (["--out", "{tmp}/out", "--interval", "0"], "--interval"),
+        (["--out", "{tmp}/out", "--pattern", "("], "--pattern"),
+        (["--out", "{tmp}/out", "--model", "nothing"], "nothing"),
+    ],
+)
+def test_wrong_use_is_a_sentence_and_exit_code_2(plate, tmp_path, arguments, words):
+    from typer.testing import CliRunner
+
+    from microscope_quality.cli import app
+
+    arguments = [text.format(tmp=tmp_path) for text in arguments]
+    result = CliRunner().invoke(app, ["watch", str(plate), *arguments], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert words in re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+    assert not (tmp_path / "out" / "results.csv").exists()
+
+
+def test_a_folder_that_is_not_there_is_wrong_use(tmp_path):
+    said = once(tmp_path / "none", "--out", tmp_path / "out", code=2)
+    assert "There is no folder" in said
