@@ -9,12 +9,24 @@ import sys
 import time
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Callable, Iterator, Optional
+from typing import TYPE_CHECKING, Annotated, Callable, Generator, Iterator, Optional
 
 import typer
 
+from microscope_quality.cli.measuring import (
+    InFocusLimitOption,
+    JobsOption,
+    LuminanceOption,
+    ModelOption,
+    OpticsOption,
+    PatternOption,
+    PerPatchOption,
+    RescaleOption,
+)
+
 if TYPE_CHECKING:
-    from microscope_quality.cli.page import Item
+    from microscope_quality.batch.run import Outcome
+    from microscope_quality.cli.page import Item, Measured, Settings
     from microscope_quality.cli.record import Record
 
 
@@ -31,8 +43,8 @@ def measure(
         list[str],
         typer.Argument(
             metavar="PATHS",
-            help="Images (TIFF, PNG, JPEG, BMP), folders of them, or patterns such as "
-            "'plate/**/*_w1.tif'.",
+            help="Images (TIFF, PNG, JPEG, BMP, OME-Zarr, CZI, LIF, ND2), folders of them, or "
+            "patterns such as 'plate/**/*_w1.tif'.",
             show_default=False,
         ),
     ],
@@ -47,45 +59,13 @@ def measure(
             show_default=False,
         ),
     ] = None,
-    optics: Annotated[
-        Optional[str],
-        typer.Option(
-            metavar="KEY=NUMBER,…",
-            help="The microscope: numerical aperture na, refractive index n of what is before the "
-            "sample, wavelength_um of the light, pixel_size_um in the sample. immersion=air, "
-            "water, glycerol or oil can stand for n, and magnification=… with camera_pixel_um=… "
-            "for pixel_size_um. Gives defocus_um.",
-            show_default=False,
-        ),
-    ] = None,
-    rescale: Annotated[
-        bool,
-        typer.Option(
-            "--rescale",
-            help="Bring the images to the sampling that the model knows; needs --optics. For "
-            "finely sampled images, as of a 60×/1.4 objective, which else look blurred.",
-        ),
-    ] = False,
-    model: Annotated[
-        Optional[str],
-        typer.Option(
-            metavar="NAME|DIR",
-            help="A model that `microscope-quality models list` names, or a model's folder.",
-            show_default="compact",
-        ),
-    ] = None,
-    pattern: Annotated[
-        Optional[str],
-        typer.Option(
-            metavar="REGEX",
-            help="Where plate, well, site and channel stand in a file's name, or else in its "
-            "path: a regular expression with named groups, as in the examples.",
-            show_default=False,
-        ),
-    ] = None,
-    per_patch: Annotated[
-        bool, typer.Option("--per-patch", help="Also write patches.csv, a row a patch.")
-    ] = False,
+    optics: OpticsOption = None,
+    rescale: RescaleOption = False,
+    model: ModelOption = None,
+    pattern: PatternOption = None,
+    in_focus_limit: InFocusLimitOption = 1,
+    luminance: LuminanceOption = False,
+    per_patch: PerPatchOption = False,
     overlay: Annotated[
         Optional[Pictures],
         typer.Option(
@@ -94,28 +74,47 @@ def measure(
             show_default="doubtful",
         ),
     ] = None,
-    in_focus_limit: Annotated[
-        int, typer.Option(min=0, help="The highest level that counts as in focus.")
-    ] = 1,
-    luminance: Annotated[
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write each table as Parquet too.")
+    ] = False,
+    xlsx: Annotated[
+        bool, typer.Option("--xlsx", help="Write results.csv as a workbook too, results.xlsx.")
+    ] = False,
+    report: Annotated[
         bool,
-        typer.Option(
-            "--luminance",
-            help="Measure colour images by their luminance instead of red, green and blue each.",
-        ),
+        typer.Option("--report", help="Write report.html too, a page to look at and to sort by."),
     ] = False,
     again: Annotated[
         bool,
         typer.Option("--again", help="Measure also what was measured before and did not change."),
     ] = False,
-    jobs: Annotated[
+    jobs: JobsOption = None,
+    sample: Annotated[
         Optional[int],
         typer.Option(
-            "--jobs",
-            "-j",
-            min=1,
-            help="Processes at work; each needs about 200 MB.",
-            show_default="all cores",
+            metavar="N",
+            min=4,
+            help="Measure N random places of each plane, not all of it, and give the 95 % interval "
+            "of its level: for very large images.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random places of --sample.")] = 0,
+    limit_memory: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="AMOUNT",
+            help="Memory for all jobs together, such as 4GB: large images wait for each other.",
+            show_default="no limit",
+        ),
+    ] = None,
+    cluster: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="ADDRESS",
+            help="Measure on a Dask cluster: its scheduler's address, such as tcp://host:8786, or "
+            "scheduler file. The workers need this library, and the images under the same paths.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -137,42 +136,47 @@ def measure(
     A file that cannot be read is a row with an error, and the rest goes on. Exit codes: 0 all
     measured, 1 some files failed, 2 wrong use.
     """
-    from microscope_quality.batch.run import n_cores, run
-    from microscope_quality.cli.page import Settings, measure_page
-    from microscope_quality.cli.record import Record, check_pattern
+    from microscope_quality.batch.run import n_cores
+    from microscope_quality.cli.copies import Copies
+    from microscope_quality.cli.measuring import settings_of
+    from microscope_quality.cli.memory import limit_of
+    from microscope_quality.cli.record import Record
     from microscope_quality.cli.refusal import refused
     from microscope_quality.errors import MicroscopeQualityError, SettingsError
     from microscope_quality.files.images import find_some
-    from microscope_quality.model import FocusModel
-    from microscope_quality.optics import Optics
 
     began = time.monotonic()
     try:
-        if rescale and optics is None:
-            raise SettingsError("--rescale needs --optics, to know how finely images are sampled.")
-        if out is None and (per_patch or overlay is not None):
-            wish = "--per-patch" if per_patch else "--overlay"
+        wishes = {
+            "--per-patch": per_patch,
+            "--overlay": overlay is not None,
+            "--parquet": parquet,
+            "--xlsx": xlsx,
+            "--report": report,
+        }
+        for wish in (wish for wish, is_there in wishes.items() if is_there and out is None):
             raise SettingsError(f"{wish} needs --out, a folder to write to.")
+        if cluster is not None and (jobs or limit_memory):
+            wish = "--jobs" if jobs else "--limit-memory"
+            raise SettingsError(f"{wish} is for this machine; --cluster measures on its workers.")
         pictures = overlay or Pictures.doubtful
-        settings = Settings(
+        settings, description = settings_of(
             model=model,
-            optics=None if optics is None else Optics.parse(optics),
+            optics=optics,
             rescale=rescale,
             luminance=luminance,
             in_focus_limit=in_focus_limit,
-            keep_patches=per_patch,
+            per_patch=per_patch,
             pattern=pattern,
+            sample=sample,
+            seed=seed,
             pictures=out / "overlays" if out and pictures is Pictures.all else None,
         )
-        check_pattern(pattern)
-        description = FocusModel.from_pretrained(model).description
-        if in_focus_limit >= description.levels:
-            raise SettingsError(
-                f"--in-focus-limit is {in_focus_limit}, but the model's levels end at "
-                f"{description.levels - 1}."
-            )
         files = find_some(paths, exclude=out)
         jobs = jobs or n_cores()
+        limit_bytes = None if limit_memory is None else limit_of(limit_memory, jobs)
+        copies = Copies(parquet=parquet, xlsx=xlsx, report=report)
+        copies.check(out)
         record = Record(
             description, settings, files, out, command=sys.argv[1:], jobs=jobs, again=again
         )
@@ -182,31 +186,63 @@ def measure(
     try:
         with record:
             with _progress(len(files)) as advance:
-                pages = _announced(record, advance)
-                first = list(itertools.islice(pages, 2))
-                # A single page needs no process besides this one.
-                jobs = min(jobs, max(len(first), 1))
-                outcomes = run(
-                    functools.partial(measure_page, settings),
-                    itertools.chain(first, pages),
-                    jobs=jobs,
-                )
+                outcomes = _outcomes(settings, record, advance, jobs, limit_bytes, cluster)
                 with contextlib.closing(outcomes):
                     for outcome in outcomes:
                         record.add(outcome)
                         advance(1, 0)
             record.finish()
+            record.copy(copies)
             if pictures is Pictures.doubtful:
                 record.draw_doubtful(jobs)
             record.remove_old_pictures()
+            if report:
+                record.report(jobs)
     except KeyboardInterrupt:
         typer.echo(f"\nInterrupted. {record.so_far()}", err=True)
         raise typer.Exit(130) from None
     except MicroscopeQualityError as error:
         typer.echo(f"microscope-quality measure: {error}", err=True)
         raise typer.Exit(1) from error
-    record.show(jobs, time.monotonic() - began)
+    where = "a cluster" if cluster else "1 job" if jobs == 1 else f"{jobs} jobs"
+    record.show(where, time.monotonic() - began)
     raise typer.Exit(1 if record.failed else 0)
+
+
+def _outcomes(
+    settings: Settings,
+    record: Record,
+    advance: Callable[[int, int], None],
+    jobs: int,
+    limit_bytes: Optional[int],
+    cluster: Optional[str],
+) -> Generator[Outcome[Item, Measured], None, None]:
+    """What becomes of the pages, measured here or on a cluster."""
+    from microscope_quality.batch.cluster import run_on_cluster
+    from microscope_quality.batch.run import run
+    from microscope_quality.cli.memory import PROCESS_BYTES
+    from microscope_quality.cli.page import bytes_of, measure_page, on_any_machine
+
+    pages = _announced(record, advance)
+    if cluster is not None:
+        function = functools.partial(measure_page, on_any_machine(settings))
+        return run_on_cluster(function, map(on_any_machine, pages), cluster)
+    first = list(itertools.islice(pages, 2))
+    function = functools.partial(measure_page, settings)
+    pages = itertools.chain(first, pages)
+    # A single page needs no process besides this one.
+    jobs = min(jobs, max(len(first), 1))
+    if limit_bytes is None:
+        return run(function, pages, jobs=jobs)
+    need = functools.partial(bytes_of, settings)
+    return run(
+        function,
+        pages,
+        jobs=jobs,
+        limit_bytes=limit_bytes,
+        bytes_of=need,
+        idle_bytes=PROCESS_BYTES,
+    )
 
 
 def _announced(record: Record, advance: Callable[[int, int], None]) -> Iterator[Item]:

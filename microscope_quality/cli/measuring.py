@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from microscope_quality.cli.page import Settings
     from microscope_quality.model import ModelDescription
 
@@ -18,7 +20,7 @@ OpticsOption = Annotated[
         help="The microscope: numerical aperture na, refractive index n of what is before the "
         "sample, wavelength_um of the light, pixel_size_um in the sample. immersion=air, "
         "water, glycerol or oil can stand for n, and magnification=… with camera_pixel_um=… "
-        "for pixel_size_um. Gives defocus_um.",
+        "for pixel_size_um. What a file's own metadata tell can be left away. Gives defocus_um.",
         show_default=False,
     ),
 ]
@@ -84,6 +86,9 @@ def settings_of(
     in_focus_limit: int,
     per_patch: bool,
     pattern: Optional[str],
+    sample: Optional[int] = None,
+    seed: int = 0,
+    pictures: Optional[Path] = None,
 ) -> tuple[Settings, ModelDescription]:
     """Make settings of the options, and read what the model is.
 
@@ -96,18 +101,21 @@ def settings_of(
     from microscope_quality.cli.record import check_pattern
     from microscope_quality.errors import SettingsError
     from microscope_quality.model import FocusModel
-    from microscope_quality.optics import Optics
+    from microscope_quality.optics import parse_values
 
     if rescale and optics is None:
         raise SettingsError("--rescale needs --optics, to know how finely images are sampled.")
     settings = Settings(
         model=model,
-        optics=None if optics is None else Optics.parse(optics),
+        optics={} if optics is None else parse_values(optics),
         rescale=rescale,
         luminance=luminance,
         in_focus_limit=in_focus_limit,
         keep_patches=per_patch,
         pattern=pattern,
+        sample=sample,
+        seed=seed,
+        pictures=pictures,
     )
     check_pattern(pattern)
     description = FocusModel.from_pretrained(model).description

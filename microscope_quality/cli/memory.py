@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+from microscope_quality.batch.memory import bytes_in_words, parse_bytes
+from microscope_quality.errors import SettingsError
+
 #: Of a process that has the library and a model, in bytes: 75 MB were measured after small images.
 PROCESS_BYTES = 85_000_000
 
@@ -17,6 +20,8 @@ _PATCH_PIXELS = 84**2
 _NORMALISED = 8
 # Bytes for each pixel: of an image that is brought to another sampling, and of its picture.
 _RESCALED = 36
+# Rows of pixels at hand while a plane is read in bands: of patches, and of the tiles about them.
+_BAND_ROWS = 2048
 _DRAWN = 28
 
 
@@ -25,10 +30,11 @@ def memory_of(
     height: int,
     bytes_per_pixel: int,
     *,
+    in_bands: bool = False,
     rescaled: bool = False,
     drawn: bool = False,
 ) -> int:
-    """Tell how much memory a process takes to measure a plane that is read as a whole.
+    """Tell how much memory a process takes to measure a plane.
 
     Parameters
     ----------
@@ -36,6 +42,8 @@ def memory_of(
         Of the stored page, in pixels.
     bytes_per_pixel : int
         As stored, all channels of a pixel together.
+    in_bands : bool
+        Whether it is read a band of patches at a time, from tiles that are held as long as that.
     rescaled : bool
         Whether it is brought to the model's sampling.
     drawn : bool
@@ -47,9 +55,27 @@ def memory_of(
         In bytes, with what the process takes at rest (`PROCESS_BYTES`). It is rarely less than
         the peak, and at most about twice that.
     """
-    pixels = width * height
+    # A band of patches and the tiles that it cuts, in the reader's cache; results of patches.
+    pixels = min(width * height, width * _BAND_ROWS) if in_bands else width * height
     patches = min(math.ceil(width / 84) * math.ceil(height / 84), _MOST_PATCHES)
     each = bytes_per_pixel * _READING + (_MASK if bytes_per_pixel >= 4 else 0)
     each += _RESCALED * rescaled + _DRAWN * drawn
     at_work = patches * _PATCH_PIXELS * (bytes_per_pixel + _NORMALISED)
     return PROCESS_BYTES + round(pixels * each) + at_work
+
+
+def limit_of(text: str, jobs: int) -> int:
+    """Tell how much memory processes may take of an amount for all, that of this one left out.
+
+    Raises
+    ------
+    SettingsError
+        It is no amount, or less than two processes take.
+    """
+    amount = parse_bytes(text)
+    if amount < 2 * PROCESS_BYTES:
+        raise SettingsError(
+            f"--limit-memory is {text}; it has to be {bytes_in_words(2 * PROCESS_BYTES)} or more, "
+            "which is what two processes take before they read an image"
+        )
+    return amount if jobs == 1 else amount - PROCESS_BYTES

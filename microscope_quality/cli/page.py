@@ -8,17 +8,23 @@ import json
 import logging
 import re
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence, Union
 
+from microscope_quality.cli.memory import PROCESS_BYTES, memory_of
 from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
 from microscope_quality.files.images import ImageFile, Page, Plane, open_image
+from microscope_quality.files.metadata import optics_of
+from microscope_quality.files.ome_zarr import identity as zarr_identity
+from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.tables import patch_columns, run_columns
 from microscope_quality.focus import FocusResult, measure_focus
 from microscope_quality.model import FocusModel, ModelDescription
 from microscope_quality.optics import Optics
+from microscope_quality.sampling import sample_focus
 from microscope_quality.version import __version__
 
 if TYPE_CHECKING:
@@ -34,10 +40,14 @@ class Settings:
     """How to measure, the same for all planes of a run."""
 
     model: Optional[str] = None
-    optics: Optional[Optics] = None
+    #: What the user says of the optics, by the fields of `Optics`; files may tell the rest.
+    optics: Mapping[str, float] = field(default_factory=dict)
     rescale: bool = False
     luminance: bool = False
     in_focus_limit: int = 1
+    #: Number of random places to measure in each plane, by which seed; None measures all patches.
+    sample: Optional[int] = None
+    seed: int = 0
     keep_patches: bool = False
     #: Regular expression for `GROUPS`, searched in a file's name and then in its path.
     pattern: Optional[str] = None
@@ -53,10 +63,12 @@ class Settings:
         """Give what decides about the rows, for a run's record."""
         return {
             "model": self.model,
-            "optics": None if self.optics is None else optics_text(self.optics),
+            "optics": optics_text(self.optics) or None,
             "rescale": self.rescale,
             "luminance": self.luminance,
             "in_focus_limit": self.in_focus_limit,
+            "sample": self.sample,
+            "seed": None if self.sample is None else self.seed,
             "per_patch": self.keep_patches,
             "pattern": self.pattern,
         }
@@ -120,9 +132,14 @@ def settings_id(settings: Settings, description: ModelDescription) -> str:
 def identity(path: Path) -> tuple[int, str]:
     """Size in bytes and time of the last change of a file: by these it is known again.
 
+    Of a folder of OME-Zarr, those of all files in it.
+
     The time is UTC with nanoseconds, in ISO 8601; a file that is not there has size 0 and no time.
     """
     try:
+        if is_zarr(path):
+            size_bytes, mtime_ns = zarr_identity(path)
+            return size_bytes, modified_text(mtime_ns)
         status = path.stat()
     except (OSError, ValueError):
         return 0, ""
@@ -186,13 +203,19 @@ def measure_page(settings: Settings, item: Item, seen: Optional[Seen] = None) ->
     for plane in _read(settings, item):
         place = Place(plane.series, plane.z, plane.c, plane.t)
         row = blank_row(settings, model.description, item, place)
+        for name in ("plate", "well", "site"):
+            row[name] = row.get(name) or getattr(plane, name)
         rows[RESULTS].append(row)
+        optics, message = optics_of(plane.known_optics, settings.optics)
         try:
-            result = _measure(settings, model, plane)
+            result = _measure(settings, model, plane, optics)
         except MicroscopeQualityError as error:
-            row["error"] = str(error)
+            row["error"] = reason_of(error, item.path)
             continue
-        row.update(result.to_row(), message=result.message)
+        message = " ".join(filter(None, (result.message, message)))
+        row.update(result.to_row(), message=message)
+        if optics is not None:
+            row["optics"] = optics_text(optics.to_dict())
         if seen is not None:
             seen(place, plane.array, result)
         if settings.keep_patches:
@@ -251,7 +274,6 @@ def blank_row(
         "size_bytes": item.size_bytes if item.modified else None,
         "modified": item.modified,
         "settings_id": settings_id(settings, description),
-        "optics": "" if settings.optics is None else optics_text(settings.optics),
     }
 
 
@@ -273,11 +295,34 @@ def groups(pattern: Optional[str], path: Path) -> dict[str, str]:
     return {name: text or "" for name, text in match.groupdict().items()} if match else {}
 
 
-def optics_text(optics: Optics) -> str:
-    """Give optics as `Optics.parse` reads them."""
-    return (
-        f"na={optics.na:g},n={optics.refractive_index:g},"
-        f"wavelength_um={optics.wavelength_um:g},pixel_size_um={optics.pixel_size_um:g}"
+def optics_text(values: Mapping[str, float]) -> str:
+    """Give values of optics as `Optics.parse` and `optics.parse_values` read them."""
+    names = {"refractive_index": "n"}
+    return ",".join(f"{names.get(name, name)}={value:g}" for name, value in values.items())
+
+
+def on_any_machine(thing: Union[Settings, Item]) -> Any:
+    """Give settings or an item with absolute paths, as another machine's processes need them."""
+    if isinstance(thing, Item):
+        return replace(thing, path=thing.path.absolute())
+    model, pictures = thing.model, thing.pictures
+    if model is not None and Path(model).is_dir():
+        model = str(Path(model).absolute())
+    return replace(thing, model=model, pictures=pictures and pictures.absolute())
+
+
+def bytes_of(settings: Settings, item: Item) -> int:
+    """Tell how much memory a process takes with an item, as far as its header tells."""
+    page = item.page
+    if item.error or not page.pixel_bytes:
+        return PROCESS_BYTES
+    return memory_of(
+        page.width,
+        page.height,
+        page.pixel_bytes,
+        in_bands=page.in_bands and not settings.rescale,
+        rescaled=settings.rescale,
+        drawn=settings.pictures is not None,
     )
 
 
@@ -298,7 +343,9 @@ def draw_plane(settings: Settings, wanted: tuple[str, Path, Place, Path, str]) -
             continue
         for plane in _read(settings, item):
             if Place(plane.series, plane.z, plane.c, plane.t) == place:
-                _draw(plane, _measure(settings, model, plane), name, place, target, remark)
+                optics, _ = optics_of(plane.known_optics, settings.optics)
+                result = _measure(settings, model, plane, optics)
+                _draw(plane, result, name, place, target, remark)
                 return
     raise FileError(f"{source}: has no plane {place} any more")
 
@@ -324,13 +371,25 @@ def _read(settings: Settings, item: Item) -> list[Plane]:
         raise FileError(reason_of(error, item.path)) from error
 
 
-def _measure(settings: Settings, model: FocusModel, plane: Plane) -> FocusResult:
+def _measure(
+    settings: Settings, model: FocusModel, plane: Plane, optics: Optional[Optics]
+) -> FocusResult:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if settings.sample is not None:
+            return sample_focus(
+                plane.array,
+                model,
+                places=settings.sample,
+                seed=settings.seed,
+                optics=optics,
+                rescale=settings.rescale,
+                in_focus_limit=settings.in_focus_limit,
+            )
         return measure_focus(
             plane.array,
             model,
-            optics=settings.optics,
+            optics=optics,
             rescale=settings.rescale,
             in_focus_limit=settings.in_focus_limit,
         )

@@ -20,6 +20,7 @@ import numpy as np
 from microscope_quality.batch.results import Results
 from microscope_quality.batch.run import Outcome, run
 from microscope_quality.batch.run_record import RunRecord, now
+from microscope_quality.cli.copies import Copies
 from microscope_quality.cli.page import (
     GROUPS,
     PATCHES,
@@ -202,6 +203,7 @@ class Record:
         self._run: Optional[RunRecord] = None
         self._finished = False
         self._written: dict[str, int] = {}
+        self._copied: list[str] = []
         if out is None:
             return
         tables = settings.tables(description.levels)
@@ -420,6 +422,24 @@ class Record:
             if path not in self._drawn and is_overlay(path):
                 path.unlink(missing_ok=True)
 
+    def copy(self, copies: Copies) -> None:
+        """Write copies of the tables for other programs."""
+        if self._out is None:
+            return
+        tables = {RESULTS: self._columns(RESULTS)}
+        if self._settings.keep_patches:
+            tables[PATCHES] = self._columns(PATCHES)
+        if STACKS in self._written:
+            tables[STACKS] = STACK_COLUMNS
+        self._copied += [path.name for path in copies.write(self._out, tables)]
+
+    def report(self, jobs: int) -> None:
+        """Write the page."""
+        from microscope_quality.report.write import write_report
+
+        if self._out is not None:
+            self._copied.append(write_report(self._out, jobs=jobs).name)
+
     def so_far(self) -> str:
         """Tell in a sentence what an interrupted run leaves behind."""
         if self._out is None or self._finished:
@@ -430,8 +450,16 @@ class Record:
             "from there."
         )
 
-    def show(self, jobs: int, seconds: float) -> None:
-        """Print what was found and where it was written."""
+    def show(self, where: str, seconds: float) -> None:
+        """Print what was found and where it was written.
+
+        Parameters
+        ----------
+        where
+            What measured, such as ``"2 jobs"``.
+        seconds
+            How long it took.
+        """
         from rich.console import Console
 
         # A pipe gets whole names; COLUMNS has its way all the same.
@@ -445,8 +473,7 @@ class Record:
             console.print(f"\n--pattern matches no name; the first is {first}")
         for error in self._not_drawn[:MOST_DOUBTFUL]:
             console.print(f"\nNot drawn: {error}")
-        processes = "1 job" if jobs == 1 else f"{jobs} jobs"
-        about = f"{_duration(seconds)}, {processes}, model {self._description.name}"
+        about = f"{_duration(seconds)}, {where}, model {self._description.name}"
         console.print()
         console.print(about, style="dim")
         if self.n_kept:
@@ -466,6 +493,7 @@ class Record:
                 written.append(PATCHES)
             if self._drawn:
                 written.append(f"overlays/ ({len(self._drawn):,})")
+            written += self._copied
             console.print(f"Written to {self._out}: {', '.join(written)}")
 
 

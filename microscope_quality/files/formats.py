@@ -85,13 +85,20 @@ class FormatImage:
                 self._reader.set_scene(scene)
                 data = self._reader.xarray_dask_data
                 names = _names(data.dims)
+                height, width = data.shape[len(names) : len(names) + 2]
+                samples = math.prod(data.shape[len(names) + 2 :])
+                size = {
+                    "width": int(width),
+                    "height": int(height),
+                    "pixel_bytes": data.dtype.itemsize * samples,
+                }
                 outer = data.shape[: len(names)]
                 if math.prod(outer) + len(pages) > _MOST_PLANES:
                     raise FileError(f"is too large: it has {math.prod(outer)} planes")
                 for index in itertools.product(*map(range, outer)):
                     place = {n: i for n, i, length in zip(names, index, outer) if length > 1}
                     series = scene if scenes > 1 else None
-                    pages.append(Page(len(pages), series, **place))  # type: ignore[arg-type]
+                    pages.append(Page(len(pages), series, **place, **size))  # type: ignore[arg-type]
                     self._stored.append((scene, index))
             if not pages:
                 raise FileError("holds no image")

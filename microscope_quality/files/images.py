@@ -85,7 +85,9 @@ class Page:
 
     `z`, `c` and `t` count from 0 and are None for an axis that the file does not have, or that
     lies inside the page; `series` counts the images of a file that holds several, else None.
-    `plate`, `well` and `site` are named by formats of whole plates.
+    `plate`, `well` and `site` are named by formats of whole plates. `width` and `height` are in
+    pixels, `pixel_bytes` of all samples of a pixel together, 0 where the header does not tell;
+    `in_bands` tells whether its planes may be `LazyPlane`s.
     """
 
     index: int
@@ -96,6 +98,10 @@ class Page:
     plate: Optional[str] = None
     well: Optional[str] = None
     site: Optional[str] = None
+    width: int = 0
+    height: int = 0
+    pixel_bytes: int = 0
+    in_bands: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -350,6 +356,9 @@ class _RasterImage:
                 width, height = image.size
                 n_bytes = width * height * len(image.getbands()) * (2 if self._png16 else 1)
             _check_size(n_bytes, height, width)
+            self.pages = (
+                Page(0, width=width, height=height, pixel_bytes=n_bytes // max(width * height, 1)),
+            )
             if size > n_bytes + MAX_WHOLE_BYTES:
                 raise FileError(f"is too large: {size} bytes for {width} × {height} pixels")
             # Pixels of one bit take an eighth of what was counted.
@@ -534,6 +543,13 @@ class _TiffImage:
             if not layout.key.size:
                 raise FileError("is damaged: its header promises a page without pixels")
             n_planes += n_pages * layout.planes_in_page
+            pixels = layout.key.imagewidth * layout.key.imagelength
+            size = {
+                "width": layout.key.imagewidth,
+                "height": layout.key.imagelength,
+                "pixel_bytes": max(1, layout.key.nbytes // pixels),
+                "in_bands": pixels > lazy.LAZY_PIXELS,
+            }
             if n_planes > MAX_PLANES:
                 raise FileError(f"has {n_planes} planes; at most {MAX_PLANES} are read")
             start = None
@@ -555,7 +571,7 @@ class _TiffImage:
                 if stacked:
                     place["z"] = number
                 of_several = len(every) > 1 and not stacked
-                pages.append(Page(len(pages), number if of_several else None, **place))
+                pages.append(Page(len(pages), number if of_several else None, **place, **size))
         self.pages = pages
 
     def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> List[Plane]:

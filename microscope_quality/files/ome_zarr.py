@@ -131,6 +131,12 @@ class ZarrImage:
                             image.plate,
                             image.well,
                             image.site,
+                            width=image.shape[-1],
+                            height=image.shape[-2],
+                            # Whatever their type, which only the array itself tells: of the
+                            # common ones, the largest.
+                            pixel_bytes=4,
+                            in_bands=True,
                         )
                     )
                     self._stored.append((image, index))
