@@ -10,6 +10,9 @@ from microscope_quality.errors import SettingsError
 #: Of a process that has the library and a model, in bytes: 75 MB were measured after small images.
 PROCESS_BYTES = 85_000_000
 
+# Of this process, of one at work, and of an image of 1080 × 1080 pixels of 16 bits.
+_LEAST = 200_000_000
+
 # The pixels as they are read, and what unpacking them needs beside them: 1.0 to 1.6 times.
 _READING = 1.6
 # Bytes for each pixel of what marks undefined ones, of floats alone.
@@ -73,9 +76,9 @@ def limit_of(text: str, jobs: int) -> int:
         It is no amount, or less than two processes take.
     """
     amount = parse_bytes(text)
-    if amount < 2 * PROCESS_BYTES:
+    if amount < _LEAST:
         raise SettingsError(
-            f"--limit-memory is {text}; it has to be {bytes_in_words(2 * PROCESS_BYTES)} or more, "
-            "which is what two processes take before they read an image"
+            f"--limit-memory is {text}; it has to be {bytes_in_words(_LEAST)} or more, which is "
+            "what two processes and an ordinary image take"
         )
     return amount if jobs == 1 else amount - PROCESS_BYTES

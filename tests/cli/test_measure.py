@@ -268,7 +268,8 @@ def test_a_missing_file_beside_a_good_one_is_a_row(plate, model, tmp_path):
         (["missing.tif"], "There is no file or folder"),
         (["nothing*.tif"], "There is no image"),
         (["A01_s1.tif", "--rescale"], "--optics"),
-        (["A01_s1.tif", "--optics", "na=2,n=1"], "missing"),
+        (["A01_s1.tif", "--optics", "na=2,n=1"], "na must be below"),
+        (["A01_s1.tif", "--optics", "na=0.5;n=1"], "na"),
         (
             ["A01_s1.tif", "--optics", "na=2,n=1,wavelength_um=1,pixel_size_um=1"],
             "na must be below",
