@@ -28,8 +28,8 @@ MIXED_SHARE = 0.2
 MIXED_LEVELS = 2
 # An image this many times coarser than the model's sampling cannot be interpolated to it.
 COARSEST = 4.0
-# An image this many times finer looks a level more blurred than it is.
-FINER = 1.5
+# An image this many times finer looks about half a level more blurred than it is, and then more.
+FINER = 1.25
 # Planes of a stack that lie within these levels of the lowest one place the best position, and
 # can be the best plane.
 NEAR_BEST_LEVELS = 2.0
