@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import enum
 import os
+import stat
 import time
+import zlib
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,11 +42,15 @@ _GLANCE = 64
 
 
 class Identity(NamedTuple):
-    """What a file is, as far as can be told without reading it."""
+    """What a file is, as far as can be told without reading it.
+
+    `within` stands for what is in one that is a folder, as some formats are; 0 for others.
+    """
 
     size_bytes: int
     mtime_ns: int
     inode: int
+    within: int = 0
 
 
 def identity_of(path: str | os.PathLike[str]) -> Identity:
@@ -56,7 +62,23 @@ def identity_of(path: str | os.PathLike[str]) -> Identity:
         It is not there, or out of reach.
     """
     status = os.stat(path)
-    return Identity(status.st_size, status.st_mtime_ns, status.st_ino)
+    within = _within(path) if stat.S_ISDIR(status.st_mode) else 0
+    return Identity(status.st_size, status.st_mtime_ns, status.st_ino, within)
+
+
+def _within(path: str | os.PathLike[str]) -> int:
+    """Sum up the files of a folder and its sub-folders: their number, sizes and last change."""
+    number = size = last = 0
+    left = [os.fspath(path)]
+    while left:
+        with os.scandir(left.pop()) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                number, size = number + 1, size + status.st_size
+                last = max(last, status.st_mtime_ns)
+                if stat.S_ISDIR(status.st_mode):
+                    left.append(entry.path)
+    return zlib.crc32(f"{number} {size} {last}".encode())
 
 
 class Before(enum.Enum):
@@ -426,9 +448,10 @@ class Watcher:
         self._set(file, _State.READY if file.early and seen is not None else _State.MOVING)
 
     def _differs(self, file: _File, seen: Identity) -> bool:
-        if file.identity is None or seen[:2] != file.identity[:2]:
+        known = file.identity
+        if known is None or seen[:2] != known[:2] or seen.within != known.within:
             return True
-        if seen.inode == file.identity.inode or not self._trust_inodes:
+        if seen.inode == known.inode or not self._trust_inodes:
             return False
         # Another file was put in its place; but some network drives number theirs anew at will.
         file.new_inodes += 1

@@ -279,7 +279,9 @@ class Lookout:
         """Watch until a signal comes, or with `once` until nothing changes; gives the exit code."""
         look_at = 0.0
         with self._signals():
-            self._pool.give(None)
+            # The first images are not to wait for processes that start.
+            for _ in range(min(2, self._wishes.jobs)):
+                self._pool.give(None)
             while not self._stopped:
                 began = time.monotonic()
                 if began >= look_at:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import time
@@ -19,7 +20,7 @@ from microscope_quality.cli.page import (
     measure_file,
     modified_text,
 )
-from microscope_quality.errors import FileError, reason_of
+from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
 from microscope_quality.files.images import Page
 from microscope_quality.model import FocusModel, ModelDescription
 
@@ -96,7 +97,9 @@ class _Pictures:
         if key in self._best and self._best[key][0] <= rank:
             return
         if key in self._best or len(self._best) < _MOST:
-            self._best[key] = rank, _jpeg(plane, result)
+            # What cannot be drawn costs no row.
+            with contextlib.suppress(MicroscopeQualityError):
+                self._best[key] = rank, _jpeg(plane, result)
 
     def shown(self) -> Optional[bytes]:
         """Picture of what speaks for the file, as `verdict_of` has it."""

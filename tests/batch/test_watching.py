@@ -278,6 +278,18 @@ def test_sub_folders_old_and_new_and_gone(bench):
     assert bench.names(2) == ["day 1/plate/a.tif"]
 
 
+def test_a_folder_that_is_an_image_is_complete_when_nothing_changes_in_it(bench):
+    for k in range(8):
+        # The folder itself changes only at first.
+        bench.write(f"image.tif/scale 0/{k % 4}/{k}", "chunk")
+        assert bench.wait(0.75) == []
+    assert bench.names(2) == ["image.tif"]
+    for k in range(3):
+        bench.write("image.tif/scale 0/0/0", "another chunk" * (k + 1))
+        assert bench.names(4 + 8 * k) == ["image.tif"]
+    assert bench.names(60) == []
+
+
 def test_what_is_left_out(tmp_path):
     folder = tmp_path / "watched"
     out = folder / "results"
