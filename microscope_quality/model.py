@@ -467,7 +467,8 @@ def _read_file(path: Path, most_bytes: int) -> bytes:
     if status.st_size > most_bytes:
         raise ModelError(f"It has {status.st_size} bytes; at most {most_bytes} are read.")
     with path.open("rb") as stream:
-        return stream.read(most_bytes)
+        # As much is taken from memory as is asked for, however little there is in the file.
+        return stream.read(status.st_size)
 
 
 def _load(folder: Path, description: ModelDescription) -> FocusModel:

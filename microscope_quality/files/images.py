@@ -64,6 +64,15 @@ MAX_PLANES = 1_000_000
 _PLACES = (273, 279, 324, 325)
 _MOST_SEGMENTS = 10_000_000
 
+# Tags with a length in pixels, or a number of samples, rows or planes, and the types that these
+# may have: 8, 16, 32 and 64 bits, of either sign.
+_SINGLE = (256, 257, 277, 278, 322, 323, 32997, 32998)
+_COUNTS = (1, 3, 4, 6, 8, 9, 16, 17)
+
+# Tags that decide how pixels are decoded: size, bits, compression, black, samples, their order,
+# predictor, tiles, kind of numbers.
+_DECISIVE = (256, 257, 258, 259, 262, 266, 277, 284, 317, 322, 323, 339)
+
 #: Deflate packs at most 1,032 bytes into one, and JPEG and BMP pack less: a file that claims more
 #: cannot hold its pixels.
 _MAX_COMPRESSION = 1032
@@ -512,7 +521,7 @@ class _TiffImage:
         self._equal: Dict[int, bool] = {}
         try:
             with path.open("rb") as stream:
-                _check_directories(stream, size)
+                self._ways = _check_directories(stream, size)
             with TiffFile(path) as tiff:
                 xml = _own_ome_xml(tiff.ome_metadata, path.name) if tiff.is_ome else None
                 if xml is None:
@@ -557,6 +566,8 @@ class _TiffImage:
                 stored = list(series)
             else:
                 start = series.dataoffset
+                if not _is_place(start):
+                    raise FileError("is damaged: its header has no place for its pixels")
                 if start + n_pages * layout.key.nbytes > self._size:
                     raise FileError("is cut short: it ends before the last of its planes")
                 stored = [layout.key] * n_pages
@@ -649,6 +660,9 @@ class _TiffImage:
             return None
         if offset is None:
             self._check_segments(key, page)
+            key = page.keyframe  # pages of a stack need not be compressed alike
+            if not can_be_lazy(key, offset):
+                return None
         stream = self._tiff.filehandle
         stream.open()  # tables of some JPEG compressed tiles are read from the file
         try:
@@ -676,21 +690,33 @@ class _TiffImage:
         finally:
             stream.close()
         array = np.asarray(array, dtype=array.dtype.newbyteorder("="))
+        key = key if offset is not None else stored.keyframe
         if key.photometric == 0 and array.dtype.kind == "u":  # 0 is white
             array = array.dtype.type(2**key.bitspersample - 1) - array
         elif key.photometric == 0 and array.dtype.kind == "b":
             array = ~array
         return array
 
+    def _way(self, page: Any) -> Optional[int]:
+        index = page.index  # a tuple for pages within pages
+        return self._ways[index] if isinstance(index, int) and index < len(self._ways) else None
+
     def _check_segments(self, key: Any, stored: Any) -> None:
         own = stored.keyframe
-        if (own.shape, own.dtype) != (key.shape, key.dtype):
-            raise FileError("is damaged: the pages of its stack differ in size or type")
+        # Of a frame, tifffile has read no more than where its pixels are.
+        alike = not stored.is_frame or self._way(stored) == self._way(own)
+        if not alike or (own.shape, own.dtype) != (key.shape, key.dtype):
+            raise FileError(
+                "is damaged: the pages of its stack differ in size, type or compression"
+            )
+        sides = (own.tilewidth, own.tilelength) if own.is_tiled else (own.rowsperstrip,)
+        if not all(map(_is_place, sides)):
+            raise FileError(f"is damaged: its strips or tiles have the sides {sides}")
         if own.is_tiled:
             tile = (own.tiledepth, own.tilelength, own.tilewidth, own.samplesperpixel)
             _check_size(math.prod(tile) * key.dtype.itemsize, *tile)
         offsets, counts = stored.dataoffsets, stored.databytecounts
-        if not counts or not min(counts) or not min(offsets):
+        if not counts or not all(_is_place(min(numbers)) for numbers in (counts, offsets)):
             raise FileError("lacks pixels that its header promises")
         if not own.is_contiguous and len(counts) < math.prod(own.chunked):
             raise FileError(
@@ -735,6 +761,11 @@ def _levels(series: Any, every: Sequence[Any]) -> List[List[Any]]:
         if other.keyframe.is_reduced and other.keyframe.dtype == key.dtype and alike:
             levels += [level for level in other.levels if level not in levels]
     return [list(level) for level in levels if len(level) == len(series) and None not in level]
+
+
+def _is_place(number: Any) -> bool:
+    """Whether it is a whole number from 1: a damaged directory gives numbers of any type."""
+    return isinstance(number, int) and number > 0
 
 
 def _luminance_of(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -828,21 +859,23 @@ def _check_imagej(tiff: Any, size: int) -> None:
         raise FileError(f"is cut short: it ends before the last of its {images} planes")
 
 
-def _check_directories(stream: BinaryIO, size: int) -> None:
+def _check_directories(stream: BinaryIO, size: int) -> List[int]:
     """Follow the chain of a TIFF's directories to its end.
 
     A reader that finds the chain broken, or the description with the names of the axes missing,
-    makes do with what is left, and nobody is told.
+    makes do with what is left, and nobody is told. What is given tells for each directory by which
+    tags its pixels are decoded: equal numbers for equal ones.
     """
     start = stream.read(16)
     order = "<" if start[:1] == b"I" else ">"
     big = start[2:4] in (b"+\0", b"\0+")
     if not big and size >= 2**32:
-        return  # some writers continue offsets of 32 bits by rules of their own
+        return []  # some writers continue offsets of 32 bits by rules of their own
     number, pointer = (order + "Q", order + "Q") if big else (order + "H", order + "I")
     entry = order + ("HHQQ" if big else "HHII")  # tag, type, count, value or where it is
     in_place = struct.calcsize(pointer)
     seen = set()
+    ways: List[int] = []
     stream.seek(8 if big else 4)
     while True:
         (at,) = _unpack(stream, pointer, "within a directory")
@@ -857,14 +890,22 @@ def _check_directories(stream: BinaryIO, size: int) -> None:
         (entries,) = _unpack(stream, number, f"before page {len(seen)}")
         if entries * struct.calcsize(entry) > size:
             raise FileError("is cut short: it ends within a directory")
+        way = []
         for _ in range(entries):
-            tag, _, length, where = _unpack(stream, entry, "within a directory")
+            tag, kind, length, where = _unpack(stream, entry, "within a directory")
+            if tag in _SINGLE and (kind not in _COUNTS or length != 1):
+                raise FileError(f"is damaged: its tag {tag} is not one whole number")
             if tag in _PLACES and length > _MOST_SEGMENTS:
                 raise FileError(f"has {length} strips or tiles; {_MOST_SEGMENTS} are read at most")
             if tag == 270 and length > in_place and where + length > size:
                 raise FileError("is cut short: it ends before its description")
+            if tag in _DECISIVE and length == 1:
+                short = kind == 3 and order == ">"
+                way.append((tag, where >> (8 * in_place - 16) if short else where))
+        ways.append(hash(tuple(way)))
     if not seen:
         raise FileError("holds no image: its writing was not finished")
+    return ways
 
 
 def _unpack(stream: BinaryIO, form: str, where: str) -> Tuple[int, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from microscope_quality.errors import FileError
 from microscope_quality.files.lazy import MAX_SEGMENT_BYTES, LazyPlane, Read, Segments
+from microscope_quality.files.segments import check_segment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -157,6 +158,7 @@ class LazyPage:
             content = stream.read(self._counts[index])
             if len(content) < self._counts[index]:
                 raise FileError("the file ends within it")
+            check_segment(self._key, content)
             pixels, _, _ = self._decode(content, index, **self._arguments)
             if pixels is None or pixels.shape[1] < height or pixels.shape[2] < width:
                 raise FileError("it lacks pixels")
@@ -176,6 +178,9 @@ def can_be_lazy(key: Any, offset: Optional[int]) -> bool:
     if key.dtype is None or key.dtype.kind not in "buif" or key.shaped[1] != 1:
         return False
     if key.tiledepth > 1:
+        return False
+    # A predictor belongs to compressed pixels; tifffile has a rule of its own for others.
+    if key.compression == 1 and key.predictor != 1:
         return False
     if offset is not None or _lies_in_rows(key):
         return True

@@ -34,22 +34,40 @@ def check_segments(page: Any, stored: Any, stream: Any) -> None:
     FileError
         One does.
     """
+    if page.compression in _IMAGE_CODECS:
+        for segment in _read(stored, stream):
+            check_segment(page, segment)
+
+
+def check_segment(page: Any, segment: bytes) -> None:
+    """Refuse a strip or tile that claims far more pixels than have a place in it.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+        With the tags that hold for it.
+    segment : bytes
+        As it is stored.
+
+    Raises
+    ------
+    FileError
+        It does, or the tables that it shares with others do.
+    """
     if page.compression not in _IMAGE_CODECS:
         return
     if page.is_tiled:
         place = page.tilewidth * page.tilelength * page.tiledepth
     else:
         place = page.imagewidth * min(page.rowsperstrip, page.imagelength)
+    room = place * page.samplesperpixel
+    claimed = max(claimed_samples(segment), claimed_samples(page.jpegtables or b""))
     # Edges are filled up to whole blocks, and some writers fill up the last strip.
-    most = 4 * place * page.samplesperpixel + 2**16
-    tables = [page.jpegtables] if page.jpegtables else []
-    for segment in [*tables, *_read(stored, stream)]:
-        claimed = claimed_samples(segment)
-        if claimed > most:
-            raise FileError(
-                f"is damaged: a compressed part of it claims {claimed} numbers, "
-                f"and there is room for {place * page.samplesperpixel}"
-            )
+    if claimed > 4 * room + 2**16:
+        raise FileError(
+            f"is damaged: a compressed part of it claims {claimed} numbers, "
+            f"and there is room for {room}"
+        )
 
 
 def _read(stored: Any, stream: Any) -> Iterator[bytes]:

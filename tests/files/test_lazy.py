@@ -226,3 +226,26 @@ def test_a_large_image_takes_little_memory(tmp_path):
         env={**environment, "OPENBLAS_NUM_THREADS": "1"},
     )
     assert done.stdout.split() == ["7", "no_content"]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_no_page_is_decoded_by_the_rules_of_another(tmp_path, monkeypatch, order):
+    """With ImageJ's description, tifffile takes all pages for alike."""
+    stack = np.random.default_rng(5).integers(0, 4000, (4, 40, 56)).astype(np.uint16)
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, byteorder=order) as writer:
+        for z, compression in enumerate((None, None, "zlib", "lzw")):
+            description = "ImageJ=1.54f\nimages=4\nslices=4\n" if z == 0 else None
+            writer.write(stack[z], compression=compression, description=description, metadata=None)
+    monkeypatch.setattr(lazy, "LAZY_PIXELS", 0)
+    image = open_image(path)
+    right = 0
+    for page in image.pages:
+        for whole in (False, True):
+            try:
+                (plane,) = image.read(page, whole=whole)
+                np.testing.assert_array_equal(plane.array[:], stack[page.z])
+                right += 1
+            except FileError as error:
+                assert "differ in size, type or compression" in str(error)
+    assert right >= 4

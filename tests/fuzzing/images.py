@@ -18,12 +18,19 @@ import tifffile
 from PIL import Image
 
 from microscope_quality.errors import FileError
-from microscope_quality.files import images
+from microscope_quality.files import images, lazy, lazy_tiff
 
 from .outcome import SPARE_BYTES, bounded, refused_by_name, scratch
 
-#: In place of `images.MAX_PAGE_BYTES` while fuzzing, so that reading stays fast.
+#: In place of the library's own limits while fuzzing, so that reading stays fast, and so that
+#: planes of the size of the seeds are read part by part too.
 MAX_PAGE_BYTES = 2**24
+LIMITS = {
+    (images, "MAX_WHOLE_BYTES"): MAX_PAGE_BYTES,
+    (lazy, "MAX_WHOLE_BYTES"): MAX_PAGE_BYTES,
+    (lazy_tiff, "MAX_SEGMENT_BYTES"): MAX_PAGE_BYTES,
+    (lazy, "LAZY_PIXELS"): 0,
+}
 #: Largest memory of a read, in pages of the largest size: the page, what the decoder keeps beside
 #: it, and the copies that take out channels.
 PAGES_IN_MEMORY = 8
@@ -35,28 +42,64 @@ _PATH = scratch() / "fuzzed.tif"
 
 
 def check(content: bytes) -> None:
-    """Read all that a file gives, and raise what is not the stated outcome."""
+    """Read all that a file gives, whole and part by part; raise what is not the stated outcome."""
     _PATH.write_bytes(content)
-    largest, images.MAX_PAGE_BYTES = images.MAX_PAGE_BYTES, MAX_PAGE_BYTES
+    kept = {place: getattr(*place) for place in LIMITS}
+    for (module, name), value in LIMITS.items():
+        setattr(module, name, value)
     try:
         with bounded(PAGES_IN_MEMORY * MAX_PAGE_BYTES + SPARE_BYTES, 10):
-            image = None
-            with refused_by_name(_PATH, FileError):
-                image = images.open_image(_PATH)
-            if image is None:
-                return
-            pages = image.pages
-            for page in [*pages[:4], *pages[len(pages) // 2 : len(pages) // 2 + 2], *pages[-2:]]:
-                with refused_by_name(_PATH, FileError):
-                    for plane in image.read(page, luminance=bool(page.index % 2)):
-                        assert plane.array.ndim == 2, plane.array.shape
-                        assert plane.array.dtype.kind in "buif", plane.array.dtype
-                        assert plane.array.dtype.isnative
-                        assert plane.array.nbytes <= MAX_PAGE_BYTES
-                        for place in (plane.series, plane.z, plane.c, plane.t):
-                            assert place is None or (type(place) is int and place >= 0), place
+            _read_all()
     finally:
-        images.MAX_PAGE_BYTES = largest
+        for (module, name), value in kept.items():
+            setattr(module, name, value)
+
+
+def _read_all() -> None:
+    image = None
+    with refused_by_name(_PATH, FileError):
+        image = images.open_image(_PATH)
+    if image is None:
+        return
+    pages = image.pages
+    for page in [*pages[:4], *pages[len(pages) // 2 : len(pages) // 2 + 2], *pages[-2:]]:
+        luminance = bool(page.index % 2)
+        arrays: List[Any] = []
+        with refused_by_name(_PATH, FileError):
+            planes = image.read(page, luminance=luminance, whole=True)
+            for plane in planes:
+                _check_plane(plane)
+                assert plane.array.nbytes <= MAX_PAGE_BYTES
+            arrays = [plane.array for plane in planes]
+        with refused_by_name(_PATH, FileError):
+            planes = image.read(page, luminance=luminance)
+            for plane in planes:
+                _check_plane(plane)
+            parts = [
+                plane.array[:] if _is_small(plane) else plane.array[:9, -9:] for plane in planes
+            ]
+            assert all(type(part) is np.ndarray for part in parts)
+            if arrays:
+                # What both ways can read is the same.
+                assert len(parts) == len(arrays)
+                for part, array in zip(parts, arrays):
+                    assert part.dtype == array.dtype
+                    np.testing.assert_array_equal(part, array)
+
+
+def _is_small(plane: images.Plane) -> bool:
+    height, width = plane.array.shape
+    return height * width * plane.array.dtype.itemsize <= MAX_PAGE_BYTES
+
+
+def _check_plane(plane: images.Plane) -> None:
+    assert plane.array.ndim == 2, plane.array.shape
+    assert plane.array.dtype.kind in "buif", plane.array.dtype
+    assert plane.array.dtype.isnative
+    for place in (plane.series, plane.z, plane.c, plane.t):
+        assert place is None or (type(place) is int and place >= 0), place
+    # The optics of metadata are a value too.
+    assert plane.optics is None or plane.optics.na > 0
 
 
 # Seeds
