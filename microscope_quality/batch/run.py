@@ -89,6 +89,7 @@ def run(
     limit_bytes: Optional[int] = None,
     bytes_of: Optional[Callable[[Item], int]] = None,
     idle_bytes: int = 0,
+    own_bytes: int = 0,
 ) -> Generator[Outcome[Item, Value], None, None]:
     """Apply a function to each item and give the outcomes in the items' order.
 
@@ -104,7 +105,7 @@ def run(
         Number of worker processes; 1 runs the function in this process, where a crash cannot be
         held off. Workers are started when there is an item for them, and replaced when they die.
     limit_bytes
-        Memory of all workers together; without it there is no limit. An item that needs more is
+        Memory of all processes together; without it there is no limit. An item that needs more is
         an error without being tried. With one job it is what an item may need in this process.
     bytes_of
         Memory, in bytes, of a process while it works on an item. Called in this process; what it
@@ -112,6 +113,8 @@ def run(
     idle_bytes
         Memory of a worker without an item. Those that are idle are ended when an item needs
         their memory.
+    own_bytes
+        Of `limit_bytes`, what this process takes itself.
 
     Yields
     ------
@@ -132,14 +135,19 @@ def run(
         raise SettingsError("limit_bytes and bytes_of need each other; give both or neither")
     if limit_bytes is not None and (isinstance(limit_bytes, bool) or limit_bytes < 1):
         raise SettingsError(f"limit_bytes is {limit_bytes!r}; it has to be a whole number from 1")
-    admitted = _admitted(items, limit_bytes, bytes_of)
+    admitted = _admitted(items, limit_bytes, bytes_of, own_bytes)
+    if limit_bytes is not None:
+        limit_bytes -= own_bytes
     if jobs == 1:
         return _in_process(function, admitted)
     return _in_workers(admitted, _Crew(function, jobs, limit_bytes, idle_bytes))
 
 
 def _admitted(
-    items: Iterable[Item], limit_bytes: Optional[int], bytes_of: Optional[Callable[[Item], int]]
+    items: Iterable[Item],
+    limit_bytes: Optional[int],
+    bytes_of: Optional[Callable[[Item], int]],
+    own_bytes: int,
 ) -> Iterator[Tuple[Item, int, str]]:
     """Items, each with the memory it needs in bytes, and why it cannot be tried."""
     for item in items:
@@ -147,9 +155,9 @@ def _admitted(
             yield item, 0, ""
             continue
         needed, error = attempt(bytes_of, item)
-        if needed is not None and needed > limit_bytes:
+        if needed is not None and needed + own_bytes > limit_bytes:
             error = (
-                f"needs about {bytes_in_words(needed)} of memory, and the limit is "
+                f"needs about {bytes_in_words(needed + own_bytes)} of memory, and the limit is "
                 f"{bytes_in_words(limit_bytes)}"
             )
         yield item, needed or 0, error

@@ -8,6 +8,7 @@ import itertools
 import sys
 import time
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Callable, Generator, Iterator, Optional
 
@@ -140,7 +141,7 @@ def measure(
     from microscope_quality.cli.copies import Copies
     from microscope_quality.cli.measuring import settings_of
     from microscope_quality.cli.memory import limit_of
-    from microscope_quality.cli.record import Record
+    from microscope_quality.cli.record import Record, check_matches
     from microscope_quality.cli.refusal import refused
     from microscope_quality.errors import MicroscopeQualityError, SettingsError
     from microscope_quality.files.images import find_some
@@ -172,9 +173,14 @@ def measure(
             seed=seed,
             pictures=out / "overlays" if out and pictures is Pictures.all else None,
         )
+        if cluster is not None and find_spec("distributed") is None:
+            raise SettingsError(
+                "--cluster needs dask.distributed: pip install 'microscope-quality[cluster]'"
+            )
         files = find_some(paths, exclude=out)
+        check_matches(pattern, files)
         jobs = jobs or n_cores()
-        limit_bytes = None if limit_memory is None else limit_of(limit_memory, jobs)
+        limit_bytes = None if limit_memory is None else limit_of(limit_memory)
         copies = Copies(parquet=parquet, xlsx=xlsx, report=report)
         copies.check(out)
         record = Record(
@@ -242,6 +248,7 @@ def _outcomes(
         limit_bytes=limit_bytes,
         bytes_of=need,
         idle_bytes=PROCESS_BYTES,
+        own_bytes=PROCESS_BYTES if jobs > 1 else 0,
     )
 
 

@@ -67,8 +67,8 @@ def memory_of(
     return PROCESS_BYTES + round(pixels * each) + at_work
 
 
-def limit_of(text: str, jobs: int) -> int:
-    """Tell how much memory processes may take of an amount for all, that of this one left out.
+def limit_of(text: str) -> int:
+    """Read how much memory all processes may take together, in bytes.
 
     Raises
     ------
@@ -81,4 +81,4 @@ def limit_of(text: str, jobs: int) -> int:
             f"--limit-memory is {text}; it has to be {bytes_in_words(_LEAST)} or more, which is "
             "what two processes and an ordinary image take"
         )
-    return amount if jobs == 1 else amount - PROCESS_BYTES
+    return amount

@@ -118,6 +118,8 @@ def settings_id(settings: Settings, description: ModelDescription) -> str:
     """Name what decides about a row beside its file: settings, model and version."""
     facts = {
         **settings.to_dict(),
+        # It decides about no number.
+        "pattern": None,
         "model": description.sha256,
         "levels": description.levels,
         "patch_size": description.patch_size,

@@ -39,6 +39,7 @@ from microscope_quality.cli.page import (
 from microscope_quality.cli.summary import NOT_MEASURED, Line, StackLine, Summary, show
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.images import MAX_PLANES
+from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.tables import (
     STACK_COLUMNS,
     Table,
@@ -83,6 +84,7 @@ class _Row:
     expected_level: float
     certainty: float
     defocus_um: float
+    interval: tuple[float, float]
     probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
     message: str
     error: str
@@ -145,6 +147,19 @@ def check_pattern(text: Optional[str]) -> None:
             f"--pattern needs named groups out of {', '.join(GROUPS)}, written as "
             f"(?P<well>[A-P]\\d\\d); it has {found}."
         )
+
+
+def check_matches(text: Optional[str], files: Sequence[tuple[str, Path]]) -> None:
+    """Refuse a pattern that matches none of the files' names.
+
+    Raises
+    ------
+    SettingsError
+        It does not; plates of OME-Zarr need none and do not count.
+    """
+    paths = [path for _, path in files if not is_zarr(path)]
+    if text is not None and paths and not any(groups(text, path) for path in paths):
+        raise SettingsError(f"--pattern matches no name; the first is {paths[0].as_posix()}")
 
 
 class Record:
@@ -276,9 +291,22 @@ class Record:
         if self._results is None or not modified:
             return 0
         if self._results.kept(name, size_bytes, modified) and self._has_pictures(name):
+            self._regroup(name, self._results)
             self.n_kept += 1
             return None
         return self._results.pages_done(name, size_bytes, modified)
+
+    def _regroup(self, name: str, results: Results) -> None:
+        """Give kept rows the plate, well, site and channel of this run's pattern."""
+        path = self._paths[name]
+        # Formats of whole plates name them by themselves.
+        wanted = {} if is_zarr(path) else dict.fromkeys(GROUPS, "")
+        wanted.update(groups(self._settings.pattern, path))
+        rows = results.rows(name)
+        regrouped = [{**row, **wanted} for row in rows]
+        if regrouped != rows:
+            more = {PATCHES: results.rows(name, PATCHES)} if self._settings.keep_patches else {}
+            results.append(name, {RESULTS: regrouped, **more})
 
     def _has_pictures(self, name: str) -> bool:
         """Whether a kept file's planes are drawn, where every plane is to be."""
@@ -370,6 +398,7 @@ class Record:
             expected_level=row.expected_level,
             certainty=row.certainty,
             defocus_um=row.defocus_um,
+            interval=row.interval,
             probabilities=tuple(row.probabilities.tolist()),
             why=why,
         )
@@ -468,9 +497,13 @@ class Record:
         doubtful = [line for _, _, line, _, _ in sorted(self._doubtful, reverse=True)]
         show(console, self.summary, doubtful)
         pattern = self._settings.pattern
-        if pattern is not None and not any(groups(pattern, path) for _, path in self._files):
-            first = self._files[0][1].as_posix()
-            console.print(f"\n--pattern matches no name; the first is {first}")
+        paths = [path for _, path in self._files if not is_zarr(path)]
+        unmatched = [path for path in paths if pattern and not groups(pattern, path)]
+        if unmatched:
+            console.print(
+                f"\n--pattern does not match {len(unmatched):,} of {len(paths):,} names, "
+                f"{unmatched[0].as_posix()} first."
+            )
         for error in self._not_drawn[:MOST_DOUBTFUL]:
             console.print(f"\nNot drawn: {error}")
         about = f"{_duration(seconds)}, {where}, model {self._description.name}"
@@ -495,6 +528,9 @@ class Record:
                 written.append(f"overlays/ ({len(self._drawn):,})")
             written += self._copied
             console.print(f"Written to {self._out}: {', '.join(written)}")
+            for name in ("results.xlsx", "report.html"):
+                if name not in self._copied and (self._out / name).exists():
+                    console.print(f"{self._out / name} is of an earlier run.", style="dim")
 
 
 def stack_rows(
@@ -571,6 +607,10 @@ def _row(row: Mapping[str, str]) -> _Row:
             expected_level=_number(row["expected_level"]),
             certainty=_number(row["certainty"]),
             defocus_um=_number(row["defocus_um"]),
+            interval=(
+                _number(row.get("expected_level_low", "")),
+                _number(row.get("expected_level_high", "")),
+            ),
             probabilities=np.array([_number(row[name]) for name in levels]),
             message=row["message"],
             error=row["error"],

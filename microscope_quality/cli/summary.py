@@ -43,6 +43,7 @@ class Line:
     expected_level: float = math.nan
     certainty: float = math.nan
     defocus_um: float = math.nan
+    interval: tuple[float, float] = (math.nan, math.nan)
     probabilities: tuple[float, ...] = ()
     why: str = ""
     error: str = ""
@@ -122,7 +123,7 @@ def show(console: Console, summary: Summary, doubtful: Sequence[Line]) -> None:
             console.print(Text.assemble((_full_name(line), "bold"), " ", printable(line.error)))
         _show_more(console, summary.statuses[NOT_MEASURED] - len(summary.failed))
     if summary.notes:
-        console.print()
+        console.print(Text("\nNotes", "dim"))
     for note, count in summary.notes.most_common(MOST_NAMED):
         name = printable(summary.first_noted[note])
         planes = f"{name}: " if count == 1 else f"{count:,} planes, {name} first: "
@@ -150,16 +151,19 @@ def _show_each(console: Console, lines: Sequence[Line], colours: Sequence[str]) 
     places = max(len(line.place) for line in lines)
     last = len(colours) - 1
     in_um = any(not math.isnan(line.defocus_um) for line in lines)
+    sampled = any(not math.isnan(line.interval[0]) for line in lines)
     table = _table(
         ("Image", "left"),
         ("Plane" if places else "", "left"),
         ("Level", "right"),
         (f"0{last:>{last}}", "left"),
         ("Certainty", "right"),
+        ("Expected, 95 %" if sampled else "", "right"),
         ("Defocus µm" if in_um else "", "right"),
         ("Verdict", "left"),
     )
-    others = [max(places, 5) if places else 0, 5, len(colours), 9, 10 if in_um else 0, 14]
+    others = [max(places, 5) if places else 0, 5, len(colours), 9, 14 if sampled else 0]
+    others += [10 if in_um else 0, 14]
     room = console.width - sum(others) - 2 * len(others)
     for line in lines:
         certainty = f"{line.certainty:.2f}" if line.probabilities else ""
@@ -169,10 +173,15 @@ def _show_each(console: Console, lines: Sequence[Line], colours: Sequence[str]) 
             _level(line, colours),
             _distribution(line, colours),
             certainty,
+            _interval(line.interval),
             "" if math.isnan(line.defocus_um) else f"{line.defocus_um:.1f}",
             _verdict(line.status, colours),
         )
     console.print(table)
+
+
+def _interval(limits: tuple[float, float]) -> str:
+    return "" if math.isnan(limits[0]) else f"{limits[0]:.2f} to {limits[1]:.2f}"
 
 
 def _show_counts(console: Console, summary: Summary, colours: Sequence[str]) -> None:

@@ -191,7 +191,7 @@ def test_a_missing_library_is_told_before_the_work(sharp, tmp_path, library):
         (("compact", "--stacks", "x", "--held-out"), "--held-out is for"),
         (("compact", "--data", "x", "--focus-plane", 1), "--focus-plane is for"),
         (("compact", "--stacks", "x", "--stack-pattern", "a"), "named groups stack and z"),
-        (("compact", "--data", "x", "--optics", "na=2,n=1"), "missing"),
+        (("compact", "--data", "x", "--optics", "na=0.5,n=1"), "missing"),
         (("compact", "--data", "x", "--group-by", "stain"), "--manifest"),
         (("compact", "--data", "x", "--photons", "9", "3"), "--photons must be a range"),
     ],

@@ -150,8 +150,14 @@ def test_names_give_plate_and_well(plate, model, tmp_path):
     run(plate, "--model", model, "--out", tmp_path / "out", "--pattern", pattern)
     found = [(r["plate"], r["well"]) for r in table(tmp_path / "out" / "results.csv")]
     assert found == [("plate", "A01"), ("plate", "A02"), ("day 2", "B10"), ("day 2", "B11")]
-    screen = run(plate, "--model", model, "--pattern", "(?P<well>Z99)")
-    assert "--pattern matches no name" in screen
+    # Nothing had to be measured again for that.
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["kept"] == 4
+    screen = run(plate, "--model", model, "--pattern", r"(?P<well>A\d\d)")
+    assert "--pattern does not match 2 of 4 names" in screen
+    wrong = ["measure", str(plate), "--model", str(model), "--pattern", "(?P<well>Z99)"]
+    result = CliRunner().invoke(app, wrong)
+    assert result.exit_code == 2
+    assert "--pattern matches no name" in result.stderr
 
 
 def test_optics_give_the_defocus(plate, model, tmp_path):

@@ -75,7 +75,8 @@ def test_copies_say_what_the_tables_say(plate, model, tmp_path):
     assert parquet.read_table(out / "stacks.parquet").to_pylist()[0]["best_z"] == 1
     assert "A02.tif" in (out / "report.html").read_text(encoding="utf-8")
     # Copies of tables that are there no more would tell of another run.
-    run(plate / "A01.tif", *options)
+    screen = run(plate / "A01.tif", *options)
+    assert "report.html is of an earlier run" in screen
     assert not (out / "results.parquet").exists()
     assert not (out / "stacks.parquet").exists()
 
@@ -100,7 +101,7 @@ def test_a_sample_is_the_librarys_and_gives_its_interval(model, tmp_path):
     image = tmp_path / "a.tif"
     tifffile.imwrite(image, coded.plane(levels))
     out = tmp_path / "out"
-    run(image, "--model", model, "--out", out, "--sample", 30, "--seed", 5)
+    screen = run(image, "--model", model, "--out", out, "--sample", 30, "--seed", 5)
     (row,) = table(out / "results.csv")
     expected = sample_focus(coded.plane(levels), model, places=30, seed=5)
     assert int(row["places"]) == expected.places
@@ -108,6 +109,8 @@ def test_a_sample_is_the_librarys_and_gives_its_interval(model, tmp_path):
         assert float(row[name]) == pytest.approx(getattr(expected, name), rel=1e-5)
     whole = measure_focus(coded.plane(levels), model).expected_level
     assert float(row["expected_level_low"]) <= whole <= float(row["expected_level_high"])
+    low, high = (float(row[f"expected_level_{end}"]) for end in ("low", "high"))
+    assert f"{low:.2f} to {high:.2f}" in screen
     # Another seed is another measurement.
     run(image, "--model", model, "--out", out, "--sample", 30, "--seed", 6)
     assert table(out / "results.csv")[0]["expected_level"] != row["expected_level"]
@@ -156,7 +159,7 @@ def test_a_limit_of_memory(plate, model, tmp_path):
     common = ("--model", model, "--out", out, "--overlay", "none", "--limit-memory")
     run(plate, *common, "200MB", "--jobs", 2, code=1)
     errors = {row["file"]: row["error"] for row in table(out / "results.csv")}
-    assert "needs about" in errors["large.tif"]
+    assert "and the limit is 200 MB" in errors["large.tif"]
     assert errors["A01.tif"] == ""
     run(plate, *common, "1GB", "--jobs", 2, code=1)
     rows = {row["file"]: row for row in table(out / "results.csv")}
