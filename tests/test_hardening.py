@@ -150,6 +150,27 @@ def test_a_name_that_is_no_text(model, tmp_path):
     assert "1 file was measured before" in said
 
 
+def test_names_that_a_table_could_not_tell_apart_are_refused(model, tmp_path):
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    tifffile.imwrite(folder / "\\udcff.tif", PLANE)
+    other = os.fsdecode(os.fsencode(folder) + b"/\xff.tif")
+    shutil.copy(folder / "\\udcff.tif", other)
+    said = measure(folder, "--model", model, "--out", tmp_path / "out", code=2)
+    assert "the same name in a table; rename one" in said
+    assert not (tmp_path / "out").exists()
+    Path(other).unlink()
+    measure(folder, "--model", model, "--out", tmp_path / "out")
+
+
+def test_results_beside_the_images(plate, model):
+    for k in range(3):
+        if k == 1:  # as a killed run leaves it
+            (plate / "results.csv").rename(plate / "results.csv.part")
+        measure(plate, "--model", model, "--out", plate, "--overlay", "all")
+        assert [row["file"] for row in table(plate / "results.csv")] == ["a.tif", "b.tif"]
+
+
 @pytest.mark.parametrize("name", ["a" * 5000, "nul\0.tif", "\ud800.tif", ""])
 def test_a_name_that_no_file_can_have(name):
     with pytest.raises(FileError):

@@ -371,19 +371,28 @@ class Results:
 
     def _find_rows(self) -> None:
         for table, columns in self._columns.items():
+            seen = set()
             for block in _files_in_table(self.folder / table, columns):
                 page = {table: block.span}
-                if table == self._main:
+                if block.file in seen:
+                    # Another program sorted the rows: which are whole cannot be told.
+                    if block.file in self._kept:
+                        self._kept[block.file].failed = True
+                elif table == self._main:
                     self._take(block.file, block.identity, block.failed, page, True)
                 elif block.file in self._kept:
                     self._kept[block.file].pages[0].update(page)
+                    if block.failed:
+                        # It was cut, and lacks the rows of the files from here on.
+                        files = list(self._kept)
+                        for name in files[files.index(block.file) :]:
+                            self._kept[name].failed = True
+                seen.add(block.file)
         logs = {
             table: list(_pages_in_log(self._log_path(table), columns))
             for table, columns in self._columns.items()
         }
         main = logs[self._main]
-        if main and main[0].identity[0] != self._settings_id:
-            return
         pages = 0
         for blocks in zip(*logs.values()):
             # A page may have no row in a table, but none of another file.
@@ -444,6 +453,8 @@ def _files_in_table(path: Path, columns: Sequence[str]) -> Iterator[_Block]:
         failed = failed or _has_failed(row, columns)
         rows, end = rows + 1, at + len(record)
     if rows:
+        # Where something follows that is not whole, rows are missing.
+        failed = failed or path.stat().st_size != end
         yield _Block(file, identity, failed, _Span(False, start, end - start), end, True)
 
 

@@ -11,10 +11,12 @@ whose items are short has the next one before it has answered, and never waits f
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import time
 import traceback
 from collections import deque
@@ -38,7 +40,7 @@ from typing import (
     cast,
 )
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from microscope_quality.batch.memory import bytes_in_words
 from microscope_quality.errors import MicroscopeQualityError, SettingsError
@@ -169,7 +171,7 @@ def _in_process(
     for item, _, error in admitted:
         value = None
         if not error:
-            with threadpool_limits(limits=1):
+            with _pools(len(sys.modules)).limit(limits=1):
                 value, error = attempt(function, item)
         yield Outcome(item, value, error)
 
@@ -184,6 +186,15 @@ def attempt(function: Callable[[Item], Value], item: Item) -> Tuple[Optional[Val
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(where.filename).name}, line {where.lineno}"
         return None, f"{type(error).__name__}: {error} ({place})"
+
+
+@functools.lru_cache(maxsize=1)
+def _pools(n_modules: int) -> ThreadpoolController:
+    """Libraries with threads of their own: a module that is loaded may bring another one.
+
+    To look for them takes a millisecond or two, for each small image as for a large one.
+    """
+    return ThreadpoolController()
 
 
 class _WorkerDiedError(Exception):
@@ -365,7 +376,7 @@ def _work(connection: Connection[Any, Any]) -> None:
         except (EOFError, OSError):  # its parent is done, or was killed
             return
         began = time.perf_counter()
-        with threadpool_limits(limits=1):
+        with _pools(len(sys.modules)).limit(limits=1):
             item, error = attempt(pickle.loads, message)
             value = None
             if not error:

@@ -200,7 +200,9 @@ def measure(
             record.finish()
             record.copy(copies)
             if pictures is Pictures.doubtful:
-                record.draw_doubtful(jobs)
+                record.draw_doubtful(jobs, limit_bytes)
+            elif pictures is Pictures.all:
+                record.draw_missing(jobs, limit_bytes)
             record.remove_old_pictures()
             if report:
                 record.report(jobs)

@@ -86,6 +86,8 @@ class Item:
     size_bytes: int = 0
     modified: str = ""
     error: str = ""
+    #: The path as it was given, where `path` is made for another machine.
+    given: Optional[Path] = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class Measured:
     not_drawn: tuple[str, ...] = ()
 
 
+#: Plane of a file that is to be drawn: its name and path, its place, the picture, a remark.
+Wanted = tuple[str, Path, Place, Path, str]
 Seen = Callable[[Place, "np.ndarray[Any, Any]", FocusResult], None]
 
 
@@ -229,7 +233,9 @@ def measure_page(settings: Settings, item: Item, seen: Optional[Seen] = None) ->
                 drawn.append(picture)
             except MicroscopeQualityError as error:
                 not_drawn.append(str(error))
-    if item.modified and identity(item.path) != (item.size_bytes, item.modified):
+    # To look at all files of an OME-Zarr once for each of its pages would take longer than these.
+    look = item.last or not is_zarr(item.path)
+    if item.modified and look and identity(item.path) != (item.size_bytes, item.modified):
         raise FileError("was changed while it was measured")
     return Measured(rows, tuple(drawn), tuple(not_drawn))
 
@@ -272,7 +278,7 @@ def blank_row(
     return {
         "file": item.name,
         **vars(place),
-        **groups(settings.pattern, item.path),
+        **groups(settings.pattern, item.given or item.path),
         "size_bytes": item.size_bytes if item.modified else None,
         "modified": item.modified,
         "settings_id": settings_id(settings, description),
@@ -306,7 +312,7 @@ def optics_text(values: Mapping[str, float]) -> str:
 def on_any_machine(thing: Union[Settings, Item]) -> Any:
     """Give settings or an item with absolute paths, as another machine's processes need them."""
     if isinstance(thing, Item):
-        return replace(thing, path=thing.path.absolute())
+        return replace(thing, path=thing.path.absolute(), given=thing.path)
     model, pictures = thing.model, thing.pictures
     if model is not None and Path(model).is_dir():
         model = str(Path(model).absolute())
@@ -328,7 +334,16 @@ def bytes_of(settings: Settings, item: Item) -> int:
     )
 
 
-def draw_plane(settings: Settings, wanted: tuple[str, Path, Place, Path, str]) -> None:
+def bytes_to_draw(settings: Settings, wanted: Wanted) -> int:
+    """Tell how much memory a process takes to draw a plane, as far as its header tells."""
+    name, source, place, target, _ = wanted
+    for item in items([(name, source)]):
+        if not item.error and _may_hold(item.page, place):
+            return bytes_of(replace(settings, pictures=target.parent), item)
+    return PROCESS_BYTES
+
+
+def draw_plane(settings: Settings, wanted: Wanted) -> None:
     """Measure a plane of a file again and draw it into another one, with a remark.
 
     Raises

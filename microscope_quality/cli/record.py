@@ -21,6 +21,7 @@ from microscope_quality.batch.results import Results
 from microscope_quality.batch.run import Outcome, run
 from microscope_quality.batch.run_record import RunRecord, now
 from microscope_quality.cli.copies import Copies
+from microscope_quality.cli.memory import PROCESS_BYTES
 from microscope_quality.cli.page import (
     GROUPS,
     PATCHES,
@@ -29,6 +30,8 @@ from microscope_quality.cli.page import (
     Measured,
     Place,
     Settings,
+    Wanted,
+    bytes_to_draw,
     draw_plane,
     failed_row,
     groups,
@@ -37,7 +40,7 @@ from microscope_quality.cli.page import (
     settings_id,
 )
 from microscope_quality.cli.summary import NOT_MEASURED, Line, StackLine, Summary, show
-from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.errors import FileError, SettingsError, reason_of
 from microscope_quality.files.images import MAX_PLANES
 from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.tables import (
@@ -207,16 +210,26 @@ class Record:
         # Names as tables have them, so that a row's file is found again.
         self._files = [(as_stored(name), path) for name, path in files]
         self._paths = dict(self._files)
+        for (name, _), (_, path) in zip(files, self._files):
+            alike = self._paths[as_stored(name)]
+            if alike is not path:
+                raise FileError(
+                    f"{str(path)!a} and {str(alike)!a} would have the same name in a "
+                    "table; rename one of them"
+                )
         self._out = out
         # A heap with the least doubtful plane first; its number makes the order definite.
         self._doubtful: list[tuple[float, int, Line, str, Place]] = []
         self._drawn: set[Path] = set()
         self._not_drawn: list[str] = []
+        # Planes that an interrupted run has measured and not drawn.
+        self._to_draw: list[Wanted] = []
         self._measured: dict[str, int] = {}
         self._held: list[dict[str, str]] = []
         self._results: Optional[Results] = None
         self._run: Optional[RunRecord] = None
         self._finished = False
+        self._again = again
         self._written: dict[str, int] = {}
         self._copied: list[str] = []
         if out is None:
@@ -225,6 +238,8 @@ class Record:
         for name in (RESULTS, PATCHES, STACKS):
             if out.is_dir():
                 check_replaceable(out / name, self._columns(name))
+        if any((out / RESULTS).exists() and not (out / name).exists() for name in tables):
+            again = True  # a table was taken away
         self._results = Results(out, tables, settings_id(settings, description), again=again)
         self._run = RunRecord(
             out=out,
@@ -294,7 +309,16 @@ class Record:
             self._regroup(name, self._results)
             self.n_kept += 1
             return None
-        return self._results.pages_done(name, size_bytes, modified)
+        pages_done = self._results.pages_done(name, size_bytes, modified)
+        if pages_done and self._settings.pictures is not None:
+            for row in map(_row, self._results.rows(name)):
+                if self._picture(row).is_file():
+                    self._drawn.add(self._picture(row))
+                elif not row.error:
+                    self._to_draw.append(
+                        (name, self._paths[name], row.place, self._picture(row), "")
+                    )
+        return pages_done
 
     def _regroup(self, name: str, results: Results) -> None:
         """Give kept rows the plate, well, site and channel of this run's pattern."""
@@ -334,7 +358,9 @@ class Record:
             measured = Measured({RESULTS: [row]})
         else:
             measured = outcome.value
-            self._drawn.update(measured.drawn)
+            # A worker of a cluster has another path to the same folder.
+            folder = self._settings.pictures or Path()
+            self._drawn.update(folder / path.name for path in measured.drawn)
             self._not_drawn += measured.not_drawn
         self._measured[item.name] = self._measured.get(item.name, 0) + len(measured.rows[RESULTS])
         if self._results is None:
@@ -349,6 +375,7 @@ class Record:
             self._results.finish([name for name, _ in self._files])
             if not self._settings.keep_patches:
                 (self._out / PATCHES).unlink(missing_ok=True)
+                (self._out / f"{PATCHES}.part").unlink(missing_ok=True)
             stacks = Table(self._out / STACKS, STACK_COLUMNS)
             with contextlib.closing(stacks):
                 for row in self._summed_up(read_table(self._out / RESULTS)):
@@ -425,7 +452,7 @@ class Record:
                 StackLine(name, str(place), best_z, expected_level, tuple(levels))
             )
 
-    def draw_doubtful(self, jobs: int) -> None:
+    def draw_doubtful(self, jobs: int, limit_bytes: Optional[int] = None) -> None:
         """Draw the most doubtful planes, in the order of their doubt."""
         if self._out is None:
             return
@@ -433,11 +460,33 @@ class Record:
         for rank, (_, _, line, name, place) in enumerate(sorted(self._doubtful, reverse=True)):
             target = self._out / "overlays" / picture_name(f"{rank + 1:02}", name, place)
             wanted.append((name, self._paths[name], place, target, line.why))
+        self._draw(wanted, jobs, limit_bytes)
+
+    def draw_missing(self, jobs: int, limit_bytes: Optional[int] = None) -> None:
+        """Draw the planes of which an interrupted run has rows and no pictures."""
+        self._draw(self._to_draw, jobs, limit_bytes)
+
+    def _draw(self, wanted: Sequence[Wanted], jobs: int, limit_bytes: Optional[int]) -> None:
         draw = functools.partial(draw_plane, self._settings)
-        with contextlib.closing(run(draw, wanted, jobs=min(jobs, len(wanted)) or 1)) as outcomes:
+        jobs = min(jobs, len(wanted)) or 1
+        if limit_bytes is None:
+            drawing = run(draw, wanted, jobs=jobs)
+        else:
+            need = functools.partial(bytes_to_draw, self._settings)
+            drawing = run(
+                draw,
+                wanted,
+                jobs=jobs,
+                limit_bytes=limit_bytes,
+                bytes_of=need,
+                idle_bytes=PROCESS_BYTES,
+            )
+        with contextlib.closing(drawing) as outcomes:
             for outcome in outcomes:
                 if outcome.error:
-                    self._not_drawn.append(outcome.error)
+                    name, path, place, *_ = outcome.item
+                    reason = reason_of(FileError(outcome.error), path)
+                    self._not_drawn.append(f"{f'{name} {place}'.rstrip()}: {reason}")
                 else:
                     self._drawn.add(outcome.item[3])
 
@@ -474,8 +523,9 @@ class Record:
         if self._out is None or self._finished:
             return "The tables are complete." if self._finished else ""
         n_rows = sum(self._measured.values())
+        command = "the same command without --again" if self._again else "the same command"
         return (
-            f"{self._out / RESULTS}.part has the {n_rows:,} rows so far; the same command goes on "
+            f"{self._out / RESULTS}.part has the {n_rows:,} rows of this run; {command} goes on "
             "from there."
         )
 

@@ -249,7 +249,7 @@ def find(
         out, and no folder is entered twice. A folder whose name ends with ``.zarr`` is an image. A
         pattern (``*``, ``?``, ``[``, ``**``) that is not itself a file gives what it matches.
     exclude
-        A folder not to be searched, such as the one for results.
+        A folder not to be searched, such as the one for results, unless it is itself named.
 
     Returns
     -------
@@ -269,7 +269,10 @@ def find(
 
     entered: Set[str] = set()
     if exclude is not None:
-        entered.add(os.path.realpath(exclude))
+        outside = os.path.realpath(exclude)
+        # Images that lie beside the results, in the very folder that is named, are to be found.
+        if all(os.path.realpath(path) != outside for path in named):
+            entered.add(outside)
     found: Dict[Path, Tuple[str, Path]] = {}
     for path in named:
         if _is_folder(path) and not ome_zarr.is_zarr(path):
@@ -338,7 +341,8 @@ def _is_folder(path: Path) -> bool:
 def _content(folder: Path) -> Iterator[Path]:
     """Give what lies in a folder, in natural order."""
     names = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
-    if "results.csv" in names and "overlays" in names:
+    # Also of a run that goes on, or was killed.
+    if "overlays" in names and ("results.csv" in names or "results.csv.part" in names):
         names.remove("overlays")
     return (folder / name for name in _sorted(names))
 

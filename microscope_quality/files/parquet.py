@@ -19,8 +19,8 @@ def write_parquet(csv_path: Path, columns: Sequence[str]) -> Path:
     """Write a table that is there as CSV as Parquet too.
 
     Whole numbers are int64, other numbers float64, and both are null where the field is empty;
-    `modified` is a timestamp[ns, UTC]; all else is text. The memory it takes does not grow with
-    the table.
+    `modified` is a timestamp[ns, UTC], null where it is before 1677 or after 2262; all else is
+    text. The memory it takes does not grow with the table.
 
     Parameters
     ----------
@@ -52,16 +52,20 @@ def write_parquet(csv_path: Path, columns: Sequence[str]) -> Path:
 
     path = csv_path.with_suffix(".parquet")
     schema = pyarrow.schema([(name, _type(kind_of(name))) for name in columns])
+    # Times come as text first: one that the type cannot hold is to cost itself alone.
+    times = [n for n, name in enumerate(columns) if kind_of(name) == "time"]
+    read = schema
+    for n in times:
+        read = read.set(n, pyarrow.field(columns[n], pyarrow.string()))
     options = {
         "read_options": csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
         "parse_options": csv.ParseOptions(newlines_in_values=True),
         "convert_options": csv.ConvertOptions(
-            column_types=schema,
+            column_types=read,
             include_columns=list(columns),
             include_missing_columns=True,
             null_values=[""],
             strings_can_be_null=False,
-            timestamp_parsers=[csv.ISO8601],
         ),
     }
     # Whether it is a table at all, which pyarrow does not ask.
@@ -71,10 +75,29 @@ def write_parquet(csv_path: Path, columns: Sequence[str]) -> Path:
             writer = parquet.ParquetWriter(beside, schema, compression="zstd")
             with contextlib.closing(writer):
                 for batch in batches:
+                    for n in times:
+                        moments = _moments(batch.column(n), schema.field(n).type)
+                        batch = batch.set_column(n, schema.field(n), moments)
                     writer.write_batch(batch)
     except pyarrow.ArrowInvalid as error:
         raise FileError(f"{csv_path}: is damaged ({error})") from error
     return path
+
+
+def _moments(texts: Any, kind: Any) -> Any:
+    """Give times of text; null is what is empty, or none that the type can hold."""
+    import pyarrow
+    from pyarrow import compute
+
+    texts = compute.if_else(compute.equal(texts, ""), None, texts)
+    try:
+        return texts.cast(kind)
+    except pyarrow.ArrowInvalid:
+        if len(texts) == 1:
+            return pyarrow.nulls(1, kind)
+        half = len(texts) // 2
+        parts = [_moments(part, kind) for part in (texts[:half], texts[half:])]
+        return pyarrow.concat_arrays(parts)
 
 
 def _type(kind: str) -> Any:

@@ -121,8 +121,10 @@ class Table:
         self.part = path.with_name(path.name + ".part")
         self.n_rows = 0
         try:
+            # What a killed process left there, a link or a pipe is not written to.
+            self.part.unlink(missing_ok=True)
             self._stream: TextIO = self.part.open(
-                "w", encoding="utf-8", errors=_UNDECODABLE, newline=""
+                "x", encoding="utf-8", errors=_UNDECODABLE, newline=""
             )
         except OSError as error:
             raise _unwritable(self.part, error) from error

@@ -292,3 +292,64 @@ def test_a_growing_table_that_others_changed_or_took_away_is_put_right(tmp_path)
         results.publish()
     assert names(tmp_path / "results.csv") == [("a", ""), ("b", ""), ("c", "")]
     assert [r["file"] for r in read(tmp_path / "patches.csv")] == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
+
+
+def stack(file, n=3):
+    pages = [page(file, z, value=z) for z in range(n)]
+    return {name: [row for one in pages for row in one[name]] for name in TABLES}
+
+
+def finished(folder):
+    with Results(folder, TABLES, "s") as results:
+        for name in ("a", "b", "c"):
+            results.append(name, stack(name))
+        results.finish(["a", "b", "c"])
+
+
+def kept(folder):
+    with Results(folder, TABLES, "s") as results:
+        return [name for name in ("a", "b", "c") if results.kept(name, 10, "a")]
+
+
+def test_a_table_that_another_program_sorted_loses_no_row(tmp_path):
+    finished(tmp_path)
+    path = tmp_path / "results.csv"
+    header, *rows = path.read_bytes().splitlines(keepends=True)
+    # By z, and then by file: as a spreadsheet does.
+    path.write_bytes(header + b"".join(rows[k] for k in (0, 3, 1, 4, 2, 5, 6, 7, 8)))
+    assert kept(tmp_path) == ["c"]
+    with Results(tmp_path, TABLES, "s") as results:
+        for name in ("a", "b"):
+            results.append(name, stack(name))
+        results.finish(["a", "b", "c"])
+    assert names(path) == [(name, str(z)) for name in "abc" for z in range(3)]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_that_was_cut_within_the_rows_of_a_file(tmp_path, table):
+    finished(tmp_path)
+    path = tmp_path / table
+    content = path.read_bytes()
+    row_of_b = content.index(b"\nb,1") + 1
+    # Within a row, and behind a whole one of the same file.
+    path.write_bytes(content[: content.index(b"\n", row_of_b) + 3])
+    assert kept(tmp_path) == ["a"]
+
+
+def test_an_interrupted_run_outlives_an_interrupted_one_with_other_settings(tmp_path):
+    with Results(tmp_path, TABLES, "s") as results:
+        for name in ("a", "b"):
+            results.append(name, page(name))
+    with Results(tmp_path, TABLES, "t") as results:
+        assert not results.kept("a", 10, "a")
+        results.append("a", page("a", value=2, settings_id="t"))
+    with Results(tmp_path, TABLES, "s") as results:
+        assert not results.kept("a", 10, "a")
+        assert results.kept("b", 10, "a")
+        results.append("a", page("a", value=3))
+        results.finish(["a", "b"])
+    assert [(r["file"], r["value"]) for r in read(tmp_path / "results.csv")] == [
+        ("a", "3"),
+        ("b", "0"),
+    ]
+    assert len(read(tmp_path / "patches.csv")) == 6

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 import microscope_quality
 from microscope_quality.cli import app
-from microscope_quality.cli.record import doubt
+from microscope_quality.cli.record import Record, doubt
 from microscope_quality.files.pictures import is_overlay
 from microscope_quality.files.tables import PATCH_COLUMNS, run_columns
 from microscope_quality.focus import measure_focus
@@ -373,6 +373,34 @@ def test_all_or_none_are_drawn(plate, model, tmp_path):
     assert [path.name for path in (out / "overlays").iterdir()] == ["own.png"]
 
 
+def test_a_stack_that_was_interrupted_has_all_its_pictures(model, tmp_path, monkeypatch):
+    image = tmp_path / "stack.tif"
+    tifffile.imwrite(
+        image, np.stack([coded.plane(FOCUSED)] * 5), imagej=True, metadata={"axes": "ZYX"}
+    )
+    common = (image, "--model", model, "--overlay", "all", "--jobs", 1)
+    run(*common, "--out", tmp_path / "whole")
+    out = tmp_path / "out"
+    add, n_pages = Record.add, 0
+
+    def interrupted(record, outcome):
+        nonlocal n_pages
+        if n_pages == 3:
+            raise KeyboardInterrupt
+        add(record, outcome)
+        n_pages += 1
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Record, "add", interrupted)
+        run(*common, "--out", out, code=130)
+    drawn = sorted((out / "overlays").iterdir())
+    drawn[1].unlink()
+    screen = run(*common, "--out", out)
+    assert "overlays/ (5)" in screen
+    for path in (tmp_path / "whole" / "overlays").iterdir():
+        assert (out / "overlays" / path.name).read_bytes() == path.read_bytes()
+
+
 def test_a_picture_that_cannot_be_written_is_told_and_costs_no_row(plate, model, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -539,12 +567,14 @@ def test_a_killed_worker_costs_one_row_at_most(many, model, tmp_path):
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_an_interrupted_run_keeps_its_rows_and_leaves_no_process(many, model, tmp_path, jobs):
     out = tmp_path / "out"
-    process = _start(many, model, out, "--jobs", jobs)
+    again = ["--again"] if jobs == "1" else []
+    process = _start(many, model, out, "--jobs", jobs, *again)
     children = _children(process.pid)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "rows so far" in errors
+    command = "the same command without --again" if again else "the same command"
+    assert f"rows of this run; {command} goes on from there" in errors
     assert "Traceback" not in errors
     assert not (out / "results.csv").exists()
     rows = table(out / "results.csv.part")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from openpyxl import load_workbook
 from typer.testing import CliRunner
 
 from microscope_quality.cli import app
+from microscope_quality.cli.memory import memory_of
 from microscope_quality.focus import measure_focus
 from microscope_quality.optics import Optics
 from microscope_quality.sampling import sample_focus
@@ -168,6 +170,31 @@ def test_a_limit_of_memory(plate, model, tmp_path):
     assert "200 MB or more" in run(plate, *common, "10MB", code=2)
 
 
+def test_a_table_that_was_taken_away_comes_back(plate, model, tmp_path):
+    out = tmp_path / "out"
+    common = (plate, "--model", model, "--out", out, "--overlay", "none", "--per-patch")
+    run(*common, code=1)
+    content = (out / "patches.csv").read_bytes()
+    (out / "patches.csv").unlink()
+    run(*common, code=1)
+    assert (out / "patches.csv").read_bytes() == content
+
+
+def test_pictures_keep_to_the_limit_of_memory(model, tmp_path):
+    levels = np.zeros((24, 24), int)
+    levels[:, 12:] = 9
+    image = tmp_path / "large.tif"
+    tifffile.imwrite(image, coded.plane(levels.tolist()))
+    out = tmp_path / "out"
+    need = memory_of(24 * 84, 24 * 84, 1)
+    common = (image, "--model", model, "--out", out, "--limit-memory")
+    screen = run(*common, f"{max(need + 10**6, 2 * 10**8)}B", code=1)
+    assert "Not drawn" in screen
+    assert "needs about" in screen
+    assert table(out / "results.csv")[0]["status"] == "mixed"
+    assert "overlays/ (1)" in run(*common, "1GB")
+
+
 def test_a_cluster_gives_the_same_table(plate, model, tmp_path):
     scheduler_file = tmp_path / "scheduler.json"
     scheduler = ["dask", "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
@@ -183,12 +210,15 @@ def test_a_cluster_gives_the_same_table(plate, model, tmp_path):
                     cwd=tmp_path,
                 )
             )
-        common = (plate, "--model", model, "--overlay", "none", "--per-patch")
+        common = (os.path.relpath(plate), "--model", model, "--overlay", "all", "--per-patch")
+        # As the path was typed, not as a worker has it.
+        common += ("--pattern", "^(?P<plate>.*)/(?P<well>[A-Z]0[0-9]).tif$")
         for _ in range(300):
             if scheduler_file.exists():
                 break
             subprocess.run(["sleep", "0.1"], check=True)
-        run(*common, "--out", tmp_path / "far", "--cluster", scheduler_file, code=1)
+        far = os.path.relpath(tmp_path / "far")
+        run(*common, "--out", far, "--cluster", scheduler_file, code=1)
     finally:
         for process in processes:
             process.terminate()
@@ -197,6 +227,9 @@ def test_a_cluster_gives_the_same_table(plate, model, tmp_path):
     run(*common, "--out", tmp_path / "here", code=1)
     for name in ("results.csv", "stacks.csv", "patches.csv"):
         assert (tmp_path / "far" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+    assert table(tmp_path / "far" / "results.csv")[1]["plate"] == os.path.relpath(plate)
+    for path in (tmp_path / "here" / "overlays").iterdir():
+        assert (tmp_path / "far" / "overlays" / path.name).read_bytes() == path.read_bytes()
     assert json.loads((tmp_path / "far" / "run.json").read_text())["status"] == "finished"
     assert "--cluster measures on its workers" in run(
         plate, "--model", model, "--cluster", "tcp://127.0.0.1:9", "--jobs", 2, code=2

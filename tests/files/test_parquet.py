@@ -150,3 +150,16 @@ def test_reading_a_table_gives_what_parquet_holds(tmp_path: Path) -> None:
     texts = [name for name in run_columns() if kind_of(name) == "text"]
     found = pq.read_table(write_parquet(path, run_columns()), columns=texts).to_pylist()
     assert found == list(read_table(path, texts))
+
+
+def test_a_time_that_the_type_cannot_hold_costs_itself_alone(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    times = ["2300-01-01T00:00:00.000000000Z", "", "2026-11-21T16:52:24.123456789Z", "9 ns"]
+    rows: list[dict[str, object]] = [{"file": str(n), "modified": t} for n, t in enumerate(times)]
+    path = table(tmp_path / "results.csv", run_columns(), *rows)
+    found = pq.read_table(write_parquet(path, run_columns())).to_pylist()
+    assert [row["file"] for row in found] == ["0", "1", "2", "3"]
+    assert [row["modified"] is None for row in found] == [True, True, False, True]
+    assert found[2]["modified"].value == 1795279944123456789

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,11 +129,32 @@ def test_a_place_that_is_not_there(tmp_path):
         Table(tmp_path / "missing" / "t.csv", ("name", "b", "c"))
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
 def test_a_full_disk(tmp_path):
-    (tmp_path / "t.csv.part").symlink_to("/dev/full")
-    with pytest.raises(FileError, match="No space left"):
-        Table(tmp_path / "t.csv", ("name", "b", "c"))
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, before[1]))
+    try:
+        with pytest.raises(FileError, match="File too large"):
+            Table(tmp_path / "t.csv", ("name", "b", "c"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_what_is_beside_the_place_is_not_written_through(tmp_path, kind):
+    other = tmp_path / "other"
+    other.write_text("precious")
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "t.csv.part")
+    else:
+        (tmp_path / "t.csv.part").symlink_to(other)
+    table = Table(tmp_path / "t.csv", ("name", "b", "c"))
+    table.append({"name": "x"})
+    table.finish()
+    assert (tmp_path / "t.csv").read_bytes() == b"name,b,c\r\nx,,\r\n"
+    assert not (tmp_path / "t.csv").is_symlink()
+    assert other.read_text() == "precious"
 
 
 def test_a_column_that_the_table_has_not(tmp_path):
