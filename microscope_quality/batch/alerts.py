@@ -45,6 +45,8 @@ MOST_WAITING = 1000
 #: File of alerts and of what became of them, in the folder of results.
 FILE = "alerts.jsonl"
 
+#: Alerts of earlier processes that are held, the newest ones.
+MOST_EARLIER = 100
 # For a program that is at work when it is time to stop.
 _GRACE_SECONDS = 2.0
 
@@ -342,6 +344,8 @@ class Alerts:
         self._queues = [_Queue(door) for door in doors]
         self._names = [door.name for door in doors]
         self._known: Set[str] = set()
+        #: Alerts that earlier processes raised, at most `MOST_EARLIER`, the newest one last.
+        self.earlier: Sequence[Alert] = ()
         self._unkept = bytearray()
         self._refused = False
         self._log: Optional[int] = None
@@ -365,6 +369,11 @@ class Alerts:
         """Alerts that were not delivered yet, by whichever door."""
         with self._changed:
             return sum(len(queue.waiting) + queue.at_work for queue in self._queues)
+
+    @property
+    def raised(self) -> int:
+        """Alerts that were raised so far, also by earlier processes."""
+        return len(self._known)
 
     def knows(self, id: str) -> bool:
         """Whether an alert was raised before, also by an earlier process."""
@@ -462,6 +471,7 @@ class Alerts:
     def _open(self, path: Path) -> None:
         raised, left = _read(path)
         self._known.update(raised)
+        self.earlier = list(raised.values())[-MOST_EARLIER:]
         for queue in self._queues:
             alerts = [raised[id] for id, door in left if door == queue.door.name]
             queue.dropped = max(0, len(alerts) - MOST_WAITING)

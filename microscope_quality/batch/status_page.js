@@ -8,11 +8,19 @@ const made = (tag, className, text) => {
   if (text !== undefined) element.textContent = text;
   return element;
 };
-const clockTime = (iso) => new Date(iso).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const two = (number) => String(number).padStart(2, "0");
+// As the terminal has it; of another day with the day, and nothing for what is no time.
+const clockTime = (moment) => {
+  const at = new Date(moment);
+  if (Number.isNaN(at.getTime())) return "";
+  const clock = [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":");
+  if (at.toDateString() === new Date().toDateString()) return clock;
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${clock}`;
+};
 const many = (number, thing) => `${number.toLocaleString("en")} ${thing}${number === 1 ? "" : "s"}`;
 
 const PERIOD = 1000;
-const PATIENCE = 6000;
+const PATIENCE = 1500;
 let lastAnswer = Date.now();
 let chosen = null;
 let state = null;
@@ -60,6 +68,8 @@ function showFacts() {
   if (!state.at_work && !state.waiting && state.waiting !== undefined) parts.push("up to date");
   parts.push(`${many(last, "image")} in the last two minutes`);
   byId("facts").textContent = parts.join(" · ");
+  byId("retried").textContent = state.retried || "";
+  byId("retried").hidden = !state.retried;
   const rate = byId("rate");
   const most = Math.max(...state.minutes);
   byId("rate-box").hidden = most === 0;
@@ -102,7 +112,7 @@ function enlarge(card, kind) {
   const picture = byId("large-picture");
   picture.src = `picture/${card.id}`;
   picture.alt = `${card.name}, its patches in the colours of their levels`;
-  byId("large-detail").textContent = [kind.label, card.title && `level ${card.title}`, card.detail, card.alert].filter(Boolean).join(" · ");
+  byId("large-detail").textContent = [kind.label, card.title && `level ${card.title}`, card.more, card.detail, card.alert].filter(Boolean).join(" · ");
   byId("large").showModal();
 }
 
@@ -110,6 +120,7 @@ function cardOf(card) {
   const kind = state.kinds.find((one) => one.key === card.kind) || { label: card.kind, symbol: "" };
   const item = made("li", card.alert ? "alerted" : "");
   item.dataset.kind = card.kind;
+  item.dataset.picture = String(card.picture);
   if (card.picture) {
     const look = made("button", "look");
     look.setAttribute("aria-label", `Enlarge ${card.name}`);
@@ -121,7 +132,7 @@ function cardOf(card) {
     look.addEventListener("click", () => enlarge(card, kind));
     item.append(look);
   } else {
-    item.append(made("div", "look", "no picture"));
+    item.append(made("div", "look", card.old ? "no picture since the restart" : "no picture"));
   }
   const about = made("div", "about");
   const verdict = made("p", "verdict");
@@ -159,6 +170,12 @@ function showCards() {
   }
   wanted.forEach((card, place) => {
     let item = rows.get(card.id);
+    if (item && item.dataset.picture !== String(card.picture)) {
+      const drawn = cardOf(card);
+      item.replaceWith(drawn);
+      rows.set(card.id, drawn);
+      item = drawn;
+    }
     if (!item) {
       item = cardOf(card);
       if (newestSeen !== null && card.id > newestSeen) item.classList.add("fresh");
@@ -179,7 +196,7 @@ function show() {
   byId("title").textContent = state.title;
   const number = state.alert_number || 0;
   document.title = `${number ? `(${number}) ` : ""}${state.title} – watching`;
-  byId("pulse-words").textContent = state.quiet_seconds > 20 ? "no sign of life" : "alive";
+  byId("pulse-words").textContent = state.ending ? "ending" : state.quiet_seconds > 20 ? "no sign of life" : "alive";
   showCounts();
   showFacts();
   showScale();
@@ -200,7 +217,7 @@ async function ask() {
       stale(state.trouble || "");
     }
   } catch (error) {
-    if (Date.now() - lastAnswer > PATIENCE) {
+    if ((state && state.ending) || Date.now() - lastAnswer > PATIENCE) {
       byId("pulse-words").textContent = "stopped";
       stale(`The watch has stopped or cannot be reached. What is shown is as of ${clockTime(lastAnswer)}.`);
     }

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
@@ -67,17 +67,21 @@ class Card:
     name : str
         Of the file.
     time : str
-        When it was there, in UTC.
+        When it was there, in UTC; empty if that is not known.
     kind : str
         The key of its kind.
     title, detail : str
         The number in short, and what else is to be said.
+    more : str
+        What is said of it when it is large.
     colour : str
         Of the number, as ``#rrggbb``.
     alert : str
         Why it raised an alert; empty if it did not.
     picture : bytes, optional
         A JPEG file.
+    old : bool
+        Whether it is of an earlier start.
     """
 
     name: str
@@ -88,6 +92,8 @@ class Card:
     colour: str = ""
     alert: str = ""
     picture: Optional[bytes] = None
+    more: str = ""
+    old: bool = False
 
 
 @dataclass
@@ -160,6 +166,14 @@ class Board:
             else:
                 shown.minutes.append((minute, 1))
 
+    def draw(self, name: str, picture: bytes) -> None:
+        """Give the result of a file its picture, where it is."""
+        with self._lock:
+            cards = self._shown.cards
+            for place, (number, card) in enumerate(cards):
+                if card.name == name:
+                    cards[place] = number, replace(card, picture=picture)
+
     def picture(self, number: int) -> Optional[bytes]:
         """Picture of a result that is shown."""
         with self._lock:
@@ -180,6 +194,8 @@ class Board:
                     "kind": card.kind,
                     "title": card.title,
                     "detail": _text(card.detail),
+                    "more": _text(card.more),
+                    "old": card.old,
                     "colour": card.colour,
                     "alert": _text(card.alert),
                     "picture": card.picture is not None,

@@ -235,6 +235,10 @@ class Watcher:
             and all(self._files[name].identity is None for name in self._moving)
         )
 
+    def has(self, name: str) -> bool:
+        """Whether a file was there when it was last looked."""
+        return name in self._files
+
     def notices(self) -> List[str]:
         """Sentences on what went wrong or right again with folders since they were last asked."""
         notices, self._notices = self._notices, []

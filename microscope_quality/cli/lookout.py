@@ -12,7 +12,7 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Optional
@@ -24,11 +24,12 @@ from microscope_quality.batch.results import Results
 from microscope_quality.batch.run import Outcome
 from microscope_quality.batch.run_record import RunRecord, now
 from microscope_quality.batch.status_page import Board, Card, Kind, StatusPage
-from microscope_quality.batch.watching import Before, Fate, Found, Watcher
+from microscope_quality.batch.watching import Before, Fate, Found, Watcher, identity_of
 from microscope_quality.cli.page import GROUPS, RESULTS, Settings, modified_text, settings_id
 from microscope_quality.cli.reading import Reading, error_row, read_file
 from microscope_quality.cli.record import STACKS, model_facts, stack_rows
 from microscope_quality.cli.screen import SYMBOLS, Screen
+from microscope_quality.cli.summary import printable
 from microscope_quality.cli.verdicts import KINDS, Threshold, Verdict, verdict_of
 from microscope_quality.errors import FileError, MicroscopeQualityError
 from microscope_quality.files.images import SUFFIXES
@@ -52,6 +53,8 @@ _LAST_ALERT_SECONDS = 30.0
 # Results of an earlier run that the page shows at first, and alerts that it lists.
 _OLD_CARDS = 12
 _LISTED_ALERTS = 8
+# Files that cannot be read yet of which the names are told.
+_LISTED_FILES = 3
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,12 @@ class Lookout:
         self._troubles: dict[str, str] = {}
         self._recent: deque[dict[str, str]] = deque(maxlen=_LISTED_ALERTS)
         self._alerted = 0
+        # Why files cannot be read yet.
+        self._unread: dict[str, str] = {}
+        # Names on the page that are of an earlier run; of these, files to draw, and at work.
+        self._old: dict[str, str] = {}
+        self._undrawn: dict[str, str] = {}
+        self._drawing: set[Found] = set()
         self._in_a_row = 0
         self._long: set[str] = set()
         self._seconds_per_byte = 0.0
@@ -150,6 +159,11 @@ class Lookout:
         self._stopped = 0
         self._url = ""
         with contextlib.ExitStack() as stack:
+            self._board: Optional[Board] = None
+            if wishes.address is not None:
+                self._board = self._new_board()
+                # First: where it cannot be served, nothing is to be left in the folder.
+                self._url = stack.enter_context(StatusPage(self._board, *wishes.address)).url
             self._results = stack.enter_context(Results(wishes.out, tables, self._id))
             self._watcher = Watcher(
                 wishes.folder,
@@ -165,11 +179,8 @@ class Lookout:
                 if wishes.threshold is not None
                 else Alerts([])
             )
-            self._board: Optional[Board] = None
-            if wishes.address is not None:
-                self._board = self._new_board()
-                page = stack.enter_context(StatusPage(self._board, *wishes.address))
-                self._url = page.url
+            if self._board is not None:
+                self._show_old(self._board)
             self._pool: Pool[Optional[Found], Optional[Reading]] = stack.enter_context(
                 Pool(
                     functools.partial(read_file, settings, wishes.address is not None),
@@ -208,6 +219,8 @@ class Lookout:
         said = [done]
         if self._counts["error"]:
             said.append(f"{self._counts['error']:,} not measured")
+        if self._unread:
+            said.append(f"not readable yet: {self._unread_text()}")
         if self._alerts.waiting:
             said.append(f"{self._alerts.waiting:,} alerts are delivered by the next start")
         if self._stopped:
@@ -226,6 +239,8 @@ class Lookout:
         modified = modified_text(mtime_ns)
         if self._results.kept(name, size_bytes, modified):
             self._kept.add(name)
+            if as_stored(name) in self._old:
+                self._undrawn[as_stored(name)] = name
             return Before.DONE
         same = (str(size_bytes), modified)
         return Before.FAILED if self._failed_before.get(as_stored(name)) == same else Before.NOTHING
@@ -257,7 +272,7 @@ class Lookout:
             "no_content": "#8a8f98",
             "error": "#d1242f",
         }
-        board = Board(
+        return Board(
             self._wishes.folder.name or str(self._wishes.folder),
             [
                 Kind(kind, label, symbol, colour_of[kind])
@@ -265,13 +280,28 @@ class Lookout:
             ],
             scale=("level 0, in focus", colours, f"level {len(colours) - 1}"),
         )
+
+    def _show_old(self, board: Board) -> None:
+        """Show what an earlier run left; the pictures come when there is time for them."""
         board.count(self._counts)
+        earlier = self._alerts.earlier
+        for alert in earlier[-_LISTED_ALERTS:]:
+            self._recent.appendleft({"time": alert.time, "reason": alert.reason})
+        board.beat(alerts=list(self._recent), alert_number=self._alerts.raised)
+        reasons = {
+            (alert.facts.get("file"), alert.facts.get("modified")): alert.reason
+            for alert in earlier
+        }
         for name in self._results.files()[-_OLD_CARDS:]:
             rows = self._results.rows(name)
             if rows:
                 verdict = verdict_of(rows, self._results.rows(name, STACKS))
-                board.show(self._card(name, verdict, "", "", None), new=False)
-        return board
+                modified = rows[0]["modified"]
+                # Browsers differ in what they make of nanoseconds.
+                at = f"{modified[:19]}Z" if modified.endswith("Z") else ""
+                card = self._card(name, verdict, at, reasons.get((name, modified), ""), None)
+                board.show(replace(card, old=verdict.kind != "error"), new=False)
+                self._old[name] = modified
 
     # The life of a watch.
 
@@ -320,7 +350,7 @@ class Lookout:
                 signal.signal(number, handler)
 
     def _is_done(self) -> bool:
-        idle = self._watcher.settled and (not self._pool.at_work)
+        idle = self._watcher.settled and not self._at_work
         return idle and not (self._pending or self._unpublished)
 
     def _hand_out(self) -> None:
@@ -332,7 +362,37 @@ class Lookout:
                     self._long.add(found.name)
                 self._pool.give(found)
             if not given:
+                self._draw_old()
                 return
+
+    def _draw_old(self) -> None:
+        """Draw an image of an earlier run again, one at a time and only where that is in no way."""
+        if self._board is None or self._wishes.once or self._drawing or not self._undrawn:
+            return
+        # One process is left to what comes meanwhile.
+        if self._pool.free < min(2, self._wishes.jobs):
+            return
+        stored = next(name for name in reversed(self._old) if name in self._undrawn)
+        name = self._undrawn.pop(stored)
+        path = self._wishes.folder / name
+        with contextlib.suppress(OSError):
+            found = Found(name, path, identity_of(path), 0, True)
+            if modified_text(found.identity.mtime_ns) == self._old[stored]:
+                self._drawing.add(found)
+                self._pool.give(found)
+
+    def _put_up(self, found: Found, reading: Optional[Reading]) -> None:
+        """Show the picture of an image of an earlier run, if it is still that image."""
+        self._drawing.discard(found)
+        name = as_stored(found.name)
+        whole = reading is not None and reading.after == found.identity
+        if self._board is not None and name in self._old and reading and whole and reading.picture:
+            self._board.draw(name, reading.picture)
+
+    @property
+    def _at_work(self) -> int:
+        """Images that are being measured."""
+        return self._pool.at_work - len(self._drawing)
 
     def _is_long(self, size_bytes: int) -> bool:
         return size_bytes * self._seconds_per_byte > _LONG_SECONDS
@@ -347,6 +407,9 @@ class Lookout:
                 if outcome.error:
                     raise MicroscopeQualityError(outcome.error)
                 continue
+            if outcome.item in self._drawing:
+                self._put_up(outcome.item, outcome.value)
+                continue
             self._take_in(outcome.item, outcome)
 
     def _take_in(self, found: Found, outcome: Outcome[Optional[Found], Optional[Reading]]) -> None:
@@ -359,9 +422,32 @@ class Lookout:
             rate = reading.seconds / found.identity.size_bytes
             self._seconds_per_byte += 0.2 * (rate - self._seconds_per_byte)
         fate = self._watcher.finish(found, reading.after, reading.failed)
+        if fate is Fate.AGAIN and reading.failed:
+            self._wait_for(found.name, reading)
+        elif fate is not Fate.AGAIN:
+            self._unread.pop(found.name, None)
         if fate in (Fate.DONE, Fate.FAILED):
             self._pending.append((found, reading, fate))
             self._keep()
+
+    def _wait_for(self, name: str, reading: Reading) -> None:
+        """Say once of a file that it cannot be read yet."""
+        before = name in self._unread
+        self._unread[name] = next(
+            (str(row["error"]) for row in reading.rows[RESULTS] if row.get("error")), ""
+        )
+        if not before:
+            shown = f"{as_stored(name)} ({self._unread[name]}; tried again)"
+            self._screen.say(f"waiting: {shown}", quietly=True)
+
+    def _unread_text(self) -> str:
+        """Name files that cannot be read yet, with the reasons."""
+        listed = [
+            printable(f"{as_stored(name)} ({reason})")
+            for name, reason in itertools.islice(self._unread.items(), _LISTED_FILES)
+        ]
+        left = len(self._unread) - len(listed)
+        return ", ".join(listed) + (f" and {left:,} more" if left else "")
 
     def _keep(self) -> None:
         """Put into the tables what waits for it."""
@@ -401,6 +487,8 @@ class Lookout:
         reason = self._alert(found, name, verdict)
         self._screen.show(name, verdict, reason)
         if self._board is not None:
+            self._old.pop(name, None)
+            self._undrawn.pop(name, None)
             self._board.show(self._card(name, verdict, now(), reason, reading.picture))
             self._board.count(self._counts)
 
@@ -412,16 +500,20 @@ class Lookout:
             words.append(f"certainty {verdict.certainty:.2f}")
         if not math.isnan(verdict.defocus_um):
             words.append(f"{verdict.defocus_um:.1f} µm")
-        shown = verdict.kind not in ("error", "no_content") and not math.isnan(verdict.level)
+        title, level = verdict.level_text(), verdict.judged_level
+        more = [f"{group} {value}" for group, value in verdict.groups.items()]
+        if level is not None and not math.isnan(verdict.expected_level):
+            more.insert(0, f"expected level {verdict.expected_level:.2f}")
         return Card(
             name=name,
             time=at,
             kind=verdict.kind,
-            title=f"{verdict.level:.0f}" if shown else "",
-            colour=self._colours[int(verdict.level)] if shown else "",
+            title=title,
+            colour=self._colours[level] if title and level is not None else "",
             detail=" · ".join(word for word in words if word),
             alert=reason,
             picture=picture,
+            more=" · ".join(more),
         )
 
     def _alert(self, found: Found, name: str, verdict: Verdict) -> str:
@@ -493,10 +585,14 @@ class Lookout:
             self._write_sheet(moment)
         if moment >= self._record_at:
             self._write_record("running")
+        self._unread = {
+            name: reason for name, reason in self._unread.items() if self._watcher.has(name)
+        }
         state = {
             "waiting": self._watcher.waiting,
-            "at_work": self._pool.at_work,
-            "alert_number": self._alerted,
+            "at_work": self._at_work,
+            "retried": f"Tried again: {self._unread_text()}" if self._unread else "",
+            "alert_number": self._alerts.raised,
             "alerts": list(self._recent),
             "trouble": " · ".join(self._all_troubles()),
         }
@@ -549,8 +645,10 @@ class Lookout:
 
     def _end(self) -> None:
         """Bring to an end what can be in a moment, and leave the rest for the next start."""
+        if self._board is not None:
+            self._board.beat(ending=True)
         until = time.monotonic() + _LAST_SECONDS
-        while self._pool.at_work and time.monotonic() < until:
+        while self._at_work and time.monotonic() < until:
             self._collect(until - time.monotonic())
         self._keep()
         self._publish()

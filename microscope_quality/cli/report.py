@@ -85,9 +85,11 @@ def report(
     from microscope_quality.batch.run import n_cores
     from microscope_quality.cli.record import check_pattern
     from microscope_quality.cli.refusal import refused
+    from microscope_quality.cli.summary import printable
     from microscope_quality.errors import MicroscopeQualityError
     from microscope_quality.report.write import write_report
 
+    said: list[str] = []
     try:
         check_pattern(pattern)
         with _progress() as advance:
@@ -100,12 +102,15 @@ def report(
                 title=title,
                 jobs=jobs or n_cores(),
                 progress=advance,
+                tell=said.append,
             )
     except KeyboardInterrupt:
         typer.echo("\nInterrupted; nothing was written.", err=True)
         raise typer.Exit(130) from None
     except MicroscopeQualityError as error:
         raise refused("report", error) from error
+    for sentence in said:
+        typer.echo(printable(sentence), err=True)
     typer.echo(f"Written to {page} ({page.stat().st_size / 1e6:.1f} MB). Open it in a browser.")
 
 

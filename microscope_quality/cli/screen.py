@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import queue
 import sys
@@ -77,9 +76,10 @@ class Screen:
             self._live.stop()
             self._live = None
 
-    def say(self, sentence: str) -> None:
+    def say(self, sentence: str, *, quietly: bool = False) -> None:
         """Say what is no result, such as that a folder cannot be reached."""
-        line = Text.assemble((f"{_clock()}  ", "dim"), (printable(sentence), "bold"))
+        style = "dim" if quietly else "bold"
+        line = Text.assemble((f"{_clock()}  ", "dim"), (printable(sentence), style))
         self._errors.print(line, soft_wrap=True)
 
     def say_later(self, sentence: str) -> None:
@@ -95,8 +95,8 @@ class Screen:
         """Show the verdict on a file, and its alert if it raised one."""
         status = NOT_MEASURED if verdict.kind == "error" else verdict.kind
         colour = status_colour(status, self._colours)
-        known = verdict.kind not in ("error", "no_content") and not math.isnan(verdict.level)
-        level = (f"{verdict.level:>5.0f}", self._colours[int(verdict.level)]) if known else "    –"
+        judged, said = verdict.judged_level, verdict.level_text()
+        level = (f"{said:>5}", self._colours[judged]) if said and judged is not None else "    –"
         words = printable(verdict.in_words() or verdict.error)
         if verdict.error and verdict.planes > 1:
             words = printable(f"{words}: {verdict.error}")

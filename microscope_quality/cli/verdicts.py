@@ -56,6 +56,27 @@ class Verdict:
     error: str = ""
     groups: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def judged_level(self) -> Optional[int]:
+        """Level by which the file is judged; None where there is none.
+
+        Half of a mixed image may be in focus, and its level is then the best one: it is judged by
+        its expected level, rounded, if that is worse.
+        """
+        if self.kind in ("error", "no_content") or math.isnan(self.level):
+            return None
+        level = int(self.level)
+        if self.kind == "mixed" and not math.isnan(self.expected_level):
+            return max(level, math.floor(self.expected_level + 0.5))
+        return level
+
+    def level_text(self) -> str:
+        """Write the level that it is judged by; empty where none can stand for the image."""
+        level = self.judged_level
+        if self.kind == "mixed":
+            return f"~{level}" if level else ""
+        return "" if level is None else str(level)
+
     def in_words(self) -> str:
         """Say which plane it is and of how many, if there are more than one."""
         if self.planes < 2 or self.kind == "error":
@@ -139,7 +160,7 @@ class Threshold:
     Attributes
     ----------
     level : int, optional
-        Levels above it.
+        Levels above it; of a mixed image its `Verdict.judged_level`.
     statuses : set of str
         Verdicts.
     """
@@ -154,9 +175,12 @@ class Threshold:
         if verdict.kind == "no_content":
             # Its numbers mean nothing.
             return f"{name} has no content" if "no_content" in self.statuses else ""
-        if self.level is not None and verdict.level > self.level:
-            return f"{name} is at level {verdict.level:.0f}, above {self.level}"
+        level, said = verdict.judged_level, f"at level {verdict.level:.0f}"
+        if verdict.kind == "mixed" and not math.isnan(verdict.expected_level):
+            said = f"mixed, at an expected level of {verdict.expected_level:.1f}"
+        if self.level is not None and level is not None and level > self.level:
+            return f"{name} is {said}, above {self.level}"
         if verdict.kind in self.statuses:
-            said = verdict.kind.replace("_", " ")
-            return f"{name} is {said}, at level {verdict.level:.0f}"
+            kind = verdict.kind.replace("_", " ")
+            return f"{name} is {said if said.startswith(kind) else f'{kind}, {said}'}"
         return ""

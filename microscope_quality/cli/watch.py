@@ -60,7 +60,9 @@ def watch(
         typer.Option(
             min=0,
             metavar="N",
-            help="Raise an alert for an image whose level is above this.",
+            help="Raise an alert for an image whose level is above this. Of a mixed image the "
+            "expected level is compared, rounded, if it is the higher one; for all mixed ones "
+            "there is --alert-status mixed.",
             show_default=False,
         ),
     ] = None,
@@ -106,7 +108,7 @@ def watch(
         typer.Option(
             metavar="[HOST:]PORT",
             help="Show the newest images with their verdicts on a page for browsers of this "
-            "computer, such as http://localhost:8765; with 0.0.0.0:PORT, to anybody in the "
+            "computer, such as http://127.0.0.1:8765/; with 0.0.0.0:PORT, to anybody in the "
             "network.",
             show_default=False,
         ),

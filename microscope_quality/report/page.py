@@ -151,23 +151,35 @@ def safe_json(value: object) -> str:
 
 
 def worst_rows(rows: Rows, most: int) -> list[int]:
-    """Choose the images that look worst: far out of focus, then mixed ones.
+    """Choose the images that look worst: far out of focus and mixed ones in turn.
 
+    Of those of nearly one level and certainty, which look alike, one comes before the next.
     At least a quarter of the places is for mixed ones when there are as many. Where fewer than
     four are either, those in focus with the highest levels follow.
     """
     expected = rows.numbers["expected_level"]
 
-    def by_level(*statuses: str) -> list[int]:
-        chosen = [row for row in rows.shown if rows.status[row] in statuses]
+    def by_level(status: str) -> list[int]:
+        chosen = [row for row in rows.shown if rows.status[row] == status]
         return sorted(
             (row for row in chosen if not math.isnan(expected[row])),
             key=lambda row: -expected[row],
         )
 
+    def spread(chosen: Sequence[int]) -> list[int]:
+        alike: Counter[tuple[int, int]] = Counter()
+        turns = {}
+        for row in chosen:
+            key = round(2 * expected[row]), round(10 * rows.numbers["certainty"][row])
+            turns[row] = alike[key]
+            alike[key] += 1
+        return sorted(chosen, key=lambda row: turns[row])
+
     out, mixed = by_level("out_of_focus"), by_level("mixed")
     n_mixed = min(len(mixed), max(most // 4, most - len(out)))
-    worst = out[: most - n_mixed] + mixed[:n_mixed]
+    out, mixed = spread(out[: most - n_mixed]), spread(mixed[:n_mixed])
+    both = min(len(out), len(mixed))
+    worst = [row for pair in zip(out, mixed) for row in pair] + out[both:] + mixed[both:]
     if len(worst) < min(4, most):
         worst += by_level("in_focus")[: min(4, most) - len(worst)]
     return worst
@@ -184,6 +196,7 @@ def render(
     record: Mapping[str, Any],
     in_focus_limit: int,
     sure_certainty: float | None,
+    changes: Mapping[str, Sequence[int]],
 ) -> str:
     """Give the page as HTML.
 
@@ -203,6 +216,8 @@ def render(
     in_focus_limit : int
     sure_certainty : float or None
         From which the model counts a patch as sure; None when it is not known.
+    changes : dict of str to sequence of int
+        Rows whose images are ``changed``, ``dated`` otherwise or ``missing`` now.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -229,6 +244,7 @@ def render(
         "wells": wells,
         "formats": formats,
         "colours": [f"#{bytes(colour).hex()}" for colour in level_colours(rows.levels)],
+        "changes": changes,
         "pictures": [[row, len(text)] for row, text in small.items()],
     }
     counts = Counter(rows.status[row] for row in rows.shown)
@@ -263,7 +279,7 @@ def render(
         data=Markup(safe_json(data)),
         pictures=Markup("".join(small.values())),
         version=__version__,
-        subject=_subject(rows, len(stacks)),
+        subject=_subject(rows),
         sentence=sentence(counts),
         tiles=[_tile(status, counts, len(rows.shown)) for status in (*STATUSES, UNREADABLE)],
         parts=parts,
@@ -310,7 +326,7 @@ def sentence(counts: Mapping[str, int]) -> str:
         return f"All {images:,} images are in focus."
     first = f"{focused:,} of {images:,} images {_are(focused)} in focus"
     if focused and images >= 20:
-        first += f" ({100 * focused / images:.0f} %)"
+        first += f" ({_share(focused, images)})"
     last = said.pop()
     return f"{first}; {', '.join(said)}{' and ' if said else ''}{last}."
 
@@ -324,24 +340,28 @@ def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def _subject(rows: Rows, stacks: int) -> str:
+def _subject(rows: Rows) -> str:
+    """Say what is counted, beside the planes that ``measure`` counts."""
     images = len(rows.shown)
     if not images:
         return ""
-    said = f"{images:,} image{'s' * (images != 1)}"
-    if stacks:
-        planes = sum(len(planes) for planes in rows.images if len(planes) > 1)
-        said += (
-            f", {stacks:,} of them {'z-stacks' if stacks > 1 else 'a z-stack'} of {planes:,} "
-            "planes: a z-stack counts once, by its best plane"
-        )
-    return f"{said}."
+    counted = [(images, "image"), (len(rows), "plane"), (len(set(rows.columns["file"])), "file")]
+    of_images, planes, files = (
+        f"{number:,} {word}{'s' * (number != 1)}" for number, word in counted
+    )
+    return (
+        f"{of_images}: {planes} in {files}; a z-stack counts once, by its best plane, "
+        "and each channel by itself."
+    )
 
 
 def _tile(status: str, counts: Mapping[str, int], images: int) -> _Tile:
     count = counts.get(status, 0)
-    share = f"{100 * count / images:.1f} %" if images else ""
-    return _Tile(status, SIGNS[status], WORDS[status], f"{count:,}", share)
+    return _Tile(status, SIGNS[status], WORDS[status], f"{count:,}", _share(count, images))
+
+
+def _share(count: int, images: int) -> str:
+    return f"{100 * count / images:.1f} %" if images else ""
 
 
 def _shown(rows: Rows, one: Worst) -> dict[str, Any]:
@@ -350,11 +370,12 @@ def _shown(rows: Rows, one: Worst) -> dict[str, Any]:
     where = " ".join(axis + text for axis, text in axes if text)
     name = visible(f"{rows.columns['file'][one.row]} {where}".strip())
     numbers = rows.numbers
-    verdict = (
-        f"{WORDS[status]}, level {numbers['level'][one.row]:.0f} "
-        f"(expected {numbers['expected_level'][one.row]:.1f}), certainty "
-        f"{numbers['certainty'][one.row]:.2f}"
-    )
+    level, expected = numbers["level"][one.row], numbers["expected_level"][one.row]
+    # The single level of a mixed image may be that of a few sure patches.
+    said = f"level {level:.0f} (expected {expected:.1f})"
+    if status == "mixed":
+        said = f"expected level {expected:.1f}"
+    verdict = f"{WORDS[status]}, {said}, certainty {numbers['certainty'][one.row]:.2f}"
     return {
         "row": one.row,
         "source": _data_uri(one.picture) if one.picture else "data:,",

@@ -73,11 +73,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class FileWanted:
-    """A file with planes to draw, where it may lie, and what it was when it was measured."""
+    """A file with planes to draw, and where it may lie."""
 
     paths: tuple[Path, ...]
     planes: tuple[Wanted, ...]
-    size_bytes: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Drawn:
     small: bytes = b""
     coloured: bytes = b""
     error: str = ""
-    #: The image is not as it was when it was measured.
+    #: Measured again, it is at another level.
     changed: bool = False
 
 
@@ -111,7 +110,7 @@ def draw_files(settings: Settings, files: Sequence[FileWanted]) -> list[Drawn]:
         try:
             for wanted, plane in _read(settings, file):
                 del left[wanted.row]
-                drawn.append(_draw(settings, wanted, plane, _resized(file)))
+                drawn.append(_draw(settings, wanted, plane))
             error = "the file has no such plane"
         except MicroscopeQualityError as failure:
             error = reason_of(failure, file.paths[0])
@@ -151,30 +150,24 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _resized(file: FileWanted) -> bool:
-    path = next((path for path in file.paths if _is_file(path)), None)
-    return bool(path and file.size_bytes.isdigit() and path.stat().st_size != int(file.size_bytes))
-
-
 def _text(value: int | None) -> str:
     return "" if value is None else str(value)
 
 
-def _draw(settings: Settings, wanted: Wanted, plane: Plane, changed: bool) -> Drawn:
+def _draw(settings: Settings, wanted: Wanted, plane: Plane) -> Drawn:
     height, width = plane.array.shape
     if height * width > _MOST_PIXELS:
         return Drawn(wanted.row, error=f"{height:,} x {width:,} pixels are too many for a picture")
     small = thumbnail(plane.array, settings.picture_bytes) if wanted.small else b""
     if not wanted.coloured:
-        return Drawn(wanted.row, small, changed=changed)
+        return Drawn(wanted.row, small)
     try:
         pixels = np.asarray(plane.array)
         result = _measure(settings, wanted, pixels)
         coloured = _fitted(overlay(pixels, result, max_side=OVERLAY_SIDE), OVERLAY_BYTES)
     except MicroscopeQualityError as error:
         return Drawn(wanted.row, small, error=f"its patches were not drawn: {error}")
-    again = result.expected_level
-    changed |= abs(again - wanted.expected_level) > 0.05
+    changed = abs(result.expected_level - wanted.expected_level) > 0.05
     return Drawn(wanted.row, small, coloured, changed=changed)
 
 

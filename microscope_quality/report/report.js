@@ -40,6 +40,12 @@
   const certainty = numbersOf("certainty");
   const meanCertainty = numbersOf("mean_certainty");
   const files = column("file");
+  const CHANGED = {
+    changed: "This image has changed since it was measured: its picture does not show what the numbers tell.",
+    dated: "This image has another time than when it was measured: unless it was only copied, its picture does not show what the numbers tell.",
+    missing: "This image is not there any more.",
+  };
+  const changes = new Map(Object.entries(page.changes).flatMap(([kind, rows]) => rows.map((row) => [row, kind])));
   const judged = (row) => status[row] !== "unreadable" && status[row] !== "no_content" && !Number.isNaN(expected[row]);
 
   // Each image is a row, or the rows of a z-stack with the one that stands for it.
@@ -86,6 +92,8 @@
   function verdict(row) {
     if (status[row] === "unreadable") return "unreadable";
     if (status[row] === "no_content") return "no content";
+    // The single level of a mixed image may be that of a few sure patches.
+    if (status[row] === "mixed") return `mixed, expected level ${fixed(expected[row], 1)}, certainty ${fixed(certainty[row], 2)}`;
     return `${WORDS[status[row]]}, level ${fixed(level[row], 0)} (expected ${fixed(expected[row], 1)}), certainty ${fixed(certainty[row], 2)}`;
   }
   function colour(value) {
@@ -183,10 +191,12 @@
   const FACTS = [
     ["plate", "Plate"], ["well", "Well"], ["site", "Site"], ["channel", "Channel"],
     ["level", "Level"], ["expected_level", "Expected level"], ["certainty", "Certainty"],
-    ["mean_certainty", "Mean of the patches"], ["max_certainty", "Highest of the patches"],
+    ["mean_certainty", "Mean certainty of patches"], ["max_certainty", "Highest certainty of patches"],
     ["blur_diameter_px", "Blur disc, pixels"], ["defocus_um", "Defocus, µm"],
     ["saturated_fraction", "Saturated share"], ["modified", "File of"], ["error", "Error"], ["message", "Remark"],
   ];
+  const DIGITS = { level: 0, expected_level: 1, certainty: 2, mean_certainty: 2, max_certainty: 2, blur_diameter_px: 1, defocus_um: 2, saturated_fraction: 4 };
+  const rounded = (text, digits) => (text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text).toFixed(digits));
   function openImage(row, rows = null, at = 0) {
     const image = coloured.get(row) || source(row);
     const facts = element("dl", {});
@@ -196,9 +206,10 @@
     if (where) add("Plane", where);
     for (const [name, words] of FACTS) {
       const text = column(name)[row];
-      if (text !== "") add(words, name === "modified" ? text.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC") : text);
+      if (name === "level" && status[row] === "mixed") continue;
+      if (text !== "") add(words, name === "modified" ? text.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC") : name in DIGITS ? rounded(text, DIGITS[name]) : text);
       if (name === "expected_level" && column("expected_level_low")[row] !== "") {
-        add("95 % interval", `${column("expected_level_low")[row]} to ${column("expected_level_high")[row]}, from ${column("places")[row]} places`);
+        add("95 % interval", `${rounded(column("expected_level_low")[row], 1)} to ${rounded(column("expected_level_high")[row], 1)}, from ${column("places")[row]} places`);
       }
     }
     const width = column("width")[row];
@@ -237,7 +248,7 @@
       const planes = stacks[stackOf.get(row)].rows;
       if (rows !== planes) buttons.append(element("button", { type: "button", on: { click: () => openGallery(`Planes of ${plain(files[row])}`, planes) } }, `All ${planes.length} planes`));
     }
-    const said = status[row] === "no_content" ? "Without content its level means nothing." : "";
+    const notes = [CHANGED[changes.get(row)], status[row] === "no_content" ? "Without content its level means nothing." : ""].filter(Boolean);
     show(
       named(row),
       element(
@@ -250,7 +261,7 @@
           element("p", { class: "soft small" }, coloured.has(row) ? "Patches coloured by level, blue in focus to yellow far out." : image ? "Small and grey, contrast stretched." : ""),
           buttons,
         ),
-        element("div", {}, said ? element("p", { class: "note" }, said) : null, facts, bars, bars ? element("p", { class: "soft small" }, "Probability of each level.") : null),
+        element("div", {}, ...notes.map((note) => element("p", { class: "note" }, note)), facts, bars, bars ? element("p", { class: "soft small" }, "Probability of each level.") : null),
       ),
     );
   }
@@ -355,11 +366,18 @@
           if (item) {
             this.plot.focus({ preventScroll: true });
             this.leave();
-            openGallery(item.title, item.rows);
+            this.open(item);
           }
         });
       }
       this.drawn = true;
+    }
+
+    /** One image has all of the chart before and after it. */
+    open(item) {
+      if (item.rows.length > 1) return openGallery(item.title, item.rows);
+      const rows = this.items.flatMap((one) => one.rows);
+      openImage(item.rows[0], rows, rows.indexOf(item.rows[0]));
     }
 
     key(event) {
@@ -371,7 +389,7 @@
       if (event.key === "Enter" || event.key === " ") {
         const item = this.items[this.cursor];
         event.preventDefault();
-        if (item) openGallery(item.title, item.rows);
+        if (item) this.open(item);
         return;
       }
       if (event.key === "Home") next = 0;
@@ -445,7 +463,7 @@
     const groups = new Map();
     for (const image of every) {
       const row = shown[image];
-      const at = judged(row) ? level[row] : status[row] === "unreadable" ? last + 1 : last;
+      const at = judged(row) ? (status[row] === "mixed" ? Math.round(expected[row]) : level[row]) : status[row] === "unreadable" ? last + 1 : last;
       const key = `${at}|${status[row] === "mixed" ? "mixed" : "one"}`;
       if (!groups.has(key)) groups.set(key, []);
       groups.get(key).push(row);
@@ -613,6 +631,11 @@
     if (kind === "share") return bad.length / judgedRows.length;
     return mean(judgedRows.map((row) => certainty[row]));
   }
+  /** Black or white, whichever has more contrast on a colour (WCAG 2.2, relative luminance). */
+  function inkOn(hue) {
+    const [red, green, blue] = [1, 3, 5].map((at) => parseInt(hue.slice(at, at + 2), 16) / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000" : "#fff";
+  }
   const LETTERS = (row) => (row < 26 ? "" : "A") + String.fromCharCode(65 + (row % 26));
 
   function drawPlate(plate) {
@@ -633,7 +656,7 @@
       const z = nothing();
       const words = nothing();
       const numbers = nothing();
-      const texts = nothing();
+      const texts = Array.from({ length: high }, () => new Array(wide).fill(""));
       const items = [];
       const void_ = { type: "scatter", mode: "text", x: [], y: [], text: [], customdata: [], hovertext: [], hovertemplate: "%{hovertext}<extra></extra>", textfont: { size: 14 } };
       const cell = (width - 40) / wide;
@@ -666,15 +689,25 @@
       const ramp = page.colours.map((hue, number) => [number / top, hue]);
       const column_ = (number) => number + 1;
       const heat = {
-        type: "heatmap", z, x: [...Array(wide).keys()].map(column_), y: [...Array(high).keys()], customdata: numbers, text: texts, hovertext: words,
-        hovertemplate: "%{hovertext}<extra></extra>", texttemplate: "%{text}", textfont: { size: Math.max(7, Math.min(13, cell / 2.5)) }, xgap: cell > 14 ? 2 : 1, ygap: cell > 14 ? 2 : 1, hoverongaps: false,
+        type: "heatmap", z, x: [...Array(wide).keys()].map(column_), y: [...Array(high).keys()], customdata: numbers, hovertext: words,
+        hovertemplate: "%{hovertext}<extra></extra>", xgap: cell > 14 ? 2 : 1, ygap: cell > 14 ? 2 : 1, hoverongaps: false,
         zmin: 0, zmax: kind === "share" || kind === "certainty" ? 1 : page.levels - 1, colorscale: kind === "certainty" ? [[0, "#34343a"], [1, "#e9f1f8"]] : ramp, showscale: false,
       };
+      // The library chooses greys, which are faint on blue.
+      const labels = { type: "scatter", mode: "text", x: [], y: [], text: [], hoverinfo: "skip", textfont: { size: Math.max(7, Math.min(13, cell / 2.5)), weight: 600, color: [] } };
+      texts.forEach((line, r) => line.forEach((text, c) => {
+        if (text === "") return;
+        labels.x.push(c + 1);
+        labels.y.push(r);
+        labels.text.push(text);
+        const hue = kind === "certainty" ? (z[r][c] < 0.45 ? "#34343a" : "#e9f1f8") : colour(share ? z[r][c] * top : z[r][c]);
+        labels.textfont.color.push(inkOn(hue));
+      }));
       const size = Math.max(10, Math.min(44, cell));
       const every_ = Math.max(1, Math.ceil(16 / cell));
       return {
         items,
-        data: [heat, void_],
+        data: [heat, labels, void_],
         layout: {
           height: Math.round(high * size + 30), margin: { l: 30, r: 8, t: 26, b: 4 },
           xaxis: { side: "top", range: [0.5, wide + 0.5], tickvals: [...Array(wide).keys()].map(column_).filter((number) => (number - 1) % every_ === 0), ticks: "", showgrid: false, tickfont: { size: 11 }, tickangle: 0 },
@@ -698,7 +731,7 @@
     const own = [];
     const add = (number) => {
       for (const plate of names.slice(upTo, upTo + number)) {
-        const title = plate === "" ? (names.length > 1 ? "Without a plate" : "All images") : `Plate ${plain(plate)}`;
+        const title = plate === "" ? (names.length > 1 ? "Plate without a name" : "The plate") : `Plate ${plain(plate)}`;
         const plot = element("div", { class: "plot", "data-label": `${title} as a heat map of ${page.formats[plate].join(" by ")} wells` });
         home.append(element("figure", { class: "card" }, element("h3", {}, title), plot));
         own.push(new Chart(plot, drawPlate(plate)));
@@ -823,18 +856,18 @@
     for (const row of shown) {
       if (!judged(row)) continue;
       const bin = BINS.findIndex((_, number) => certainty[row] < BINS[number + 1]);
-      const key = `${level[row]}|${bin}`;
+      const key = `${status[row] === "mixed" ? "mixed" : level[row]}|${bin}`;
       if (!cells.has(key)) cells.set(key, []);
       cells.get(key).push(row);
     }
     const used = [...Array(5).keys()].filter((bin) => [...cells.keys()].some((key) => key.endsWith(`|${bin}`)));
     const head = element("thead", {}, element("tr", {}, element("td", {}), ...used.map((bin) => element("th", { scope: "col" }, `certainty ${BINS[bin]} to ${Math.floor(10 * BINS[bin + 1]) / 10}`))));
     const body = element("tbody", {});
-    for (let at = 0; at < page.levels; at++) {
+    for (const at of [...Array(page.levels).keys(), "mixed"]) {
       if (!used.some((bin) => cells.has(`${at}|${bin}`))) continue;
-      const swatch = element("span", { class: "swatch" });
-      swatch.style.background = page.colours[at];
-      const line = element("tr", {}, element("th", { scope: "row" }, swatch, `level ${at}`));
+      const swatch = at === "mixed" ? `${SIGNS.mixed} ` : element("span", { class: "swatch" });
+      if (at !== "mixed") swatch.style.background = page.colours[at];
+      const line = element("tr", {}, element("th", { scope: "row" }, swatch, at === "mixed" ? "mixed" : `level ${at}`));
       for (const bin of used) {
         const rows = (cells.get(`${at}|${bin}`) || []).sort((one, other) => certainty[one] - certainty[other]);
         if (!rows.length) {
@@ -844,7 +877,7 @@
         // The median one among those that have a picture.
         const seenRows = rows.filter((row) => source(row) !== "");
         const pool = seenRows.length ? seenRows : rows;
-        const title = `Level ${at}, certainty ${BINS[bin]} to ${Math.floor(10 * BINS[bin + 1]) / 10}`;
+        const title = `${at === "mixed" ? "Mixed" : `Level ${at}`}, certainty ${BINS[bin]} to ${Math.floor(10 * BINS[bin + 1]) / 10}`;
         line.append(element("td", {}, thumb(pool[pool.length >> 1], { mark: `${rows.length.toLocaleString("en")} ×`, label: `${title}: ${count(rows.length, "image")}`, open: () => openGallery(title, rows) })));
       }
       body.append(line);
@@ -926,7 +959,7 @@
   const extras = ["plate", "well", "site", "channel", "z", "c", "t"].filter((name) => has(name) && (name !== "z" || stacks.length));
   const heads = [
     ["file", "File", ""], ...extras.map((name) => [name, name[0].toUpperCase() + name.slice(1), "extra"]),
-    ["status", "Verdict", "status"], ["level", "Level", "number second"], ["expected_level", "Expected", "number"], ["certainty", "Certainty", "number"], ["mean_certainty", "Patches", "number second"],
+    ["status", "Verdict", "status"], ["level", "Level", "number second"], ["expected_level", "Expected", "number"], ["certainty", "Certainty", "number"], ["mean_certainty", "Mean patch certainty", "number second"],
   ];
   const sortable = { status: (row) => STATUSES.indexOf(status[row]), level: (row) => level[row], expected_level: (row) => expected[row], certainty: (row) => certainty[row], mean_certainty: (row) => meanCertainty[row] };
   const SEARCHED = ["file", "plate", "well", "site", "channel", "error", "message"];
@@ -978,6 +1011,7 @@
       const cell = element("span", { role: "gridcell", class: kind });
       if (name === "file") cell.append(element("bdi", {}, plain(files[row])));
       else if (name === "status") cell.append(element("span", { "aria-hidden": "true" }, `${SIGNS[status[row]]} `), element("span", { class: "word" }, WORDS[status[row]]));
+      else if (name === "level" && status[row] === "mixed") cell.textContent = SIGNS.mixed;
       else if (name in sortable) cell.textContent = status[row] === "unreadable" || (status[row] === "no_content" && name.includes("level")) ? "" : fixed(sortable[name](row), name === "level" ? 0 : 2).replace("–", "");
       else cell.textContent = plain(column(name)[row]);
       if (name === "file") cell.title = plain(error[row] || files[row]);
@@ -1027,6 +1061,7 @@
       const cell = element("span", { role: "columnheader", class: kind, "aria-sort": "none" }, element("button", {
         type: "button",
         "aria-label": words,
+        title: words,
         on: {
           click: () => {
             order.down = order.name === name ? !order.down : ["level", "expected_level"].includes(name);

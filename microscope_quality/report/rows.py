@@ -83,11 +83,12 @@ def read_rows(path: Path, stacks: Path | None = None) -> Rows:
     FileError
         When a table is missing, damaged, or of another kind; the message names the row.
     """
-    names = header(path)
+    names = header(path, "a table of results; name the folder that measure wrote")
     missing = [name for name in COLUMNS[: COLUMNS.index("status") + 1] if name not in names]
     if missing:
         raise FileError(
-            f"{path}: is no table of results: it has no column {missing[0]}; measure writes one."
+            f"{path}: is not a table of results, since it has no column {missing[0]}; name the "
+            "folder that measure wrote"
         )
     levels = 0
     while f"p{levels}" in names:
@@ -126,8 +127,8 @@ def read_rows(path: Path, stacks: Path | None = None) -> Rows:
     return Rows(columns, arrays, status, levels, images, shown, positions)
 
 
-def header(path: Path) -> list[str]:
-    """Read the names of a table's columns.
+def header(path: Path, kind: str = "a CSV table in UTF-8") -> list[str]:
+    """Read the names of a table's columns; `kind` is what a file without text should be.
 
     Raises
     ------
@@ -137,8 +138,10 @@ def header(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             names = next(csv.reader(stream), [])
-    except (OSError, ValueError, csv.Error) as error:
+    except OSError as error:
         raise FileError(f"{path}: cannot be read: {reason_of(error, path)}") from error
+    except (ValueError, csv.Error) as error:
+        raise FileError(f"{path}: is not {kind}") from error
     if not names:
         raise FileError(f"{path}: is empty; a table has a line with the names of its columns.")
     if len(set(names)) < len(names):

@@ -7,12 +7,13 @@ import functools
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from microscope_quality.batch.run import run
+from microscope_quality.cli.page import identity
 from microscope_quality.errors import FileError, ModelError, ModelNotFoundError
 from microscope_quality.files.whole import whole
 from microscope_quality.model import FocusModel
@@ -39,6 +40,7 @@ def write_report(
     title: str = "",
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Write the report of a folder of results, or of a table alone.
 
@@ -66,6 +68,8 @@ def write_report(
         Number of processes that read images.
     progress : callable, optional
         Called with the numbers of files read and of all.
+    tell : callable, optional
+        Called with a sentence each on images that have changed or are missing.
 
     Returns
     -------
@@ -92,9 +96,17 @@ def write_report(
     settings, limit, sure = _settings(record, rows)
     worst = page.worst_rows(rows, MOST_WORST)
     room = page.MOST_PAGE_BYTES - len(page.safe_json(columns)) - _plotly_bytes() - _REST
+    folders = _folders(record, images, folder)
+    changes = _changes(rows, folders, moved=images is not None)
     drawn, unread = _draw(
-        rows, settings, worst, room, _folders(record, images, folder), jobs, progress
+        rows, settings, worst, room, folders, jobs, progress, set(changes["missing"])
     )
+    again = {row for row, one in drawn.items() if one.changed}
+    changes["changed"] = sorted({*changes["changed"], *again})
+    changes["dated"] = [row for row in changes["dated"] if row not in again]
+    for sentence in (said := _said(rows, changes)):
+        if tell is not None:
+            tell(sentence)
     for one in drawn.values():
         if one.error and one.row in worst and one.small:
             notes.append(f"{rows.columns['file'][one.row]}: {one.error}.")
@@ -108,10 +120,11 @@ def write_report(
             for row in worst
             if row in drawn and (drawn[row].coloured or drawn[row].small)
         ],
-        notes=[*notes, *left_out, *unread],
+        notes=[*said, *notes, *left_out, *unread],
         record=record,
         in_focus_limit=limit,
         sure_certainty=sure,
+        changes=changes,
     )
     if not target.parent.is_dir():
         raise FileError(f"{target}: cannot be written: there is no folder {target.parent}")
@@ -221,6 +234,60 @@ def _folders(record: Mapping[str, Any], images: Path | None, folder: Path) -> li
     return [Path.cwd(), folder.parent, folder]
 
 
+def _changes(rows: Rows, folders: Sequence[Path], moved: bool) -> dict[str, list[int]]:
+    """Rows whose images are not what was measured, by size and time, or not there.
+
+    Copies are `dated`: of a size, with a time of their own.
+    """
+    sizes = rows.columns.get("size_bytes", [""] * len(rows))
+    times = rows.columns.get("modified", [""] * len(rows))
+    changes: dict[str, list[int]] = {"changed": [], "dated": [], "missing": []}
+    known: dict[str, tuple[int, str]] = {}
+    for row, name in enumerate(rows.columns["file"]):
+        if rows.status[row] == UNREADABLE:
+            continue
+        if name not in known:
+            found = (identity(path) for path in places_of(name, folders))
+            known[name] = next((one for one in found if one[1]), (0, ""))
+        size_bytes, modified = known[name]
+        if not modified:
+            changes["missing"].append(row)
+        elif sizes[row] and sizes[row] != str(size_bytes):
+            changes["changed"].append(row)
+        elif times[row] and times[row] != modified:
+            changes["dated" if moved else "changed"].append(row)
+    return changes
+
+
+def _said(rows: Rows, changes: Mapping[str, Sequence[int]]) -> list[str]:
+    """Count images that have changed or are missing, in sentences."""
+    words = {
+        "changed": (
+            ("has changed since it was", "have changed since they were"),
+            ": the pictures do not show what the numbers tell; run measure again",
+        ),
+        "dated": (
+            ("has another time than when it was", "have other times than when they were"),
+            ": unless they were only copied, run measure again",
+        ),
+        "missing": (
+            ("is not where it was", "are not where they were"),
+            ", and without a picture here; --images names the folder that they are in now",
+        ),
+    }
+    image_of = {row: number for number, planes in enumerate(rows.images) for row in planes}
+    said = []
+    for kind, (verbs, end) in words.items():
+        number = len({image_of[row] for row in changes[kind]})
+        if number:
+            first = rows.columns["file"][changes[kind][0]]
+            said.append(
+                f"{number:,} image{'s' * (number > 1)} {verbs[number > 1]} measured, "
+                f"{first}{' first' * (number > 1)}{end}."
+            )
+    return said
+
+
 def _plotly_bytes() -> int:
     from plotly.offline import get_plotlyjs
 
@@ -235,11 +302,14 @@ def _draw(
     folders: Sequence[Path],
     jobs: int,
     progress: Callable[[int, int], None] | None,
+    absent: Collection[int],
 ) -> tuple[dict[int, Drawn], list[str]]:
     """Draw the pictures that there is room for, and say which are missing."""
     # In base64 three bytes are four.
     for_small = 3 * max(0, room - 4 * len(worst) * pictures.OVERLAY_BYTES // 3) // 4
-    readable = [row for row in range(len(rows)) if rows.status[row] != UNREADABLE]
+    readable = [
+        row for row in range(len(rows)) if rows.status[row] != UNREADABLE and row not in absent
+    ]
     shown = set(rows.shown)
     readable.sort(key=lambda row: row not in shown)
     most = for_small // pictures.FEWEST_BYTES
@@ -248,7 +318,7 @@ def _draw(
     settings = replace(settings, picture_bytes=picture_bytes)
 
     wanted: dict[str, list[Wanted]] = {}
-    small, coloured = set(chosen), set(worst)
+    small, coloured = set(chosen), set(worst) - set(absent)
     for row in sorted(small | coloured):
         # A sample of places stands for a plane that takes long to measure whole.
         whole_plane = not rows.columns.get("places", [""] * len(rows))[row]
@@ -263,11 +333,7 @@ def _draw(
                 float(rows.numbers["expected_level"][row]),
             )
         )
-    sizes = rows.columns.get("size_bytes", [""] * len(rows))
-    files = [
-        FileWanted(places_of(name, folders), tuple(planes), sizes[planes[0].row])
-        for name, planes in wanted.items()
-    ]
+    files = [FileWanted(places_of(name, folders), tuple(planes)) for name, planes in wanted.items()]
     drawn: dict[int, Drawn] = {}
     missing: list[tuple[str, str]] = []
     parts = [files[start : start + _AT_ONCE] for start in range(0, len(files), _AT_ONCE)]
@@ -293,14 +359,7 @@ def _draw(
         notes.append(
             f"{number:,} of {len(small | coloured):,} pictures "
             f"{'is' if number == 1 else 'are'} missing, since the images could not be read; "
-            f"{name}: {error}. --images names the folder that they are in now."
-        )
-    changed = sorted({rows.columns["file"][row] for row, one in drawn.items() if one.changed})
-    if changed:
-        notes.append(
-            f"{len(changed):,} file{' has' if len(changed) == 1 else 's have'} changed since "
-            f"{'it was' if len(changed) == 1 else 'they were'} measured, {changed[0]} first: the "
-            "pictures do not show what the numbers tell."
+            f"{name}: {error}."
         )
     if len(chosen) < len(readable):
         notes.append(

@@ -262,6 +262,13 @@ def test_in_a_browser(board, page, tab):
     assert tab.title() == "(1) plate 7 – watching"
     assert tab.locator("main img").count() == 1
     assert tab.evaluate("document.querySelector('main img').naturalWidth") == 64
+    # A picture that comes later takes its place; what is no time is left out.
+    board.show(Card("c.tif", "", "good", old=True))
+    tab.wait_for_selector("#newest li:first-child:has-text('no picture since the restart')")
+    assert "Invalid" not in tab.locator("main").inner_text()
+    board.draw("c.tif", jpeg())
+    tab.wait_for_selector("#newest li:first-child img")
+    assert tab.locator("#newest li").count() == 3
     # Nothing is wider than a phone.
     assert tab.evaluate("document.documentElement.scrollWidth") == 375
     # By keyboard: only one verdict, a picture larger, and back.
@@ -269,9 +276,9 @@ def test_in_a_browser(board, page, tab):
     good.focus()
     tab.keyboard.press("Enter")
     assert good.get_attribute("aria-pressed") == "true"
-    assert tab.locator("#newest li").count() == 1
-    tab.keyboard.press("Enter")
     assert tab.locator("#newest li").count() == 2
+    tab.keyboard.press("Enter")
+    assert tab.locator("#newest li").count() == 3
     tab.get_by_role("button", name="Enlarge a.tif").focus()
     tab.keyboard.press("Enter")
     assert tab.locator("dialog").is_visible()

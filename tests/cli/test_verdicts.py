@@ -74,17 +74,41 @@ def test_a_plane_without_numbers():
     [
         (Threshold(4), "out_of_focus", 4, ""),
         (Threshold(4), "out_of_focus", 5, "x is at level 5, above 4"),
-        (Threshold(4), "mixed", 5, "x is at level 5, above 4"),
+        (Threshold(4), "mixed", 5, "x is mixed, at an expected level of 5.2, above 4"),
+        (Threshold(5), "mixed", 5, ""),
         (Threshold(4), "no_content", 9, ""),
         (Threshold(0), "in_focus", 1, "x is at level 1, above 0"),
         (Threshold(None, frozenset({"mixed"})), "out_of_focus", 9, ""),
-        (Threshold(None, frozenset({"mixed"})), "mixed", 2, "x is mixed, at level 2"),
-        (Threshold(9, frozenset({"mixed"})), "mixed", 2, "x is mixed, at level 2"),
+        (
+            Threshold(None, frozenset({"mixed"})),
+            "mixed",
+            2,
+            "x is mixed, at an expected level of 2.2",
+        ),
+        (Threshold(9, frozenset({"mixed"})), "mixed", 2, "x is mixed, at an expected level of 2.2"),
         (Threshold(None, frozenset({"no_content"})), "no_content", 9, "x has no content"),
     ],
 )
 def test_what_is_bad(threshold, status, level, reason):
     assert threshold.reason("x", verdict_of([row(status, level)])) == reason
+
+
+@pytest.mark.parametrize(
+    ("expected", "shown", "reason"),
+    [
+        ("3.9", "~4", "x is mixed, at an expected level of 3.9, above 3"),
+        ("3.5", "~4", "x is mixed, at an expected level of 3.5, above 3"),
+        ("3.4", "~3", ""),
+        ("0.4", "", ""),
+    ],
+)
+def test_a_mixed_image_of_level_0_is_judged_by_its_expected_level(expected, shown, reason):
+    verdict = verdict_of([row("mixed", 0) | {"expected_level": expected}])
+    assert verdict.level_text() == shown
+    assert Threshold(3).reason("x", verdict) == reason
+    # One that is not mixed is judged by its level alone.
+    plain = verdict_of([row("in_focus", 0) | {"expected_level": expected}])
+    assert (plain.level_text(), Threshold(0).reason("x", plain)) == ("0", "")
 
 
 def test_an_error_is_always_bad():

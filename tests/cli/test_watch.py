@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -152,6 +153,7 @@ def test_what_is_there_is_measured_once(plate, model, tmp_path):
         tifffile.imwrite(folder / "picture.tif", coded.plane(FOCUSED))
     said = once(plate, "--model", model, "--out", out, code=1)
     assert "1 not measured" in said
+    assert said.count("waiting: broken.tif (") == 1
     expected = measured(plate, model, tmp_path / "measured", code=1)
     expected = {key: row for key, row in expected.items() if "results" not in key[0]}
     assert by_plane(rows(out)) == expected
@@ -344,10 +346,22 @@ def test_the_page_shows_pictures_and_the_table_has_a_copy_without_secrets(plate,
         assert watch.end() == 130
     for path in out.iterdir():
         assert b"secret" not in path.read_bytes(), path
-    # What was measured before is on the page from the start.
-    with Watch(*arguments) as watch:
+    # What was measured before is on the page from the start, with its time and its alert; its
+    # picture is drawn again.
+    with Watch(*arguments, "--webhook", secret) as watch:
         url = re.search(r"http://\S+", watch.process.stdout.readline())[0]
-        assert shown()[0]["name"] == "a.tif"
+        before, (card,) = card, shown()
+        changed = time.gmtime((plate / "a.tif").stat().st_mtime_ns // 10**9)
+        assert card["time"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", changed)
+        for key in ("name", "kind", "title", "colour", "detail", "more", "alert"):
+            assert card[key] == before[key], key
+        assert card["old"]
+        assert [alert["reason"] for alert in state["alerts"]] == [before["alert"]]
+        assert state["alert_number"] == 1
+        until(lambda: shown()[0]["picture"])
+        with urllib.request.urlopen(f"{url}picture/{card['id']}", timeout=10) as answer:
+            assert Image.open(answer).size == (168, 168)
+        assert len(state["cards"]) == 1
 
 
 def test_a_copy_for_spreadsheets_that_is_open_elsewhere_is_written_later(plate, model, tmp_path):
@@ -396,6 +410,20 @@ def test_wrong_use_is_a_sentence_and_exit_code_2(plate, tmp_path, arguments, wor
     assert result.exit_code == 2
     assert words in re.sub(r"\x1b\[[0-9;]*m", "", result.output)
     assert not (tmp_path / "out" / "results.csv").exists()
+
+
+def test_a_port_that_is_taken_leaves_nothing_behind(plate, model, tmp_path):
+    from typer.testing import CliRunner
+
+    from microscope_quality.cli import app
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        arguments = [plate, "--model", model, "--out", tmp_path / "out", "--serve", port]
+        result = CliRunner().invoke(app, ["watch", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert f"127.0.0.1:{port}" in re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_is_not_there_is_wrong_use(tmp_path):

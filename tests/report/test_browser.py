@@ -300,6 +300,56 @@ def test_a_well_opens_by_click(tab, screen):
     assert opened.inner_text("#dialog-title") == "B03_s1.tif"
 
 
+def contrast(one, other):
+    """After WCAG 2.2, of colours as rgb() texts."""
+
+    def luminance(colour):
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_wells_say_their_number_and_nothing_without_one(tab, tmp_path):
+    rows = [plane_row(f"{k}.tif", k, well=f"A{k + 1:02}") for k in range(11)]
+    rows += [failed_row("bad.tif", well="C01"), plane_row("e", 0, status="no_content", well="D01")]
+    opened = tab(write_report(write_results(tmp_path, rows)))
+    plot = opened.locator("#plate-figures .plot")
+    assert opened.inner_text("#plate-figures h3") == "The plate"
+    draw_all(opened)
+    texts = plot.locator(".plot text")
+    assert sorted(texts.all_text_contents()) == sorted([*(f"{k}.0" for k in range(11)), "×", "·"])
+    hues = opened.evaluate("JSON.parse(document.getElementById('data').textContent).colours")
+    inks = dict(
+        zip(
+            texts.all_text_contents(),
+            texts.evaluate_all("(all) => all.map((one) => getComputedStyle(one).fill)"),
+        )
+    )
+    for k, hue in enumerate(hues):
+        rgb = " ".join(str(part) for part in bytes.fromhex(hue[1:]))
+        assert contrast(inks[f"{k}.0"], rgb) >= 4.5
+
+
+def test_a_point_opens_with_its_neighbours_and_what_changed_is_marked(tab, tmp_path):
+    rows = [plane_row(f"{k}.tif", 9.3456 - k, 0.7512, well=f"A0{k + 1}") for k in range(3)]
+    rows[1]["size_bytes"] = 1
+    for row in rows:
+        write_image(tmp_path / row["file"])
+    opened = tab(write_report(write_results(tmp_path, rows), images=tmp_path))
+    draw_all(opened)
+    opened.focus("#plot-time")
+    opened.keyboard.press("Home")
+    opened.keyboard.press("Enter")
+    assert opened.inner_text("#dialog-title") == "0.tif"
+    assert {"9.3", "0.75", "0.85"} <= set(opened.locator("#dialog dd").all_inner_texts())
+    opened.click("#dialog button:has-text('Next')")
+    assert opened.inner_text("#dialog-title") == "1.tif"
+    assert "has changed since it was measured" in opened.inner_text("#dialog .note")
+
+
 def test_by_keyboard_alone(tab, screen):
     opened = tab(screen)
     key = opened.keyboard.press

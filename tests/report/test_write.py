@@ -1,4 +1,5 @@
 import json
+import os
 import re
 
 import pytest
@@ -68,29 +69,53 @@ def test_missing_images_are_counted_and_found_where_they_are_now(tmp_path):
     (tmp_path / "images").rename(tmp_path / "moved")
     page = write_report(results)
     (note,) = notes_of(page)
-    assert note.startswith("4 of 4 pictures are missing, since the images could not be read; 0.tif")
+    assert note.startswith("4 images are not where they were measured, 0.tif first")
     assert data_of(page)["pictures"] == []
     page = write_report(results, images=tmp_path / "moved")
     assert len(data_of(page)["pictures"]) == 4
-    assert not any("missing" in note for note in notes_of(page))
+    assert not any("not where" in note for note in notes_of(page))
     with pytest.raises(FileError, match="is no folder of images"):
         write_report(results, images=tmp_path / "nowhere")
 
 
-def test_changed_images_are_told(tmp_path):
-    size = {"size_bytes": "1"}
-    rows = [plane_row("0.tif", **size), plane_row("1.tif", **size)]
-    for name in ("0.tif", "1.tif"):
-        write_image(tmp_path / name)
-    page = write_report(write_results(tmp_path / "results", rows), images=tmp_path)
-    assert "2 files have changed since they were measured, 0.tif first" in notes_of(page)[0]
+def test_images_that_changed_are_told_of_all_and_not_of_the_worst_alone(tmp_path):
+    rows = []
+    for k in range(40):
+        path = tmp_path / "images" / f"{k:02}.tif"
+        write_image(path, k)
+        os.utime(path, ns=(10**9, 10**9 + 7))
+        known = {"size_bytes": path.stat().st_size, "modified": "1970-01-01T00:00:01.000000007Z"}
+        rows.append(plane_row(path.name, 0, **known))
+    images = tmp_path / "images"
+    results = write_results(tmp_path / "results", rows, record={"folder": str(images)})
+    os.utime(images / "20.tif", ns=(10**9, 10**9 + 8))
+    (images / "30.tif").write_bytes((images / "30.tif").read_bytes() + b"\0")
+    os.utime(images / "30.tif", ns=(10**9, 10**9 + 7))
+    (images / "35.tif").unlink()
+    said = []
+    page = write_report(results, tell=said.append)
+    changes = data_of(page)["changes"]
+    # Those in focus with the highest levels are measured again, and are noise out of focus.
+    assert {20, 30} <= set(changes["changed"]) <= {0, 1, 2, 3, 20, 30}
+    assert (changes["dated"], changes["missing"]) == ([], [35])
+    assert said == notes_of(page)[:2]
+    count = len(changes["changed"])
+    first = rows[changes["changed"][0]]["file"]
+    assert said[0].startswith(
+        f"{count} images have changed since they were measured, {first} first"
+    )
+    assert said[1].startswith("1 image is not where it was measured, 35.tif, and without a picture")
+    # A copy has a time of its own.
+    changes = data_of(write_report(results, images=images))["changes"]
+    assert 30 in changes["changed"]
+    assert changes["dated"] == [20]
 
 
 def test_a_table_alone_without_record_or_with_a_damaged_one(tmp_path):
     results = screen(tmp_path)
     (results / "run.json").write_text("{")
     page = write_report(results / "results.csv", out=tmp_path / "x.html", images=tmp_path)
-    assert "run.json, the record of the run, is damaged" in notes_of(page)[0]
+    assert any("run.json, the record of the run, is damaged" in note for note in notes_of(page))
     (results / "run.json").unlink()
     assert "There is no record of the run" in write_report(results).read_text("utf-8")
 
@@ -117,6 +142,12 @@ def test_what_is_missing_is_named(tmp_path):
     (tmp_path / "results.csv.part").write_text("file")
     with pytest.raises(FileError, match=r"has not finished left results\.csv\.part"):
         write_report(tmp_path)
+
+
+def test_an_image_is_no_table(tmp_path):
+    write_image(tmp_path / "some.tif")
+    with pytest.raises(FileError, match=r"some\.tif: is not a table of results; name the folder"):
+        write_report(tmp_path / "some.tif")
 
 
 def test_without_plotly_the_extra_is_named(tmp_path, monkeypatch):
