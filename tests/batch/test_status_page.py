@@ -8,7 +8,6 @@ import json
 import socket
 import threading
 
-import hosts
 import pytest
 from PIL import Image
 
@@ -220,19 +219,6 @@ def test_addresses_by_hand():
             address_of(text)
     assert [is_loopback(host) for host in ("127.3.2.1", "::1", "localhost")] == [True] * 3
     assert [is_loopback(host) for host in ("0.0.0.0", "192.0.2.7", "lab-pc")] == [False] * 3
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = hosts.chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        flags += ["--disable-component-update", "--disable-sync", "--no-first-run"]
-        started = playwright.chromium.launch(executable_path=path, args=flags)
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -316,10 +316,10 @@ def test_wells_say_their_number_and_nothing_without_one(tab, tmp_path):
     rows = [plane_row(f"{k}.tif", k, well=f"A{k + 1:02}") for k in range(11)]
     rows += [failed_row("bad.tif", well="C01"), plane_row("e", 0, status="no_content", well="D01")]
     opened = tab(write_report(write_results(tmp_path, rows)))
-    plot = opened.locator("#plate-figures .plot")
     assert opened.inner_text("#plate-figures h3") == "The plate"
     draw_all(opened)
-    texts = plot.locator(".plot text")
+    texts = opened.locator("#plate-figures .scatterlayer text, #plate-figures .heatmaplayer text")
+    texts.first.wait_for()
     assert sorted(texts.all_text_contents()) == sorted([*(f"{k}.0" for k in range(11)), "×", "·"])
     hues = opened.evaluate("JSON.parse(document.getElementById('data').textContent).colours")
     inks = dict(

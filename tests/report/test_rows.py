@@ -100,7 +100,7 @@ def test_a_damaged_row_is_named(tmp_path, change, said):
         (b"", "is empty"),
         (b"file,level\r\na.tif,1\r\n", "has no column plate"),
         (b"name,age\r\n", "has no column file"),
-        (b"\xff\xfe\x00", "cannot be read"),
+        (b"\xff\xfe\x00", "is not a table of results; name the folder"),
         (b"file,file\r\n", "'file' more than once"),
     ],
 )
