@@ -2,7 +2,6 @@
 
 import os
 
-import hosts
 import pytest
 
 # Read by Keras and TensorFlow at import, in whichever test comes first.
@@ -19,9 +18,11 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """A real one, for pages; one for all, as a process can drive no second."""
+    """A real one, for pages. It is closed after a module: while it is open, no loop can begin."""
+    import hosts
+
     path = hosts.chromium()
     from playwright.sync_api import sync_playwright
 
