@@ -22,7 +22,7 @@ import fiji_bridge
 from benchmarks.figure import Figure, print_rows
 from benchmarks.inference_speed import SIDE, big_image
 from microscope_quality import FocusModel, measure_focus
-from microscope_quality.files.images import luminance
+from microscope_quality.files.plane import luminance
 
 PAIRS = 21
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microscope_quality.errors import ImageError, OpticsError, SettingsError
-from microscope_quality.files.images import luminance
+from microscope_quality.files.plane import luminance
 
 Array = NDArray[Any]
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence, U
 
 from microscope_quality.cli.memory import PROCESS_BYTES, memory_of
 from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
-from microscope_quality.files.images import ImageFile, Page, Plane, open_image
+from microscope_quality.files.images import open_image
 from microscope_quality.files.metadata import optics_of
 from microscope_quality.files.ome_zarr import identity as zarr_identity
 from microscope_quality.files.ome_zarr import is_zarr
+from microscope_quality.files.plane import ImageFile, Page, Plane
 from microscope_quality.files.tables import patch_columns, run_columns
 from microscope_quality.focus import FocusResult, measure_focus
 from microscope_quality.model import FocusModel, ModelDescription

@@ -21,7 +21,7 @@ from microscope_quality.cli.page import (
     modified_text,
 )
 from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
-from microscope_quality.files.images import Page
+from microscope_quality.files.plane import Page
 from microscope_quality.model import FocusModel, ModelDescription
 
 if TYPE_CHECKING:

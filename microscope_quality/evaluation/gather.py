@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from microscope_quality import tiles
 from microscope_quality.errors import FileError, ImageError, SettingsError, reason_of
-from microscope_quality.files.images import Plane, find, open_image, planes
+from microscope_quality.files.images import find, open_image, planes
+from microscope_quality.files.plane import Plane
 from microscope_quality.training.exposure import signal
 from microscope_quality.training.sets import SetSettings, degraded
 from microscope_quality.training.sources import GroupBy, by_deviation, entry_of, kind_of

@@ -20,12 +20,11 @@ import numpy as np
 from microscope_quality.errors import FileError, reason_of
 from microscope_quality.files.lazy import MAX_WHOLE_BYTES
 from microscope_quality.files.metadata import KnownOptics, from_ome_xml, of_place, with_pixel_size
+from microscope_quality.files.plane import Page, Plane, grey_channels
 from microscope_quality.optics import IMMERSIONS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from microscope_quality.files.images import Page, Plane
 
 _MOST_PLANES = 1_000_000
 
@@ -61,8 +60,6 @@ class FormatImage:
     """
 
     def __init__(self, path: Path) -> None:
-        from microscope_quality.files.images import Page
-
         self._path = path
         self._format = FORMATS[path.suffix.lower()]
         if find_spec(self._format.module) is None:
@@ -106,8 +103,6 @@ class FormatImage:
 
     def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> list[Plane]:
         """Planes of one page; see `images.ImageFile`."""
-        from microscope_quality.files.images import Plane, grey_channels
-
         scene, index = self._stored[page.index]
         with self._reading("cannot be decoded"):
             self._reader.set_scene(scene)

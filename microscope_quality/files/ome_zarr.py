@@ -26,11 +26,10 @@ from microscope_quality.files.metadata import (
     of_place,
     with_pixel_size,
 )
+from microscope_quality.files.plane import Page, Plane
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from microscope_quality.files.images import Page, Plane
 
 #: The end of the name of a folder that is an image.
 SUFFIX = ".zarr"
@@ -101,8 +100,6 @@ class ZarrImage:
     """
 
     def __init__(self, path: Path) -> None:
-        from microscope_quality.files.images import Page
-
         self._path = path
         self._root = Path(os.path.realpath(path))
         # Beside each page: its image and the numbers along all axes but y and x.
@@ -152,8 +149,6 @@ class ZarrImage:
 
     def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> list[Plane]:
         """Planes of one page; see `images.ImageFile`."""
-        from microscope_quality.files.images import Plane
-
         image, index = self._stored[page.index]
         try:
             if self._opened[0] is not image:

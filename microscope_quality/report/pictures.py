@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microscope_quality.errors import MicroscopeQualityError, reason_of
-from microscope_quality.files.images import ImageFile, Plane, open_image
+from microscope_quality.files.images import open_image
+from microscope_quality.files.plane import ImageFile, Plane
 from microscope_quality.focus import FocusResult, measure_focus
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import Optics

@@ -1,0 +1,141 @@
+"""A plane of an image file, its place in the file, and how colour becomes grey."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, List, Optional, Protocol, Sequence, Tuple
+
+import numpy as np
+
+from microscope_quality.files.metadata import KnownOptics, optics_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from microscope_quality.optics import Optics
+
+#: ITU-R BT.709 weights of red, green and blue.
+_LUMINANCE = (0.2126, 0.7152, 0.0722)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One stored picture of a file: what is read at once.
+
+    `z`, `c` and `t` count from 0 and are None for an axis that the file does not have, or that
+    lies inside the page; `series` counts the images of a file that holds several, else None.
+    `plate`, `well` and `site` are named by formats of whole plates. `width` and `height` are in
+    pixels, `pixel_bytes` of all samples of a pixel together, 0 where the header does not tell;
+    `in_bands` tells whether its planes may be `LazyPlane`s.
+    """
+
+    index: int
+    series: Optional[int] = None
+    z: Optional[int] = None
+    c: Optional[int] = None
+    t: Optional[int] = None
+    plate: Optional[str] = None
+    well: Optional[str] = None
+    site: Optional[str] = None
+    width: int = 0
+    height: int = 0
+    pixel_bytes: int = 0
+    in_bands: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One grey image and its place in the file; the places are those of `Page`.
+
+    Attributes
+    ----------
+    array : (height, width) array
+        Of the file's pixel type, in native byte order; or a `LazyPlane`.
+    known_optics : KnownOptics, optional
+        What the file tells of the optics.
+    """
+
+    array: NDArray[Any]
+    series: Optional[int] = None
+    z: Optional[int] = None
+    c: Optional[int] = None
+    t: Optional[int] = None
+    plate: Optional[str] = None
+    well: Optional[str] = None
+    site: Optional[str] = None
+    known_optics: Optional[KnownOptics] = None
+
+    @property
+    def optics(self) -> Optional[Optics]:
+        """The optics, when the file tells all four values."""
+        return None if self.known_optics is None else optics_of(self.known_optics)[0]
+
+
+class ImageFile(Protocol):
+    """An image file of which the header has been read. It holds no open handle."""
+
+    @property
+    def pages(self) -> Sequence[Page]:
+        """The stored pictures, in the file's order."""
+
+    def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> List[Plane]:
+        """Planes of one page; see `planes`.
+
+        Parameters
+        ----------
+        page
+            One of `pages`.
+        luminance
+            As for `planes`.
+        whole
+            Read all pixels now. Otherwise the planes of a page of more than `lazy.LAZY_PIXELS`
+            pixels are `LazyPlane`s where the file is made of tiles or strips of a moderate size,
+            and may then be of any size. Their errors come when they are read.
+        """
+
+
+def luminance(red: NDArray[Any], green: NDArray[Any], blue: NDArray[Any]) -> NDArray[Any]:
+    """Turn colour into one grey plane: 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709).
+
+    Parameters
+    ----------
+    red, green, blue : (height, width) array
+        Of one integer or float type.
+
+    Returns
+    -------
+    (height, width) array
+        Of that type; rounded for integers.
+    """
+    grey = sum(
+        weight * channel.astype(np.float32)
+        for weight, channel in zip(_LUMINANCE, (red, green, blue))
+    )
+    if red.dtype.kind in "ui":
+        grey = np.rint(grey)
+    return np.asarray(grey, dtype=red.dtype)
+
+
+def grey_channels(
+    array: NDArray[Any], colour: bool, by_luminance: bool
+) -> List[Tuple[Optional[int], NDArray[Any]]]:
+    """Give grey planes of an (H, W) or (H, W, n) array, each with its channel.
+
+    Parameters
+    ----------
+    array
+        Without transparency.
+    colour
+        Whether the first three channels are red, green and blue.
+    by_luminance
+        As `luminance` of `planes`.
+    """
+    if array.ndim == 2 or array.shape[2] == 1:
+        return [(None, array.reshape(array.shape[:2]))]
+    if colour:
+        red, green, blue = (array[..., i] for i in range(3))
+        if np.array_equal(red, green) and np.array_equal(green, blue):
+            return [(None, red)]
+        if by_luminance:
+            return [(None, luminance(red, green, blue))]
+    return [(c, array[..., c]) for c in range(array.shape[2])]
