@@ -145,7 +145,7 @@ def seeds() -> Dict[str, bytes]:
         "hyperstack": {
             "data": np.stack([stack] * 2),
             "imagej": True,
-            "metadata": {"axes": "TZYX", "Labels": ["a", "b"] * 3, "Ranges": [0.0, 1.0]},
+            "metadata": {"axes": "TZYX", "Labels": ["a", "b"] * 3},
         },
         "ome": {"data": stack, "ome": True, **black},
         "ome_channels": {
