@@ -201,12 +201,13 @@ def check_replaceable(path: Path, columns: Sequence[str]) -> None:
 
 def as_stored(text: str) -> str:
     """Give a name as a table has it: what is no valid text is written with backslashes."""
-    return text.encode("utf-8", _UNDECODABLE).decode("utf-8")
+    # Not all versions of Python write a NUL, and few programs read it.
+    return text.replace("\0", "\\x00").encode("utf-8", _UNDECODABLE).decode("utf-8")
 
 
 def as_text(row: Mapping[str, object], columns: Sequence[str]) -> Dict[str, str]:
     """Give a row as a table with these columns has it: fields as text."""
-    return {name: as_stored(_text(row.get(name))) for name in columns}
+    return {name: _text(row.get(name)) for name in columns}
 
 
 def encoded(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
@@ -336,7 +337,7 @@ def read_table(path: Path, columns: Optional[Sequence[str]] = None) -> Iterator[
 def _text(value: object) -> str:
     """Field of a table: whole numbers in full, others to 6 significant digits."""
     if value is None or isinstance(value, str):
-        return value or ""
+        return as_stored(value or "")
     if isinstance(value, (bool, int, np.integer)):
         return str(int(value))
     number = float(value)  # type: ignore[arg-type]

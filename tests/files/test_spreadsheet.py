@@ -96,11 +96,11 @@ def test_no_name_is_a_formula_a_link_or_a_number(tmp_path: Path, name: str) -> N
 
 def test_control_characters_are_shown_and_long_texts_cut(tmp_path: Path) -> None:
     rows = [
-        {"file": "a\x00\x07\x1b\r\nb\t\x7f\uffff.tif", "message": "x" * 32_767},
+        {"file": "a\x07\x1b\r\nb\t\x7f\uffff.tif", "message": "x" * 32_767},
         {"file": "😀" * 16_384, "message": "x" * 32_768},
     ]
     found = sheet(write_spreadsheet(table(tmp_path, *rows), tmp_path / "x.xlsx"))
-    assert cell(found, 2, "file").value == "a␀␇␛␍\nb\t␡\ufffd.tif"
+    assert cell(found, 2, "file").value == "a␇␛␍\nb\t␡\ufffd.tif"
     assert cell(found, 2, "message").value == "x" * 32_767
     assert cell(found, 3, "message").value == "x" * 32_766 + "…"
     # Excel counts UTF-16 units, of which these have two each.

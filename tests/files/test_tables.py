@@ -190,3 +190,11 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         list(read_table(path))
     with pytest.raises(FileError, match="not a regular file"):
         check_replaceable(path, ("file", "z", "c"))
+
+
+def test_a_nul_in_a_message_is_written_as_text(tmp_path):
+    table = Table(tmp_path / "results.csv", COLUMNS)
+    table.append({"file": "a.tif", "error": "bad \0 tag"})
+    table.finish()
+    (row,) = read_table(tmp_path / "results.csv")
+    assert row["error"] == r"bad \x00 tag"
