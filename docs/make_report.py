@@ -112,7 +112,7 @@ def make(folder: Path) -> None:
     subprocess.run([*measured, "--pattern", PATTERN, "--overlay", "none"], check=False)
     subprocess.run([*command, "report", str(results), "--title", "Plate P1"], check=True)
     drawn = picture(results / "report.html")
-    drawn.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+    drawn.quantize(256, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(
         DOCS / "report.png", optimize=True
     )
 

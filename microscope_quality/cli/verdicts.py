@@ -177,7 +177,10 @@ class Threshold:
             return f"{name} has no content" if "no_content" in self.statuses else ""
         level, said = verdict.judged_level, f"at level {verdict.level:.0f}"
         if verdict.kind == "mixed" and not math.isnan(verdict.expected_level):
-            said = f"mixed, at an expected level of {verdict.expected_level:.1f}"
+            # The higher of the two is what is judged.
+            higher = round(verdict.expected_level) >= verdict.level
+            expected = f"at an expected level of {verdict.expected_level:.1f}"
+            said = f"mixed, {expected if higher else said}"
         if self.level is not None and level is not None and level > self.level:
             return f"{name} is {said}, above {self.level}"
         if verdict.kind in self.statuses:
