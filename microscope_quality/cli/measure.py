@@ -226,31 +226,23 @@ def _outcomes(
     cluster: Optional[str],
 ) -> Generator[Outcome[Item, Measured], None, None]:
     """What becomes of the pages, measured here or on a cluster."""
-    from microscope_quality.batch.cluster import run_on_cluster
-    from microscope_quality.batch.run import run
-    from microscope_quality.cli.memory import PROCESS_BYTES
+    from microscope_quality.cli.memory import run_within
     from microscope_quality.cli.page import bytes_of, measure_page, on_any_machine
 
     pages = _announced(record, advance)
     if cluster is not None:
+        from microscope_quality.batch.cluster import run_on_cluster
+
         function = functools.partial(measure_page, on_any_machine(settings))
         return run_on_cluster(function, map(on_any_machine, pages), cluster)
     first = list(itertools.islice(pages, 2))
-    function = functools.partial(measure_page, settings)
-    pages = itertools.chain(first, pages)
     # A single page needs no process besides this one.
-    jobs = min(jobs, max(len(first), 1))
-    if limit_bytes is None:
-        return run(function, pages, jobs=jobs)
-    need = functools.partial(bytes_of, settings)
-    return run(
-        function,
-        pages,
-        jobs=jobs,
-        limit_bytes=limit_bytes,
-        bytes_of=need,
-        idle_bytes=PROCESS_BYTES,
-        own_bytes=PROCESS_BYTES if jobs > 1 else 0,
+    return run_within(
+        limit_bytes,
+        functools.partial(bytes_of, settings),
+        functools.partial(measure_page, settings),
+        itertools.chain(first, pages),
+        jobs=min(jobs, max(len(first), 1)),
     )
 
 
@@ -269,27 +261,16 @@ def _announced(record: Record, advance: Callable[[int, int], None]) -> Iterator[
 @contextlib.contextmanager
 def _progress(n_files: int) -> Iterator[Callable[[int, int], None]]:
     """Bar on a terminal; the function given moves it on, by pages done and by pages more."""
-    if n_files < 2 or not sys.stderr.isatty():
-        yield lambda done, more: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from microscope_quality.cli.progress import bar
 
-    total = n_files
-    bar = Progress(
-        "Measuring",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("", total=total)
+    done, total = 0, n_files
+    with bar("Measuring") if n_files > 1 else contextlib.nullcontext() as move:
 
-        def advance(done: int, more: int) -> None:
-            nonlocal total
-            total += more
-            bar.update(task, advance=done, total=total)
+        def advance(more_done: int, more: int) -> None:
+            nonlocal done, total
+            done, total = done + more_done, total + more
+            if move is not None:
+                move(done, total)
 
+        advance(0, 0)
         yield advance

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Generator, Iterable
+from typing import Optional
 
 from microscope_quality.batch.memory import bytes_in_words, parse_bytes
+from microscope_quality.batch.run import Item, Outcome, Value, run
 from microscope_quality.errors import SettingsError
 
 #: Of a process that has the library and a model, in bytes: 75 MB were measured after small images.
@@ -82,3 +85,36 @@ def limit_of(text: str) -> int:
             "what two processes and an ordinary image take"
         )
     return amount
+
+
+def run_within(
+    limit_bytes: Optional[int],
+    bytes_of: Callable[[Item], int],
+    function: Callable[[Item], Value],
+    items: Iterable[Item],
+    *,
+    jobs: int,
+) -> Generator[Outcome[Item, Value], None, None]:
+    """Run a function over items as `batch.run.run` does, within the memory of `limit_of`.
+
+    Parameters
+    ----------
+    limit_bytes
+        Of all processes together, this one too; None for no limit.
+    bytes_of
+        Memory of a process at work on an item.
+    function, items, jobs
+        As for `run`.
+    """
+    if limit_bytes is None:
+        return run(function, items, jobs=jobs)
+    return run(
+        function,
+        items,
+        jobs=jobs,
+        limit_bytes=limit_bytes,
+        bytes_of=bytes_of,
+        idle_bytes=PROCESS_BYTES,
+        # With one job, what is at work is this process.
+        own_bytes=PROCESS_BYTES if jobs > 1 else 0,
+    )

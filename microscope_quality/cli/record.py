@@ -18,10 +18,10 @@ from typing import Optional, Protocol, cast
 import numpy as np
 
 from microscope_quality.batch.results import Results
-from microscope_quality.batch.run import Outcome, run
+from microscope_quality.batch.run import Outcome
 from microscope_quality.batch.run_record import RunRecord, now
 from microscope_quality.cli.copies import Copies
-from microscope_quality.cli.memory import PROCESS_BYTES
+from microscope_quality.cli.memory import run_within
 from microscope_quality.cli.page import (
     GROUPS,
     PATCHES,
@@ -468,19 +468,8 @@ class Record:
 
     def _draw(self, wanted: Sequence[Wanted], jobs: int, limit_bytes: Optional[int]) -> None:
         draw = functools.partial(draw_plane, self._settings)
-        jobs = min(jobs, len(wanted)) or 1
-        if limit_bytes is None:
-            drawing = run(draw, wanted, jobs=jobs)
-        else:
-            need = functools.partial(bytes_to_draw, self._settings)
-            drawing = run(
-                draw,
-                wanted,
-                jobs=jobs,
-                limit_bytes=limit_bytes,
-                bytes_of=need,
-                idle_bytes=PROCESS_BYTES,
-            )
+        need = functools.partial(bytes_to_draw, self._settings)
+        drawing = run_within(limit_bytes, need, draw, wanted, jobs=min(jobs, len(wanted)) or 1)
         with contextlib.closing(drawing) as outcomes:
             for outcome in outcomes:
                 if outcome.error:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from pathlib import Path
-from typing import Annotated, Callable, Iterator, Optional
+from typing import Annotated, Optional
 
 import typer
 
@@ -83,6 +81,7 @@ def report(
     Exit codes: 0 written, 2 refused.
     """
     from microscope_quality.batch.run import n_cores
+    from microscope_quality.cli.progress import bar
     from microscope_quality.cli.record import check_pattern
     from microscope_quality.cli.refusal import refused
     from microscope_quality.cli.summary import printable
@@ -92,7 +91,7 @@ def report(
     said: list[str] = []
     try:
         check_pattern(pattern)
-        with _progress() as advance:
+        with bar("Drawing") as advance:
             page = write_report(
                 results,
                 out=out,
@@ -112,23 +111,3 @@ def report(
     for sentence in said:
         typer.echo(printable(sentence), err=True)
     typer.echo(f"Written to {page} ({page.stat().st_size / 1e6:.1f} MB). Open it in a browser.")
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Optional[Callable[[int, int], None]]]:
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    with Progress(
-        "Drawing",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from microscope_quality.batch.run import run
-from microscope_quality.cli.memory import memory_of
+from microscope_quality.cli.memory import memory_of, run_within
 from microscope_quality.cli.page import Settings, measure_file
 
 
@@ -41,3 +41,14 @@ def test_a_process_takes_no_more_than_said(
     # The part that grows with the image, with nothing forgiven.
     assert outcome.value - said < 60e6
     assert said - memory_of(84, 84, noise.itemsize) > side * side * noise.itemsize
+
+
+def test_the_limit_counts_this_process_beside_the_workers():
+    def outcomes(jobs):
+        need = 100_000_000
+        limited = run_within(150_000_000, lambda _: need, abs, [-1, -2], jobs=jobs)
+        return [(outcome.value, outcome.error) for outcome in limited]
+
+    assert outcomes(jobs=1) == [(1, ""), (2, "")]
+    said = "needs about 185 MB of memory, and the limit is 150 MB"
+    assert outcomes(jobs=2) == [(None, said)] * 2
