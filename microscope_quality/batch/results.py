@@ -324,6 +324,8 @@ class Results:
         fresh = [self._kept[name] for name in self._fresh if name is not None]
         if not self._placed or None in self._fresh or not all(kept.complete for kept in fresh):
             return False
+        # Until all are done, one table may have what another lacks, and is not to get it twice.
+        self._fresh = [None]
         for table in reversed(list(self._columns)):
             path, at = self.folder / table, self._placed[table]
             pages = [page for kept in fresh for page in kept.pages]

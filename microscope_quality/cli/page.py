@@ -394,17 +394,10 @@ def _measure(
 ) -> FocusResult:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        measure: Callable[..., FocusResult] = measure_focus
         if settings.sample is not None:
-            return sample_focus(
-                plane.array,
-                model,
-                places=settings.sample,
-                seed=settings.seed,
-                optics=optics,
-                rescale=settings.rescale,
-                in_focus_limit=settings.in_focus_limit,
-            )
-        return measure_focus(
+            measure = functools.partial(sample_focus, places=settings.sample, seed=settings.seed)
+        return measure(
             plane.array,
             model,
             optics=optics,

@@ -353,3 +353,20 @@ def test_an_interrupted_run_outlives_an_interrupted_one_with_other_settings(tmp_
         ("b", "0"),
     ]
     assert len(read(tmp_path / "patches.csv")) == 6
+
+
+def test_a_table_that_was_locked_gets_its_rows_later_and_the_others_no_row_twice(tmp_path):
+    with Results(tmp_path, TABLES, "s") as results:
+        results.append("a", page("a"))
+        results.publish()
+        results.append("b", page("b"))
+        # While a folder is in its place, it cannot be written.
+        (tmp_path / "results.csv").rename(tmp_path / "aside")
+        (tmp_path / "results.csv").mkdir()
+        with pytest.raises(FileError, match=r"results\.csv"):
+            results.publish()
+        (tmp_path / "results.csv").rmdir()
+        (tmp_path / "aside").rename(tmp_path / "results.csv")
+        results.publish()
+    assert names(tmp_path / "results.csv") == [("a", ""), ("b", "")]
+    assert [r["file"] for r in read(tmp_path / "patches.csv")] == ["a"] * 3 + ["b"] * 3
