@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import re
+import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -452,16 +453,20 @@ def _patch_rows(item: Item, place: Place, result: FocusResult) -> Iterator[dict[
 
 
 def _opened(path: Path) -> ImageFile:
-    """Header of a file; the last one is kept, for the next page of a stack."""
+    """Header of a file; the last ones are kept, for the next page of a stack.
+
+    Each thread has its own: they would take the file's handle from each other.
+    """
     # What a decoder has to say comes as an error, or does not matter.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         status = path.stat()
     except OSError:
         return open_image(path)
-    return _opened_as_of(path, status.st_mtime_ns, status.st_size, status.st_ino)
+    version = (status.st_mtime_ns, status.st_size, status.st_ino)
+    return _opened_as_of(path, version, threading.get_ident())
 
 
-@functools.lru_cache(maxsize=1)
-def _opened_as_of(path: Path, mtime_ns: int, size: int, inode: int) -> ImageFile:
+@functools.lru_cache(maxsize=4)
+def _opened_as_of(path: Path, version: tuple[int, int, int], thread: int) -> ImageFile:
     return open_image(path)

@@ -1,15 +1,20 @@
-"""Names of pictures."""
+"""What a job does to a page, and names of pictures."""
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microscope_quality.cli.page import Place, picture_name
+from microscope_quality.cli.page import Place, Settings, items, measure_page, picture_name
 
 
 @pytest.mark.parametrize(
@@ -31,3 +36,23 @@ def test_any_name_gives_one_that_a_file_system_takes(name):
     assert found == os.path.basename(found)  # noqa: PTH119 - of text, not of a path
     assert re.fullmatch(r"[\w.+-]+", found)
     assert len(found.encode()) < 250
+
+
+@pytest.fixture
+def hasty_threads():
+    """Threads that take turns so often that what they share shows."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_threads_of_one_process_read_pages_of_one_file(tmp_path, hasty_threads):
+    path = tmp_path / "stack.tif"
+    stack = np.random.default_rng(0).integers(0, 4000, (600, 20, 20)).astype(np.uint16)
+    tifffile.imwrite(path, stack, compression="zlib", photometric="minisblack")
+    pages = list(items([("stack.tif", path)]))
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(functools.partial(measure_page, Settings()), pages))
+    assert [measured.rows["results.csv"][0]["z"] for measured in found] == list(range(600))
+    assert not [measured for measured in found if measured.rows["results.csv"][0].get("error")]
