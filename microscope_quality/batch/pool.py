@@ -6,7 +6,7 @@ import pickle
 from multiprocessing.connection import Connection, wait
 from typing import Any, Callable, Dict, Generic, List, TypeVar, cast
 
-from microscope_quality.batch.run import Outcome, _Work, _Worker, _WorkerDiedError
+from microscope_quality.batch.run import Outcome, Work, Worker, WorkerDiedError
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -28,7 +28,7 @@ class Pool(Generic[Item, Value]):
     def __init__(self, function: Callable[[Item], Value], jobs: int) -> None:
         self._function = pickle.dumps(function)
         self._jobs = jobs
-        self._workers: List[_Worker] = []
+        self._workers: List[Worker] = []
         self._taken: Dict[int, Item] = {}
         self._number = 0
 
@@ -68,11 +68,11 @@ class Pool(Generic[Item, Value]):
             self._workers.remove(worker)
             worker.stop()
         if idle is None:
-            idle = _Worker(self._function)
+            idle = Worker(self._function)
             self._workers.append(idle)
         self._number += 1
         self._taken[self._number] = item
-        idle.give(_Work(self._number, pickle.dumps(item), 0))
+        idle.give(Work(self._number, pickle.dumps(item), 0))
 
     def collect(self, seconds: float) -> List[Outcome[Item, Value]]:
         """Outcomes of items that are done; waits that long for the first one.
@@ -89,7 +89,7 @@ class Pool(Generic[Item, Value]):
             number = worker.works[0].index
             try:
                 answer = worker.receive()
-            except _WorkerDiedError as death:
+            except WorkerDiedError as death:
                 answer = number, None, str(death)
                 self._workers.remove(worker)
                 worker.stop()

@@ -197,12 +197,12 @@ def _pools(n_modules: int) -> ThreadpoolController:
     return ThreadpoolController()
 
 
-class _WorkerDiedError(Exception):
+class WorkerDiedError(Exception):
     """The process ended without an answer; says how."""
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """An item on its way: its place in the order, pickled, and the memory it needs."""
 
     index: int
@@ -210,7 +210,7 @@ class _Work:
     n_bytes: int
 
 
-class _Worker:
+class Worker:
     """A process that takes items through a pipe and answers with the value of one at a time."""
 
     def __init__(self, function: bytes) -> None:
@@ -223,15 +223,15 @@ class _Worker:
         theirs.close()
         self.started = False
         #: The first is at work, a second one waits for it.
-        self.works: Deque[_Work] = deque()
+        self.works: Deque[Work] = deque()
         self.last_s = float("inf")
         self._send(function)
 
-    def give(self, work: _Work) -> None:
+    def give(self, work: Work) -> None:
         self.works.append(work)
         self._send(work.message)
 
-    def takes_ahead(self, work: _Work) -> bool:
+    def takes_ahead(self, work: Work) -> bool:
         """Whether it may have an item that waits for the one at work."""
         # While it works it does not read: what the pipe does not hold would stop this process.
         fits = len(work.message) <= _PIPE_BYTES - 16
@@ -253,7 +253,7 @@ class _Worker:
                 raise MicroscopeQualityError(
                     f"a worker process ended with exit code {code} before it could begin"
                 ) from None
-            raise _WorkerDiedError(_how_it_ended(code)) from None
+            raise WorkerDiedError(_how_it_ended(code)) from None
         if self.started:
             self.last_s = seconds
             return self.works.popleft().index, value, error
@@ -280,11 +280,11 @@ class _Crew:
         self._pickled = pickle.dumps(function)
         self._limit = float("inf") if limit_bytes is None else limit_bytes
         self._idle_bytes = idle_bytes
-        self._workers: List[_Worker] = []
+        self._workers: List[Worker] = []
         #: Items that no worker takes yet, in their order.
-        self._waiting: Deque[_Work] = deque()
+        self._waiting: Deque[Work] = deque()
 
-    def put(self, work: _Work) -> None:
+    def put(self, work: Work) -> None:
         """Have an item done when its turn comes."""
         self._waiting.append(work)
 
@@ -307,7 +307,7 @@ class _Crew:
             worker = busy[cast("Connection[Any, Any]", connection)]
             try:
                 answer = worker.receive()
-            except _WorkerDiedError as death:
+            except WorkerDiedError as death:
                 answer = worker.works.popleft().index, None, str(death)
                 self._waiting.extendleft(reversed(worker.works))
                 worker.works.clear()
@@ -319,7 +319,7 @@ class _Crew:
         for worker in list(self._workers):
             self._end(worker)
 
-    def _worker_for(self, work: _Work) -> Optional[_Worker]:
+    def _worker_for(self, work: Work) -> Optional[Worker]:
         """Find the worker to take an item, or start it; None while there is none."""
         for worker in self._workers:
             if not worker.works:
@@ -327,14 +327,14 @@ class _Crew:
         if len(self._workers) < self.jobs:
             if not self._makes_room(work, None):
                 return None
-            self._workers.append(_Worker(self._pickled))
+            self._workers.append(Worker(self._pickled))
             return self._workers[-1]
         for worker in self._workers:
             if worker.takes_ahead(work) and self._makes_room(work, worker):
                 return worker
         return None
 
-    def _makes_room(self, work: _Work, taker: Optional[_Worker]) -> bool:
+    def _makes_room(self, work: Work, taker: Optional[Worker]) -> bool:
         """Whether the memory suffices, when need be after ending workers that are idle."""
         others = [worker for worker in self._workers if worker is not taker]
         idle = [worker for worker in others if not worker.works]
@@ -348,7 +348,7 @@ class _Crew:
             self._end(idle.pop())
         return True
 
-    def _end(self, worker: _Worker) -> None:
+    def _end(self, worker: Worker) -> None:
         self._workers.remove(worker)
         worker.stop()
 
@@ -410,7 +410,7 @@ def _in_workers(
                 if error:
                     answers[index] = None, error
                 else:
-                    crew.put(_Work(index, pickle.dumps(item), n_bytes))
+                    crew.put(Work(index, pickle.dumps(item), n_bytes))
             if not taken:
                 return
             if turn in answers:
