@@ -233,7 +233,7 @@ def same_tables(whole: Path, out: Path) -> bool:
 
 def peak(path: Path) -> int:
     """Measure a file; give the largest memory of this process so far, in bytes."""
-    from microscope_quality.cli.page import Settings, measure_file
+    from microscope_quality.measuring.page import Settings, measure_file
 
     measure_file(Settings(), (path.name, path))
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -242,7 +242,7 @@ def peak(path: Path) -> int:
 def memory(folder: Path) -> Iterator[Figure]:
     """Compare what a worker takes with what `memory_of` says."""
     from microscope_quality.batch.run import run
-    from microscope_quality.cli.memory import PROCESS_BYTES, memory_of
+    from microscope_quality.measuring.memory import PROCESS_BYTES, memory_of
 
     small, path = folder / "patch.tif", folder / "plane.tif"
     tifffile.imwrite(small, np.random.default_rng(0).poisson(300, (84, 84)).astype(np.uint16))

@@ -25,15 +25,23 @@ from microscope_quality.batch.run import Outcome
 from microscope_quality.batch.run_record import RunRecord, now
 from microscope_quality.batch.status_page import Board, Card, Kind, StatusPage
 from microscope_quality.batch.watching import Before, Fate, Found, Watcher, identity_of
-from microscope_quality.cli.page import GROUPS, RESULTS, Settings, modified_text, settings_id
-from microscope_quality.cli.reading import Reading, error_row, read_file
-from microscope_quality.cli.record import STACKS, model_facts, stack_rows
 from microscope_quality.cli.screen import SYMBOLS, Screen
 from microscope_quality.cli.summary import printable
-from microscope_quality.cli.verdicts import KINDS, Threshold, Verdict, verdict_of
 from microscope_quality.errors import FileError, MicroscopeQualityError
 from microscope_quality.files.images import SUFFIXES
 from microscope_quality.files.tables import STACK_COLUMNS, as_stored, as_text, read_table
+from microscope_quality.measuring.page import (
+    GROUPS,
+    RESULTS,
+    STACKS,
+    Settings,
+    model_facts,
+    modified_text,
+    settings_id,
+)
+from microscope_quality.measuring.reading import Reading, error_row, read_file
+from microscope_quality.measuring.rows import plane_row, stack_row, z_stacks
+from microscope_quality.measuring.verdicts import KINDS, Threshold, Verdict, verdict_of
 from microscope_quality.model import ModelDescription
 from microscope_quality.overlay import level_colours
 
@@ -457,8 +465,11 @@ class Lookout:
                 table: [as_text(row, self._columns[table]) for row in of_table]
                 for table, of_table in reading.rows.items()
             }
-            stacks = stack_rows(rows[RESULTS], self._settings.in_focus_limit)
-            rows[STACKS] = [as_text(row, STACK_COLUMNS) for row in stacks]
+            limit = self._settings.in_focus_limit
+            rows[STACKS] = [
+                as_text(stack_row(place, stack, in_focus_limit=limit), STACK_COLUMNS)
+                for place, stack in z_stacks(map(plane_row, rows[RESULTS])).items()
+            ]
             name = as_stored(found.name)
             verdict = verdict_of(rows[RESULTS], rows[STACKS])
             if verdict.kind != "error" or self._results.rows(name) != rows[RESULTS]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Callable, Generator, Iterator, Opti
 
 import typer
 
-from microscope_quality.cli.measuring import (
+from microscope_quality.cli.options import (
     InFocusLimitOption,
     JobsOption,
     LuminanceOption,
@@ -27,8 +27,8 @@ from microscope_quality.cli.measuring import (
 
 if TYPE_CHECKING:
     from microscope_quality.batch.run import Outcome
-    from microscope_quality.cli.page import Item, Measured, Settings
     from microscope_quality.cli.record import Record
+    from microscope_quality.measuring.page import Item, Measured, Settings
 
 
 class Pictures(str, Enum):
@@ -139,8 +139,7 @@ def measure(
     """
     from microscope_quality.batch.run import n_cores
     from microscope_quality.cli.copies import Copies
-    from microscope_quality.cli.measuring import settings_of
-    from microscope_quality.cli.memory import limit_of
+    from microscope_quality.cli.options import limit_of, settings_of
     from microscope_quality.cli.record import Record, check_matches
     from microscope_quality.cli.refusal import refused
     from microscope_quality.errors import MicroscopeQualityError, SettingsError
@@ -226,8 +225,8 @@ def _outcomes(
     cluster: Optional[str],
 ) -> Generator[Outcome[Item, Measured], None, None]:
     """What becomes of the pages, measured here or on a cluster."""
-    from microscope_quality.cli.memory import run_within
-    from microscope_quality.cli.page import bytes_of, measure_page, on_any_machine
+    from microscope_quality.measuring.memory import run_within
+    from microscope_quality.measuring.page import bytes_of, measure_page, on_any_machine
 
     pages = _announced(record, advance)
     if cluster is not None:

@@ -5,43 +5,22 @@ from __future__ import annotations
 import contextlib
 import functools
 import heapq
+import itertools
 import math
 import os
 import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Optional, Protocol, cast
-
-import numpy as np
+from typing import Optional, cast
 
 from microscope_quality.batch.results import Results
 from microscope_quality.batch.run import Outcome
 from microscope_quality.batch.run_record import RunRecord, now
 from microscope_quality.cli.copies import Copies
-from microscope_quality.cli.memory import run_within
-from microscope_quality.cli.page import (
-    GROUPS,
-    PATCHES,
-    RESULTS,
-    Item,
-    Measured,
-    Place,
-    Settings,
-    Wanted,
-    bytes_to_draw,
-    draw_plane,
-    failed_row,
-    groups,
-    items,
-    picture_name,
-    settings_id,
-)
 from microscope_quality.cli.summary import NOT_MEASURED, Line, StackLine, Summary, show
 from microscope_quality.errors import FileError, SettingsError, reason_of
-from microscope_quality.files.images import MAX_PLANES
 from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.tables import (
     STACK_COLUMNS,
@@ -53,81 +32,38 @@ from microscope_quality.files.tables import (
     read_table,
     run_columns,
 )
-from microscope_quality.focus import FocusResult, best_plane
+from microscope_quality.measuring.memory import run_within
+from microscope_quality.measuring.page import (
+    GROUPS,
+    PATCHES,
+    RESULTS,
+    STACKS,
+    Item,
+    Measured,
+    Place,
+    Settings,
+    Wanted,
+    bytes_to_draw,
+    draw_plane,
+    failed_row,
+    groups,
+    items,
+    model_facts,
+    picture_name,
+    settings_id,
+)
+from microscope_quality.measuring.rows import (
+    DOUBTFUL,
+    PlaneRow,
+    doubt,
+    plane_row,
+    stack_row,
+    z_stacks,
+)
 from microscope_quality.model import ModelDescription
 
 #: Pictures of doubtful planes, at most.
 MOST_DOUBTFUL = 24
-#: Doubt (see `doubt`) from which a plane is doubtful.
-DOUBTFUL = 0.25
-STACKS = "stacks.csv"
-
-
-class _Judged(Protocol):
-    """What a verdict rests on: a result, or a row of one."""
-
-    @property
-    def status(self) -> str: ...
-
-    @property
-    def certainty(self) -> float: ...
-
-    @property
-    def probabilities(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]: ...
-
-
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """A plane as a table has it."""
-
-    name: str
-    place: Place
-    status: str
-    level: float
-    expected_level: float
-    certainty: float
-    defocus_um: float
-    interval: tuple[float, float]
-    probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-    message: str
-    error: str
-
-
-def doubt(
-    result: _Judged, *, in_focus_limit: int = 1, sure_certainty: float = 0.0
-) -> tuple[float, str]:
-    """How much a plane deserves a look before its verdict is believed, and why.
-
-    1 for a mixed plane. Else the larger one of 2 min(q, 1 - q), where q is the probability that
-    the level is at most the in-focus limit, and 1 - certainty / `sure_certainty`. So 0.25 means
-    that the other verdict has a probability of an eighth, or that the plane as a whole has three
-    quarters of the certainty that makes a patch a sure one. 0 without content: there is nothing
-    to look at.
-
-    Parameters
-    ----------
-    result
-        Of `measure_focus`, or with its `status`, `certainty` and `probabilities`.
-    in_focus_limit
-        The highest level that counts as in focus.
-    sure_certainty
-        The model's.
-
-    Returns
-    -------
-    float, str
-        From 0 to 1, and a few words.
-    """
-    if result.status == "no_content":
-        return 0.0, ""
-    if result.status == "mixed":
-        return 1.0, "parts at different levels"
-    focused = float(result.probabilities[: in_focus_limit + 1].sum())
-    close = 2 * min(max(focused, 0.0), max(1 - focused, 0.0))
-    unsure = 1 - result.certainty / sure_certainty if sure_certainty > 0 else 0.0
-    if unsure > close:
-        return unsure, "low certainty"
-    return close, "close to the in-focus limit"
 
 
 def check_pattern(text: Optional[str]) -> None:
@@ -311,7 +247,7 @@ class Record:
             return None
         pages_done = self._results.pages_done(name, size_bytes, modified)
         if pages_done and self._settings.pictures is not None:
-            for row in map(_row, self._results.rows(name)):
+            for row in map(plane_row, self._results.rows(name)):
                 if self._picture(row).is_file():
                     self._drawn.add(self._picture(row))
                 elif not row.error:
@@ -336,13 +272,13 @@ class Record:
         """Whether a kept file's planes are drawn, where every plane is to be."""
         if self._settings.pictures is None or self._results is None:
             return True
-        pictures = {self._picture(row) for row in map(_row, self._results.rows(name))}
+        pictures = {self._picture(row) for row in map(plane_row, self._results.rows(name))}
         if not all(path.is_file() for path in pictures):
             return False
         self._drawn |= pictures
         return True
 
-    def _picture(self, row: _Row) -> Path:
+    def _picture(self, row: PlaneRow) -> Path:
         folder = self._settings.pictures or Path()
         return folder / picture_name(f"{self._numbers[row.name] + 1:05}", row.name, row.place)
 
@@ -394,18 +330,15 @@ class Record:
 
     def _summed_up(self, rows: Iterable[Mapping[str, str]]) -> Iterator[dict[str, object]]:
         """Count rows for the screen; gives those of the z-stacks."""
-        stacks: dict[Place, list[_Row]] = {}
-        name = ""
-        for row in map(_row, rows):
-            if row.name != name:
-                yield from self._stack_rows(name, stacks)
-                stacks, name = {}, row.name
-            self._count(row)
-            if row.place.z is not None and not row.error:
-                stacks.setdefault(replace(row.place, z=None), []).append(row)
-        yield from self._stack_rows(name, stacks)
+        for _, planes in itertools.groupby(map(plane_row, rows), key=lambda plane: plane.name):
+            for place, stack in z_stacks(map(self._counted, planes)).items():
+                yield self._stack_row(place, stack)
 
-    def _count(self, row: _Row) -> None:
+    def _counted(self, row: PlaneRow) -> PlaneRow:
+        self._count(row)
+        return row
+
+    def _count(self, row: PlaneRow) -> None:
         if row.error:
             line = Line(row.name, str(row.place), NOT_MEASURED, error=row.error)
             self.summary.add(line)
@@ -436,21 +369,17 @@ class Record:
                 heapq.heappop(self._doubtful)
         self.summary.add(line)
 
-    def _stack_rows(
-        self, name: str, stacks: Mapping[Place, list[_Row]]
-    ) -> Iterator[dict[str, object]]:
-        for place, planes in stacks.items():
-            row = _stack_row(name, place, planes, self._settings.in_focus_limit)
-            yield row
-            levels = [math.nan] * ((planes[-1].place.z or 0) + 1)
-            for plane in planes:
-                if plane.status != "no_content":
-                    levels[plane.place.z or 0] = plane.expected_level
-            best_z = cast(Optional[int], row["best_z"])
-            expected_level = cast(float, row["expected_level"])
-            self.summary.add_stack(
-                StackLine(name, str(place), best_z, expected_level, tuple(levels))
-            )
+    def _stack_row(self, place: Place, planes: Sequence[PlaneRow]) -> dict[str, object]:
+        row = stack_row(place, planes, in_focus_limit=self._settings.in_focus_limit)
+        levels = [math.nan] * ((planes[-1].place.z or 0) + 1)
+        for plane in planes:
+            if plane.status != "no_content":
+                levels[plane.place.z or 0] = plane.expected_level
+        best_z = cast(Optional[int], row["best_z"])
+        expected_level = cast(float, row["expected_level"])
+        name = planes[0].name
+        self.summary.add_stack(StackLine(name, str(place), best_z, expected_level, tuple(levels)))
+        return row
 
     def draw_doubtful(self, jobs: int, limit_bytes: Optional[int] = None) -> None:
         """Draw the most doubtful planes, in the order of their doubt."""
@@ -572,104 +501,12 @@ class Record:
                     console.print(f"{self._out / name} is of an earlier run.", style="dim")
 
 
-def stack_rows(
-    rows: Iterable[Mapping[str, str]], in_focus_limit: int
-) -> Iterator[dict[str, object]]:
-    """Give the rows of the z-stacks of a file, from those of its planes."""
-    stacks: dict[Place, list[_Row]] = {}
-    for row in map(_row, rows):
-        if row.place.z is not None and not row.error:
-            stacks.setdefault(replace(row.place, z=None), []).append(row)
-    for place, planes in stacks.items():
-        yield _stack_row(planes[0].name, place, planes, in_focus_limit)
-
-
-def _stack_row(
-    name: str, place: Place, planes: list[_Row], in_focus_limit: int
-) -> dict[str, object]:
-    """Row of a z-stack; its planes are put into their order."""
-    planes.sort(key=lambda plane: plane.place.z or 0)
-    zs = [plane.place.z or 0 for plane in planes]
-    found = best_plane(cast("Sequence[FocusResult]", planes), in_focus_limit=in_focus_limit)
-    best_z = position = None
-    if found.best_plane is not None and found.best_position is not None:
-        best_z = zs[found.best_plane]
-        # Planes that could not be measured leave gaps.
-        position = float(np.interp(found.best_position, range(len(zs)), zs))
-    row = {
-        "file": name,
-        **vars(place),
-        "best_z": best_z,
-        "expected_level": found.expected_level,
-        "status": found.status,
-        "best_position": position,
-    }
-    del row["z"]
-    return row
-
-
-def model_facts(description: ModelDescription) -> dict[str, object]:
-    """Give what a run's record says of the model."""
-    return {
-        "name": description.name,
-        "sha256": description.sha256,
-        "levels": description.levels,
-        "sure_certainty": description.sure_certainty,
-        "patch_size": description.patch_size,
-    }
-
-
 def _root(files: Sequence[tuple[str, Path]]) -> Path:
     """Give the folder that files' names are relative to."""
     for name, path in files:
         if name != path.as_posix():
             return path.absolute().parents[len(Path(name).parts) - 1]
     return Path.cwd()
-
-
-def _row(row: Mapping[str, str]) -> _Row:
-    """Give the numbers of a row of text.
-
-    Raises
-    ------
-    FileError
-        Where a number stands in a table, there is none.
-    """
-    try:
-        levels = [name for name in row if re.fullmatch("p[0-9]+", name)]
-        places = {axis: _index(row[axis]) for axis in ("series", "z", "c", "t")}
-        return _Row(
-            name=row["file"],
-            place=Place(**places),
-            status=row["status"],
-            level=_number(row["level"]),
-            expected_level=_number(row["expected_level"]),
-            certainty=_number(row["certainty"]),
-            defocus_um=_number(row["defocus_um"]),
-            interval=(
-                _number(row.get("expected_level_low", "")),
-                _number(row.get("expected_level_high", "")),
-            ),
-            probabilities=np.array([_number(row[name]) for name in levels]),
-            message=row["message"],
-            error=row["error"],
-        )
-    except ValueError as error:
-        raise FileError(
-            f"{RESULTS} was changed by another program: in the row of {row['file']}, {error}; "
-            "--again measures everything anew"
-        ) from error
-
-
-def _index(text: str) -> Optional[int]:
-    index = int(text) if text else None
-    if index is not None and not 0 <= index < MAX_PLANES:
-        raise ValueError(f"{text} is no plane's place")
-    return index
-
-
-def _number(text: str) -> float:
-    return float(text) if text else math.nan
 
 
 def _duration(seconds: float) -> str:

@@ -22,7 +22,7 @@ from microscope_quality.cli.summary import (
     shortened,
     status_colour,
 )
-from microscope_quality.cli.verdicts import Verdict
+from microscope_quality.measuring.verdicts import Verdict
 from microscope_quality.overlay import level_colours
 
 #: Symbol and words of each kind of verdict.

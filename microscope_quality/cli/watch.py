@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from microscope_quality.cli.measuring import (
+from microscope_quality.cli.options import (
     InFocusLimitOption,
     JobsOption,
     LuminanceOption,
@@ -18,7 +19,14 @@ from microscope_quality.cli.measuring import (
     PerPatchOption,
     RescaleOption,
 )
-from microscope_quality.cli.verdicts import BadStatus
+
+
+class BadStatus(str, Enum):
+    """Verdicts that may raise an alert."""
+
+    out_of_focus = "out_of_focus"
+    mixed = "mixed"
+    no_content = "no_content"
 
 
 def watch(
@@ -149,11 +157,11 @@ def watch(
     from microscope_quality.batch.run import n_cores
     from microscope_quality.batch.status_page import address_of, is_loopback
     from microscope_quality.cli.lookout import Lookout, Wishes
-    from microscope_quality.cli.measuring import settings_of
+    from microscope_quality.cli.options import settings_of
     from microscope_quality.cli.refusal import refused
     from microscope_quality.cli.screen import Screen
-    from microscope_quality.cli.verdicts import Threshold
     from microscope_quality.errors import FileError, MicroscopeQualityError, SettingsError
+    from microscope_quality.measuring.verdicts import Threshold
 
     try:
         settings, description = settings_of(

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from microscope_quality.batch.run import run
-from microscope_quality.cli.page import identity
 from microscope_quality.errors import FileError, ModelError, ModelNotFoundError
 from microscope_quality.files.whole import whole
+from microscope_quality.measuring.page import identity
 from microscope_quality.model import FocusModel
 from microscope_quality.report import page, pictures
 from microscope_quality.report.pictures import Drawn, FileWanted, Settings, Wanted, places_of

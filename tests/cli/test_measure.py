@@ -22,10 +22,11 @@ from typer.testing import CliRunner
 
 import microscope_quality
 from microscope_quality.cli import app
-from microscope_quality.cli.record import Record, doubt
+from microscope_quality.cli.record import Record
 from microscope_quality.files.pictures import is_overlay
 from microscope_quality.files.tables import PATCH_COLUMNS, run_columns
 from microscope_quality.focus import measure_focus
+from microscope_quality.measuring.rows import doubt
 from microscope_quality.optics import Optics
 
 FOCUSED = [[0, 1], [1, 0]]

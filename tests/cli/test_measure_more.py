@@ -17,8 +17,8 @@ from openpyxl import load_workbook
 from typer.testing import CliRunner
 
 from microscope_quality.cli import app
-from microscope_quality.cli.memory import memory_of
 from microscope_quality.focus import measure_focus
+from microscope_quality.measuring.memory import memory_of
 from microscope_quality.optics import Optics
 from microscope_quality.sampling import sample_focus
 

@@ -6,15 +6,10 @@ import math
 from collections.abc import Callable, Generator, Iterable
 from typing import Optional
 
-from microscope_quality.batch.memory import bytes_in_words, parse_bytes
 from microscope_quality.batch.run import Item, Outcome, Value, run
-from microscope_quality.errors import SettingsError
 
 #: Of a process that has the library and a model, in bytes: 75 MB were measured after small images.
 PROCESS_BYTES = 85_000_000
-
-# Of this process, of one at work, and of an image of 1080 × 1080 pixels of 16 bits.
-_LEAST = 200_000_000
 
 # The pixels as they are read, and what unpacking them needs beside them: 1.0 to 1.6 times.
 _READING = 1.6
@@ -70,23 +65,6 @@ def memory_of(
     return PROCESS_BYTES + round(pixels * each) + at_work
 
 
-def limit_of(text: str) -> int:
-    """Read how much memory all processes may take together, in bytes.
-
-    Raises
-    ------
-    SettingsError
-        It is no amount, or less than two processes take.
-    """
-    amount = parse_bytes(text)
-    if amount < _LEAST:
-        raise SettingsError(
-            f"--limit-memory is {text}; it has to be {bytes_in_words(_LEAST)} or more, which is "
-            "what two processes and an ordinary image take"
-        )
-    return amount
-
-
 def run_within(
     limit_bytes: Optional[int],
     bytes_of: Callable[[Item], int],
@@ -95,7 +73,7 @@ def run_within(
     *,
     jobs: int,
 ) -> Generator[Outcome[Item, Value], None, None]:
-    """Run a function over items as `batch.run.run` does, within the memory of `limit_of`.
+    """Run a function over items as `batch.run.run` does, within a limit of memory.
 
     Parameters
     ----------

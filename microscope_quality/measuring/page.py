@@ -15,7 +15,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence, Union
 
-from microscope_quality.cli.memory import PROCESS_BYTES, memory_of
 from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
 from microscope_quality.files.images import open_image
 from microscope_quality.files.metadata import optics_of
@@ -24,6 +23,7 @@ from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.plane import ImageFile, Page, Plane
 from microscope_quality.files.tables import patch_columns, run_columns
 from microscope_quality.focus import FocusResult, measure_focus
+from microscope_quality.measuring.memory import PROCESS_BYTES, memory_of
 from microscope_quality.model import FocusModel, ModelDescription
 from microscope_quality.optics import Optics
 from microscope_quality.sampling import sample_focus
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 #: What a pattern may find in a file's name.
 GROUPS = ("plate", "well", "site", "channel")
-RESULTS, PATCHES = "results.csv", "patches.csv"
+RESULTS, PATCHES, STACKS = "results.csv", "patches.csv", "stacks.csv"
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,17 @@ def settings_id(settings: Settings, description: ModelDescription) -> str:
         "version": __version__,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def model_facts(description: ModelDescription) -> dict[str, object]:
+    """Give what a run's record says of the model."""
+    return {
+        "name": description.name,
+        "sha256": description.sha256,
+        "levels": description.levels,
+        "sure_certainty": description.sure_certainty,
+        "patch_size": description.patch_size,
+    }
 
 
 def identity(path: Path) -> tuple[int, str]:

@@ -5,20 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Optional
 
 #: From the best to the worst; of several planes the worst one speaks for the file.
 KINDS = ("in_focus", "no_content", "mixed", "out_of_focus", "error")
 _AXES = ("series", "z", "c", "t")
-
-
-class BadStatus(str, Enum):
-    """Verdicts that may raise an alert."""
-
-    out_of_focus = "out_of_focus"
-    mixed = "mixed"
-    no_content = "no_content"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from microscope_quality.batch.watching import Found, Identity, identity_of
-from microscope_quality.cli.page import (
+from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
+from microscope_quality.files.plane import Page
+from microscope_quality.measuring.page import (
     RESULTS,
     Item,
     Place,
@@ -20,8 +22,6 @@ from microscope_quality.cli.page import (
     measure_file,
     modified_text,
 )
-from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
-from microscope_quality.files.plane import Page
 from microscope_quality.model import FocusModel, ModelDescription
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from microscope_quality.cli.page import Settings
+    from microscope_quality.measuring.page import Settings
     from microscope_quality.model import ModelDescription
 
 OpticsOption = Annotated[
@@ -77,6 +77,10 @@ JobsOption = Annotated[
 ]
 
 
+# Of this process, of one at work, and of an image of 1080 × 1080 pixels of 16 bits.
+_LEAST_BYTES = 200_000_000
+
+
 def settings_of(
     *,
     model: Optional[str],
@@ -97,9 +101,9 @@ def settings_of(
     MicroscopeQualityError
         An option is wrong, or goes not with another one.
     """
-    from microscope_quality.cli.page import Settings
     from microscope_quality.cli.record import check_pattern
     from microscope_quality.errors import SettingsError
+    from microscope_quality.measuring.page import Settings
     from microscope_quality.model import FocusModel
     from microscope_quality.optics import parse_values
 
@@ -125,3 +129,23 @@ def settings_of(
             f"{description.levels - 1}."
         )
     return settings, description
+
+
+def limit_of(text: str) -> int:
+    """Read how much memory all processes may take together, in bytes.
+
+    Raises
+    ------
+    SettingsError
+        It is no amount, or less than two processes take.
+    """
+    from microscope_quality.batch.memory import bytes_in_words, parse_bytes
+    from microscope_quality.errors import SettingsError
+
+    amount = parse_bytes(text)
+    if amount < _LEAST_BYTES:
+        raise SettingsError(
+            f"--limit-memory is {text}; it has to be {bytes_in_words(_LEAST_BYTES)} or more, which "
+            "is what two processes and an ordinary image take"
+        )
+    return amount

@@ -10,8 +10,8 @@ import pytest
 import tifffile
 
 from microscope_quality.batch.run import run
-from microscope_quality.cli.memory import memory_of, run_within
-from microscope_quality.cli.page import Settings, measure_file
+from microscope_quality.measuring.memory import memory_of, run_within
+from microscope_quality.measuring.page import Settings, measure_file
 
 
 def peak(path: Path) -> int:

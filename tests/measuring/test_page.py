@@ -14,7 +14,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microscope_quality.cli.page import Place, Settings, items, measure_page, picture_name
+from microscope_quality.measuring.page import Place, Settings, items, measure_page, picture_name
 
 
 @pytest.mark.parametrize(

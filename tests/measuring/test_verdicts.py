@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from microscope_quality.cli.verdicts import Threshold, verdict_of
+from microscope_quality.measuring.verdicts import Threshold, verdict_of
 
 
 def row(status="in_focus", level=0, *, error="", series="", z="", c="", t="", **rest):

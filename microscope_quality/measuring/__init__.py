@@ -1,0 +1,1 @@
+"""What is done to images as files: their planes measured, and what their rows say."""

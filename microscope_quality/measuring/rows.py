@@ -1,0 +1,165 @@
+"""What rows of a table say: a plane's numbers, its doubt, the best plane of a z-stack."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Optional, Protocol, cast
+
+import numpy as np
+
+from microscope_quality.errors import FileError
+from microscope_quality.files.images import MAX_PLANES
+from microscope_quality.focus import FocusResult, best_plane
+from microscope_quality.measuring.page import RESULTS, Place
+
+#: Doubt (see `doubt`) from which a plane is doubtful.
+DOUBTFUL = 0.25
+
+
+class _Judged(Protocol):
+    """What a verdict rests on: a result, or a row of one."""
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def certainty(self) -> float: ...
+
+    @property
+    def probabilities(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneRow:
+    """A plane as a table has it."""
+
+    name: str
+    place: Place
+    status: str
+    level: float
+    expected_level: float
+    certainty: float
+    defocus_um: float
+    interval: tuple[float, float]
+    probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+    message: str
+    error: str
+
+
+def doubt(
+    result: _Judged, *, in_focus_limit: int = 1, sure_certainty: float = 0.0
+) -> tuple[float, str]:
+    """How much a plane deserves a look before its verdict is believed, and why.
+
+    1 for a mixed plane. Else the larger one of 2 min(q, 1 - q), where q is the probability that
+    the level is at most the in-focus limit, and 1 - certainty / `sure_certainty`. So 0.25 means
+    that the other verdict has a probability of an eighth, or that the plane as a whole has three
+    quarters of the certainty that makes a patch a sure one. 0 without content: there is nothing
+    to look at.
+
+    Parameters
+    ----------
+    result
+        Of `measure_focus`, or with its `status`, `certainty` and `probabilities`.
+    in_focus_limit
+        The highest level that counts as in focus.
+    sure_certainty
+        The model's.
+
+    Returns
+    -------
+    float, str
+        From 0 to 1, and a few words.
+    """
+    if result.status == "no_content":
+        return 0.0, ""
+    if result.status == "mixed":
+        return 1.0, "parts at different levels"
+    focused = float(result.probabilities[: in_focus_limit + 1].sum())
+    close = 2 * min(max(focused, 0.0), max(1 - focused, 0.0))
+    unsure = 1 - result.certainty / sure_certainty if sure_certainty > 0 else 0.0
+    if unsure > close:
+        return unsure, "low certainty"
+    return close, "close to the in-focus limit"
+
+
+def z_stacks(planes: Iterable[PlaneRow]) -> dict[Place, list[PlaneRow]]:
+    """Give the measured planes of a file's z-stacks in their order, by where the stack lies."""
+    stacks: dict[Place, list[PlaneRow]] = {}
+    for plane in planes:
+        if plane.place.z is not None and not plane.error:
+            stacks.setdefault(replace(plane.place, z=None), []).append(plane)
+    for stack in stacks.values():
+        stack.sort(key=lambda plane: plane.place.z or 0)
+    return stacks
+
+
+def stack_row(
+    place: Place, planes: Sequence[PlaneRow], *, in_focus_limit: int = 1
+) -> dict[str, object]:
+    """Give the row of one of `z_stacks`."""
+    zs = [plane.place.z or 0 for plane in planes]
+    found = best_plane(cast("Sequence[FocusResult]", planes), in_focus_limit=in_focus_limit)
+    best_z = position = None
+    if found.best_plane is not None and found.best_position is not None:
+        best_z = zs[found.best_plane]
+        # Planes that could not be measured leave gaps.
+        position = float(np.interp(found.best_position, range(len(zs)), zs))
+    row = {
+        "file": planes[0].name,
+        **vars(place),
+        "best_z": best_z,
+        "expected_level": found.expected_level,
+        "status": found.status,
+        "best_position": position,
+    }
+    del row["z"]
+    return row
+
+
+def plane_row(row: Mapping[str, str]) -> PlaneRow:
+    """Give the numbers of a row of text.
+
+    Raises
+    ------
+    FileError
+        Where a number stands in a table, there is none.
+    """
+    try:
+        levels = [name for name in row if re.fullmatch("p[0-9]+", name)]
+        places = {axis: _index(row[axis]) for axis in ("series", "z", "c", "t")}
+        return PlaneRow(
+            name=row["file"],
+            place=Place(**places),
+            status=row["status"],
+            level=_number(row["level"]),
+            expected_level=_number(row["expected_level"]),
+            certainty=_number(row["certainty"]),
+            defocus_um=_number(row["defocus_um"]),
+            interval=(
+                _number(row.get("expected_level_low", "")),
+                _number(row.get("expected_level_high", "")),
+            ),
+            probabilities=np.array([_number(row[name]) for name in levels]),
+            message=row["message"],
+            error=row["error"],
+        )
+    except ValueError as error:
+        raise FileError(
+            f"{RESULTS} was changed by another program: in the row of {row['file']}, {error}; "
+            "--again measures everything anew"
+        ) from error
+
+
+def _index(text: str) -> Optional[int]:
+    index = int(text) if text else None
+    if index is not None and not 0 <= index < MAX_PLANES:
+        raise ValueError(f"{text} is no plane's place")
+    return index
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan
