@@ -445,18 +445,15 @@ def test_without_a_home_a_place_for_temporary_files_or_a_language(plate, model, 
     ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_run_that_goes_on_later(plate, model, tmp_path, number):
-    for k in range(40):
-        shutil.copy(plate / "a.tif", plate / f"{k}.tif")
-    out = tmp_path / "out"
+def begun(plate, model, out, before):
+    """Start a run, and wait until it has some rows."""
     process = subprocess.Popen(
         command(plate, "--model", model, "--out", out, "--jobs", 2, "--overlay", "none"),
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+        preexec_fn=before,
     )
     part = out / "results.csv.part"
     deadline = time.monotonic() + 60
@@ -464,12 +461,35 @@ def test_a_signal_ends_a_run_that_goes_on_later(plate, model, tmp_path, number):
         if part.exists() and part.read_bytes().count(b".tif") > 2:
             break
         time.sleep(0.005)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_run_that_goes_on_later(plate, model, tmp_path, number):
+    for k in range(40):
+        shutil.copy(plate / "a.tif", plate / f"{k}.tif")
+    out = tmp_path / "out"
+    process = begun(plate, model, out, lambda: signal.signal(number, signal.SIG_DFL))
     process.send_signal(number)
     # Its workers end with it: they hold the pipe that is read here.
-    assert process.communicate(timeout=60)[1] == ""
+    said = process.communicate(timeout=60)[1]
+    assert said.count("\n") == 2 and "the same command goes on from there" in said
+    assert process.returncode == 128 + number
+    assert json.loads((out / "run.json").read_text())["status"] == "interrupted"
     measure(plate, "--model", model, "--out", out, "--overlay", "none")
     names = [row["file"] for row in table(out / "results.csv")]
     assert sorted(names) == sorted(path.name for path in plate.iterdir())
+
+
+def test_a_closed_terminal_does_not_end_a_run_under_nohup(plate, model, tmp_path):
+    for k in range(20):
+        shutil.copy(plate / "a.tif", plate / f"{k}.tif")
+    out = tmp_path / "out"
+    process = begun(plate, model, out, lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 0
+    assert len(table(out / "results.csv")) == 22
 
 
 # Settings

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence
 
+from microscope_quality.errors import FileError
 from microscope_quality.files.whole import whole
 from microscope_quality.version import __version__
 
@@ -50,7 +51,7 @@ class RunRecord:
     began: float
 
     def write(self, status: str, counts: Mapping[str, int]) -> None:
-        """Write it anew.
+        """Write it anew: whole, or over the earlier one where the disk has no room for another.
 
         Parameters
         ----------
@@ -80,8 +81,31 @@ class RunRecord:
             "jobs": self.jobs,
             "counts": dict(counts),
         }
-        with whole(self.out / RUN_RECORD) as part:
-            part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        path = self.out / RUN_RECORD
+        encoded = (json.dumps(content, indent=2) + "\n").encode()
+        try:
+            with whole(path) as part:
+                part.write_bytes(encoded)
+        except FileError:
+            if running:
+                raise
+            _write_over(path, encoded)
+
+
+def _write_over(path: Path, content: bytes) -> None:
+    """Write into a file that is there, in the room that it has on the disk.
+
+    Raises
+    ------
+    FileError
+        It cannot be written to.
+    """
+    try:
+        with path.open("r+b") as stream:
+            stream.write(content)
+            stream.truncate()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def now() -> str:

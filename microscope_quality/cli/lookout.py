@@ -25,6 +25,7 @@ from microscope_quality.batch.run import Outcome
 from microscope_quality.batch.run_record import RunRecord, now
 from microscope_quality.batch.status_page import Board, Card, Kind, StatusPage
 from microscope_quality.batch.watching import Before, Fate, Found, Watcher, identity_of
+from microscope_quality.cli.interruption import INTERRUPTED, heeded
 from microscope_quality.cli.screen import SYMBOLS, Screen
 from microscope_quality.cli.summary import printable
 from microscope_quality.errors import FileError, MicroscopeQualityError
@@ -336,7 +337,7 @@ class Lookout:
                     break
             self._end()
         if self._stopped:
-            return 130 if self._stopped == signal.SIGINT else 0
+            return INTERRUPTED if self._stopped == signal.SIGINT else 0
         return 1 if self._counts["error"] else 0
 
     @contextlib.contextmanager
@@ -348,8 +349,7 @@ class Lookout:
             # A second one ends the process as it does others.
             signal.signal(number, signal.default_int_handler)
 
-        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        numbers = heeded("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
         before = {number: signal.signal(number, ask) for number in numbers}
         try:
             yield

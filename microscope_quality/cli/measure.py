@@ -135,10 +135,11 @@ def measure(
     --optics na=0.75,n=1,wavelength_um=0.52,pixel_size_um=0.325`
 
     A file that cannot be read is a row with an error, and the rest goes on. Exit codes: 0 all
-    measured, 1 some files failed, 2 wrong use.
+    measured, 1 some files failed, 2 wrong use, 130 stopped by Ctrl-C.
     """
     from microscope_quality.batch.run import n_cores
     from microscope_quality.cli.copies import Copies
+    from microscope_quality.cli.interruption import as_interrupts
     from microscope_quality.cli.options import limit_of, settings_of
     from microscope_quality.cli.record import Record, check_matches
     from microscope_quality.cli.refusal import refused
@@ -188,29 +189,30 @@ def measure(
     except MicroscopeQualityError as error:
         raise refused("measure", error) from error
 
-    try:
-        with record:
-            with _progress(len(files)) as advance:
-                outcomes = _outcomes(settings, record, advance, jobs, limit_bytes, cluster)
-                with contextlib.closing(outcomes):
-                    for outcome in outcomes:
-                        record.add(outcome)
-                        advance(1, 0)
-            record.finish()
-            record.copy(copies)
-            if pictures is Pictures.doubtful:
-                record.draw_doubtful(jobs, limit_bytes)
-            elif pictures is Pictures.all:
-                record.draw_missing(jobs, limit_bytes)
-            record.remove_old_pictures()
-            if report:
-                record.report(jobs)
-    except KeyboardInterrupt:
-        typer.echo(f"\nInterrupted. {record.so_far()}", err=True)
-        raise typer.Exit(130) from None
-    except MicroscopeQualityError as error:
-        typer.echo(f"microscope-quality measure: {error}", err=True)
-        raise typer.Exit(1) from error
+    with as_interrupts() as exit_code:
+        try:
+            with record:
+                with _progress(len(files)) as advance:
+                    outcomes = _outcomes(settings, record, advance, jobs, limit_bytes, cluster)
+                    with contextlib.closing(outcomes):
+                        for outcome in outcomes:
+                            record.add(outcome)
+                            advance(1, 0)
+                record.finish()
+                record.copy(copies)
+                if pictures is Pictures.doubtful:
+                    record.draw_doubtful(jobs, limit_bytes)
+                elif pictures is Pictures.all:
+                    record.draw_missing(jobs, limit_bytes)
+                record.remove_old_pictures()
+                if report:
+                    record.report(jobs)
+        except KeyboardInterrupt:
+            typer.echo(f"\nInterrupted. {record.so_far()}", err=True)
+            raise typer.Exit(exit_code()) from None
+        except MicroscopeQualityError as error:
+            typer.echo(f"microscope-quality measure: {error}", err=True)
+            raise typer.Exit(1) from error
     where = "a cluster" if cluster else "1 job" if jobs == 1 else f"{jobs} jobs"
     record.show(where, time.monotonic() - began)
     raise typer.Exit(1 if record.failed else 0)

@@ -279,12 +279,7 @@ class Record:
         return True
 
     def _picture(self, row: PlaneRow) -> Path:
-        folder = self._settings.pictures or Path()
-        return folder / picture_name(f"{self._numbers[row.name] + 1:05}", row.name, row.place)
-
-    @functools.cached_property
-    def _numbers(self) -> dict[str, int]:
-        return {name: number for number, (name, _) in enumerate(self._files)}
+        return (self._settings.pictures or Path()) / picture_name(row.name, row.place)
 
     def add(self, outcome: Outcome[Item, Measured]) -> None:
         """Take in what became of a page."""
@@ -387,7 +382,7 @@ class Record:
             return
         wanted = []
         for rank, (_, _, line, name, place) in enumerate(sorted(self._doubtful, reverse=True)):
-            target = self._out / "overlays" / picture_name(f"{rank + 1:02}", name, place)
+            target = self._out / "overlays" / picture_name(name, place, rank + 1)
             wanted.append((name, self._paths[name], place, target, line.why))
         self._draw(wanted, jobs, limit_bytes)
 

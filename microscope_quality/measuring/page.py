@@ -240,7 +240,7 @@ def measure_page(settings: Settings, item: Item, seen: Optional[Seen] = None) ->
         if settings.keep_patches:
             rows[PATCHES] += _patch_rows(item, place, result)
         if settings.pictures is not None:
-            picture = settings.pictures / picture_name(f"{item.file + 1:05}", item.name, place)
+            picture = settings.pictures / picture_name(item.name, place)
             try:
                 _draw(plane, result, item.name, place, picture)
                 drawn.append(picture)
@@ -386,12 +386,19 @@ def _may_hold(page: Page, place: Place) -> bool:
     return all(getattr(page, axis) in (None, getattr(place, axis)) for axis in axes)
 
 
-def picture_name(prefix: str, name: str, place: Place) -> str:
-    """File name of a picture, of characters that any file system takes."""
+def picture_name(name: str, place: Place, rank: Optional[int] = None) -> str:
+    """File name of a plane's picture, of characters that any file system takes.
+
+    It begins with the plane's rank, or else ends in digits that are the plane's own, whatever
+    other files there are.
+    """
     stem = re.sub(r"[^\w.+-]+", "_", f"{name} {place}".strip())
     # Names are limited to 255 bytes; their ends tell files apart.
     stem = stem.encode(errors="replace")[-180:].decode(errors="ignore").lstrip("_. ")
-    return f"{prefix}_{stem}.png"
+    if rank is not None:
+        return f"{rank:02}_{stem}.png"
+    own = hashlib.sha256(f"{name}\n{place}".encode(errors="backslashreplace")).hexdigest()[:8]
+    return f"{stem}_{own}.png" if stem else f"{own}.png"
 
 
 def _read(settings: Settings, item: Item) -> list[Plane]:

@@ -241,6 +241,16 @@ def test_a_folder_out_of_reach_comes_back_and_sigterm_is_no_error(plate, model, 
     assert len(re.findall(r"a\.tif .*in focus", said)) == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_closed_terminal_does_not_end_a_watch_under_nohup(plate, model, tmp_path):
+    options = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    with Watch(plate, "--model", model, "--out", tmp_path / "out", **options) as watch:
+        watch.process.send_signal(signal.SIGHUP)
+        tifffile.imwrite(plate / "a.tif", coded.plane(FOCUSED))
+        until(lambda: status(tmp_path / "out", "a.tif"))
+        assert watch.end(signal.SIGTERM) == 0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="sets another process's limits")
 def test_a_full_disk_loses_nothing(plate, model, tmp_path):
     import resource

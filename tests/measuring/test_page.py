@@ -27,15 +27,26 @@ from microscope_quality.measuring.page import Place, Settings, items, measure_pa
     ],
 )
 def test_names_tell_the_file_and_the_plane(name, place, expected):
-    assert picture_name("01", name, place) == expected
+    assert picture_name(name, place, 1) == expected
+
+
+def test_names_of_different_planes_differ():
+    alike = [("a b.tif", Place()), ("a_b.tif", Place()), ("a/b.tif", Place()), ("?", Place(z=1))]
+    alike += [("x" * 200 + "a.tif", Place(z=z)) for z in range(2)] + [
+        ("", Place(z=1)),
+        ("", Place()),
+    ]
+    names = [picture_name(*one) for one in alike]
+    assert len(set(names)) == len(names)
+    assert names[0].startswith("a_b.tif_")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_name_gives_one_that_a_file_system_takes(name):
-    found = picture_name("00001", name, Place(z=1))
-    assert found == os.path.basename(found)  # noqa: PTH119 - of text, not of a path
-    assert re.fullmatch(r"[\w.+-]+", found)
-    assert len(found.encode()) < 250
+    for found in (picture_name(name, Place(z=1)), picture_name(name, Place(z=1), 1)):
+        assert found == os.path.basename(found)  # noqa: PTH119 - of text, not of a path
+        assert re.fullmatch(r"[\w.+-]+", found)
+        assert len(found.encode()) < 250
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""How a command ends when a signal asks it to."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import Callable, Optional
+
+#: Exit code after Ctrl-C; that of other signals follows from their numbers in the same way.
+INTERRUPTED = 130
+
+
+def heeded(*names: str) -> list[signal.Signals]:
+    """Signals that there are here; not SIGHUP where it is ignored, as under ``nohup``."""
+    numbers = [signal.Signals[name] for name in names if name in signal.Signals.__members__]
+    return [
+        number
+        for number in numbers
+        if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN
+    ]
+
+
+@contextlib.contextmanager
+def as_interrupts() -> Iterator[Callable[[], int]]:
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does.
+
+    Yields
+    ------
+    callable
+        Gives the exit code that tells which signal it was.
+    """
+    code = INTERRUPTED
+
+    def interrupt(number: int, _: Optional[FrameType]) -> None:
+        nonlocal code
+        code = 128 + number
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in heeded("SIGTERM", "SIGHUP")}
+    try:
+        yield lambda: code
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
