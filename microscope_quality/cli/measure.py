@@ -23,6 +23,8 @@ from microscope_quality.cli.options import (
     PatternOption,
     PerPatchOption,
     RescaleOption,
+    SampleOption,
+    SeedOption,
 )
 
 if TYPE_CHECKING:
@@ -90,17 +92,8 @@ def measure(
         typer.Option("--again", help="Measure also what was measured before and did not change."),
     ] = False,
     jobs: JobsOption = None,
-    sample: Annotated[
-        Optional[int],
-        typer.Option(
-            metavar="N",
-            min=4,
-            help="Measure N random places of each plane, not all of it, and give the 95 % interval "
-            "of its level: for very large images.",
-            show_default=False,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random places of --sample.")] = 0,
+    sample: SampleOption = None,
+    seed: SeedOption = 0,
     limit_memory: Annotated[
         Optional[str],
         typer.Option(

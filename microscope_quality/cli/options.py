@@ -65,6 +65,18 @@ LuminanceOption = Annotated[
         help="Measure colour images by their luminance instead of red, green and blue each.",
     ),
 ]
+SampleOption = Annotated[
+    Optional[int],
+    typer.Option(
+        "--sample",
+        metavar="N",
+        min=4,
+        help="Measure N random places of each plane, not all of it, and give the 95 % interval "
+        "of its level: for very large images.",
+        show_default=False,
+    ),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the random places of --sample.")]
 JobsOption = Annotated[
     Optional[int],
     typer.Option(

@@ -18,6 +18,8 @@ from microscope_quality.cli.options import (
     PatternOption,
     PerPatchOption,
     RescaleOption,
+    SampleOption,
+    SeedOption,
 )
 
 
@@ -132,6 +134,8 @@ def watch(
     per_patch: PerPatchOption = False,
     in_focus_limit: InFocusLimitOption = 1,
     luminance: LuminanceOption = False,
+    sample: SampleOption = None,
+    seed: SeedOption = 0,
     jobs: JobsOption = None,
 ) -> None:
     """Measure new images as a microscope writes them, and tell at once of bad ones.
@@ -172,6 +176,8 @@ def watch(
             in_focus_limit=in_focus_limit,
             per_patch=per_patch,
             pattern=pattern,
+            sample=sample,
+            seed=seed,
         )
         if not folder.is_dir():
             raise FileError(f"There is no folder {folder}.")

@@ -122,9 +122,10 @@ def status(out, name):
     return [row["status"] or "error" for row in rows(out) if row["file"] == name]
 
 
-def measured(plate, model, out, code=0):
+def measured(plate, model, out, *options, code=0):
     """Rows as `measure` gives them, without what tells of the way."""
-    call = command("measure", plate, "--model", model, "--out", out, "--overlay", "none")
+    options = ("--model", model, "--out", out, "--overlay", "none", *options)
+    call = command("measure", plate, *options)
     done = subprocess.run(call, env=environment(), capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     return {(row["file"], row["z"]): row for row in rows(out)}
@@ -221,6 +222,16 @@ def test_files_that_come_slowly_and_a_stop_and_a_kill(plate, model, tmp_path):
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     assert record["status"] == "interrupted"
     assert by_plane(rows(out)) == measured(plate, model, tmp_path / "measured")
+
+
+def test_a_sample_of_large_images(plate, model, tmp_path):
+    tifffile.imwrite(plate / "a.tif", coded.plane([list(range(10))] * 10))
+    options = ("--sample", 20, "--seed", 3)
+    once(plate, "--model", model, "--out", tmp_path / "out", *options)
+    expected = measured(plate, model, tmp_path / "measured", *options)
+    assert by_plane(rows(tmp_path / "out")) == expected
+    (row,) = expected.values()
+    assert 20 <= int(row["places"]) < 100
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
