@@ -344,9 +344,9 @@ def synthesize_set(
     MicroscopeQualityError
         Where ImageJ has no window.
     """
+    from microscope_quality.training.entries import entry_of
     from microscope_quality.training.microscope import Microscope
     from microscope_quality.training.sets import SetSettings, SetWriter
-    from microscope_quality.training.sources import entry_of
 
     source = _source(image)
     if not _text(out):

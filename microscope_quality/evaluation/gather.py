@@ -16,9 +16,10 @@ from microscope_quality import tiles
 from microscope_quality.errors import FileError, ImageError, SettingsError, reason_of
 from microscope_quality.files.images import find, open_image, planes
 from microscope_quality.files.plane import Plane
+from microscope_quality.training.entries import entry_of, kind_of
 from microscope_quality.training.exposure import signal
 from microscope_quality.training.sets import SetSettings, degraded
-from microscope_quality.training.sources import GroupBy, by_deviation, entry_of, kind_of
+from microscope_quality.training.sources import GroupBy, by_deviation
 from microscope_quality.training.stored import MANIFEST, entry_in, is_set, kind_in, read_set
 from microscope_quality.training.stream import visibility
 

@@ -26,7 +26,7 @@ from microscope_quality.metrics import Predictions
 from microscope_quality.model import FocusModel, ModelDescription
 from microscope_quality.training.architectures import get_architecture
 from microscope_quality.training.sets import SetSettings, labelled
-from microscope_quality.training.sources import GroupBy, find_sharp_images, listed_as
+from microscope_quality.training.sources import GroupBy, find_sharp_images
 from microscope_quality.training.stream import SharpImage
 from microscope_quality.training.train import TrainingSettings, train
 
@@ -186,7 +186,7 @@ def leave_one_out(
                 image
                 for name, found in groups.items()
                 if name != group
-                for image in _drawn([i for i in found if listed_as(i) in held_out], HELD_OUT)
+                for image in _drawn([i for i in found if i.entry in held_out], HELD_OUT)
             ]
             judged = _drawn(groups[group], settings.judged)
             row = _row(
@@ -266,7 +266,7 @@ def _differing(
     """Say in what a model differs from what training on the images would give."""
     record = description.training
     known = {*record.get("training_files", ()), *record.get("validation_files", ())}
-    wanted = {listed_as(image) for image in images}
+    wanted = {image.entry for image in images}
     stages = record.get("stages") or [{}]
     last = stages[-1]
     recipe = get_architecture(settings.architecture).recipe

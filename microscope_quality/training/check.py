@@ -17,7 +17,6 @@ from microscope_quality.files.images import planes
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import Optics
-from microscope_quality.training.sources import entry_of
 from microscope_quality.training.stream import SharpImage
 
 # Half way from the last level that counts as in focus, 1, to the next. Of 339 images that were
@@ -114,7 +113,7 @@ def check_sharp(
         else:
             left_out[_name(image)] = reason
     known = set(model.description.training.get("training_files", ()))
-    seen = sum(entry_of(Path(image.path)) in known for image in images)
+    seen = sum(image.entry in known for image in images)
     return SharpCheck(model.description.name, tuple(kept), left_out, doubted, seen)
 
 

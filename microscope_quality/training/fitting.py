@@ -25,7 +25,7 @@ from microscope_quality.network import Network
 from microscope_quality.training import stored, stream
 from microscope_quality.training.architectures import Architecture, Layer
 from microscope_quality.training.distributed import Devices, of_chief, stepper
-from microscope_quality.training.sources import entries
+from microscope_quality.training.entries import entries
 from microscope_quality.training.stored import StoredImage
 from microscope_quality.training.stream import SharpImage, StreamSettings
 from microscope_quality.version import __version__

@@ -21,9 +21,9 @@ from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.images import planes
 from microscope_quality.files.whole import whole
 from microscope_quality.optics import N_LEVELS, Optics
+from microscope_quality.training.entries import entry_of
 from microscope_quality.training.exposure import Exposure, check_ranges, draw_exposure, signal
 from microscope_quality.training.microscope import Aberrations, Faults, Microscope
-from microscope_quality.training.sources import entry_of
 from microscope_quality.training.stream import SharpImage
 
 Range = tuple[float, float]

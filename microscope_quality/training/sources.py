@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, TypeVar
+from typing import Any, Optional, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,37 +22,15 @@ from microscope_quality.errors import (
 from microscope_quality.files.images import find, planes
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
+from microscope_quality.training.entries import Listed, kind_of
 from microscope_quality.training.exposure import signal
 from microscope_quality.training.stream import SharpImage
 
-if TYPE_CHECKING:
-    from microscope_quality.training.stored import StoredImage
-
 # Larger is sharper.
 Sharpness = Callable[[npt.NDArray[Any]], float]
-Image = TypeVar("Image", bound="SharpImage | StoredImage")
+Image = TypeVar("Image", bound=Listed)
 # Named groups of a pattern that tell images of one field apart.
 _WITHIN_A_FIELD = frozenset({"z", "channel", "c"})
-
-
-def kind_of(path: Path) -> str:
-    """Give the name of the folder that an image lies in, also where the path does not tell it."""
-    return path.parent.resolve().name
-
-
-def entry_of(path: Path) -> str:
-    """Name an image as models list it: ``kind/filename``."""
-    return f"{kind_of(path)}/{path.name}"
-
-
-def entries(images: Iterable[SharpImage | StoredImage]) -> list[str]:
-    """Name images as models list them, each file once, in alphabetical order."""
-    return sorted({listed_as(image) for image in images})
-
-
-def listed_as(image: SharpImage | StoredImage) -> str:
-    """Name an image as models list it; see :func:`entry_of`."""
-    return entry_of(Path(image.path)) if isinstance(image, SharpImage) else image.entry
 
 
 @dataclass(frozen=True)
@@ -244,8 +222,8 @@ def split_by_field(
     seed : int
         Of the choice.
     seen : collection of str
-        Images that the model has learned from before, as :func:`entry_of` names them: a field with
-        one of them is never held out.
+        Images that the model has learned from before, by their `entry`: a field with one of them is
+        never held out.
 
     Raises
     ------
@@ -256,7 +234,7 @@ def split_by_field(
         raise SettingsError(f"The validation fraction lies between 0 and 0.5; it is {fraction}.")
     rng = np.random.default_rng(seed)
     held_out: set[str] = set()
-    known = {image.field for image in images if listed_as(image) in seen}
+    known = {image.field for image in images if image.entry in seen}
     for kind in sorted({image.kind for image in images}):
         fields = sorted({image.field for image in images if image.kind == kind})
         if len(fields) >= 3 and fraction > 0:

@@ -22,8 +22,9 @@ from microscope_quality.files.images import planes
 from microscope_quality.model import normalise
 from microscope_quality.optics import N_LEVELS, Optics
 from microscope_quality.training.empties import empty_patch
+from microscope_quality.training.entries import entry_of
 from microscope_quality.training.exposure import NormalNoise, log_uniform, signal
-from microscope_quality.training.sources import GroupBy, entry_of
+from microscope_quality.training.sources import GroupBy
 from microscope_quality.training.stream import SMOOTHED_PX, StreamSettings, visibility
 
 FloatArray = npt.NDArray[np.float32]

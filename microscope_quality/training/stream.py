@@ -31,6 +31,7 @@ from microscope_quality.focus import resample
 from microscope_quality.model import normalise
 from microscope_quality.optics import N_LEVELS, Optics
 from microscope_quality.training.empties import empty_patch
+from microscope_quality.training.entries import entry_of
 from microscope_quality.training.exposure import (
     NormalNoise,
     Recording,
@@ -71,6 +72,11 @@ class SharpImage:
     field: str = ""
     source: str = ""
     licence: str = ""
+
+    @property
+    def entry(self) -> str:
+        """As models list it; see :func:`microscope_quality.training.entries.entry_of`."""
+        return entry_of(Path(self.path))
 
     def load(self) -> FloatArray:
         """Read the plane as light (see :func:`microscope_quality.training.exposure.signal`)."""

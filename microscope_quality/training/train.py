@@ -29,15 +29,14 @@ from microscope_quality.training import sets, stored
 from microscope_quality.training.architectures import Architecture, fine_tuned, get_architecture
 from microscope_quality.training.check import check_sharp
 from microscope_quality.training.empties import empty_patch
+from microscope_quality.training.entries import entries
 from microscope_quality.training.export import fold
 from microscope_quality.training.exposure import NormalNoise
 from microscope_quality.training.sources import (
     GroupBy,
     by_deviation,
     by_model,
-    entries,
     find_sharp_images,
-    listed_as,
     split_by_field,
 )
 from microscope_quality.training.stored import StoredImage, find_stored_images, is_set
@@ -325,7 +324,7 @@ def _predictions(
 ) -> Predictions:
     n = len(probabilities)
     return Predictions(
-        np.full(n, listed_as(image)),
+        np.full(n, image.entry),
         np.full(n, image.kind),
         np.full(n, level),
         probabilities,
@@ -423,7 +422,7 @@ def _images(
     )
     if not images:
         raise SettingsError("No image can be trained on: " + _first_reason(left_out))
-    chosen = {listed_as(image): image.plane for image in images if image.plane}
+    chosen = {image.entry: image.plane for image in images if image.plane}
     record: dict[str, Any] = {"planes": chosen, "sharpest": settings.sharpest} if chosen else {}
     if settings.check and critic is not None:
         known = critic.description.optics == stream.optics

@@ -9,11 +9,11 @@ import tifffile
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.model import FocusModel
+from microscope_quality.training.entries import entries
 from microscope_quality.training.sources import (
     GroupBy,
     by_deviation,
     by_model,
-    entries,
     find_sharp_images,
     split_by_field,
 )

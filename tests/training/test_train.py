@@ -17,9 +17,10 @@ from microscope_quality.evaluation.gather import gather
 from microscope_quality.optics import TRAINING_OPTICS
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.architectures import get_architecture
+from microscope_quality.training.entries import entries
 from microscope_quality.training.microscope import Microscope
 from microscope_quality.training.sets import SetSettings, SetWriter
-from microscope_quality.training.sources import GroupBy, entries
+from microscope_quality.training.sources import GroupBy
 from microscope_quality.training.stream import StreamSettings
 from microscope_quality.training.train import TrainingSettings, _images, stream_of, train
 
