@@ -41,7 +41,7 @@ from microscope_quality.measuring.page import (
     settings_id,
 )
 from microscope_quality.measuring.reading import Reading, error_row, read_file
-from microscope_quality.measuring.rows import plane_row, stack_row, z_stacks
+from microscope_quality.measuring.rows import images_of, plane_row, stack_row
 from microscope_quality.measuring.verdicts import KINDS, Threshold, Verdict, verdict_of
 from microscope_quality.model import ModelDescription
 from microscope_quality.overlay import level_colours
@@ -466,10 +466,11 @@ class Lookout:
                 for table, of_table in reading.rows.items()
             }
             limit = self._settings.in_focus_limit
-            rows[STACKS] = [
-                as_text(stack_row(place, stack, in_focus_limit=limit), STACK_COLUMNS)
-                for place, stack in z_stacks(map(plane_row, rows[RESULTS])).items()
-            ]
+            stacks = (
+                stack_row(image, in_focus_limit=limit)
+                for image in images_of(map(plane_row, rows[RESULTS]))
+            )
+            rows[STACKS] = [as_text(stack, STACK_COLUMNS) for stack in stacks if stack]
             name = as_stored(found.name)
             verdict = verdict_of(rows[RESULTS], rows[STACKS])
             if verdict.kind != "error" or self._results.rows(name) != rows[RESULTS]:

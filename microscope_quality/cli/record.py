@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional, cast
 
@@ -56,9 +57,10 @@ from microscope_quality.measuring.rows import (
     DOUBTFUL,
     PlaneRow,
     doubt,
+    images_of,
     plane_row,
+    spokesman,
     stack_row,
-    z_stacks,
 )
 from microscope_quality.model import ModelDescription
 
@@ -326,26 +328,43 @@ class Record:
     def _summed_up(self, rows: Iterable[Mapping[str, str]]) -> Iterator[dict[str, object]]:
         """Count rows for the screen; gives those of the z-stacks."""
         for _, planes in itertools.groupby(map(plane_row, rows), key=lambda plane: plane.name):
-            for place, stack in z_stacks(map(self._counted, planes)).items():
-                yield self._stack_row(place, stack)
+            for image in images_of(map(self._counted, planes)):
+                row = stack_row(image, in_focus_limit=self._settings.in_focus_limit)
+                best_z = None if row is None else cast(Optional[int], row["best_z"])
+                self._judge(spokesman(image, best_z))
+                if row is not None:
+                    self._add_stack(image, row)
+                    yield row
 
     def _counted(self, row: PlaneRow) -> PlaneRow:
-        self._count(row)
-        return row
-
-    def _count(self, row: PlaneRow) -> None:
-        if row.error:
-            line = Line(row.name, str(row.place), NOT_MEASURED, error=row.error)
-            self.summary.add(line)
-            return
         if row.message:
             self.summary.note(row.message, f"{row.name} {row.place}".rstrip())
+        self.summary.add(self._line(row))
+        return row
+
+    def _judge(self, row: PlaneRow) -> None:
+        """Count an image by the plane that stands for it, and keep that if it is doubtful."""
+        line = self._line(row)
+        self.summary.images[line.status] += 1
+        if row.error:
+            return
         how_much, why = doubt(
             row,
             in_focus_limit=self._settings.in_focus_limit,
             sure_certainty=self._description.sure_certainty,
         )
-        line = Line(
+        if how_much >= DOUBTFUL:
+            number = -self.summary.n_images
+            line = replace(line, why=why)
+            heapq.heappush(self._doubtful, (how_much, number, line, row.name, row.place))
+            if len(self._doubtful) > MOST_DOUBTFUL:
+                heapq.heappop(self._doubtful)
+
+    @staticmethod
+    def _line(row: PlaneRow) -> Line:
+        if row.error:
+            return Line(row.name, str(row.place), NOT_MEASURED, error=row.error)
+        return Line(
             name=row.name,
             place=str(row.place),
             status=row.status,
@@ -355,26 +374,19 @@ class Record:
             defocus_um=row.defocus_um,
             interval=row.interval,
             probabilities=tuple(row.probabilities.tolist()),
-            why=why,
         )
-        if how_much >= DOUBTFUL:
-            number = -self.summary.n_planes
-            heapq.heappush(self._doubtful, (how_much, number, line, row.name, row.place))
-            if len(self._doubtful) > MOST_DOUBTFUL:
-                heapq.heappop(self._doubtful)
-        self.summary.add(line)
 
-    def _stack_row(self, place: Place, planes: Sequence[PlaneRow]) -> dict[str, object]:
-        row = stack_row(place, planes, in_focus_limit=self._settings.in_focus_limit)
-        levels = [math.nan] * ((planes[-1].place.z or 0) + 1)
-        for plane in planes:
-            if plane.status != "no_content":
+    def _add_stack(self, image: Sequence[PlaneRow], row: Mapping[str, object]) -> None:
+        levels = [math.nan] * ((image[-1].place.z or 0) + 1)
+        for plane in image:
+            if plane.status != "no_content" and not plane.error:
                 levels[plane.place.z or 0] = plane.expected_level
+        place = replace(image[0].place, z=None)
         best_z = cast(Optional[int], row["best_z"])
         expected_level = cast(float, row["expected_level"])
-        name = planes[0].name
-        self.summary.add_stack(StackLine(name, str(place), best_z, expected_level, tuple(levels)))
-        return row
+        self.summary.add_stack(
+            StackLine(image[0].name, str(place), best_z, expected_level, tuple(levels))
+        )
 
     def draw_doubtful(self, jobs: int, limit_bytes: Optional[int] = None) -> None:
         """Draw the most doubtful planes, in the order of their doubt."""

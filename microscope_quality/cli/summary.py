@@ -66,6 +66,8 @@ class Summary:
 
     levels: int
     statuses: Counter[str] = field(default_factory=Counter)
+    #: Verdicts of images, of which a z-stack is one.
+    images: Counter[str] = field(default_factory=Counter)
     at_level: Counter[int] = field(default_factory=Counter)
     lines: list[Line] = field(default_factory=list)
     furthest: list[Line] = field(default_factory=list)
@@ -79,6 +81,11 @@ class Summary:
     def n_planes(self) -> int:
         """Planes so far, those that could not be measured among them."""
         return sum(self.statuses.values())
+
+    @property
+    def n_images(self) -> int:
+        """Images so far; a z-stack is one."""
+        return sum(self.images.values())
 
     def add(self, line: Line) -> None:
         """Count a plane."""
@@ -186,6 +193,15 @@ def _interval(limits: tuple[float, float]) -> str:
 
 def _show_counts(console: Console, summary: Summary, colours: Sequence[str]) -> None:
     console.print(Text(f"{summary.n_planes:,} planes", "bold"))
+    if summary.n_stacks:
+        verdicts = (
+            f"{summary.images[status]:,} {words[2:]}"
+            for status, words in VERDICTS.items()
+            if summary.images[status]
+        )
+        console.print(
+            f"{summary.n_images:,} images, a z-stack by its best plane: {', '.join(verdicts)}"
+        )
     table = _table(("", "left"), ("", "right"), ("", "right"), ("", "left"), header=False)
     for status, count in ((status, summary.statuses[status]) for status in VERDICTS):
         if count:

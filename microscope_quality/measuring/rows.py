@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional, Protocol, cast
 
@@ -86,21 +86,23 @@ def doubt(
     return close, "close to the in-focus limit"
 
 
-def z_stacks(planes: Iterable[PlaneRow]) -> dict[Place, list[PlaneRow]]:
-    """Give the measured planes of a file's z-stacks in their order, by where the stack lies."""
+def images_of(planes: Iterable[PlaneRow]) -> Iterator[list[PlaneRow]]:
+    """Give the planes of each image of a file: one, or those of a z-stack in their order."""
     stacks: dict[Place, list[PlaneRow]] = {}
     for plane in planes:
-        if plane.place.z is not None and not plane.error:
+        if plane.place.z is None:
+            yield [plane]
+        else:
             stacks.setdefault(replace(plane.place, z=None), []).append(plane)
     for stack in stacks.values():
-        stack.sort(key=lambda plane: plane.place.z or 0)
-    return stacks
+        yield sorted(stack, key=lambda plane: plane.place.z or 0)
 
 
-def stack_row(
-    place: Place, planes: Sequence[PlaneRow], *, in_focus_limit: int = 1
-) -> dict[str, object]:
-    """Give the row of one of `z_stacks`."""
+def stack_row(image: Sequence[PlaneRow], *, in_focus_limit: int = 1) -> Optional[dict[str, object]]:
+    """Give the row of one of `images_of`; None for no z-stack, or one that was not measured."""
+    planes = [plane for plane in image if plane.place.z is not None and not plane.error]
+    if not planes:
+        return None
     zs = [plane.place.z or 0 for plane in planes]
     found = best_plane(cast("Sequence[FocusResult]", planes), in_focus_limit=in_focus_limit)
     best_z = position = None
@@ -110,7 +112,7 @@ def stack_row(
         position = float(np.interp(found.best_position, range(len(zs)), zs))
     row = {
         "file": planes[0].name,
-        **vars(place),
+        **vars(planes[0].place),
         "best_z": best_z,
         "expected_level": found.expected_level,
         "status": found.status,
@@ -118,6 +120,22 @@ def stack_row(
     }
     del row["z"]
     return row
+
+
+def spokesman(image: Sequence[PlaneRow], best_z: Optional[int] = None) -> PlaneRow:
+    """Give the plane that stands for one of `images_of`.
+
+    Of a z-stack it is the best one; where none is, the one of the lowest level with content.
+    """
+    measured = [plane for plane in image if not plane.error] or image
+    for plane in measured:
+        if best_z is not None and plane.place.z == best_z:
+            return plane
+    return min(measured, key=lambda plane: (plane.status == "no_content", _or_inf(plane)))
+
+
+def _or_inf(plane: PlaneRow) -> float:
+    return math.inf if math.isnan(plane.expected_level) else plane.expected_level
 
 
 def plane_row(row: Mapping[str, str]) -> PlaneRow:

@@ -100,11 +100,13 @@ def verdict_of(
             of_stack.setdefault(_stack_of(row), []).append(row)
         else:
             judged.append(_of_plane(row, len(rows), False))
-    status = {_stack_of(stack): stack["status"] for stack in stacks}
+    judgements = {_stack_of(stack): stack for stack in stacks}
     for place, planes in of_stack.items():
-        best = min(planes, key=lambda row: (row["status"] == "no_content", _level(row)))
+        judgement = judgements.get(place, {})
+        named = [row for row in planes if row["z"] == judgement.get("best_z")]
+        best = min(named or planes, key=lambda row: (row["status"] == "no_content", _level(row)))
         one = _of_plane(best, len(planes), len(planes) > 1)
-        kind = status.get(place, one.kind)
+        kind = judgement.get("status", one.kind)
         judged.append(Verdict(**{**vars(one), "kind": kind if kind in KINDS else one.kind}))
     return max(judged, key=lambda one: (KINDS.index(one.kind), _or_zero(one.expected_level)))
 
