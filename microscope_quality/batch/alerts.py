@@ -12,7 +12,9 @@ import http.client
 import json
 import os
 import random
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -49,6 +51,10 @@ FILE = "alerts.jsonl"
 MOST_EARLIER = 100
 # For a program that is at work when it is time to stop.
 _GRACE_SECONDS = 2.0
+
+# Words that only a shell understands, and how to ask one.
+_OF_A_SHELL = re.compile(r"\d?>>?|<|\|\|?|&&?|;")
+_BY_A_SHELL = 'cmd /c "…"' if os.name == "nt" else "sh -c '…'"
 
 # In the file: by which an alert is to leave.
 _DOORS = "doors"
@@ -129,7 +135,8 @@ class Command:
     Raises
     ------
     SettingsError
-        The line is empty, or has a quote without its pair.
+        The line is empty, has a quote without its pair, needs a shell, or names no program that
+        is there.
     """
 
     name = "command"
@@ -143,6 +150,14 @@ class Command:
             parts = [part[1:-1] if part[:1] == part[-1:] == '"' else part for part in parts]
         if not parts:
             raise SettingsError("--on-alert names no program.")
+        for part in parts:
+            if _OF_A_SHELL.fullmatch(part):
+                raise SettingsError(
+                    f"--on-alert is run without a shell, so {part} means nothing; write it into a "
+                    f"script, or give {_BY_A_SHELL}."
+                )
+        if shutil.which(parts[0]) is None:
+            raise SettingsError(f"--on-alert: there is no program {parts[0]} that can be run.")
         self._arguments = parts
         self._seconds = seconds
 

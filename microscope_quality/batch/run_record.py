@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from microscope_quality.errors import FileError
 from microscope_quality.files.whole import whole
@@ -106,6 +106,15 @@ def _write_over(path: Path, content: bytes) -> None:
             stream.truncate()
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def earlier_folder(out: Path) -> Optional[Path]:
+    """Folder of the images of the run that wrote a record last; None where that cannot be told."""
+    try:
+        folder = json.loads((out / RUN_RECORD).read_text(encoding="utf-8"))["folder"]
+        return Path(folder)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def now() -> str:

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import signal
 import time
 from collections import Counter, deque
@@ -22,7 +23,7 @@ from microscope_quality.batch.alerts import Alert, Alerts, Door
 from microscope_quality.batch.pool import Pool
 from microscope_quality.batch.results import Results
 from microscope_quality.batch.run import Outcome
-from microscope_quality.batch.run_record import RunRecord, now
+from microscope_quality.batch.run_record import RunRecord, earlier_folder, now
 from microscope_quality.batch.status_page import Board, Card, Kind, StatusPage
 from microscope_quality.batch.watching import Before, Fate, Found, Watcher, identity_of
 from microscope_quality.cli.interruption import INTERRUPTED, heeded
@@ -30,7 +31,7 @@ from microscope_quality.cli.screen import SYMBOLS, Screen
 from microscope_quality.cli.summary import printable
 from microscope_quality.errors import FileError, MicroscopeQualityError
 from microscope_quality.files.images import SUFFIXES
-from microscope_quality.files.tables import STACK_COLUMNS, as_stored, as_text, read_table
+from microscope_quality.files.tables import STACK_COLUMNS, as_stored, read_table
 from microscope_quality.measuring.page import (
     GROUPS,
     RESULTS,
@@ -41,7 +42,6 @@ from microscope_quality.measuring.page import (
     settings_id,
 )
 from microscope_quality.measuring.reading import Reading, error_row, read_file
-from microscope_quality.measuring.rows import images_of, plane_row, stack_row
 from microscope_quality.measuring.verdicts import KINDS, Threshold, Verdict, verdict_of
 from microscope_quality.model import ModelDescription
 from microscope_quality.overlay import level_colours
@@ -174,6 +174,7 @@ class Lookout:
                 # First: where it cannot be served, nothing is to be left in the folder.
                 self._url = stack.enter_context(StatusPage(self._board, *wishes.address)).url
             self._results = stack.enter_context(Results(wishes.out, tables, self._id))
+            self._check_same_folder()
             self._watcher = Watcher(
                 wishes.folder,
                 wanted=wanted,
@@ -243,6 +244,19 @@ class Lookout:
         self._stack.close()
 
     # What was there before.
+
+    def _check_same_folder(self) -> None:
+        """Refuse to go on with the tables of another folder, whose names may be the same."""
+        folder, out = self._wishes.folder, self._wishes.out
+        names = self._results.files()
+        earlier = earlier_folder(out)
+        if not names or earlier is None or earlier == folder.absolute():
+            return
+        # It may have been moved, or be reached by another path.
+        if not any(os.path.lexists(folder / name) for name in names):
+            raise FileError(
+                f"{out}: has the results of {printable(str(earlier))}; choose another folder"
+            )
 
     def _before(self, name: str, size_bytes: int, mtime_ns: int) -> Before:
         modified = modified_text(mtime_ns)
@@ -425,7 +439,7 @@ class Lookout:
         reading = outcome.value
         if reading is None:
             row = error_row(self._settings, self._description, found, outcome.error)
-            reading = Reading({RESULTS: [row]}, found.identity, True, 0.0)
+            reading = Reading({RESULTS: [row], STACKS: []}, found.identity, True, 0.0)
         elif not reading.failed and found.identity.size_bytes:
             rate = reading.seconds / found.identity.size_bytes
             self._seconds_per_byte += 0.2 * (rate - self._seconds_per_byte)
@@ -442,7 +456,7 @@ class Lookout:
         """Say once of a file that it cannot be read yet."""
         before = name in self._unread
         self._unread[name] = next(
-            (str(row["error"]) for row in reading.rows[RESULTS] if row.get("error")), ""
+            (row["error"] for row in reading.rows[RESULTS] if row["error"]), ""
         )
         if not before:
             shown = f"{as_stored(name)} ({self._unread[name]}; tried again)"
@@ -461,16 +475,7 @@ class Lookout:
         """Put into the tables what waits for it."""
         while self._pending:
             found, reading, _ = self._pending[0]
-            rows = {
-                table: [as_text(row, self._columns[table]) for row in of_table]
-                for table, of_table in reading.rows.items()
-            }
-            limit = self._settings.in_focus_limit
-            stacks = (
-                stack_row(image, in_focus_limit=limit)
-                for image in images_of(map(plane_row, rows[RESULTS]))
-            )
-            rows[STACKS] = [as_text(stack, STACK_COLUMNS) for stack in stacks if stack]
+            rows = reading.rows
             name = as_stored(found.name)
             verdict = verdict_of(rows[RESULTS], rows[STACKS])
             if verdict.kind != "error" or self._results.rows(name) != rows[RESULTS]:
@@ -508,6 +513,8 @@ class Lookout:
         self, name: str, verdict: Verdict, at: str, reason: str, picture: Optional[bytes]
     ) -> Card:
         words = [verdict.in_words(), verdict.error]
+        if verdict.kind == "no_content":
+            words.append(verdict.message)
         if verdict.kind not in ("error", "no_content"):
             words.append(f"certainty {verdict.certainty:.2f}")
         if not math.isnan(verdict.defocus_um):

@@ -20,7 +20,8 @@ from microscope_quality.batch.results import Results
 from microscope_quality.batch.run import Outcome
 from microscope_quality.batch.run_record import RunRecord, now
 from microscope_quality.cli.copies import Copies
-from microscope_quality.cli.summary import NOT_MEASURED, Line, StackLine, Summary, show
+from microscope_quality.cli.progress import bar
+from microscope_quality.cli.summary import NOT_MEASURED, Line, StackLine, Summary, printable, show
 from microscope_quality.errors import FileError, SettingsError, reason_of
 from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.tables import (
@@ -48,6 +49,7 @@ from microscope_quality.measuring.page import (
     draw_plane,
     failed_row,
     groups,
+    is_drawn,
     items,
     model_facts,
     picture_name,
@@ -170,6 +172,8 @@ class Record:
         self._again = again
         self._written: dict[str, int] = {}
         self._copied: list[str] = []
+        # Files of which the tables had rows, and that were not named this time.
+        self._gone: list[str] = []
         if out is None:
             return
         tables = settings.tables(description.levels)
@@ -179,6 +183,11 @@ class Record:
         if any((out / RESULTS).exists() and not (out / name).exists() for name in tables):
             again = True  # a table was taken away
         self._results = Results(out, tables, settings_id(settings, description), again=again)
+        try:
+            self._check_same_images(out, self._results)
+        except BaseException:
+            self._results.close()
+            raise
         self._run = RunRecord(
             out=out,
             command=command,
@@ -190,6 +199,18 @@ class Record:
             started=now(),
             began=time.monotonic(),
         )
+
+    def _check_same_images(self, out: Path, results: Results) -> None:
+        """Refuse to put the results of some images in the place of those of all others."""
+        before = results.files()
+        gone = [name for name in before if name not in self._paths]
+        if gone and len(gone) == len(before):
+            images = "another image" if len(gone) == 1 else f"{len(gone):,} other images"
+            raise FileError(
+                f"{out}: has the results of {images}, such as {printable(gone[0])}; choose another "
+                "folder, or replace them by --again"
+            )
+        self._gone = gone
 
     def _columns(self, name: str) -> Sequence[str]:
         if name == STACKS:
@@ -395,7 +416,11 @@ class Record:
         wanted = []
         for rank, (_, _, line, name, place) in enumerate(sorted(self._doubtful, reverse=True)):
             target = self._out / "overlays" / picture_name(name, place, rank + 1)
-            wanted.append((name, self._paths[name], place, target, line.why))
+            one = (name, self._paths[name], place, target, line.why)
+            if is_drawn(self._settings, one):
+                self._drawn.add(target)
+            else:
+                wanted.append(one)
         self._draw(wanted, jobs, limit_bytes)
 
     def draw_missing(self, jobs: int, limit_bytes: Optional[int] = None) -> None:
@@ -406,8 +431,10 @@ class Record:
         draw = functools.partial(draw_plane, self._settings)
         need = functools.partial(bytes_to_draw, self._settings)
         drawing = run_within(limit_bytes, need, draw, wanted, jobs=min(jobs, len(wanted)) or 1)
-        with contextlib.closing(drawing) as outcomes:
-            for outcome in outcomes:
+        with bar("Drawing") as move, contextlib.closing(drawing) as outcomes:
+            for number, outcome in enumerate(outcomes, 1):
+                if move is not None:
+                    move(number, len(wanted))
                 if outcome.error:
                     name, path, place, *_ = outcome.item
                     reason = reason_of(FileError(outcome.error), path)
@@ -441,7 +468,9 @@ class Record:
         from microscope_quality.report.write import write_report
 
         if self._out is not None:
-            self._copied.append(write_report(self._out, jobs=jobs).name)
+            with bar("Writing the report") as move:
+                page = write_report(self._out, jobs=jobs, progress=move)
+            self._copied.append(page.name)
 
     def so_far(self) -> str:
         """Tell in a sentence what an interrupted run leaves behind."""
@@ -477,7 +506,7 @@ class Record:
         if unmatched:
             console.print(
                 f"\n--pattern does not match {len(unmatched):,} of {len(paths):,} names, "
-                f"{unmatched[0].as_posix()} first."
+                f"{printable(unmatched[0].as_posix())} first."
             )
         for error in self._not_drawn[:MOST_DOUBTFUL]:
             console.print(f"\nNot drawn: {error}")
@@ -487,9 +516,16 @@ class Record:
         if self.n_kept:
             files = "file was" if self.n_kept == 1 else "files were"
             console.print(
-                f"{self.n_kept:,} {files} measured before and did not change "
-                "(--again measures all)",
+                f"{self.n_kept:,} of {len(self._files):,} {files} measured before and did not "
+                "change (--again measures all)",
                 style="dim",
+            )
+        if self._gone:
+            files = "file that was" if len(self._gone) == 1 else "files that were"
+            console.print(
+                f"The tables have no rows any more of {len(self._gone):,} {files} measured before "
+                f"and not named now, {printable(self._gone[0])}"
+                f"{' first' * (len(self._gone) > 1)}.",
             )
         if self._out is not None:
             tables = {RESULTS: self.summary.n_planes, **self._written}

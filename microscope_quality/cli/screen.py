@@ -100,6 +100,9 @@ class Screen:
         words = printable(verdict.in_words() or verdict.error)
         if verdict.error and verdict.planes > 1:
             words = printable(f"{words}: {verdict.error}")
+        if verdict.kind == "no_content":
+            # Too small, or without a single number: that there is nothing in it may not be all.
+            words = "  ".join(filter(None, (words, printable(verdict.message))))
         room = max(12, min(60, self._console.width - 42))
         shown = shortened(printable(name), room) if self._terminal else printable(name)
         line = Text.assemble(

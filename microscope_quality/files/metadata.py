@@ -100,7 +100,8 @@ def optics_of(
     if missing:
         # A pixel size alone is in most files, and asks for nothing.
         if given:
-            messages.append(f"No defocus_um: the file does not tell {', '.join(missing)}.")
+            names = ", ".join("n" if name == "refractive_index" else name for name in missing)
+            messages.append(f"No defocus_um: neither --optics nor the file tells {names}.")
         return None, " ".join(messages)
     try:
         return Optics(**values), " ".join(messages)

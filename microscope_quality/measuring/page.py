@@ -242,7 +242,8 @@ def measure_page(settings: Settings, item: Item, seen: Optional[Seen] = None) ->
         if settings.pictures is not None:
             picture = settings.pictures / picture_name(item.name, place)
             try:
-                _draw(plane, result, item.name, place, picture)
+                subject = _subject(settings, item.path, place, "")
+                _draw(plane, result, item.name, place, picture, subject=subject)
                 drawn.append(picture)
             except MicroscopeQualityError as error:
                 not_drawn.append(str(error))
@@ -356,6 +357,31 @@ def bytes_to_draw(settings: Settings, wanted: Wanted) -> int:
     return PROCESS_BYTES
 
 
+def measure_again(
+    settings: Settings, name: str, path: Path, place: Place
+) -> tuple[Plane, FocusResult]:
+    """Read and measure one plane of a file.
+
+    Raises
+    ------
+    FileError
+        It cannot be read any more.
+    MicroscopeQualityError
+        It cannot be measured.
+    """
+    model = FocusModel.from_pretrained(settings.model)
+    for item in items([(name, path)]):
+        if item.error:
+            raise FileError(f"{path}: {item.error}")
+        if not _may_hold(item.page, place):
+            continue
+        for plane in _read(settings, item):
+            if Place(plane.series, plane.z, plane.c, plane.t) == place:
+                optics, _ = optics_of(plane.known_optics, settings.optics)
+                return plane, _measure(settings, model, plane, optics)
+    raise FileError(f"{path}: has no plane {place} any more")
+
+
 def draw_plane(settings: Settings, wanted: Wanted) -> None:
     """Measure a plane of a file again and draw it into another one, with a remark.
 
@@ -365,19 +391,25 @@ def draw_plane(settings: Settings, wanted: Wanted) -> None:
         The plane cannot be read any more, or the picture not be written.
     """
     name, source, place, target, remark = wanted
-    model = FocusModel.from_pretrained(settings.model)
-    for item in items([(name, source)]):
-        if item.error:
-            raise FileError(f"{source}: {item.error}")
-        if not _may_hold(item.page, place):
-            continue
-        for plane in _read(settings, item):
-            if Place(plane.series, plane.z, plane.c, plane.t) == place:
-                optics, _ = optics_of(plane.known_optics, settings.optics)
-                result = _measure(settings, model, plane, optics)
-                _draw(plane, result, name, place, target, remark)
-                return
-    raise FileError(f"{source}: has no plane {place} any more")
+    subject = _subject(settings, source, place, remark)
+    plane, result = measure_again(settings, name, source, place)
+    _draw(plane, result, name, place, target, remark, subject=subject)
+
+
+def is_drawn(settings: Settings, wanted: Wanted) -> bool:
+    """Whether `draw_plane` drew this picture before, of the file as it is now."""
+    from microscope_quality.files.pictures import subject_of
+
+    _, source, place, target, remark = wanted
+    return subject_of(target) == _subject(settings, source, place, remark)
+
+
+def _subject(settings: Settings, path: Path, place: Place, remark: str) -> str:
+    """Name what a picture shows: the file as it is, the plane, how it is measured."""
+    description = FocusModel.from_pretrained(settings.model).description
+    size_bytes, modified = identity(path)
+    facts = [settings_id(settings, description), size_bytes, modified, str(place), remark]
+    return json.dumps([*facts, str(path.absolute())])
 
 
 def _may_hold(page: Page, place: Place) -> bool:
@@ -426,7 +458,14 @@ def _measure(
 
 
 def _draw(
-    plane: Plane, result: FocusResult, name: str, place: Place, path: Path, remark: str = ""
+    plane: Plane,
+    result: FocusResult,
+    name: str,
+    place: Place,
+    path: Path,
+    remark: str = "",
+    *,
+    subject: str = "",
 ) -> None:
     from microscope_quality.files.pictures import MAX_SIDE, write_overlay
     from microscope_quality.overlay import overlay
@@ -446,6 +485,7 @@ def _draw(
         title=f"{name}  {place}".strip(),
         verdict=verdict[0].upper() + verdict[1:],
         levels=len(result.probabilities),
+        subject=subject,
     )
 
 

@@ -7,21 +7,26 @@ import io
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Optional
 
 from microscope_quality.batch.watching import Found, Identity, identity_of
 from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
 from microscope_quality.files.plane import Page
+from microscope_quality.files.tables import STACK_COLUMNS, as_text
 from microscope_quality.measuring.page import (
     RESULTS,
+    STACKS,
     Item,
     Place,
     Settings,
     failed_row,
+    measure_again,
     measure_file,
     modified_text,
 )
+from microscope_quality.measuring.rows import images_of, plane_row, stack_row
+from microscope_quality.measuring.verdicts import verdict_of
 from microscope_quality.model import FocusModel, ModelDescription
 
 if TYPE_CHECKING:
@@ -37,9 +42,9 @@ _MOST = 8
 
 @dataclass(frozen=True)
 class Reading:
-    """What a process found out about a file."""
+    """What a process found out about a file; rows are texts, as tables have them."""
 
-    rows: Mapping[str, list[dict[str, object]]]
+    rows: Mapping[str, list[dict[str, str]]]
     after: Optional[Identity]
     failed: bool
     seconds: float
@@ -48,29 +53,46 @@ class Reading:
 
 def read_file(settings: Settings, pictures: bool, found: Optional[Found]) -> Optional[Reading]:
     """Measure a file, and find out whether it changed meanwhile; None only prepares the process."""
-    model = FocusModel.from_pretrained(settings.model)
+    description = FocusModel.from_pretrained(settings.model).description
     if found is None:
         return None
     began = time.monotonic()
     drawn = _Pictures() if pictures else None
+    columns = settings.tables(description.levels)
     try:
-        rows = measure_file(settings, (found.name, found.path), seen=drawn)
-    except FileError as error:
+        measured = measure_file(settings, (found.name, found.path), seen=drawn)
         rows = {
-            RESULTS: [error_row(settings, model.description, found, reason_of(error, found.path))]
+            table: [as_text(row, columns[table]) for row in of_table]
+            for table, of_table in measured.items()
         }
+    except FileError as error:
+        reason = reason_of(error, found.path)
+        rows = {RESULTS: [error_row(settings, description, found, reason)]}
+    failed = any(row["error"] for row in rows[RESULTS])
+    stacks = (
+        stack_row(image, in_focus_limit=settings.in_focus_limit)
+        for image in images_of(map(plane_row, rows[RESULTS]))
+    )
+    rows[STACKS] = [as_text(stack, STACK_COLUMNS) for stack in stacks if stack]
     try:
         after = identity_of(found.path)
     except OSError:
         after = None
-    failed = any(row.get("error") for row in rows[RESULTS])
-    seconds = time.monotonic() - began
-    return Reading(rows, after, failed, seconds, drawn.shown() if drawn and not failed else None)
+    picture = None
+    if drawn is not None and not failed:
+        place = Place(**verdict_of(rows[RESULTS], rows[STACKS]).place)
+        picture = drawn.of(place)
+        if picture is None:
+            # What cannot be drawn costs no row.
+            with contextlib.suppress(MicroscopeQualityError):
+                plane, result = measure_again(settings, found.name, found.path, place)
+                picture = _jpeg(plane.array, result)
+    return Reading(rows, after, failed, time.monotonic() - began, picture)
 
 
 def error_row(
     settings: Settings, description: ModelDescription, found: Found, error: str
-) -> dict[str, object]:
+) -> dict[str, str]:
     """Give the row of a file that could not be measured."""
     item = Item(
         0,
@@ -80,36 +102,35 @@ def error_row(
         size_bytes=found.identity.size_bytes,
         modified=modified_text(found.identity.mtime_ns),
     )
-    return failed_row(settings, description, item, error)
+    return as_text(
+        failed_row(settings, description, item, error),
+        settings.tables(description.levels)[RESULTS],
+    )
 
 
 class _Pictures:
-    """Pictures of a file's planes: of each z-stack's sharpest one, and of the others' worst."""
+    """Pictures of planes that are likely to speak for their file, drawn while they are at hand.
+
+    Those are the lowest level of each z-stack, and the highest one of the other planes.
+    """
 
     def __init__(self) -> None:
-        self._best: dict[tuple[object, ...], tuple[float, bytes]] = {}
+        self._best: dict[Optional[Place], tuple[float, Place, bytes]] = {}
 
     def __call__(self, place: Place, plane: np.ndarray[Any, Any], result: FocusResult) -> None:
-        stack = place.z is not None
-        key = (place.series, place.c, place.t) if stack else ()
+        key = None if place.z is None else replace(place, z=None)
         level = result.expected_level
-        rank = math.inf if math.isnan(level) else level if stack else -level
+        rank = math.inf if math.isnan(level) else -level if key is None else level
         if key in self._best and self._best[key][0] <= rank:
             return
         if key in self._best or len(self._best) < _MOST:
             # What cannot be drawn costs no row.
             with contextlib.suppress(MicroscopeQualityError):
-                self._best[key] = rank, _jpeg(plane, result)
+                self._best[key] = rank, place, _jpeg(plane, result)
 
-    def shown(self) -> Optional[bytes]:
-        """Picture of what speaks for the file, as `verdict_of` has it."""
-        # A stack's rank is its level, so the worst one is the highest; a plane's is minus that.
-        worst = max(
-            self._best.items(),
-            key=lambda one: one[1][0] if one[0] else -one[1][0],
-            default=(None, (0.0, None)),
-        )
-        return worst[1][1]
+    def of(self, place: Place) -> Optional[bytes]:
+        """Picture of a plane, if it was drawn."""
+        return next((picture for _, at, picture in self._best.values() if at == place), None)
 
 
 def _jpeg(plane: np.ndarray[Any, Any], result: FocusResult) -> bytes:

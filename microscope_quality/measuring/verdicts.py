@@ -30,6 +30,8 @@ class Verdict:
         Of the file.
     stack : bool
         Whether the plane is the best of a z-stack.
+    message : str
+        What is said of that plane beside its numbers.
     error : str
         The first one.
     groups : mapping
@@ -44,6 +46,7 @@ class Verdict:
     place: Mapping[str, int] = field(default_factory=dict)
     planes: int = 1
     stack: bool = False
+    message: str = ""
     error: str = ""
     groups: Mapping[str, str] = field(default_factory=dict)
 
@@ -125,6 +128,7 @@ def _of_plane(row: Mapping[str, str], planes: int, stack: bool) -> Verdict:
         place={axis: int(row[axis]) for axis in _AXES if row[axis]},
         planes=planes,
         stack=stack,
+        message=row["message"],
         groups=_groups(row),
     )
 

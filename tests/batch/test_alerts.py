@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import sys
 import threading
@@ -224,10 +225,10 @@ def test_a_program_is_told_by_its_environment_and_its_standard_input(tmp_path, m
         "found = {key: value for key, value in os.environ.items() if 'QUALITY_' in key}\n"
         "json.dump([sys.argv[1:], found, json.load(sys.stdin)], open('told.json', 'w'))\n",
     )
-    run(f"{line} 'one word' $HOME ; rm -rf x", alert("1", file=HOSTILE, level=None).to_dict())
+    run(f"{line} 'one word' $HOME `rm` ;x", alert("1", file=HOSTILE, level=None).to_dict())
     arguments, environment, content = json.loads((tmp_path / "told.json").read_text())
     # No shell has seen it.
-    assert arguments == ["one word", "$HOME", ";", "rm", "-rf", "x"]
+    assert arguments == ["one word", "$HOME", "`rm`", ";x"]
     assert content["file"] == HOSTILE
     assert environment["MICROSCOPE_QUALITY_FILE"] == HOSTILE.replace("\0", "")
     assert environment["MICROSCOPE_QUALITY_LEVEL"] == ""
@@ -240,13 +241,31 @@ def test_a_program_that_fails_or_is_missing_is_told(tmp_path):
         run(
             script(tmp_path, "import sys; print('no paper left', file=sys.stderr); sys.exit(3)"), {}
         )
-    with pytest.raises(UndeliveredError, match="no-such-program"):
-        run("no-such-program", {})
-    with pytest.raises(UndeliveredError):
-        run(str(tmp_path), {})
-    for line in ("", "   ", "a 'b"):
-        with pytest.raises(SettingsError, match="--on-alert"):
-            Command(line)
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    command = Command(str(program))
+    program.unlink()
+    with pytest.raises(UndeliveredError, match=re.escape(str(program))):
+        command.deliver({}, threading.Event())
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "names no program"),
+        ("   ", "names no program"),
+        ("a 'b", "cannot be parted"),
+        ("no-such-program x", "there is no program no-such-program"),
+        (str(Path(__file__).parent), "there is no program"),
+        ("echo hi > hi.txt", "without a shell, so > means nothing"),
+        ("echo hi | mail me", r"without a shell, so \| means nothing"),
+        ("echo hi && echo ho", "sh -c|cmd /c"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_at_once(line, words):
+    with pytest.raises(SettingsError, match=f"--on-alert.*{words}"):
+        Command(line)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="its children are ended on POSIX")

@@ -217,8 +217,49 @@ def test_stacks(model, tmp_path):
     assert second["status"] == "out_of_focus"
     assert "Best z" in screen
     # A run without stacks leaves no table of older ones.
-    run(tmp_path / "b.tif", "--model", model, "--out", tmp_path / "out")
+    (tmp_path / "a.ome.tif").unlink()
+    screen = run(tmp_path, "--model", model, "--out", tmp_path / "out")
+    assert "no rows any more of 1 file that was measured before and not named now, a.ome" in screen
     assert not (tmp_path / "out" / "stacks.csv").exists()
+
+
+def test_results_of_other_images_are_not_replaced_by_mistake(plate, model, tmp_path):
+    out = tmp_path / "out"
+    common = ("--model", model, "--out", out, "--overlay", "none")
+    run(plate, *common)
+    before = (out / "results.csv").read_bytes()
+    words = ["measure", *map(str, (plate / "A01_s1.tif", *common))]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert "has the results of 4 other images, such as A01_s1.tif; choose" in refused.stderr
+    assert (out / "results.csv").read_bytes() == before
+    assert not (out / "results.csv.part").exists()
+    run(plate / "A01_s1.tif", *common, "--again")
+    assert [row["file"] for row in table(out / "results.csv")] == [str(plate / "A01_s1.tif")]
+
+
+def test_of_a_stack_its_best_plane_is_doubted_and_drawn(model, tmp_path):
+    images = tmp_path / "in"
+    images.mkdir()
+    # Its planes out of focus would be the most doubtful ones.
+    sharp = coded.plane([[0, 1, 0, 1]] * 3)
+    stack = np.stack([coded.plane(MIXED), sharp, coded.plane(MIXED)])
+    tifffile.imwrite(images / "a.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(images / "b.tif", coded.plane(MIXED))
+    for number in range(25):
+        tifffile.imwrite(images / f"{number}.tif", coded.plane(BLURRED))
+    out = tmp_path / "out"
+    screen = run(images, "--model", model, "--out", out)
+    assert "29 planes" in screen
+    assert "27 images, a z-stack by its best plane: 1 in focus, 25 out of" in screen
+    assert [path.name for path in (out / "overlays").iterdir()] == ["01_b.tif.png"]
+    # What is drawn already is not drawn again.
+    drawn = (out / "overlays" / "01_b.tif.png").stat().st_mtime_ns
+    run(images, "--model", model, "--out", out)
+    assert (out / "overlays" / "01_b.tif.png").stat().st_mtime_ns == drawn
+    tifffile.imwrite(images / "b.tif", coded.plane(list(reversed(MIXED))))
+    run(images, "--model", model, "--out", out)
+    assert (out / "overlays" / "01_b.tif.png").stat().st_mtime_ns != drawn
 
 
 def test_a_plane_that_is_damaged_costs_itself_only(model, tmp_path):
@@ -445,7 +486,7 @@ def test_what_did_not_change_is_kept(plate, model, tmp_path):
         return counts["files"], counts["measured"], counts["kept"]
 
     # What failed is tried again.
-    assert "4 files were measured before" in run(plate, *common, code=1)
+    assert "4 of 5 files were measured before" in run(plate, *common, code=1)
     assert counts() == (5, 1, 4)
     assert before == ((out / "results.csv").read_bytes(), (out / "patches.csv").read_bytes())
     # One changed, one gone, one new.

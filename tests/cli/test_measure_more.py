@@ -77,7 +77,7 @@ def test_copies_say_what_the_tables_say(plate, model, tmp_path):
     assert parquet.read_table(out / "stacks.parquet").to_pylist()[0]["best_z"] == 1
     assert "A02.tif" in (out / "report.html").read_text(encoding="utf-8")
     # Copies of tables that are there no more would tell of another run.
-    screen = run(plate / "A01.tif", *options)
+    screen = run(plate / "A01.tif", *options, "--again")
     assert "report.html is of an earlier run" in screen
     assert not (out / "results.parquet").exists()
     assert not (out / "stacks.parquet").exists()

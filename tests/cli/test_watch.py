@@ -433,6 +433,29 @@ def test_wrong_use_is_a_sentence_and_exit_code_2(plate, tmp_path, arguments, wor
     assert not (tmp_path / "out" / "results.csv").exists()
 
 
+def test_results_of_another_folder_are_not_mixed_in(plate, model, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for folder, name in ((plate, "a.tif"), (other, "b.tif")):
+        tifffile.imwrite(folder / name, coded.plane(FOCUSED))
+    out = tmp_path / "out"
+    once(plate, "--model", model, "--out", out)
+    said = once(other, "--model", model, "--out", out, code=2)
+    assert f"has the results of {plate}; choose another folder" in said
+    assert [row["file"] for row in rows(out)] == ["a.tif"]
+    # The same one under another name goes on.
+    plate.rename(tmp_path / "moved")
+    tifffile.imwrite(tmp_path / "moved" / "c.tif", coded.plane(BLURRED))
+    once(tmp_path / "moved", "--model", model, "--out", out)
+    assert [row["file"] for row in rows(out)] == ["a.tif", "c.tif"]
+
+
+def test_what_is_too_small_is_said_to_be(plate, model, tmp_path):
+    Image.new("L", (50, 50)).save(plate / "small.png")
+    said = once(plate, "--model", model, "--out", tmp_path / "out")
+    assert re.search(r"small\.png .*no content +The image has 50 x 50 pixels; a patch needs", said)
+
+
 def test_a_port_that_is_taken_leaves_nothing_behind(plate, model, tmp_path):
     from typer.testing import CliRunner
 

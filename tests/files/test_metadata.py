@@ -152,7 +152,7 @@ def test_the_users_values_win_and_complete_the_files():
     assert optics_of(known, given) == (Optics(1.2, 1.33, 0.6, 0.1), "")
     optics, said = optics_of(KnownOptics(na=0.75), given={"wavelength_um": 0.5})
     assert optics is None
-    assert "refractive_index, pixel_size_um" in said
+    assert "tells n, pixel_size_um." in said
     optics, said = optics_of(known, {"na": 1.3, "wavelength_um": 0.5})
     assert optics is None
     assert "na = 1.3" in said

@@ -17,6 +17,7 @@ def row(status="in_focus", level=0, *, error="", series="", z="", c="", t="", **
         "expected_level": str(level + 0.25) if known else "",
         "certainty": "0.7" if known else "",
         "defocus_um": "",
+        "message": "",
         "error": error,
         "series": series,
         "z": str(z),
@@ -48,14 +49,18 @@ def test_the_best_plane_speaks_for_a_stack_and_the_worst_stack_for_the_file():
         for z, level in enumerate(stack)
     ]
     stacks = [
-        {"series": "", "c": "0", "t": "", "status": "in_focus"},
-        {"series": "", "c": "1", "t": "", "status": "out_of_focus"},
+        {"series": "", "c": "0", "t": "", "status": "in_focus", "best_z": "1"},
+        {"series": "", "c": "1", "t": "", "status": "out_of_focus", "best_z": ""},
     ]
     verdict = verdict_of(rows, stacks)
     assert (verdict.kind, verdict.level, verdict.place) == ("out_of_focus", 4, {"z": 2, "c": 1})
     assert verdict.in_words() == "z2 c1, the best of a stack of 3"
     verdict = verdict_of([one for one in rows if one["c"] == "0"], stacks[:1])
     assert (verdict.kind, verdict.level, verdict.place) == ("in_focus", 0, {"z": 1, "c": 0})
+    # Between planes that are alike, the table of stacks decides.
+    flat = [row("in_focus", level, z=z, c=0) for z, level in enumerate([2, 0, 1, 2])]
+    verdict = verdict_of(flat, [{**stacks[0], "best_z": "2"}])
+    assert (verdict.level, verdict.place) == (1, {"z": 2, "c": 0})
 
 
 def test_a_plane_that_cannot_be_measured_makes_the_file_one():
