@@ -53,7 +53,8 @@ def report(
         ),
     ] = None,
     title: Annotated[
-        str, typer.Option(help="Heading of the page.", show_default="the folder's name")
+        str,
+        typer.Option(help="Heading of the page.", show_default="the name of the measured folder"),
     ] = "",
     jobs: Annotated[
         Optional[int],

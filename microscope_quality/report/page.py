@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,13 @@ WORDS = {
     "no_content": "no content",
     UNREADABLE: "unreadable",
 }
+_OF_ALL = {
+    "in_focus": "All {} images are in focus.",
+    "out_of_focus": "All {} images are out of focus.",
+    "mixed": "All {} images are mixed: their parts are at different levels.",
+    "no_content": "None of the {} images has enough content to judge by.",
+    UNREADABLE: "None of the {} images could be read.",
+}
 _OF_ONE = {
     "in_focus": "The image is in focus.",
     "out_of_focus": "The image is out of focus.",
@@ -58,6 +66,11 @@ LIMITS = (
 )
 _FOLDER = Path(__file__).parent
 _MOST_CHARACTERS = 2000
+_MOST_REASONS = 3
+# Rows that are there without a script, and their order.
+_MOST_LISTED = 300
+_LISTED = (UNREADABLE, "out_of_focus", "mixed", "no_content", "in_focus")
+_DAY = re.compile(r"\d{4}-\d\d-\d\dT")
 
 
 @dataclass(frozen=True)
@@ -269,6 +282,7 @@ def render(
         lstrip_blocks=True,
     )
     bad = [one for one in worst if rows.status[one.row] != "in_focus"]
+    listed, unlisted = _listed(rows)
     return environment.get_template("report.html.jinja").render(
         title=visible(title),
         generator=GENERATOR,
@@ -279,13 +293,15 @@ def render(
         data=Markup(safe_json(data)),
         pictures=Markup("".join(small.values())),
         version=__version__,
-        subject=_subject(rows),
+        subject=_subject(rows, record),
         sentence=sentence(counts),
         tiles=[_tile(status, counts, len(rows.shown)) for status in (*STATUSES, UNREADABLE)],
         parts=parts,
         notes=[visible(note) for note in notes],
+        listed=listed,
+        unlisted=f"{_counted(unlisted, 'more image')} {_are(unlisted)}" if unlisted else "",
         worst=[_shown(rows, one) for one in worst],
-        worst_title="The worst" if bad else "All in focus: the highest levels",
+        worst_title=_worst_title(len(bad), len(worst)),
         worst_note=(
             "Drawn in grey: they could not be measured again."
             if worst and all(one.plain for one in worst)
@@ -297,6 +313,7 @@ def render(
         sure=None if sure_certainty is None else f"{sure_certainty:.2g}",
         images=len(rows.shown),
         stacks=len(stacks),
+        times=len({rows.columns["t"][row] for row in rows.shown} - {""}) > 1,
         wells=bool(formats),
         limits=LIMITS,
         record=_record(record),
@@ -310,25 +327,31 @@ def sentence(counts: Mapping[str, int]) -> str:
         return "The table has no rows: there is nothing to tell."
     if images == 1:
         return _OF_ONE[next(status for status, number in counts.items() if number)]
-    unreadable = counts.get(UNREADABLE, 0)
-    if unreadable == images:
-        return f"None of the {images:,} images could be read."
+    for status, number in counts.items():
+        if number == images:
+            return _OF_ALL[status].format(f"{images:,}")
     focused = counts.get("in_focus", 0)
     others = [
         (counts.get("out_of_focus", 0), "out of focus"),
-        (counts.get("mixed", 0), "mixed, with parts at different levels"),
+        (counts.get("mixed", 0), "mixed (parts at different levels)"),
         (counts.get("no_content", 0), "without enough content to judge by"),
     ]
     said = [f"{number:,} {_are(number)} {words}" for number, words in others if number]
-    if unreadable:
+    if unreadable := counts.get(UNREADABLE, 0):
         said.append(f"{unreadable:,} could not be read")
-    if not said:
-        return f"All {images:,} images are in focus."
     first = f"{focused:,} of {images:,} images {_are(focused)} in focus"
+    if not focused:
+        first = f"None of the {images:,} images is in focus"
     if focused and images >= 20:
         first += f" ({_share(focused, images)})"
     last = said.pop()
     return f"{first}; {', '.join(said)}{' and ' if said else ''}{last}."
+
+
+def _worst_title(bad: int, shown: int) -> str:
+    if not bad:
+        return "All in focus: the highest levels"
+    return "The worst, then the highest levels in focus" if bad < shown else "The worst"
 
 
 def visible(text: str) -> str:
@@ -340,19 +363,90 @@ def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def _subject(rows: Rows) -> str:
-    """Say what is counted, beside the planes that ``measure`` counts."""
-    images = len(rows.shown)
+def _subject(rows: Rows, record: Mapping[str, Any]) -> str:
+    """Say what is counted, beside the planes that ``measure`` counts, and when it was measured."""
+    images, files = len(rows.shown), len(set(rows.columns["file"]))
     if not images:
         return ""
-    counted = [(images, "image"), (len(rows), "plane"), (len(set(rows.columns["file"])), "file")]
-    of_images, planes, files = (
-        f"{number:,} {word}{'s' * (number != 1)}" for number, word in counted
+    said = _counted(images, "image")
+    if len(rows) > images:
+        said += f": {_counted(len(rows), 'plane')}"
+    if files < len(rows):
+        said += f" in {_counted(files, 'file')}"
+    rules = []
+    if len(rows) > images:
+        rules.append("a z-stack counts once, by its best plane")
+    if any(rows.columns["c"][row] for row in rows.shown):
+        rules.append("each channel counts by itself")
+    if any(rows.columns["t"][row] for row in rows.shown):
+        rules.append("each point in time counts by itself")
+    said += f"; {', '.join(rules)}." if rules else "."
+    day = record.get("ended") or record.get("started")
+    model = record.get("model")
+    name = model.get("name") if isinstance(model, Mapping) else None
+    if isinstance(day, str) and _DAY.match(day):
+        said += f" Measured on {day[:10]}"
+        said += f" with the model {visible(name)[:80]}." if isinstance(name, str) else "."
+    return said
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}"
+
+
+def unread(rows: Rows) -> list[str]:
+    """Say why images could not be read: how many there are of each reason, and the first."""
+    reasons: dict[str, list[int]] = {}
+    for row in rows.shown:
+        if rows.status[row] == UNREADABLE:
+            # Numbers and what is quoted tell of the one file.
+            reason = re.sub(r"\d+|'[^']*'", "0", rows.columns["error"][row])
+            reasons.setdefault(reason, []).append(row)
+    ordered = sorted(reasons.values(), key=lambda some: -len(some))
+    said = [
+        f"{_counted(len(some), 'image')} could not be read{'; the first' * (len(some) > 1)}: "
+        f"{rows.columns['file'][some[0]]} {rows.columns['error'][some[0]]}"
+        for some in ordered[:_MOST_REASONS]
+    ]
+    left = sum(map(len, ordered[_MOST_REASONS:]))
+    if left:
+        said.append(f"{_counted(left, 'more image')} could not be read; the table says why")
+    return [f"{one.rstrip('.')}." for one in said]
+
+
+def _listed(rows: Rows) -> tuple[list[dict[str, str]], int]:
+    """Rows for a reader without a script, what is not in focus first, and how many are left out."""
+    expected = rows.numbers["expected_level"]
+    turn = {status: number for number, status in enumerate(_LISTED)}
+    ordered = sorted(
+        rows.shown,
+        key=lambda row: (
+            turn[rows.status[row]],
+            0 if math.isnan(expected[row]) else -expected[row],
+        ),
     )
-    return (
-        f"{of_images}: {planes} in {files}; a z-stack counts once, by its best plane, "
-        "and each channel by itself."
-    )
+    return [_line(rows, row) for row in ordered[:_MOST_LISTED]], len(ordered[_MOST_LISTED:])
+
+
+def _line(rows: Rows, row: int) -> dict[str, str]:
+    status = rows.status[row]
+    judged = status not in ("no_content", UNREADABLE)
+    numbers = {
+        name: f"{rows.numbers[name][row]:.2f}" if judged else ""
+        for name in ("expected_level", "certainty")
+    }
+    return {
+        "name": _name(rows, row),
+        "verdict": f"{SIGNS[status]} {WORDS[status]}",
+        "error": visible(rows.columns["error"][row][:_MOST_CHARACTERS]),
+        **numbers,
+    }
+
+
+def _name(rows: Rows, row: int) -> str:
+    axes = zip(("series ", "z", "c", "t"), rows.place(row))
+    where = " ".join(axis + text for axis, text in axes if text)
+    return visible(f"{rows.columns['file'][row]} {where}".strip())
 
 
 def _tile(status: str, counts: Mapping[str, int], images: int) -> _Tile:
@@ -361,14 +455,12 @@ def _tile(status: str, counts: Mapping[str, int], images: int) -> _Tile:
 
 
 def _share(count: int, images: int) -> str:
-    return f"{100 * count / images:.1f} %" if images else ""
+    return f"{100 * count / images:.1f}\u00a0%" if images else ""
 
 
 def _shown(rows: Rows, one: Worst) -> dict[str, Any]:
     status = rows.status[one.row]
-    axes = zip(("series ", "z", "c", "t"), rows.place(one.row))
-    where = " ".join(axis + text for axis, text in axes if text)
-    name = visible(f"{rows.columns['file'][one.row]} {where}".strip())
+    name = _name(rows, one.row)
     numbers = rows.numbers
     level, expected = numbers["level"][one.row], numbers["expected_level"][one.row]
     # The single level of a mixed image may be that of a few sure patches.
@@ -380,7 +472,8 @@ def _shown(rows: Rows, one: Worst) -> dict[str, Any]:
         "row": one.row,
         "source": _data_uri(one.picture) if one.picture else "data:,",
         "plain": one.plain,
-        "name": name,
+        # Where a long name may be broken first.
+        "parts": re.findall(r"[^_.-]*[_.-]|[^_.-]+", name),
         "label": f"{name}: {verdict}",
         "sign": SIGNS[status],
         "verdict": verdict,

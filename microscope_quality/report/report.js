@@ -112,6 +112,8 @@
     made.append(...children.filter((child) => child !== null && child !== undefined));
     return made;
   }
+  /** A name that may be broken after its separators before it is broken elsewhere. */
+  const breakable = (text) => text.match(/[^_.-]*[_.-]|[^_.-]+/g)?.flatMap((part, number) => (number ? [element("wbr"), part] : [part])) || [];
   const announce = (text) => { byId("announce").textContent = text; };
   const mean = (values) => (values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : NaN);
 
@@ -123,7 +125,7 @@
       { type: "button", class: "thumb", title: plain(files[row]), "aria-label": options.label || `${named(row)}: ${verdict(row)}`, on: { click: options.open || (() => openImage(row)) } },
       image ? element("img", { src: image, alt: "", decoding: "async" }) : element("span", { class: "none" }, "no picture"),
       element("span", { class: "mark", "aria-hidden": "true" }, mark),
-      options.name ? element("bdi", { class: "name", "aria-hidden": "true" }, named(row)) : null,
+      options.name ? element("bdi", { class: "name", "aria-hidden": "true" }, ...breakable(named(row))) : null,
     );
   }
 
@@ -317,6 +319,9 @@
     };
   }
 
+  /** Of what is counted there are no halves. */
+  const wholeSteps = (range) => (range < 6 ? { dtick: 1 } : {});
+
   /**
    * A chart that opens images: by click, and by keyboard from one item to the next.
    *
@@ -424,6 +429,11 @@
       const axes = this.canvas._fullLayout;
       this.ring.style.left = `${axes.xaxis._offset + axes.xaxis.d2p(item.x)}px`;
       this.ring.style.top = `${axes.yaxis._offset + axes.yaxis.d2p(item.y)}px`;
+      if (item.at) {
+        // Around the well, whose number stays to be read.
+        const across = (axis) => `${Math.abs(axis.d2p(1) - axis.d2p(0)) + 4}px`;
+        Object.assign(this.ring.style, { width: across(axes.xaxis), height: across(axes.yaxis), borderRadius: "4px" });
+      }
       this.ring.hidden = false;
       this.reading.textContent = item.say;
       this.reading.hidden = false;
@@ -497,7 +507,7 @@
       layout: {
         barmode: "stack", bargap: 0.12, margin: { l: 48, r: 12, t: 34, b: 44 },
         xaxis: { range: [-0.6, end + 0.6], tickvals: totals.map((_, at) => at), ticktext: [...ticks, ...(width < 420 ? [SIGNS.no_content, SIGNS.unreadable] : ["none", "error"])], title: { text: "level", standoff: 4 }, showgrid: false },
-        yaxis: { title: { text: "images", standoff: 4 }, rangemode: "tozero", range: [0, Math.max(...totals, 1) * 1.1] },
+        yaxis: { title: { text: "images", standoff: 4 }, rangemode: "tozero", range: [0, Math.max(...totals, 1) * 1.1], ...wholeSteps(Math.max(...totals)) },
         shapes: [{ type: "line", xref: "x", yref: "paper", x0: page.limit + 0.5, x1: page.limit + 0.5, y0: 0, y1: 1.06, line: { color: ink().soft, width: 1.5, dash: "dash" } }],
         annotations: [{ xref: "x", yref: "paper", x: page.limit + 0.5, y: 1.11, text: "in focus ◂", xanchor: "right", showarrow: false, font: { size: 12 } }, { xref: "x", yref: "paper", x: page.limit + 0.5, y: 1.11, text: "▸ out", xanchor: "left", showarrow: false, font: { size: 12 } }],
       },
@@ -587,9 +597,10 @@
   }
 
   const times = column("modified").map((text) => (text === "" ? NaN : Date.parse(text.replace(/(\.\d{3})\d*Z$/, "$1Z"))));
+  const pointOf = numbersOf("t");
   function drawTime() {
     const byTime = byId("time-order").value === "time";
-    const at = byTime ? (row) => times[row] : (row) => row + 1;
+    const at = { time: (row) => times[row], t: (row) => pointOf[row], order: (row) => row + 1 }[byId("time-order").value];
     const rows = shown.filter((row) => judged(row) && !Number.isNaN(at(row))).sort((one, other) => at(one) - at(other) || one - other);
     const low = rows.length ? at(rows[0]) : 0;
     const high = rows.length ? at(rows[rows.length - 1]) : 1;
@@ -598,7 +609,8 @@
     const drawn = inOrder(markTraces(marks, at, (row) => expected[row]));
     const line = { type: "scatter", mode: "lines", x: [], y: [], hoverinfo: "skip", line: { color: ink().ink, width: 2 }, customdata: [] };
     const half = Math.max(3, Math.round(rows.length / 60));
-    if (rows.length > 4 * half) {
+    // Where many stand at one time, a line would go up and down between them.
+    if (rows.length > 4 * half && new Set(rows.map(at)).size > rows.length / 2) {
       const stride = Math.max(1, Math.floor(rows.length / 300));
       for (let number = half; number < rows.length - half; number += stride) {
         const window = Array.from(rows.slice(number - half, number + half + 1), (row) => expected[row]).sort((one, other) => one - other);
@@ -610,7 +622,7 @@
       items: drawn.items,
       data: [...drawn.data.filter((trace) => trace.x.length), line],
       layout: {
-        xaxis: byTime ? { type: "date", title: { text: "time of the file (UTC)", standoff: 6 } } : { title: { text: "place in the table", standoff: 6 }, rangemode: "tozero" },
+        xaxis: byTime ? { type: "date", title: { text: "time of the file (UTC)", standoff: 6 } } : { title: { text: byId("time-order").value === "t" ? "point in time, t" : "place in the table", standoff: 6 }, rangemode: "tozero", tickformat: ",d", ...wholeSteps(high - low) },
         yaxis: { range: [-0.3, page.levels - 0.7], title: { text: "expected level", standoff: 4 }, dtick: 2 },
       },
     };
@@ -680,7 +692,9 @@
             void_.hovertext.push(words[r][c]);
           } else {
             z[r][c] = value;
-            const signs = cell < 40 ? "" : [["mixed", " ◐"], ["no_content", " ·"], ["unreadable", " ×"]].filter(([one]) => well.rows.some((row) => status[row] === one)).map(([, sign]) => sign).join("");
+            // What is wider than a cell stands below the number.
+            const marks = cell < 40 ? [] : ["mixed", "no_content", "unreadable"].filter((one) => well.rows.some((row) => status[row] === one)).map((one) => SIGNS[one]);
+            const signs = marks.length && cell < (marks.length > 1 ? 64 : 44) ? `<br>${marks.join("")}` : marks.map((sign) => ` ${sign}`).join("");
             texts[r][c] = signs && !share && kind !== "certainty" ? value.toFixed(1) + signs : cell < 11 ? "" : share ? (cell < 24 ? "" : `${Math.round(100 * value)}`) : kind === "certainty" ? (cell < 24 ? "" : value.toFixed(1).replace("0.", ".")) : cell < 24 ? String(Math.round(value)) : value.toFixed(1);
           }
         }
@@ -824,7 +838,7 @@
         line: { color: ink().soft, width: 1.5 }, marker: { size: 8, color: planes.map((row) => colour(expected[row])), line: { color: ink().soft, width: 1 } },
       }];
       if (stack.best !== "") data.push({ type: "scatter", mode: "markers", x: [zs(best)], y: [expected[best]], customdata: [planes.indexOf(best)], hovertext: [`best plane: z ${column("z")[best]}`], hovertemplate: "%{hovertext}<extra></extra>", marker: { symbol: "star", size: 17, color: ink().ink, line: { color: ink().card, width: 1.5 } } });
-      return { items, data, layout: { margin: { l: 34, r: 8, t: 6, b: 34 }, xaxis: { title: { text: "z", standoff: 2 }, tickformat: "d" }, yaxis: { range: [-0.6, page.levels - 0.5], dtick: 5 } } };
+      return { items, data, layout: { margin: { l: 34, r: 8, t: 6, b: 34 }, xaxis: { title: { text: "z", standoff: 2 }, tickformat: "d", ...wholeSteps(planes.length) }, yaxis: { range: [-0.6, page.levels - 0.5], dtick: 5 } } };
     };
   }
   function fillStacks() {
@@ -886,7 +900,7 @@
     byId("montage").hidden = !body.children.length;
     const empty = shown.filter((row) => status[row] === "no_content");
     if (empty.length) {
-      const wide = element("td", { colspan: Math.max(1, used.length) }, element("button", { type: "button", on: { click: () => openGallery("No content", empty) } }, `See ${count(empty.length, "image")}`));
+      const wide = element("td", { colspan: Math.max(1, used.length) }, element("button", { type: "button", on: { click: () => openGallery("No content", empty) } }, element("span", { class: "keys" }, "See "), count(empty.length, "image")));
       body.append(element("tr", {}, element("th", { scope: "row" }, "· no content"), wide));
       byId("montage").hidden = false;
     }
@@ -895,6 +909,7 @@
   // ---- what to keep ----------------------------------------------------------------------------
 
   const REASONS = { level: "by their level", certainty: "by their certainty", mixed: "mixed", no_content: "without content", unreadable: "unreadable" };
+  const KEPT_AGAINST = [["out_of_focus", false, "kept"], ["in_focus", true, "thrown out"]];
   function reasonFor(row, limits) {
     if (status[row] === "unreadable") return "unreadable";
     if (status[row] === "no_content") return limits.empty ? "no_content" : "";
@@ -918,6 +933,10 @@
       } else kept.push([row, ""]);
     }
     byId("kept-count").textContent = `${count(kept.length, "image")} kept, ${rejected.length.toLocaleString("en")} thrown out`;
+    byId("to-keep-count").textContent = `${kept.length.toLocaleString("en")} would be kept and ${rejected.length.toLocaleString("en")} thrown out`;
+    byId("save-rejected-now").hidden = !rejected.length;
+    const against = KEPT_AGAINST.map(([one, out, word]) => [(out ? rejected : kept).filter(([row, reason]) => status[row] === one && (!out || reason === "level")).length, `${WORDS[one]} ${word}`]).filter(([number]) => number);
+    byId("against-verdict").textContent = against.length ? `The verdict goes by the most probable level, the limit by the expected one: ${against.map(([number, words]) => `${number.toLocaleString("en")} ${words}`).join(", ")}.` : "";
     byId("kept-share").style.width = `${(100 * kept.length) / shown.length}%`;
     byId("reasons").textContent = rejected.length ? `Thrown out: ${Object.keys(REASONS).filter((one) => reasons[one]).map((one) => `${reasons[one].toLocaleString("en")} ${REASONS[one]}`).join(", ")}.` : "Nothing is thrown out.";
     // Those nearest to the limit say most about it.
@@ -925,7 +944,7 @@
     const near = (pairs) => pairs.filter(([row]) => judged(row)).map(([row, reason]) => [row, Math.abs(distance(row, reason)) + (reason === "mixed" ? 1 : 0)]).sort((one, other) => one[1] - other[1] || one[0] - other[0]).slice(0, 7).map(([row]) => row);
     for (const [id, pairs] of [["just-out", rejected], ["just-in", kept]]) {
       const rows = near(pairs);
-      byId(id).replaceChildren(...(rows.length ? rows.map((row, number) => thumb(row, { open: () => openImage(row, rows, number) })) : [element("span", { class: "soft" }, "none")]));
+      byId(id).replaceChildren(...(rows.length ? rows.map((row, number) => thumb(row, { mark: `${SIGNS[status[row]]} ${fixed(expected[row], 2)}`, open: () => openImage(row, rows, number) })) : [element("span", { class: "soft" }, "none")]));
     }
   }
   const LISTED = ["file", "series", "z", "c", "t", "plate", "well", "site", "channel", "level", "expected_level", "certainty", "status"];
@@ -946,19 +965,21 @@
     for (const id of ["drop-mixed", "drop-empty"]) byId(id).addEventListener("change", soon);
     document.querySelector(".limits").addEventListener("submit", (event) => event.preventDefault());
     byId("save-kept").addEventListener("click", () => saveList("kept.csv", kept));
-    byId("save-rejected").addEventListener("click", () => saveList("rejected.csv", rejected));
+    for (const id of ["save-rejected", "save-rejected-now"]) byId(id).addEventListener("click", () => saveList("rejected.csv", rejected));
     judge();
   }
 
   // ---- the table as one sees it ----------------------------------------------------------------
 
   const LINE = 46;
+  const LEAST_TO_MOST = ["in_focus", "no_content", "mixed", "out_of_focus", "unreadable"];
   const order = { name: "", down: false };
+  let pool = shown;
   let found = [];
   let active = 0;
   const extras = ["plate", "well", "site", "channel", "z", "c", "t"].filter((name) => has(name) && (name !== "z" || stacks.length));
   const heads = [
-    ["file", "File", ""], ...extras.map((name) => [name, name[0].toUpperCase() + name.slice(1), "extra"]),
+    ["file", "File", "file"], ...extras.map((name) => [name, name[0].toUpperCase() + name.slice(1), "extra"]),
     ["status", "Verdict", "status"], ["level", "Level", "number second"], ["expected_level", "Expected", "number"], ["certainty", "Certainty", "number"], ["mean_certainty", "Mean patch certainty", "number second"],
   ];
   const sortable = { status: (row) => STATUSES.indexOf(status[row]), level: (row) => level[row], expected_level: (row) => expected[row], certainty: (row) => certainty[row], mean_certainty: (row) => meanCertainty[row] };
@@ -978,7 +999,7 @@
     const wanted = new Set(STATUSES.filter((one) => byId(`status-${one}`).checked));
     const [from, to, low, high] = ["level-from", "level-to", "certainty-from", "certainty-to"].map((id) => byId(id).value);
     const planes = byId("all-planes") && byId("all-planes").checked;
-    const pool = planes ? files.map((_, row) => row) : shown;
+    pool = planes ? files.map((_, row) => row) : shown;
     const hay = words.length ? searchable() : null;
     // A level without content means nothing, so a range leaves such rows out.
     const levelOf = (row) => (judged(row) ? expected[row] : NaN);
@@ -1003,18 +1024,20 @@
     byId("grid-scroll").scrollTop = 0;
     fillTable();
   }
-  function line(row, number) {
+  function line(row, number, room) {
     const image = source(row);
     const made = element("div", { class: "line", role: "row", tabindex: number === active ? 0 : -1, "aria-rowindex": number + 2, "data-number": number, "aria-label": `${named(row)}: ${verdict(row)}` });
     made.append(element("span", { role: "gridcell" }, image ? element("img", { class: "mini", src: image, alt: "", decoding: "async" }) : ""));
     for (const [name, , kind] of heads) {
       const cell = element("span", { role: "gridcell", class: kind });
-      if (name === "file") cell.append(element("bdi", {}, plain(files[row])));
-      else if (name === "status") cell.append(element("span", { "aria-hidden": "true" }, `${SIGNS[status[row]]} `), element("span", { class: "word" }, WORDS[status[row]]));
+      if (name === "file") {
+        cell.append(element("bdi", { class: files[row].length > room && "cut" }, ...breakable(short(plain(files[row]), room))));
+        if (error[row]) cell.append(element("span", { class: "why" }, plain(error[row])));
+      } else if (name === "status") cell.append(element("span", { "aria-hidden": "true" }, `${SIGNS[status[row]]} `), element("span", { class: "word" }, WORDS[status[row]]));
       else if (name === "level" && status[row] === "mixed") cell.textContent = SIGNS.mixed;
       else if (name in sortable) cell.textContent = status[row] === "unreadable" || (status[row] === "no_content" && name.includes("level")) ? "" : fixed(sortable[name](row), name === "level" ? 0 : 2).replace("–", "");
       else cell.textContent = plain(column(name)[row]);
-      if (name === "file") cell.title = plain(error[row] || files[row]);
+      if (name === "file") cell.title = plain(error[row] ? `${files[row]}: ${error[row]}` : files[row]);
       made.append(cell);
     }
     made.style.top = `${number * LINE}px`;
@@ -1031,13 +1054,19 @@
       first = Math.max(0, Math.floor(scroll.scrollTop / LINE) - 6);
       last = Math.min(last, Math.ceil((scroll.scrollTop + scroll.clientHeight) / LINE) + 6);
     }
+    scroll.style.maxHeight = paper ? "none" : `${Math.max(3, pool.length) * LINE}px`;
     body.style.height = `${Math.max(1, found.length * LINE)}px`;
+    // Paper has room for some: those that matter most, unless an order was asked for.
+    const worst = (row) => LEAST_TO_MOST.indexOf(status[row]) * 100 + (judged(row) ? expected[row] : 0);
+    const listed = paper && !order.name && found.length > last ? [...found].sort((one, other) => worst(other) - worst(one)) : found;
+    // The end of a name tells files of a folder apart: what is too long for two lines loses its middle.
+    const room = paper ? 72 : Math.max(18, Math.floor((2 * byId("grid-head").querySelector(".file").clientWidth) / 9));
     const numbers = [];
     for (let number = first; number < last; number++) numbers.push(number);
     // The active row stays, so that Tab finds the table wherever it is scrolled to.
     if (!paper && active < found.length && (active < first || active >= last)) numbers.push(active);
-    body.replaceChildren(...(found.length ? numbers.map((number) => line(found[number], number)) : [element("p", { class: "nothing", role: "row" }, element("span", { role: "gridcell" }, "Nothing passes these filters."))]));
-    if (paper && found.length > last) body.append(element("p", { class: "nothing" }, `… and ${count(found.length - last, "more row")}, in the CSV file.`));
+    body.replaceChildren(...(found.length ? numbers.map((number) => line(listed[number], number, room)) : [element("p", { class: "nothing", role: "row" }, element("span", { role: "gridcell" }, "Nothing passes these filters."))]));
+    if (paper && found.length > last) body.append(element("p", { class: "nothing" }, `${listed === found ? "" : "The worst first. "}… and ${count(found.length - last, "more row")}, in the CSV file.`));
     if (focused) focusLine();
   }
   function focusLine() {
@@ -1146,16 +1175,21 @@
   new Chart(byId("plot-certainty"), drawCertainty);
   fillPlates();
   fillGroups();
-  if (times.every(Number.isNaN)) {
-    byId("time-order").value = "order";
-    byId("time-order").closest("form").hidden = true;
-  }
-  byId("time").hidden = shown.length < 2 || !shown.some(judged);
+  // Copies of one moment, and pages of one file, have no order in time.
+  const apart = (at) => new Set(shown.filter(judged).map(at).filter((one) => !Number.isNaN(one))).size;
+  const judgedImages = shown.filter(judged).length;
+  if (byId("time-order").querySelector("[value=t]") && apart((row) => pointOf[row]) > judgedImages / 2) byId("time-order").value = "t";
+  else if (apart((row) => times[row]) <= judgedImages / 2) byId("time-order").value = "order";
+  if (apart((row) => times[row]) < 2) byId("time-order").querySelector("[value=time]").remove();
+  byId("time-order").closest("form").hidden = byId("time-order").length < 2;
+  byId("time").hidden = judgedImages < 2;
+  byId("levels").hidden = shown.every((row) => status[row] === "unreadable");
   const course = new Chart(byId("plot-time"), drawTime);
   byId("time-order").addEventListener("change", () => course.draw());
   fillStacks();
   fillMontage();
   startTable();
+  for (const link of document.querySelectorAll("nav a")) link.parentElement.hidden = document.querySelector(link.getAttribute("href")).hidden;
   // The charts' library comes after this script: by then all else is at work.
   document.addEventListener("DOMContentLoaded", () => charts.forEach((chart) => chart.begin()));
   document.documentElement.dataset.ready = "yes";

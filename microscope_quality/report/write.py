@@ -63,7 +63,7 @@ def write_report(
         A regular expression whose named groups find plate, well, site and channel in the names,
         as far as the table has none.
     title : str
-        By default, the name of the folder.
+        By default, the name of the folder that was measured, or of `results` without a record.
     jobs : int
         Number of processes that read images.
     progress : callable, optional
@@ -112,7 +112,7 @@ def write_report(
             notes.append(f"{rows.columns['file'][one.row]}: {one.error}.")
     html = page.render(
         rows,
-        title=title or f"Focus of {folder.resolve().name}",
+        title=title or f"Focus of {_measured(record) or folder.resolve().name}",
         columns=columns,
         pictures={row: one.small for row, one in drawn.items() if one.small},
         worst=[
@@ -120,7 +120,7 @@ def write_report(
             for row in worst
             if row in drawn and (drawn[row].coloured or drawn[row].small)
         ],
-        notes=[*said, *notes, *left_out, *unread],
+        notes=[*said, *notes, *page.unread(rows), *left_out, *unread],
         record=record,
         in_focus_limit=limit,
         sure_certainty=sure,
@@ -232,6 +232,12 @@ def _folders(record: Mapping[str, Any], images: Path | None, folder: Path) -> li
     if isinstance(measured, str) and measured and "\0" not in measured:
         return [Path(measured)]
     return [Path.cwd(), folder.parent, folder]
+
+
+def _measured(record: Mapping[str, Any]) -> str:
+    """Name of the folder that was measured, on whatever system; empty when it is not known."""
+    folder = record.get("folder")
+    return re.split(r"[\\/]", folder.rstrip("\\/"))[-1] if isinstance(folder, str) else ""
 
 
 def _changes(rows: Rows, folders: Sequence[Path], moved: bool) -> dict[str, list[int]]:

@@ -85,8 +85,10 @@ def table(screen):
 def tab(browser):
     tabs = []
 
-    def show(page, viewport=DESKTOP):
-        context = browser.new_context(viewport=viewport, reduced_motion="reduce")
+    def show(page, viewport=DESKTOP, scripts=True):
+        context = browser.new_context(
+            viewport=viewport, reduced_motion="reduce", java_script_enabled=scripts
+        )
         opened = context.new_page()
         opened.said, opened.asked = [], []
         opened.on("console", lambda message: opened.said.append(message.text))
@@ -94,8 +96,9 @@ def tab(browser):
         opened.on("dialog", lambda dialog: opened.said.append(dialog.message))
         opened.on("request", lambda request: opened.asked.append(request.url))
         opened.goto(page.as_uri())
-        opened.wait_for_selector("html[data-ready]")
         tabs.append(opened)
+        if scripts:
+            opened.wait_for_selector("html[data-ready]")
         return opened
 
     yield show
@@ -142,6 +145,8 @@ def test_it_opens_without_an_error_or_a_request(tab, screen):
     assert opened.said == []
     assert [url for url in opened.asked if not url.startswith("data:")] == [screen.as_uri()]
     assert opened.locator(".plot").count() >= 8
+    # Taken one after the other.
+    assert opened.input_value("#time-order") == "time"
 
 
 def test_the_verdict_counts_images(tab, screen, table):
@@ -244,6 +249,16 @@ def test_the_slider_says_and_saves_what_is_thrown_out(
     rejected = [(row, reason) for reason, rows in reasons.items() for row in rows]
     said = f"{len(kept)} images kept, {len(rejected)} thrown out"
     assert opened.inner_text("#kept-count") == said
+    assert f"{len(kept)} would be kept and {len(rejected)} thrown" in opened.inner_text("#to-keep")
+    against = opened.inner_text("#against-verdict")
+    for count, words in (
+        (sum(status(row) == "out_of_focus" for row in kept), "out of focus kept"),
+        (
+            sum(status(row) == "in_focus" and reason == "level" for row, reason in rejected),
+            "in focus thrown out",
+        ),
+    ):
+        assert (f"{count} {words}" in against) == (count > 0)
     columns = "file series z c t plate well site channel level expected_level certainty status"
     columns = columns.split()
     name, text = downloaded(opened, "#save-kept")
@@ -255,6 +270,7 @@ def test_the_slider_says_and_saves_what_is_thrown_out(
     saved = [({c: row[c] for c in columns}, row["reason"]) for row in read_csv(text)]
     wanted = [({c: row[c] for c in columns}, reason) for row, reason in rejected]
     assert sorted(saved, key=str) == sorted(wanted, key=str)
+    assert downloaded(opened, "#save-rejected-now") == (name, text)
 
 
 def test_the_slider_moves_by_keyboard(tab, screen, table):
@@ -441,6 +457,18 @@ def test_hostile_names_run_nothing_and_stay_what_they_are(tab, tmp_path):
     assert set(unguarded) == set(guarded)
 
 
+def test_paper_has_the_worst_rows_of_many(tab, tmp_path):
+    rows = [plane_row(f"{n}.tif", (n % 50) / 40) for n in range(110)]
+    rows += [plane_row("far.tif", 9), failed_row("bad.tif"), plane_row("soft.tif", 3)]
+    opened = tab(write_report(write_results(tmp_path, rows)))
+    opened.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    names = opened.locator("#grid-body .line .file bdi").all_inner_texts()
+    assert (names[:3], len(names)) == (["bad.tif", "far.tif", "soft.tif"], 100)
+    assert "13 more rows" in opened.inner_text("#grid-body")
+    opened.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert opened.inner_text("#grid-body [data-number='0'] bdi") == "0.tif"
+
+
 def test_a_phone_needs_no_sideways_scrolling(tab, screen):
     opened = tab(screen, PHONE)
     draw_all(opened)
@@ -484,3 +512,104 @@ def test_damaged_numbers_and_a_single_image_do_not_stop_the_page(tab, tmp_path):
     assert opened.said == []
     assert opened.inner_text("#dialog-title") == "only.tif"
     assert not opened.locator("#time").is_visible()
+
+
+def test_without_scripts_nothing_is_dead_and_the_worst_are_listed(tab, screen, table):
+    opened = tab(screen, scripts=False)
+    count = sum(status(row) == "in_focus" for row in table)
+    assert opened.inner_text(".tile.in_focus strong") == str(count)
+    assert "need JavaScript" in opened.inner_text("main")
+    assert opened.locator(".needs-script:visible, input:visible, .plot:visible").count() == 0
+    lines = opened.locator(".listed tbody tr")
+    assert lines.count() == len(table)
+    assert lines.first.inner_text().startswith("bad0.tif")
+    assert "is cut short" in lines.first.inner_text()
+    shown = [line.split("\t") for line in lines.all_inner_texts()]
+    by_level = sorted(
+        (row for row in table if status(row) == "out_of_focus"),
+        key=lambda row: -float(row["expected_level"]),
+    )
+    assert [float(line[2]) for line in shown if "out of focus" in line[1]] == [
+        round(float(row["expected_level"]), 2) for row in by_level
+    ]
+
+
+def test_links_lead_to_what_is_there_and_errors_stand_in_the_table(tab, tmp_path):
+    rows = [failed_row(f"{n}.tif", f"is cut short after {n} bytes") for n in range(3)]
+    opened = tab(write_report(write_results(tmp_path, rows)))
+    links = opened.locator("nav a:visible")
+    assert links.all_inner_texts() == ["Verdict", "What to keep", "Table", "What to know"]
+    lines = opened.locator("#grid-body .line")
+    assert "is cut short after 2 bytes" in lines.nth(2).inner_text()
+    # No taller than what is in it.
+    assert opened.locator("#grid-scroll").bounding_box()["height"] <= 3 * 46
+
+
+def test_long_names_show_their_ends_and_all_stand_in_line(tab, tmp_path):
+    names = [f"2026-01-01_a_very_long_name_of_a_screen_{n:02}_dna.tif" for n in range(2)]
+    names += ["short_02_dna.tif"]
+    rows = [plane_row(name, n) for n, name in enumerate(names)]
+    opened = tab(write_report(write_results(tmp_path, rows)), PHONE)
+    cells = opened.locator("#grid-body .line .file bdi")
+    for n, cell in enumerate(cells.all()):
+        assert cell.inner_text().endswith(f"{n:02}_dna.tif")
+        assert cell.evaluate("(one) => one.scrollHeight <= one.clientHeight + 2")
+    right = """(all) => all.filter((one) => one.offsetWidth)
+        .map((one) => one.getBoundingClientRect().right)"""
+    heads = opened.locator("#grid-head .number").evaluate_all(right)
+    assert heads == opened.locator("#grid-body .line >> nth=0 >> .number").evaluate_all(right)
+    opened.set_viewport_size(DESKTOP)
+    opened.click("#see-pictures")
+    tops = "(all) => all.map((one) => one.firstChild.getBoundingClientRect().top)"
+    assert len(set(opened.locator(".gallery .thumb").evaluate_all(tops))) == 1
+
+
+@pytest.mark.parametrize("points", [False, True])
+def test_the_course_is_by_what_tells_images_apart(tab, tmp_path, points):
+    more = [{"t": n} if points else {} for n in range(3)]
+    rows = [plane_row("a.tif", 2, modified="2026-01-01T10:00:00Z", **own) for own in more]
+    opened = tab(write_report(write_results(tmp_path, rows)))
+    draw_all(opened)
+    options = opened.locator("#time-order option")
+    values = options.evaluate_all("(all) => all.map((one) => one.value)")
+    assert values == (["t", "order"] if points else ["order"])
+    assert opened.input_value("#time-order") == values[0]
+    assert opened.locator("#time-order").is_visible() == points
+    drawn = "document.querySelector('#plot-time').firstChild._fullData.flatMap((one) => [...one.x])"
+    assert sorted(opened.evaluate(drawn)) == ([0, 1, 2] if points else [1, 2, 3])
+    # Images and points in time are counted in whole numbers.
+    for axis in ("#plot-time .xtick", "#plot-levels .ytick"):
+        ticks = opened.locator(f"{axis} text").all_text_contents()
+        assert [int(text) for text in ticks] == list(range(4))[: len(ticks)]
+
+
+def test_wells_of_1536_and_what_a_well_says_has_room_in_it(tab, tmp_path):
+    wells = {"a1": (0, 0), "P24": (15, 23), "AA01": (26, 0), "AF48": (31, 47)}
+    rows = [plane_row(f"{n}", n + 1, well=well, plate="big") for n, well in enumerate(wells)]
+    kinds = (None, "mixed", "no_content")
+    rows += [plane_row(f"s{k}", 5, status=k, well="H12", plate="small") for k in kinds]
+    rows += [failed_row("bad", well="H12", plate="small")]
+    opened = tab(write_report(write_results(tmp_path, rows)), {"width": 1400, "height": 900})
+    draw_all(opened)
+    drawn = """(plot) => {
+        const [heat] = plot.firstChild._fullData;
+        const rows = [...plot.querySelectorAll('.yaxislayer-above text, .ytick text')];
+        return [heat.z.map((line) => [...line]), rows.map((one) => one.textContent)];
+    }"""
+    big, small = opened.locator("#plate-figures .plot").all()
+    z, letters = big.evaluate(drawn)
+    assert (len(z), len(z[0])) == (32, 48)
+    assert {(r, c): v for r, line in enumerate(z) for c, v in enumerate(line) if v is not None} == {
+        place: n + 1 for n, place in enumerate(wells.values())
+    }
+    assert {"A", "AA", "AE"} <= set(letters)
+    width = small.evaluate(
+        "({ firstChild: { _fullLayout: { xaxis } } }) => xaxis.d2p(2) - xaxis.d2p(1)"
+    )
+    text = small.locator(".scatterlayer text")
+    assert text.text_content() == "5.0◐·×"
+    assert text.bounding_box()["width"] <= width
+    # The mark of the keyboard is around the number and not upon it.
+    small.focus()
+    opened.keyboard.press("Home")
+    assert small.locator(".ring").bounding_box()["width"] >= width

@@ -10,7 +10,7 @@ from microscope_quality.errors import FileError
 from microscope_quality.report import page
 from microscope_quality.report.rows import read_rows
 
-HOSTILE = "</script><script>alert(1)</script><!-- \u2028 ' \" & \\ \u202e ]]>"
+HOSTILE = "</script></noscript><script>alert(1)</script><!-- \u2028 ' \" & \\ \u202e ]]>"
 
 
 def rows_of(folder, rows, **more):
@@ -42,11 +42,17 @@ def rendered(rows, **more):
         ({"unreadable": 1}, "The image could not be read."),
         ({"unreadable": 1200}, "None of the 1,200 images could be read."),
         ({"out_of_focus": 1, "mixed": 0}, "The image is out of focus."),
-        ({"out_of_focus": 2}, "0 of 2 images are in focus; 2 are out of focus."),
+        ({"out_of_focus": 2}, "All 2 images are out of focus."),
+        ({"no_content": 5, "mixed": 0}, "None of the 5 images has enough content to judge by."),
+        (
+            {"out_of_focus": 2, "mixed": 1},
+            "None of the 3 images is in focus; 2 are out of focus and 1 is mixed (parts at "
+            "different levels).",
+        ),
         (
             {"in_focus": 30, "out_of_focus": 8, "mixed": 1, "no_content": 2, "unreadable": 1},
-            "30 of 42 images are in focus (71.4 %); 8 are out of focus, 1 is mixed, with parts at "
-            "different levels, 2 are without enough content to judge by and 1 could not be read.",
+            "30 of 42 images are in focus (71.4\u00a0%); 8 are out of focus, 1 is mixed (parts at "
+            "different levels), 2 are without enough content to judge by and 1 could not be read.",
         ),
         ({"in_focus": 1, "unreadable": 2}, "1 of 3 images is in focus; 2 could not be read."),
     ],
@@ -107,7 +113,48 @@ def test_the_worst_come_first_and_mixed_ones_have_their_places(tmp_path):
 def test_what_is_counted_is_said_beside_planes_and_files(tmp_path):
     rows = [plane_row("s.tif", 1, z=z, c=c) for c in range(2) for z in range(3)]
     html = rendered(rows_of(tmp_path, [*rows, plane_row("a.tif")]))
-    assert "3 images: 7 planes in 2 files; a z-stack counts once" in html
+    assert (
+        '<p class="soft">3 images: 7 planes in 2 files; a z-stack counts once, by its best plane, '
+        "each channel counts by itself.</p>"
+    ) in html
+
+
+def test_plain_images_are_counted_without_more_ado_and_dated(tmp_path):
+    read = rows_of(tmp_path, [plane_row(f"{n}.tif") for n in range(3)])
+    assert '<p class="soft">3 images.</p>' in rendered(read)
+    record = {"ended": "2026-03-04T05:06:07Z", "model": {"name": "<compact>"}}
+    said = "3 images. Measured on 2026-03-04 with the model &lt;compact&gt;."
+    assert f'<p class="soft">{said}</p>' in rendered(read, record=record)
+    for odd in ({"ended": 5, "model": []}, {"started": "<b>", "model": {"name": 1}}):
+        assert '<p class="soft">3 images.</p>' in rendered(read, record=odd)
+
+
+def test_what_could_not_be_read_is_said_by_its_reason(tmp_path):
+    rows = [failed_row(f"{n}.tif", f"is cut short: it has {n} bytes.") for n in range(7, 12)]
+    rows += [failed_row("x", "is no image: its first bytes are b'a'"), plane_row("good.tif")]
+    rows += [failed_row("y", "is no image: its first bytes are b'q'"), failed_row("z", "is gone")]
+    rows += [failed_row("u", "is far too large"), failed_row("v", "may not be read")]
+    assert page.unread(rows_of(tmp_path, rows)) == [
+        "5 images could not be read; the first: 7.tif is cut short: it has 7 bytes.",
+        "2 images could not be read; the first: x is no image: its first bytes are b'a'.",
+        "1 image could not be read: z is gone.",
+        "2 more images could not be read; the table says why.",
+    ]
+
+
+def test_a_reader_without_scripts_gets_the_worst_as_a_table(tmp_path, monkeypatch):
+    rows = [plane_row("sharp.tif", 0), plane_row("far.tif", 9), plane_row("<b>.tif", 3)]
+    rows += [plane_row("empty.tif", 7, status="no_content"), failed_row("bad.tif", "is <cut>")]
+    rows += [plane_row("mixed.tif", 4, status="mixed"), plane_row("soft.tif", 1)]
+    monkeypatch.setattr(page, "_MOST_LISTED", 6)
+    html = rendered(rows_of(tmp_path, rows))
+    listed = re.search(r"<tbody>(.*?)</tbody>.*?</noscript>", html, re.S)[1]
+    names = ["bad", "far", "&lt;b&gt;", "mixed", "empty", "soft"]
+    assert re.findall(r"<td><bdi>(.*?)\.tif</bdi>", listed) == names
+    assert "is &lt;cut&gt;" in listed
+    assert "<td>9.00</td>" in listed
+    assert "7.00" not in listed
+    assert "1 more image is in results.csv" in html
 
 
 def test_when_all_are_in_focus_the_highest_levels_are_shown(tmp_path):
@@ -139,6 +186,7 @@ def test_names_are_text_and_never_markup(tmp_path):
         worst=[page.Worst(0, b"", True)],
     )
     assert html.count("<script") == 4
+    assert html.count("</noscript") == 2
     assert "alert(1)</script>" not in html
     assert "\u202e" not in html
 

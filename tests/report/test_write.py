@@ -131,7 +131,21 @@ def test_only_errors_make_a_page_that_says_so(tmp_path):
     rows = [failed_row(f"{k}.tif") for k in range(3)]
     page = write_report(write_results(tmp_path, rows))
     assert "None of the 3 images could be read." in page.read_text("utf-8")
-    assert notes_of(page) == []
+    assert notes_of(page) == ["3 images could not be read; the first: 0.tif is empty (0 bytes)."]
+
+
+@pytest.mark.parametrize(
+    ("folder", "title"),
+    [
+        ("/data/plate 7", "plate 7"),
+        ("C:\\data\\plate 7\\", "plate 7"),
+        ("/", "results"),
+        (None, "results"),
+    ],
+)
+def test_the_heading_names_what_was_measured(tmp_path, folder, title):
+    results = write_results(tmp_path / "results", [failed_row("a.tif")], record={"folder": folder})
+    assert f"<title>Focus of {title}</title>" in write_report(results).read_text("utf-8")
 
 
 def test_what_is_missing_is_named(tmp_path):
