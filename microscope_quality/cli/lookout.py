@@ -28,7 +28,7 @@ from microscope_quality.batch.status_page import Board, Card, Kind, StatusPage
 from microscope_quality.batch.watching import Before, Fate, Found, Watcher, identity_of
 from microscope_quality.cli.interruption import INTERRUPTED, heeded
 from microscope_quality.cli.screen import SYMBOLS, Screen
-from microscope_quality.cli.summary import printable
+from microscope_quality.cli.summary import level_of, printable
 from microscope_quality.errors import FileError, MicroscopeQualityError
 from microscope_quality.files.images import SUFFIXES
 from microscope_quality.files.tables import STACK_COLUMNS, as_stored, read_table
@@ -290,8 +290,8 @@ class Lookout:
         colours = self._colours
         colour_of = {
             "in_focus": colours[0],
-            "mixed": colours[len(colours) // 2],
-            "out_of_focus": colours[-1],
+            "mixed": colours[level_of("mixed", len(colours))],
+            "out_of_focus": colours[level_of("out_of_focus", len(colours))],
             "no_content": "#8a8f98",
             "error": "#d1242f",
         }

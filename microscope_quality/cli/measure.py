@@ -7,6 +7,7 @@ import functools
 import itertools
 import sys
 import time
+from collections import Counter
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
@@ -170,7 +171,8 @@ def measure(
             raise SettingsError(
                 "--cluster needs dask.distributed: pip install 'microscope-quality[cluster]'"
             )
-        files = find_some(paths, exclude=out)
+        others: Counter[str] = Counter()
+        files = find_some(paths, exclude=out, others=others)
         check_matches(pattern, files)
         jobs = jobs or n_cores()
         limit_bytes = None if limit_memory is None else limit_of(limit_memory)
@@ -207,7 +209,7 @@ def measure(
             typer.echo(f"microscope-quality measure: {error}", err=True)
             raise typer.Exit(1) from error
     where = "a cluster" if cluster else "1 job" if jobs == 1 else f"{jobs} jobs"
-    record.show(where, time.monotonic() - began)
+    record.show(where, time.monotonic() - began, others)
     raise typer.Exit(1 if record.failed else 0)
 
 

@@ -483,7 +483,7 @@ class Record:
             "from there."
         )
 
-    def show(self, where: str, seconds: float) -> None:
+    def show(self, where: str, seconds: float, others: Mapping[str, int]) -> None:
         """Print what was found and where it was written.
 
         Parameters
@@ -492,6 +492,8 @@ class Record:
             What measured, such as ``"2 jobs"``.
         seconds
             How long it took.
+        others
+            Numbers of files that were left out, by their endings.
         """
         from rich.console import Console
 
@@ -520,6 +522,12 @@ class Record:
                 "change (--again measures all)",
                 style="dim",
             )
+        if others:
+            ranked = sorted(others, key=lambda ending: -others[ending])
+            listed = [f"{others[end]:,} {printable(end) or 'without one'}" for end in ranked[:6]]
+            more = sum(others[ending] for ending in ranked[6:])
+            listed += [f"{more:,} others"] if more else []
+            console.print(f"Left out, no images by their endings: {', '.join(listed)}", style="dim")
         if self._gone:
             files = "file that was" if len(self._gone) == 1 else "files that were"
             console.print(

@@ -30,6 +30,8 @@ VERDICTS = {
     NOT_MEASURED: "× not measured",
 }
 _BLOCKS = "▁▂▃▄▅▆▇█"
+# Where among the levels the colour of a verdict is.
+_SHARES = {"in_focus": 0.0, "mixed": 0.4, "out_of_focus": 0.8}
 
 
 @dataclass(frozen=True)
@@ -318,7 +320,11 @@ def _verdict(status: str, colours: Sequence[str]) -> Text:
 
 def status_colour(status: str, colours: Sequence[str]) -> str:
     """Give the colour of a verdict, out of those of the levels where it is one of focus."""
-    index = {"in_focus": 0, "out_of_focus": -2, "mixed": len(colours) // 2}
-    if status in index:
-        return colours[index[status]]
+    if status in _SHARES:
+        return colours[level_of(status, len(colours))]
     return "bright_red" if status == NOT_MEASURED else "dim"
+
+
+def level_of(status: str, levels: int) -> int:
+    """Give the level whose colour stands for a verdict of focus, on the screen as on pages."""
+    return round(_SHARES[status] * (levels - 1))

@@ -14,6 +14,7 @@ import re
 import stat
 import struct
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import (
@@ -157,7 +158,10 @@ def open_image(path: _PathLike) -> ImageFile:
 
 
 def find(
-    paths: Iterable[_PathLike], *, exclude: Optional[_PathLike] = None
+    paths: Iterable[_PathLike],
+    *,
+    exclude: Optional[_PathLike] = None,
+    others: Optional[Counter[str]] = None,
 ) -> List[Tuple[str, Path]]:
     """Image files named by files, folders and glob patterns.
 
@@ -171,6 +175,8 @@ def find(
         pattern (``*``, ``?``, ``[``, ``**``) that is not itself a file gives what it matches.
     exclude
         A folder not to be searched, such as the one for results, unless it is itself named.
+    others
+        Counts the endings, such as ``".txt"``, of what folders hold besides.
 
     Returns
     -------
@@ -197,7 +203,7 @@ def find(
     found: Dict[Path, Tuple[str, Path]] = {}
     for path in named:
         if _is_folder(path) and not ome_zarr.is_zarr(path):
-            for file in _search(path, entered):
+            for file in _search(path, entered, others):
                 name = file.relative_to(path) if len(named) == 1 else file
                 found.setdefault(file.absolute(), (name.as_posix(), file))
         else:
@@ -206,7 +212,10 @@ def find(
 
 
 def find_some(
-    paths: Sequence[_PathLike], *, exclude: Optional[_PathLike] = None
+    paths: Sequence[_PathLike],
+    *,
+    exclude: Optional[_PathLike] = None,
+    others: Optional[Counter[str]] = None,
 ) -> List[Tuple[str, Path]]:
     """Image files as `find` gives them, of which one or more are there.
 
@@ -215,7 +224,7 @@ def find_some(
     FileError
         There is none.
     """
-    files = find(paths, exclude=exclude)
+    files = find(paths, exclude=exclude, others=others)
     if any(os.path.lexists(path) for _, path in files):
         return files
     named = [os.fspath(path) for path in paths]
@@ -228,7 +237,9 @@ def find_some(
     )
 
 
-def _search(folder: Path, entered: Set[str]) -> Iterator[Path]:
+def _search(
+    folder: Path, entered: Set[str], others: Optional[Counter[str]] = None
+) -> Iterator[Path]:
     # Not by recursion: folders may lie deeper in each other than calls may. With each folder's
     # content goes its real path, since to find that anew takes a step for each folder above.
     levels: List[Tuple[Iterator[Path], str]] = [(iter((folder,)), "")]
@@ -248,6 +259,8 @@ def _search(folder: Path, entered: Set[str]) -> Iterator[Path]:
                     if real not in entered:
                         entered.add(real)
                         levels.append((_content(path), real))
+                elif others is not None:
+                    others[path.suffix.lower()] += 1
             except OSError:
                 yield path  # reading it tells why
 

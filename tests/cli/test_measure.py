@@ -223,6 +223,16 @@ def test_stacks(model, tmp_path):
     assert not (tmp_path / "out" / "stacks.csv").exists()
 
 
+def test_what_is_left_out_is_counted(plate, model, tmp_path):
+    for name in ("a.txt", "b.TXT", "c.gif", "day 2/no ending", ".hidden.txt"):
+        (plate / name).touch()
+    screen = run(plate, "--model", model, "--out", plate / "out", "--overlay", "none")
+    assert "Left out, no images by their endings: 2 .txt, 1 .gif, 1 without one" in screen
+    # The results' own folder is not searched.
+    screen = run(plate, "--model", model, "--out", plate / "out", "--overlay", "none")
+    assert "endings: 2 .txt, 1 .gif, 1 without one\n" in screen
+
+
 def test_results_of_other_images_are_not_replaced_by_mistake(plate, model, tmp_path):
     out = tmp_path / "out"
     common = ("--model", model, "--out", out, "--overlay", "none")
