@@ -26,6 +26,12 @@ UNSEEN_COLUMNS: dict[str, tuple[str, type]] = {
     "best_f": ("f_best_classical", float),
 }
 
+# Headings of options in the command's help.
+IMAGES = "Sharp images"
+STACKS = "z-stacks"
+MICROSCOPE = "The microscope to simulate"
+TESTS = "What else is tested"
+
 
 def evaluate(
     model: Annotated[
@@ -51,6 +57,7 @@ def evaluate(
         Optional[list[str]],
         typer.Option(
             "--data",
+            rich_help_panel=IMAGES,
             metavar="IN",
             help="Sharp images (files, folders or patterns), which are made out of focus at all "
             "levels; or a folder that `synthesize` wrote, used as it is. Can be given again.",
@@ -69,6 +76,7 @@ def evaluate(
     manifest: Annotated[
         Optional[Path],
         typer.Option(
+            rich_help_panel=IMAGES,
             metavar="CSV",
             help="Table of the sharp images with the column file, as for `train`.",
             show_default=False,
@@ -77,6 +85,7 @@ def evaluate(
     group_by: Annotated[
         Optional[str],
         typer.Option(
+            rich_help_panel=IMAGES,
             metavar="COLUMN|REGEX",
             help="Groups to give figures of, such as stains: column=NAME of the manifest, or a "
             r"regular expression with named groups for the file's name, such as `_(?P<stain>w\d)`. "
@@ -88,6 +97,7 @@ def evaluate(
         bool,
         typer.Option(
             "--held-out",
+            rich_help_panel=IMAGES,
             help="Of --data, use only what the training of MODEL held out for validation.",
         ),
     ] = False,
@@ -95,6 +105,7 @@ def evaluate(
         bool,
         typer.Option(
             "--include-training",
+            rich_help_panel=IMAGES,
             help="Also use images that one of the models was trained on; else they are left out.",
         ),
     ] = False,
@@ -102,6 +113,7 @@ def evaluate(
         Optional[list[str]],
         typer.Option(
             "--stacks",
+            rich_help_panel=STACKS,
             metavar="IN",
             help="z-stacks: files, folders or patterns. Can be given again.",
             show_default=False,
@@ -110,6 +122,7 @@ def evaluate(
     stack_pattern: Annotated[
         Optional[str],
         typer.Option(
+            rich_help_panel=STACKS,
             metavar="REGEX",
             help="For planes in files of their own: where the stack's name and z stand in the "
             r"file's name or path, such as `(?P<stack>.+)_z(?P<z>\d+)`.",
@@ -119,6 +132,7 @@ def evaluate(
     focus_plane: Annotated[
         Optional[float],
         typer.Option(
+            rich_help_panel=STACKS,
             metavar="Z",
             help="z of the plane in focus, as in the names, or counted from 0; unless given, where "
             "the model finds it. A stack without such a plane is left out.",
@@ -128,6 +142,7 @@ def evaluate(
     step_um: Annotated[
         Optional[float],
         typer.Option(
+            rich_help_panel=STACKS,
             metavar="UM",
             help="From one z to the next, in µm; with --optics the level follows from geometry.",
             show_default=False,
@@ -136,46 +151,70 @@ def evaluate(
     optics: Annotated[
         Optional[str],
         typer.Option(
-            metavar="KEY=NUMBER,…",
+            rich_help_panel=MICROSCOPE,
+            metavar="KEY=…,…",
             help="The microscope of the stacks, and the one to simulate for sharp images: na, n, "
             "wavelength_um and pixel_size_um. immersion=air, water, glycerol or oil can stand for "
             "n, and magnification=… with camera_pixel_um=… for pixel_size_um. A stored set brings "
             "its own.",
-            show_default="simulated: na=0.5,n=1,wavelength_um=0.5,pixel_size_um=0.65",
+            show_default="simulated: na=0.5, n=1, wavelength_um=0.5, pixel_size_um=0.65",
         ),
     ] = None,
     photons: Annotated[
         tuple[float, float],
         typer.Option(
-            metavar="LOW HIGH", help="Photoelectrons at an image's brightest percent, log-uniform."
+            rich_help_panel=MICROSCOPE,
+            metavar="LOW HIGH",
+            help="Photoelectrons at an image's brightest percent, log-uniform.",
         ),
     ] = (300.0, 20_000.0),
     background: Annotated[
         tuple[float, float],
-        typer.Option(metavar="LOW HIGH", help="Background, as a fraction of these photons."),
+        typer.Option(
+            rich_help_panel=MICROSCOPE,
+            metavar="LOW HIGH",
+            help="Background, as a fraction of these photons.",
+        ),
     ] = (0.0, 0.1),
     gain_offset_images: Annotated[
         int,
-        typer.Option(min=0, help="Sharp images that go through the gain/offset test, all levels."),
+        typer.Option(
+            rich_help_panel=TESTS,
+            min=0,
+            metavar="N",
+            help="Sharp images that go through the gain/offset test, all levels.",
+        ),
     ] = 10,
     empty_patches: Annotated[
-        int, typer.Option(min=0, help="Patches with nothing in them, made to see what it says.")
+        int,
+        typer.Option(
+            rich_help_panel=TESTS,
+            min=0,
+            metavar="N",
+            help="Patches with nothing in them, made to see what it says.",
+        ),
     ] = 10_000,
     classical: Annotated[
         bool,
         typer.Option(
-            "--classical/--no-classical", help="Compare with classical focus measures, or not."
+            "--classical/--no-classical",
+            rich_help_panel=TESTS,
+            help="Compare with classical focus measures, or not.",
         ),
     ] = True,
     unseen: Annotated[
         Optional[Path],
         typer.Option(
+            rich_help_panel=TESTS,
             metavar="CSV",
             help="Table that `microscope-quality unseen` wrote, to be shown on the page.",
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the exposures and of all that is drawn at random.")
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Of the exposures and of all that is drawn at random."
+        ),
     ] = 1,
     jobs: Annotated[
         Optional[int],
@@ -183,6 +222,7 @@ def evaluate(
             "--jobs",
             "-j",
             min=1,
+            metavar="N",
             help="Processes at work; each needs about 300 MB.",
             show_default="all cores",
         ),

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Callable, Generator, Iterator, Opti
 import typer
 
 from microscope_quality.cli.options import (
+    MANY,
+    WRITTEN,
     InFocusLimitOption,
     JobsOption,
     LuminanceOption,
@@ -58,6 +60,7 @@ def measure(
             "--out",
             "-o",
             metavar="DIR",
+            rich_help_panel=WRITTEN,
             help="Folder for results.csv, stacks.csv (of z-stacks), overlays/ and run.json. What "
             "an earlier run with the same settings measured there is kept, if it did not change.",
             show_default=False,
@@ -73,24 +76,41 @@ def measure(
     overlay: Annotated[
         Optional[Pictures],
         typer.Option(
-            help="Planes to draw with coloured patches: the 24 most doubtful, all, or none. "
-            "Doubtful are those that are mixed, close to the in-focus limit or of low certainty.",
+            metavar="WHICH",
+            rich_help_panel=WRITTEN,
+            help="Images to draw with coloured patches: doubtful (the 24 most doubtful), all or "
+            "none. Doubtful are those that are mixed, close to the in-focus limit or of low "
+            "certainty.",
             show_default="doubtful",
         ),
     ] = None,
     parquet: Annotated[
-        bool, typer.Option("--parquet", help="Write each table as Parquet too.")
+        bool,
+        typer.Option("--parquet", rich_help_panel=WRITTEN, help="Write each table as Parquet too."),
     ] = False,
     xlsx: Annotated[
-        bool, typer.Option("--xlsx", help="Write results.csv as a workbook too, results.xlsx.")
+        bool,
+        typer.Option(
+            "--xlsx",
+            rich_help_panel=WRITTEN,
+            help="Write results.csv as a workbook too, results.xlsx.",
+        ),
     ] = False,
     report: Annotated[
         bool,
-        typer.Option("--report", help="Write report.html too, a page to look at and to sort by."),
+        typer.Option(
+            "--report",
+            rich_help_panel=WRITTEN,
+            help="Write report.html too, a page to look at and to sort by.",
+        ),
     ] = False,
     again: Annotated[
         bool,
-        typer.Option("--again", help="Measure also what was measured before and did not change."),
+        typer.Option(
+            "--again",
+            rich_help_panel=WRITTEN,
+            help="Measure also what was measured before and did not change.",
+        ),
     ] = False,
     jobs: JobsOption = None,
     sample: SampleOption = None,
@@ -99,6 +119,7 @@ def measure(
         Optional[str],
         typer.Option(
             metavar="AMOUNT",
+            rich_help_panel=MANY,
             help="Memory for all jobs together, such as 4GB: large images wait for each other.",
             show_default="no limit",
         ),
@@ -107,6 +128,7 @@ def measure(
         Optional[str],
         typer.Option(
             metavar="ADDRESS",
+            rich_help_panel=MANY,
             help="Measure on a Dask cluster: its scheduler's address, such as tcp://host:8786, or "
             "scheduler file. The workers need this library, and the images under the same paths.",
             show_default=False,

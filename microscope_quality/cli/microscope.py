@@ -17,11 +17,12 @@ OpticsOption = Annotated[
     Optional[str],
     typer.Option(
         "--optics",
-        metavar="na=…,n=…,wavelength_um=…,pixel_size_um=…",
+        metavar="KEY=…,…",
         rich_help_panel=PANEL,
-        help="The microscope to simulate. immersion=air, water, glycerol or oil can stand for n, "
-        "and magnification=… with camera_pixel_um=… for pixel_size_um. Unless given, the one the "
-        "pretrained model learned with: na=0.5,n=1,wavelength_um=0.5,pixel_size_um=0.65.",
+        help="The microscope to simulate, as na=…,n=…,wavelength_um=…,pixel_size_um=… "
+        "immersion=air, water, glycerol or oil can stand for n, and magnification=… with "
+        "camera_pixel_um=… for pixel_size_um. Unless given, the one the pretrained model learned "
+        "with: NA 0.5 in air, 0.5 µm, pixels of 0.65 µm.",
     ),
 ]
 ExactOption = Annotated[
@@ -36,10 +37,10 @@ PsfOption = Annotated[
     str,
     typer.Option(
         "--psf",
-        metavar="bessel|gibson_lanni",
+        metavar="PSF",
         rich_help_panel=PANEL,
-        help="Point spread function. gibson_lanni is for a specimen whose refractive index is not "
-        "the immersion's; it is exact and needs pip install 'microscope-quality[psf]'.",
+        help="Point spread function, bessel or gibson_lanni. gibson_lanni is for a specimen "
+        "whose refractive index is not the immersion's; it is exact and needs pip install 'microscope-quality[psf]'.",
     ),
 ]
 DepthOption = Annotated[

@@ -12,11 +12,17 @@ if TYPE_CHECKING:
     from microscope_quality.measuring.page import Settings
     from microscope_quality.model import ModelDescription
 
+#: Headings of options in the commands' help.
+WRITTEN = "What is written"
+HOW = "How it is measured"
+MANY = "Many and large images"
+
 OpticsOption = Annotated[
     Optional[str],
     typer.Option(
         "--optics",
-        metavar="KEY=NUMBER,…",
+        metavar="KEY=…,…",
+        rich_help_panel=HOW,
         help="The microscope: numerical aperture na, refractive index n of what is before the "
         "sample, wavelength_um of the light, pixel_size_um in the sample. immersion=air, "
         "water, glycerol or oil can stand for n, and magnification=… with camera_pixel_um=… "
@@ -28,6 +34,7 @@ RescaleOption = Annotated[
     bool,
     typer.Option(
         "--rescale",
+        rich_help_panel=HOW,
         help="Bring the images to the sampling that the model knows; needs --optics. For "
         "finely sampled images, as of a 60×/1.4 objective, which else look blurred.",
     ),
@@ -36,6 +43,7 @@ ModelOption = Annotated[
     Optional[str],
     typer.Option(
         "--model",
+        rich_help_panel=HOW,
         metavar="NAME|DIR",
         help="A model that `microscope-quality models list` names, or a model's folder.",
         show_default="compact",
@@ -45,6 +53,7 @@ PatternOption = Annotated[
     Optional[str],
     typer.Option(
         "--pattern",
+        rich_help_panel=HOW,
         metavar="REGEX",
         help="Where plate, well, site and channel stand in a file's name, or else in its "
         "path: a regular expression with named groups, as in the examples.",
@@ -52,16 +61,26 @@ PatternOption = Annotated[
     ),
 ]
 PerPatchOption = Annotated[
-    bool, typer.Option("--per-patch", help="Also write patches.csv, a row a patch.")
+    bool,
+    typer.Option(
+        "--per-patch", rich_help_panel=WRITTEN, help="Also write patches.csv, a row a patch."
+    ),
 ]
 InFocusLimitOption = Annotated[
     int,
-    typer.Option("--in-focus-limit", min=0, help="The highest level that counts as in focus."),
+    typer.Option(
+        "--in-focus-limit",
+        min=0,
+        metavar="LEVEL",
+        rich_help_panel=HOW,
+        help="The highest level that counts as in focus.",
+    ),
 ]
 LuminanceOption = Annotated[
     bool,
     typer.Option(
         "--luminance",
+        rich_help_panel=HOW,
         help="Measure colour images by their luminance instead of red, green and blue each.",
     ),
 ]
@@ -70,18 +89,30 @@ SampleOption = Annotated[
     typer.Option(
         "--sample",
         metavar="N",
+        rich_help_panel=MANY,
         min=4,
         help="Measure N random places of each plane, not all of it, and give the 95 % interval "
         "of its level: for very large images.",
         show_default=False,
     ),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the random places of --sample.")]
+SeedOption = Annotated[
+    int,
+    typer.Option(
+        "--seed",
+        min=0,
+        metavar="N",
+        rich_help_panel=MANY,
+        help="Of the random places of --sample.",
+    ),
+]
 JobsOption = Annotated[
     Optional[int],
     typer.Option(
         "--jobs",
         "-j",
+        metavar="N",
+        rich_help_panel=MANY,
         min=1,
         help="Processes at work; each needs about 200 MB.",
         show_default="all cores",

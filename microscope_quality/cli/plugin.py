@@ -58,10 +58,13 @@ def fiji(
 ) -> None:
     """Write the plugin for Fiji and ImageJ, and menu scripts for Fiji's Python mode.
 
-    The plugin, a jar, needs nothing but ImageJ; it is installed when it is packaged or was built.
-    What lies in DIR already stays as it is; older versions are replaced.
+    The plugin, a jar, needs nothing but ImageJ. It is taken from this installation, or from a
+    checkout of the repository in the current folder, where `mvn -f fiji_bridge/plugin package`
+    builds it. What lies in DIR already stays as it is; older versions are replaced.
 
     Example: microscope-quality plugin fiji --to Fiji.app
+
+    Exit codes: 0 all installed, 1 scripts without the jar, 2 refused.
     """
     from microscope_quality.plugins import fiji as dropin
 
@@ -72,11 +75,21 @@ def fiji(
     done = _or_refuse("fiji", dropin.install, to)
     for path in done:
         typer.echo(f"written: {path}")
-    if not any(path.suffix == ".jar" for path in done):
-        typer.echo(f"The jar is not among them: it was not built ({dropin.BUILD}).")
-    typer.echo("Restart Fiji: Plugins > Microscope Quality.")
+    with_jar = any(path.suffix == ".jar" for path in done)
+    if with_jar:
+        typer.echo("Restart Fiji: Plugins > Microscope Quality.")
     if any(path.suffix == ".py" for path in done):
-        typer.echo("Its submenu Python is for Fiji's Python mode, with this library in it.")
+        typer.echo(
+            "Plugins > Microscope Quality > Python is for Fiji's Python mode, with this library in "
+            "it."
+        )
+    if not with_jar:
+        typer.echo(
+            "The plugin itself, a jar, is not installed, for it was not built: in a checkout of "
+            f"the repository, {dropin.BUILD}, and then this command again.",
+            err=True,
+        )
+        raise typer.Exit(1)
 
 
 def _or_refuse(name: str, act: Callable[[Path], list[Path]], to: Path) -> list[Path]:

@@ -75,11 +75,12 @@ def train(
     group_by: Annotated[
         Optional[str],
         typer.Option(
-            metavar="PATTERN|column=NAME",
+            metavar="REGEX",
             rich_help_panel=IMAGES,
             help="What stays on one side of the split: a regular expression for the file's name "
-            "with named groups, such as `(?P<well>[A-P]\\d+)`, or a column of the manifest. A "
-            "group z tells the planes of a z-stack apart, a group channel the channels of a field.",
+            "with named groups, such as `(?P<well>[A-P]\\d+)`, or column=NAME of the manifest. "
+            "A group z tells the planes of a z-stack apart, a group channel the channels of a "
+            "field.",
         ),
     ] = None,
     validation_fraction: Annotated[
@@ -87,6 +88,7 @@ def train(
         typer.Option(
             min=0,
             max=0.5,
+            metavar="SHARE",
             rich_help_panel=IMAGES,
             help="Share of each folder's fields to hold out.",
         ),
@@ -96,8 +98,8 @@ def train(
         typer.Option(
             metavar="std|model",
             rich_help_panel=IMAGES,
-            help="The plane that is taken of a z-stack: the one of the largest standard deviation, "
-            "or the sharpest to the model that checks.",
+            help="The plane that is taken of a z-stack: the one of the largest standard deviation "
+            "(std), or the sharpest to the model that checks (model).",
         ),
     ] = "std",
     check: Annotated[
@@ -139,6 +141,7 @@ def train(
         typer.Option(
             min=0,
             max=0.5,
+            metavar="SHARE",
             rich_help_panel=TRAINING,
             help="Share of empty patches, trained to be unsure of.",
         ),
@@ -154,6 +157,7 @@ def train(
         Optional[int],
         typer.Option(
             min=1,
+            metavar="N",
             rich_help_panel=TRAINING,
             help="Optimiser steps; else the architecture's own, fewer for few images.",
         ),
@@ -161,7 +165,10 @@ def train(
     batch_size: Annotated[
         Optional[int],
         typer.Option(
-            min=1, rich_help_panel=TRAINING, help="Patches a step; a power of two up to 1024."
+            min=1,
+            metavar="N",
+            rich_help_panel=TRAINING,
+            help="Patches a step; a power of two up to 1024.",
         ),
     ] = None,
     learning_rate: Annotated[
@@ -182,13 +189,17 @@ def train(
     seed: Annotated[
         int,
         typer.Option(
-            min=0, rich_help_panel=TRAINING, help="Of the split, the stream and the weights."
+            min=0,
+            metavar="N",
+            rich_help_panel=TRAINING,
+            help="Of the split, the stream and the weights.",
         ),
     ] = 0,
     workers: Annotated[
         int,
         typer.Option(
             min=0,
+            metavar="N",
             rich_help_panel=TRAINING,
             help="Processes that make the stream; 0: none of its own.",
         ),

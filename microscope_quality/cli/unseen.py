@@ -23,8 +23,8 @@ def unseen(
     group_by: Annotated[
         Optional[str],
         typer.Option(
-            metavar="PATTERN|column=NAME",
-            help="What names the groups: a column of the manifest, or a regular expression with "
+            metavar="REGEX",
+            help="What names the groups: column=NAME of the manifest, or a regular expression with "
             "named groups for the file's name; unless given, a group is a folder.",
         ),
     ] = None,

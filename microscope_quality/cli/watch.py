@@ -10,6 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from microscope_quality.cli.options import (
+    WRITTEN,
     InFocusLimitOption,
     JobsOption,
     LuminanceOption,
@@ -21,6 +22,9 @@ from microscope_quality.cli.options import (
     SampleOption,
     SeedOption,
 )
+
+#: Heading of options in the command's help.
+ALERTS = "Alerts"
 
 
 class BadStatus(str, Enum):
@@ -46,6 +50,7 @@ def watch(
             "--out",
             "-o",
             metavar="DIR",
+            rich_help_panel=WRITTEN,
             help="Folder for results.csv, which grows row by row. It may lie in FOLDER: what is in "
             "it is never measured.",
             show_default=False,
@@ -69,7 +74,8 @@ def watch(
         Optional[int],
         typer.Option(
             min=0,
-            metavar="N",
+            metavar="LEVEL",
+            rich_help_panel=ALERTS,
             help="Raise an alert for an image whose level is above this. Of a mixed image the "
             "expected level is compared, rounded, if it is the higher one; for all mixed ones "
             "there is --alert-status mixed.",
@@ -79,8 +85,11 @@ def watch(
     alert_status: Annotated[
         Optional[list[BadStatus]],
         typer.Option(
-            help="Raise an alert for images with this verdict; can be given several times. Where "
-            "alerts are asked for at all, a file that cannot be measured raises one too.",
+            metavar="VERDICT",
+            rich_help_panel=ALERTS,
+            help="Raise an alert for images with this verdict: out_of_focus, mixed or no_content. "
+            "Can be given several times. Where alerts are asked for at all, a file that cannot be "
+            "measured raises one too.",
             show_default="out_of_focus, where alerts have somewhere to go",
         ),
     ] = None,
@@ -89,6 +98,7 @@ def watch(
         typer.Option(
             min=1,
             metavar="N",
+            rich_help_panel=ALERTS,
             help="Raise an alert only when so many images in a row are bad, then no more until "
             "one is good.",
         ),
@@ -97,6 +107,7 @@ def watch(
         Optional[str],
         typer.Option(
             metavar="COMMAND",
+            rich_help_panel=ALERTS,
             help="Program to run for each alert, without a shell. It is told by environment "
             "variables such as MICROSCOPE_QUALITY_FILE, and by JSON on its standard input.",
             show_default=False,
@@ -106,17 +117,21 @@ def watch(
         Optional[str],
         typer.Option(
             metavar="URL",
+            rich_help_panel=ALERTS,
             envvar="MICROSCOPE_QUALITY_WEBHOOK",
             help="Web address to send each alert to, as JSON by POST; it is sent again until the "
             "other side has it.",
             show_default=False,
         ),
     ] = None,
-    bell: Annotated[bool, typer.Option("--bell", help="Ring the terminal's bell too.")] = False,
+    bell: Annotated[
+        bool, typer.Option("--bell", rich_help_panel=ALERTS, help="Ring the terminal's bell too.")
+    ] = False,
     serve: Annotated[
         Optional[str],
         typer.Option(
             metavar="[HOST:]PORT",
+            rich_help_panel=WRITTEN,
             help="Show the newest images with their verdicts on a page for browsers of this "
             "computer, such as http://127.0.0.1:8765/; with 0.0.0.0:PORT, to anybody in the "
             "network.",
@@ -125,7 +140,9 @@ def watch(
     ] = None,
     xlsx: Annotated[
         bool,
-        typer.Option("--xlsx", help="Also keep a copy of the table as results.xlsx."),
+        typer.Option(
+            "--xlsx", rich_help_panel=WRITTEN, help="Also keep a copy of the table as results.xlsx."
+        ),
     ] = False,
     optics: OpticsOption = None,
     rescale: RescaleOption = False,

@@ -21,8 +21,12 @@ _LAUNCHERS = ("ImageJ*", "fiji*", "Fiji*", "Contents/MacOS/*")
 
 
 def jar() -> Optional[Path]:
-    """Give the plugin's jar as it is packaged or was built, the newest one; None without any."""
-    built = (_BRIDGE / "plugin" / "target").glob("Microscope_Quality-*.jar")
+    """Give the plugin's jar as it is packaged or was built, the newest one; None without any.
+
+    It is looked for in the installation, and in a checkout in the current folder.
+    """
+    targets = [folder / "plugin" / "target" for folder in (_BRIDGE, Path("fiji_bridge"))]
+    built = [path for target in targets for path in target.glob("Microscope_Quality-*.jar")]
     jars = [path for path in built if not path.stem.endswith(("-sources", "-javadoc", "-tests"))]
     return max(jars, key=lambda path: path.stat().st_mtime, default=None)
 
@@ -51,8 +55,8 @@ def files(*, scripts: bool = True) -> Dict[str, bytes]:
         contents[f"plugins/{plugin.name}"] = plugin.read_bytes()
     if not contents:
         raise FileError(
-            f"There is no jar to install: build it with {BUILD} in a checkout of the repository, "
-            "or take the one of a release."
+            f"There is no jar to install: in a checkout of the repository, build it with {BUILD}, "
+            "and give this command again."
         )
     return contents
 

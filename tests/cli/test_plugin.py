@@ -44,11 +44,12 @@ def test_fiji_gets_its_menu_and_loses_it_again(tmp_path):
     (app / "plugins").mkdir(parents=True)
     (app / "jars").mkdir()
     done = command("fiji", "--to", app)
-    assert done.returncode == 0, done.stderr
     assert (app / "scripts/Plugins/Microscope_Quality/Python/Measure_Focus.py").is_file()
-    assert "Restart Fiji: Plugins > Microscope Quality." in done.stdout
+    # Whether the jar was built is not this test's business, but it must be told.
     jars = list((app / "plugins").glob("Microscope_Quality-*.jar"))
-    assert bool(jars) != ("The jar is not among them" in done.stdout)
+    assert done.returncode == (0 if jars else 1), done.stderr
+    assert bool(jars) == ("Restart Fiji: Plugins > Microscope Quality." in done.stdout)
+    assert bool(jars) != ("is not installed, for it was not built" in done.stderr)
     removed = command("fiji", "--to", app, "--remove")
     assert removed.returncode == 0, removed.stderr
     assert sorted(path.name for path in app.iterdir()) == ["jars", "plugins"]
