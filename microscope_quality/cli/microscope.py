@@ -40,7 +40,8 @@ PsfOption = Annotated[
         metavar="PSF",
         rich_help_panel=PANEL,
         help="Point spread function, bessel or gibson_lanni. gibson_lanni is for a specimen "
-        "whose refractive index is not the immersion's; it is exact and needs pip install 'microscope-quality[psf]'.",
+        "whose refractive index is not the immersion's; it is exact and needs pip install "
+        "'microscope-quality[psf]'.",
     ),
 ]
 DepthOption = Annotated[

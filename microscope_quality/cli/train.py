@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 IMAGES = "Images"
+CHECK = "Check of the images"
 TRAINING = "Training"
 # Reasons shown on the screen; the model's record has them all.
 _SHOWN = 10
@@ -105,7 +106,7 @@ def train(
     check: Annotated[
         bool,
         typer.Option(
-            rich_help_panel=IMAGES,
+            rich_help_panel=CHECK,
             help="Leave out images that are blurred (above level 1.5), saturated or empty; but no "
             "kind of which most would go.",
         ),
@@ -114,7 +115,7 @@ def train(
         Optional[str],
         typer.Option(
             metavar="MODEL",
-            rich_help_panel=IMAGES,
+            rich_help_panel=CHECK,
             help="The model that checks; else the one that comes with the program.",
         ),
     ] = None,
@@ -122,7 +123,7 @@ def train(
         bool,
         typer.Option(
             "--strict",
-            rich_help_panel=IMAGES,
+            rich_help_panel=CHECK,
             help="Leave them out even where they are most of a kind (a folder).",
         ),
     ] = False,
