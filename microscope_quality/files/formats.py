@@ -1,10 +1,9 @@
-"""Read the formats of microscopes' makers through bioio and its readers, plane by plane."""
+"""Read the formats of microscopes' makers plane by plane, by readers of bioio and liffile."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import inspect
 import itertools
 import logging
 import math
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microscope_quality.errors import FileError, reason_of
+from microscope_quality.files import czi_blocks, nd2_frames
 from microscope_quality.files.lazy import MAX_WHOLE_BYTES
 from microscope_quality.files.metadata import KnownOptics, from_ome_xml, of_place, with_pixel_size
 from microscope_quality.files.plane import Page, Plane, grey_channels
@@ -27,26 +27,45 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_PLANES = 1_000_000
+# Pixels on a side: the readers make a list of all columns before they read any.
+_LONGEST_SIDE = 4_000_000
 
 
 @dataclass(frozen=True)
 class _Format:
+    """Who reads a format; `blue_first` is an order of colours that the reader leaves as it is."""
+
     module: str
     package: str
     extra: str
+    blue_first: bool = False
 
 
 #: By the ending of a file's name: who reads it. bioio-czi is in an extra of its own because its
 #: licence, the GPL, is another than this library's.
 FORMATS: Mapping[str, _Format] = {
-    ".czi": _Format("bioio_czi", "bioio-czi", "czi"),
-    ".lif": _Format("bioio_lif", "bioio-lif", "formats"),
-    ".nd2": _Format("bioio_nd2", "bioio-nd2", "formats"),
+    ".czi": _Format("bioio_czi", "bioio-czi", "czi", blue_first=True),
+    # bioio-lif reads through liffile, and cannot give colours.
+    ".lif": _Format("liffile", "liffile", "formats"),
+    ".nd2": _Format("bioio_nd2", "bioio-nd2", "formats", blue_first=True),
 }
 
 
+@dataclass(frozen=True)
+class _Scene:
+    """Axes of a scene, outermost first and y, x and samples last, and the bytes of a sample."""
+
+    lengths: Mapping[str, int]
+    item_bytes: int
+
+    @property
+    def outer(self) -> list[str]:
+        """The axes along which there are planes."""
+        return [axis for axis in self.lengths if axis not in ("Y", "X", "S")]
+
+
 class FormatImage:
-    """A file of a microscope's maker; the scenes in it are series.
+    """A file of a microscope's maker; the scenes in it, and the tiles of a mosaic, are series.
 
     Parameters
     ----------
@@ -61,68 +80,129 @@ class FormatImage:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._format = FORMATS[path.suffix.lower()]
+        self._ending = path.suffix.lower()
+        self._format = FORMATS[self._ending]
         if find_spec(self._format.module) is None:
             raise FileError(
-                f"{path}: reading {path.suffix.lower()} needs {self._format.package}: "
+                f"{path}: reading {self._ending} needs {self._format.package}: "
                 f"pip install 'microscope-quality[{self._format.extra}]'"
             )
-        pages: list[Page] = []
-        # Beside each page: its scene and its index along all axes but y, x and samples.
+        # Beside each page: its scene and its index along the outer axes of that.
         self._stored: list[tuple[int, tuple[int, ...]]] = []
         self._known: dict[int, list[KnownOptics]] = {}
+        self._reader: Any = None
+        self._frames: nd2_frames.Frames | None = None
+        self._blocks: czi_blocks.Blocks | None = None
         with self._reading("is damaged, or of a kind that is not known"):
+            if self._ending == ".czi":
+                # Without the reader: what a native library makes of a damaged file must not end
+                # the process that only lists the pages.
+                self._blocks = czi_blocks.read_blocks(path)
+                self._scenes = [_Scene(*one) for one in self._blocks.shapes]
+                self._check_sizes([one.lengths for one in self._scenes])
+            elif self._ending == ".nd2":
+                self._frames = nd2_frames.read_frames(path)
+                self._check_sizes([self._frames.sizes] if self._frames else [])
+                reader = self._open()
+                self._scenes = [self._described(n) for n in range(len(reader.scenes))]
+            else:
+                with self._lif() as file:
+                    self._scenes = [_lif_scene(image) for image in file.images]
+                self._check_sizes([one.lengths for one in self._scenes])
+            self.pages: Sequence[Page] = self._list_pages()
+
+    def _open(self) -> Any:
+        if self._reader is None:
             reader = importlib.import_module(self._format.module).Reader
-            options = {}
-            if "chunk_dims" in inspect.signature(reader.__init__).parameters:
-                options["chunk_dims"] = ["Y", "X"]
-            self._reader = reader(path, **options)
-            scenes = len(self._reader.scenes)
-            for scene in range(scenes):
-                self._reader.set_scene(scene)
-                data = self._reader.xarray_dask_data
-                names = _names(data.dims)
-                height, width = data.shape[len(names) : len(names) + 2]
-                samples = math.prod(data.shape[len(names) + 2 :])
-                size = {
-                    "width": int(width),
-                    "height": int(height),
-                    "pixel_bytes": data.dtype.itemsize * samples,
-                }
-                outer = data.shape[: len(names)]
-                if math.prod(outer) + len(pages) > _MOST_PLANES:
-                    raise FileError(f"is too large: it has {math.prod(outer)} planes")
-                for index in itertools.product(*map(range, outer)):
-                    place = {n: i for n, i, length in zip(names, index, outer) if length > 1}
-                    series = scene if scenes > 1 else None
-                    pages.append(Page(len(pages), series, **place, **size))  # type: ignore[arg-type]
-                    self._stored.append((scene, index))
-            if not pages:
-                raise FileError("holds no image")
-        self.pages: Sequence[Page] = pages
+            # For the metadata, bioio-czi describes all chunks of a scene: let there be one.
+            options = {"chunk_dims": list("RHIVBMTCZYX")} if self._blocks is not None else {}
+            self._reader = reader(self._path, **options)
+        return self._reader
+
+    def _lif(self) -> Any:
+        return importlib.import_module("liffile").LifFile(self._path)
+
+    def _check_sizes(self, scenes: Sequence[Mapping[str, int]]) -> None:
+        """Refuse what the reader would take much memory for before it reads a pixel."""
+        planes = 0
+        for sizes in scenes:
+            if min(sizes.values(), default=1) < 1:
+                raise FileError("is damaged: an axis has no length")
+            planes += math.prod(n for axis, n in sizes.items() if axis not in ("Y", "X", "S"))
+            if planes > _MOST_PLANES:
+                raise FileError(f"is too large: it has {planes} planes")
+            if max(sizes.get("Y", 1), sizes.get("X", 1)) > _LONGEST_SIDE:
+                raise FileError(f"is too large: {sizes.get('Y')} × {sizes.get('X')} pixels")
+
+    def _described(self, number: int) -> _Scene:
+        self._reader.set_scene(number)
+        dims = self._reader.dims
+        lengths = dict(zip(dims.order, map(int, dims.shape)))
+        scene = _Scene(lengths, np.dtype(self._reader.dtype).itemsize)
+        if list(lengths) not in ([*scene.outer, "Y", "X"], [*scene.outer, "Y", "X", "S"]):
+            raise FileError(f"has the axes {', '.join(lengths)}; those of planes come last")
+        return scene
+
+    def _list_pages(self) -> list[Page]:
+        found: list[tuple[int, dict[str, int], dict[str, int]]] = []
+        series = 0
+        for number, scene in enumerate(self._scenes):
+            lengths = scene.lengths
+            size = {
+                "width": lengths["X"],
+                "height": lengths["Y"],
+                "pixel_bytes": scene.item_bytes * lengths.get("S", 1),
+            }
+            # Tiles, views, phases: each has its own stack.
+            others = [axis for axis in scene.outer if axis not in ("T", "C", "Z")]
+            named = [axis for axis in scene.outer if axis in ("T", "C", "Z")]
+            for other in itertools.product(*(range(lengths[axis]) for axis in others)):
+                for place in itertools.product(*(range(lengths[axis]) for axis in named)):
+                    at = dict(zip((*others, *named), (*other, *place)))
+                    self._stored.append((number, tuple(at[axis] for axis in scene.outer)))
+                    several = {axis.lower(): at[axis] for axis in named if lengths[axis] > 1}
+                    found.append((series, several, size))
+                series += 1
+        if not found:
+            raise FileError("holds no image")
+        return [
+            Page(k, number if series > 1 else None, **place, **size)  # type: ignore[arg-type]
+            for k, (number, place, size) in enumerate(found)
+        ]
 
     def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> list[Plane]:
         """Planes of one page; see `images.ImageFile`."""
         scene, index = self._stored[page.index]
         with self._reading("cannot be decoded"):
-            self._reader.set_scene(scene)
-            data = self._reader.xarray_dask_data
-            part = data.data[index]
-            if part.nbytes > MAX_WHOLE_BYTES:
+            data = self._scenes[scene]
+            place = dict(zip(data.outer, index))
+            sides = [data.lengths[axis] for axis in data.lengths if axis not in place]
+            n_bytes = math.prod(sides) * data.item_bytes
+            if self._frames is not None:
+                # All channels come at once.
+                n_bytes = self._frames.n_bytes
+            if n_bytes > MAX_WHOLE_BYTES:
                 raise FileError(
-                    f"is too large: {' × '.join(map(str, part.shape))} pixels would take "
-                    f"{part.nbytes / 1e9:.3g} GB of memory, and {MAX_WHOLE_BYTES / 1e9:.3g} GB "
+                    f"is too large: {' × '.join(map(str, sides))} pixels would take "
+                    f"{n_bytes / 1e9:.3g} GB of memory, and {MAX_WHOLE_BYTES / 1e9:.3g} GB "
                     "are allowed; save it as a tiled TIFF or as OME-Zarr, which are read part by "
                     "part"
                 )
+            if self._frames is not None:
+                self._frames.check(self._path, {**place, "P": scene})
+            if self._blocks is not None:
+                self._blocks.check(self._path, scene, place)
+            array = self._pixels(scene, place)
             if scene not in self._known:
                 self._known[scene] = self._optics(scene)
-            array: NDArray[Any] = np.asarray(part.compute(scheduler="synchronous"))
             if array.dtype.kind not in "buif":
                 raise FileError(f"holds {array.dtype} pixels; real numbers can be measured")
             array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
             colour = array.ndim == 3 and array.shape[2] >= 3
-            planes = grey_channels(array[..., :3] if colour else array, colour, luminance)
+            if colour:
+                array = array[..., :3]
+                array = array[..., ::-1] if self._format.blue_first else array
+            planes = grey_channels(array, colour, luminance)
             channel = page.c or 0
             return [
                 Plane(
@@ -136,20 +216,49 @@ class FormatImage:
                 for c, plane in planes
             ]
 
+    def _pixels(self, scene: int, place: Mapping[str, int]) -> NDArray[Any]:
+        """A plane, or one of colours along a third axis."""
+        if self._ending == ".lif":
+            with self._lif() as file:
+                frames = file.images[scene].frames(**place)
+                if frames.frame_dims[:2] != ("Y", "X"):
+                    found = " and ".join(frames.frame_dims).lower()
+                    raise FileError(f"has pictures of {found}; those of y and x can be measured")
+                return np.asarray(next(iter(frames)))
+        reader = self._open()
+        if len(reader.scenes) != len(self._scenes):
+            raise FileError(
+                f"holds {len(self._scenes)} scenes, and its metadata tell of "
+                f"{len(reader.scenes)}: which is which is not known"
+            )
+        if reader.current_scene_index != scene:
+            reader.set_scene(scene)
+        axes = str(reader.dims.order)
+        picture = "".join(axis for axis in axes if axis in "YXS")
+        known = {axis: n for axis, n in place.items() if axis in axes}
+        return np.asarray(reader.get_image_data(picture, **known))
+
     def _optics(self, scene: int) -> list[KnownOptics]:
         """What the metadata tell of the channels' optics, of what the reader understands."""
-        # Metadata of any form are no reason not to measure.
-        with contextlib.suppress(Exception):
-            images = from_ome_xml(self._reader.ome_metadata.to_xml())
-            return images[min(scene, len(images) - 1)]
-        sizes = None
+        across, down = None, None
         values: dict[str, Any] = {}
         wavelengths: list[Any] = []
+        # Metadata of any form are no reason not to measure.
         with contextlib.suppress(Exception):
-            sizes = self._reader.physical_pixel_sizes
-        with contextlib.suppress(Exception):
-            values, wavelengths = _of_elements(self._reader.metadata)
-        across, down = (None, None) if sizes is None else (sizes.X, sizes.Y)
+            if self._ending == ".lif":
+                with self._lif() as file:
+                    image = file.images[scene]
+                    values, wavelengths = _of_elements(image.xml_element)
+                    across, down = (_lif_side(image.xml_element, axis) for axis in ("1", "2"))
+            else:
+                images = from_ome_xml(self._open().ome_metadata.to_xml())
+                return images[min(scene, len(images) - 1)]
+        if self._ending != ".lif":
+            with contextlib.suppress(Exception):
+                sizes = self._open().physical_pixel_sizes
+                across, down = sizes.X, sizes.Y
+            with contextlib.suppress(Exception):
+                values, wavelengths = _of_elements(self._open().metadata)
         return [
             with_pixel_size({**values, "wavelength_um": one}, across, down, "µm", "µm")
             for one in wavelengths or [None]
@@ -165,7 +274,7 @@ class FormatImage:
                 warnings.simplefilter("ignore")
                 yield
         except FileError as error:
-            raise FileError(f"{self._path}: {reason_of(error, self._path)}") from error
+            raise FileError(f"{self._path}: {reason_of(error, self._path):.400}") from error
         except Exception as error:
             said = " ".join(str(error).replace(str(self._path), self._path.name).split())
             reason = said[:200] or type(error).__name__
@@ -176,19 +285,27 @@ class FormatImage:
             logging.disable(disabled)
 
 
-def _names(dims: Sequence[str]) -> list[str]:
-    """z, c or t for each axis before y and x; one that has no such name takes a free one."""
-    picture = [axis for axis in dims if axis in ("Y", "X", "S")]
-    names = [axis.lower() for axis in dims if axis not in picture]
-    if list(dims[len(names) :]) != picture or picture[:2] != ["Y", "X"]:
-        raise FileError(f"has the axes {', '.join(dims)}; those of planes come last")
-    for i, name in enumerate(names):
-        if name not in ("z", "c", "t"):
-            free = [one for one in "tzc" if one not in names]
-            if not free:
-                raise FileError(f"has the axes {', '.join(dims)}; t, c, z, y, x can be measured")
-            names[i] = free[0]
-    return names
+def _lif_scene(image: Any) -> _Scene:
+    """A scene from an image of liffile's, whose axes may be in any order."""
+    # One that cannot be measured, as a scan of a line, is an error when it is read: the other
+    # images of a project can be.
+    unknown = _Scene({"Y": 1, "X": 1}, 1)
+    with contextlib.suppress(Exception):
+        sizes = {str(axis): int(length) for axis, length in image.sizes.items()}
+        picture = [axis for axis in ("Y", "X", "S") if axis in sizes]
+        if picture[:2] == ["Y", "X"]:
+            lengths = {axis: n for axis, n in sizes.items() if axis not in picture}
+            lengths.update((axis, sizes[axis]) for axis in picture)
+            return _Scene(lengths, image.dtype.itemsize)
+    return unknown
+
+
+def _lif_side(element: Any, axis: str) -> float | None:
+    """Side of a pixel in µm along an axis by Leica's number; a length ends at the last's centre."""
+    for one in element.iter("DimensionDescription"):
+        if one.get("DimID") == axis and one.get("Unit") == "m":
+            return abs(float(one.get("Length"))) / (int(one.get("NumberOfElements")) - 1) * 1e6
+    return None
 
 
 def _of_elements(root: Any) -> tuple[dict[str, Any], list[Any]]:

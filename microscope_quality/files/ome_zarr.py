@@ -9,7 +9,8 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +38,8 @@ SUFFIX = ".zarr"
 # Of one file of metadata, and of the images of a folder: more is no microscope's.
 _MOST_BYTES = 2**26
 _MOST_IMAGES = 100_000
+# Of an array along an axis.
+_LONGEST = 2**31
 
 
 def is_zarr(path: Path) -> bool:
@@ -152,12 +155,15 @@ class ZarrImage:
         image, index = self._stored[page.index]
         try:
             if self._opened[0] is not image:
-                self._opened = (image, [self._array(path) for path in image.arrays])
+                self._opened = (
+                    image,
+                    [(self._array(path), self._blosc_chunks(path)) for path in image.arrays],
+                )
             arrays = self._opened[1]
-            planes = [self._plane(array, index) for array in arrays[:1]]
-            for array in arrays[1:]:
+            planes = [self._plane(arrays[0][0], arrays[0][1], index)]
+            for array, packed in arrays[1:]:
                 if len(array.shape) == len(image.shape) and len(index) == len(array.shape) - 2:
-                    planes.append(self._plane(array, index))
+                    planes.append(self._plane(array, packed, index))
             planes[0].smaller += planes[1:]
             array = planes[0]
             pixels = math.prod(array.shape)
@@ -177,7 +183,12 @@ class ZarrImage:
         except Exception as error:
             raise self._error(error, "cannot be decoded") from error
 
-    def _plane(self, array: Any, index: tuple[int, ...]) -> LazyPlane:
+    def _plane(
+        self,
+        array: Any,
+        packed: Optional[Callable[[Sequence[int]], Path]],
+        index: tuple[int, ...],
+    ) -> LazyPlane:
         height, width = array.shape[-2:]
         dtype = np.dtype(array.dtype)
         if dtype.kind not in "buif":
@@ -187,7 +198,10 @@ class ZarrImage:
         ):
             raise FileError("is damaged: its resolutions have different axes")
         chunk = tuple(int(length) for length in array.chunks)
-        if math.prod(chunk) * dtype.itemsize > MAX_WHOLE_BYTES:
+        if min(chunk) < 1 or max(array.shape) > _LONGEST:
+            raise FileError("is damaged: its chunks or arrays have an impossible length")
+        n_bytes = math.prod(chunk) * dtype.itemsize
+        if n_bytes > MAX_WHOLE_BYTES:
             raise FileError(f"is too large: chunks of {' × '.join(map(str, chunk))} pixels")
         high, wide = min(chunk[-2], height), min(chunk[-1], width)
 
@@ -196,6 +210,9 @@ class ZarrImage:
                 top, left = row * high, column * wide
                 area = (slice(top, min(top + high, height)), slice(left, min(left + wide, width)))
                 try:
+                    if packed is not None:
+                        numbers = [n // length for n, length in zip(index, chunk)]
+                        _check_blosc(packed([*numbers, row, column]), n_bytes)
                     pixels = np.asarray(array[index + area])
                 except Exception as error:
                     where = f"the chunk of rows {area[0].start} to {area[0].stop - 1} and columns "
@@ -215,6 +232,22 @@ class ZarrImage:
                 "zarr 3, on Python 3.11 or newer"
             )
         return zarr.open_array(os.fspath(path), mode="r")
+
+    def _blosc_chunks(self, folder: Path) -> Optional[Callable[[Sequence[int]], Path]]:
+        """Where the chunks of an array lie, if each is a file that Blosc packed."""
+        about = self._described(folder)
+        if about.get("zarr_format") == 2:
+            codec = (about.get("compressor") or {}).get("id")
+            separator, first = about.get("dimension_separator") or ".", []
+        else:
+            codec = (about.get("codecs") or [{}])[-1].get("name")
+            keys = about.get("chunk_key_encoding") or {}
+            default = keys.get("name") == "default"
+            separator = (keys.get("configuration") or {}).get("separator", "/" if default else ".")
+            first = ["c"] if default else []
+        if codec != "blosc":
+            return None
+        return lambda numbers: folder / separator.join([*first, *map(str, numbers)])
 
     def _images(self) -> Iterator[_Image]:
         """Images of the folder: of a plate, of a file that Bio-Formats converted, or its own."""
@@ -272,6 +305,8 @@ class ZarrImage:
             raise FileError(f"has the axes {', '.join(axes)}; t, c, z, y, x can be measured")
         if len(axes) != len(shape):
             raise FileError("is damaged: its axes are not those of its arrays")
+        if not all(1 <= length <= _LONGEST for length in shape):
+            raise FileError(f"is damaged: an array of {' × '.join(map(str, shape))}")
         if not known:
             scale = _scale(multiscale, len(axes))
             known = [with_pixel_size({}, scale[-1], scale[-2], units[-1], units[-2])]
@@ -303,9 +338,24 @@ class ZarrImage:
 
     def _error(self, error: Exception, otherwise: str) -> FileError:
         if isinstance(error, FileError):
-            return FileError(f"{self._path}: {reason_of(error, self._path)}")
+            # Metadata may have names of any length.
+            return FileError(f"{self._path}: {reason_of(error, self._path):.400}")
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         return FileError(f"{self._path}: {otherwise} ({reason})")
+
+
+def _check_blosc(path: Path, n_bytes: int) -> None:
+    """Refuse a chunk whose header Blosc would believe: it reads and takes what that says."""
+    try:
+        with path.open("rb") as stream:
+            head, size = stream.read(16), os.fstat(stream.fileno()).st_size
+    except OSError:
+        return  # what is not there is the array's fill value, or zarr's error
+    unpacked, _, packed = struct.unpack("<4x3I", head.ljust(16, b"\0"))
+    if packed != size or unpacked > n_bytes:
+        raise ValueError(
+            f"{size} bytes, {unpacked} when unpacked, in place of {packed} and {n_bytes}"
+        )
 
 
 def _axes(axes: Any, n_axes: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -11,6 +11,7 @@ from microscope_quality.files.images import find, open_image, planes
 from microscope_quality.focus import measure_focus
 
 zarr = pytest.importorskip("zarr", minversion="3")
+numcodecs = pytest.importorskip("numcodecs")
 RNG = np.random.default_rng(3)
 DATA = RNG.integers(0, 4000, (2, 3, 150, 170)).astype(np.uint16)
 AXES = [
@@ -212,3 +213,22 @@ def test_a_changed_chunk_changes_the_identity(tmp_path):
     after = ome_zarr.identity(folder)
     assert after[0] == before[0]
     assert after[1] > before[1]
+
+
+@pytest.mark.parametrize("zarr_format", FORMATS)
+def test_a_chunk_of_blosc_that_is_cut_short(tmp_path, zarr_format):
+    packing = (
+        {"compressors": [zarr.codecs.BloscCodec()]}
+        if zarr_format == 3
+        else {"compressors": numcodecs.Blosc()}
+    )
+    folder = write(tmp_path / "a.zarr", zarr_format=zarr_format, **packing)
+    chunk = folder / ("0/c/1/2/0/1" if zarr_format == 3 else "0/1.2.0.1")
+    whole = chunk.read_bytes()
+    image = open_image(folder)
+    (plane,) = image.read(image.pages[5])
+    np.testing.assert_array_equal(np.asarray(plane.array), DATA[1, 2])
+    for length in (0, 15, 100, len(whole) - 1):
+        chunk.write_bytes(whole[:length])
+        with pytest.raises(FileError, match="rows 0 to 63 and columns 64 to 127 is damaged"):
+            image.read(image.pages[5], whole=True)

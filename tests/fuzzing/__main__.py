@@ -2,9 +2,9 @@
 
     python -m tests.fuzzing images -max_total_time=900
 
-Readers are `images`, `models` and `tables`. It needs Atheris (``pip install atheris``), which has
-wheels for Linux and some versions of Python only, so that no extra asks for it. Options of
-libFuzzer follow, such as ``-max_total_time=SECONDS`` and ``-seed=NUMBER``; a folder named last
+Readers are `images`, `formats`, `models` and `tables`. It needs Atheris (``pip install atheris``),
+which has wheels for Linux and some versions of Python only, so that no extra asks for it. Options
+of libFuzzer follow, such as ``-max_total_time=SECONDS`` and ``-seed=NUMBER``; a folder named last
 keeps the inputs that reached something new. An input with another outcome than the stated one is
 kept in ``fuzzing-findings``, once for each place in the code, and fuzzing goes on; a crash of the
 process ends it, and libFuzzer keeps the input. Exit code 1 tells that there was one or the other.
@@ -23,18 +23,24 @@ from pathlib import Path
 from .outcome import found as regressions
 
 FINDINGS = Path("fuzzing-findings")
-INSTRUMENTED = ["microscope_quality", "tifffile", "PIL", "zipfile", "csv", "json", "numpy.lib"]
+READERS = ("images", "formats", "models", "tables")
+INSTRUMENTED = [
+    *("microscope_quality", "tifffile", "PIL", "zipfile", "csv", "json", "numpy.lib"),
+    *("nd2", "bioio_nd2", "liffile", "bioio_lif", "bioio_czi", "aicspylibczi", "zarr"),
+]
 LONGEST = 65536
 
 
 def main() -> None:
-    if len(sys.argv) < 2 or sys.argv[1] not in ("images", "models", "tables"):
+    if len(sys.argv) < 2 or sys.argv[1] not in READERS:
         sys.exit(__doc__)
     import atheris
 
     name = sys.argv.pop(1)
     with atheris.instrument_imports(include=INSTRUMENTED):
         target = importlib.import_module(f".{name}", __package__)
+        if hasattr(target, "load"):
+            target.load()
     found = set()
 
     def once(content: bytes) -> None:

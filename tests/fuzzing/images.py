@@ -10,6 +10,7 @@ import random
 import re
 import struct
 import zlib
+from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import imagecodecs
@@ -20,7 +21,7 @@ from PIL import Image
 from microscope_quality.errors import FileError
 from microscope_quality.files import images, lazy, lazy_tiff
 
-from .outcome import SPARE_BYTES, bounded, refused_by_name, scratch
+from .outcome import SPARE_BYTES, bounded, limited, refused_by_name, scratch
 
 #: In place of the library's own limits while fuzzing, so that reading stays fast, and so that
 #: planes of the size of the seeds are read part by part too.
@@ -44,34 +45,28 @@ _PATH = scratch() / "fuzzed.tif"
 def check(content: bytes) -> None:
     """Read all that a file gives, whole and part by part; raise what is not the stated outcome."""
     _PATH.write_bytes(content)
-    kept = {place: getattr(*place) for place in LIMITS}
-    for (module, name), value in LIMITS.items():
-        setattr(module, name, value)
-    try:
-        with bounded(PAGES_IN_MEMORY * MAX_PAGE_BYTES + SPARE_BYTES, 10):
-            _read_all()
-    finally:
-        for (module, name), value in kept.items():
-            setattr(module, name, value)
+    with limited(LIMITS), bounded(PAGES_IN_MEMORY * MAX_PAGE_BYTES + SPARE_BYTES, 10):
+        read_all(_PATH)
 
 
-def _read_all() -> None:
+def read_all(path: Path) -> None:
+    """Read the first, middle and last pages of a file, whole and part by part."""
     image = None
-    with refused_by_name(_PATH, FileError):
-        image = images.open_image(_PATH)
+    with refused_by_name(path, FileError):
+        image = images.open_image(path)
     if image is None:
         return
     pages = image.pages
     for page in [*pages[:4], *pages[len(pages) // 2 : len(pages) // 2 + 2], *pages[-2:]]:
         luminance = bool(page.index % 2)
         arrays: List[Any] = []
-        with refused_by_name(_PATH, FileError):
+        with refused_by_name(path, FileError):
             planes = image.read(page, luminance=luminance, whole=True)
             for plane in planes:
                 _check_plane(plane)
                 assert plane.array.nbytes <= MAX_PAGE_BYTES
             arrays = [plane.array for plane in planes]
-        with refused_by_name(_PATH, FileError):
+        with refused_by_name(path, FileError):
             planes = image.read(page, luminance=luminance)
             for plane in planes:
                 _check_plane(plane)

@@ -124,7 +124,7 @@ def mutate(content: bytes, longest: int, seed: int, anyhow: Callable[[bytes, int
     what = rng.randrange(6)
     if what < 2:
         with contextlib.suppress(ValueError, RecursionError):
-            values = _changed(json.loads(description), rng)
+            values = changed(json.loads(description), rng)
             description = json.dumps(values).encode(errors="surrogatepass")
     elif what == 2:
         description = anyhow(description, longest)
@@ -136,7 +136,7 @@ def mutate(content: bytes, longest: int, seed: int, anyhow: Callable[[bytes, int
     return joined(description, weights)[:longest]
 
 
-def _changed(value: Any, rng: random.Random) -> Any:
+def changed(value: Any, rng: random.Random) -> Any:
     """A JSON value with one place in it replaced, taken out or put in twice."""
     if not isinstance(value, (dict, list)) or not value or rng.random() < 0.1:
         return rng.choice(_VALUES)
@@ -150,7 +150,7 @@ def _changed(value: Any, rng: random.Random) -> Any:
     elif what == 1:
         value[rng.choice(("x", "sha256", "kind", "", "name"))] = rng.choice(_VALUES)
     else:
-        value[key] = _changed(value[key], rng)
+        value[key] = changed(value[key], rng)
     return value
 
 

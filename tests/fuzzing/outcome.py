@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, Iterator, Type
+from typing import Any, Dict, Iterator, Mapping, Tuple, Type
 
 #: Processor time that an input may take, in seconds; files for fuzzing have at most 64 kB.
 MOST_SECONDS = 5.0
@@ -32,6 +32,19 @@ def found(kind: str) -> Dict[str, bytes]:
     """Inputs for a reader that had another outcome than the stated one, by what they are."""
     folder = Path(__file__).with_name("found")
     return {path.name: path.read_bytes() for path in sorted(folder.glob(f"{kind}-*"))}
+
+
+@contextlib.contextmanager
+def limited(limits: Mapping[Tuple[Any, str], Any]) -> Iterator[None]:
+    """Other values in place of those of modules."""
+    kept = {place: getattr(*place) for place in limits}
+    try:
+        for (module, name), value in limits.items():
+            setattr(module, name, value)
+        yield
+    finally:
+        for (module, name), value in kept.items():
+            setattr(module, name, value)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from .outcome import bounded, found
 
 TARGETS = {
     name: importlib.import_module(f".{name}", __package__)
-    for name in ("images", "models", "tables")
+    for name in ("images", "formats", "models", "tables")
 }
 SEEDS = {name: target.seeds() for name, target in TARGETS.items()}
 
