@@ -223,7 +223,7 @@ def measure(
                     record.draw_missing(jobs, limit_bytes)
                 record.remove_old_pictures()
                 if report:
-                    record.report(jobs)
+                    record.report(jobs, limit_bytes)
         except KeyboardInterrupt:
             typer.echo(f"\nInterrupted. {record.so_far()}", err=True)
             raise typer.Exit(exit_code()) from None

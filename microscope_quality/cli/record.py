@@ -463,13 +463,13 @@ class Record:
             tables[STACKS] = STACK_COLUMNS
         self._copied += [path.name for path in copies.write(self._out, tables)]
 
-    def report(self, jobs: int) -> None:
+    def report(self, jobs: int, limit_bytes: Optional[int] = None) -> None:
         """Write the page."""
         from microscope_quality.report.write import write_report
 
         if self._out is not None:
             with bar("Writing the report") as move:
-                page = write_report(self._out, jobs=jobs, progress=move)
+                page = write_report(self._out, jobs=jobs, limit_bytes=limit_bytes, progress=move)
             self._copied.append(page.name)
 
     def so_far(self) -> str:

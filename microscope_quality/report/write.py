@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from microscope_quality.batch.run import run
 from microscope_quality.errors import FileError, ModelError, ModelNotFoundError
 from microscope_quality.files.whole import whole
+from microscope_quality.measuring.memory import PROCESS_BYTES, memory_of, run_within
 from microscope_quality.measuring.page import identity
 from microscope_quality.model import FocusModel
 from microscope_quality.report import page, pictures
@@ -26,6 +26,8 @@ REPORT = "report.html"
 MOST_WORST = 24
 # Files that a job takes at once: sending one costs as much as drawing it.
 _AT_ONCE = 8
+# Of a pixel whose kind the table does not tell: of floats, or of 16 bits and two more channels.
+_PIXEL_BYTES = 4
 # Bytes of a page besides its table, its pictures and plotly.js.
 _REST = 300_000
 
@@ -39,6 +41,7 @@ def write_report(
     pattern: str | None = None,
     title: str = "",
     jobs: int = 1,
+    limit_bytes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Path:
@@ -66,6 +69,8 @@ def write_report(
         By default, the name of the folder that was measured, or of `results` without a record.
     jobs : int
         Number of processes that read images.
+    limit_bytes : int, optional
+        Memory for all of them together; an image that needs more has no picture.
     progress : callable, optional
         Called with the numbers of files read and of all.
     tell : callable, optional
@@ -99,7 +104,7 @@ def write_report(
     folders = _folders(record, images, folder)
     changes = _changes(rows, folders, moved=images is not None)
     drawn, unread = _draw(
-        rows, settings, worst, room, folders, jobs, progress, set(changes["missing"])
+        rows, settings, worst, room, folders, jobs, limit_bytes, progress, set(changes["missing"])
     )
     again = {row for row, one in drawn.items() if one.changed}
     changes["changed"] = sorted({*changes["changed"], *again})
@@ -307,6 +312,7 @@ def _draw(
     room: int,
     folders: Sequence[Path],
     jobs: int,
+    limit_bytes: int | None,
     progress: Callable[[int, int], None] | None,
     absent: Collection[int],
 ) -> tuple[dict[int, Drawn], list[str]]:
@@ -342,10 +348,14 @@ def _draw(
     files = [FileWanted(places_of(name, folders), tuple(planes)) for name, planes in wanted.items()]
     drawn: dict[int, Drawn] = {}
     missing: list[tuple[str, str]] = []
-    parts = [files[start : start + _AT_ONCE] for start in range(0, len(files), _AT_ONCE)]
+    # One that needs too much memory is not to cost the others of its part.
+    at_once = _AT_ONCE if limit_bytes is None else 1
+    parts = [files[start : start + at_once] for start in range(0, len(files), at_once)]
     done = 0
     draw = functools.partial(pictures.draw_files, settings)
-    with contextlib.closing(run(draw, parts, jobs=min(jobs, max(1, len(parts))))) as outcomes:
+    need = functools.partial(_bytes_of, rows, settings)
+    drawing = run_within(limit_bytes, need, draw, parts, jobs=min(jobs, max(1, len(parts))))
+    with contextlib.closing(drawing) as outcomes:
         for outcome in outcomes:
             for file in outcome.item:
                 name = rows.columns["file"][file.planes[0].row]
@@ -373,6 +383,25 @@ def _draw(
             "would make this page too large."
         )
     return drawn, notes
+
+
+def _bytes_of(rows: Rows, settings: Settings, files: Sequence[FileWanted]) -> int:
+    """Tell how much memory a process takes to draw files, as far as the table tells."""
+    most = PROCESS_BYTES
+    for plane in (plane for file in files for plane in file.planes):
+        width, height = (rows.columns[name][plane.row] for name in ("width", "height"))
+        if width.isdigit() and height.isdigit():
+            need = memory_of(
+                int(width),
+                int(height),
+                _PIXEL_BYTES,
+                # Small pictures are made band by band.
+                in_bands=not plane.coloured,
+                rescaled=plane.coloured and settings.rescale,
+                drawn=plane.coloured,
+            )
+            most = max(most, need)
+    return most
 
 
 def _evenly(rows: Sequence[int], most: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -188,11 +189,14 @@ def test_pictures_keep_to_the_limit_of_memory(model, tmp_path):
     out = tmp_path / "out"
     need = memory_of(24 * 84, 24 * 84, 1)
     common = (image, "--model", model, "--out", out, "--limit-memory")
-    screen = run(*common, f"{max(need + 10**6, 2 * 10**8)}B", code=1)
+    screen = run(*common, f"{max(need + 10**6, 2 * 10**8)}B", "--report", code=1)
     assert "Not drawn" in screen
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"1 of 1 pictures is missing.*needs about \d+ MB of memory", page)
     assert "needs about" in screen
     assert table(out / "results.csv")[0]["status"] == "mixed"
-    assert "overlays/ (1)" in run(*common, "1GB")
+    assert "overlays/ (1)" in run(*common, "1GB", "--report")
+    assert "pictures is missing" not in (out / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_cluster_gives_the_same_table(plate, model, tmp_path):
