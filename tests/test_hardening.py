@@ -296,7 +296,7 @@ def test_times_of_files_may_be_any(plate, model, tmp_path):
     for seconds in (-(10**9), 0, 10**11, 2**33):
         os.utime(plate / "a.tif", (seconds, seconds))
         said = measure(plate, "--model", model, "--out", out)
-        assert "1 file was measured before" in said or seconds == -(10**9)
+        assert "1 of 2 files was measured before" in said or seconds == -(10**9)
         assert [row["file"] for row in table(out / "results.csv")] == ["a.tif", "b.tif"]
     assert "2 files were measured before" in measure(plate, "--model", model, "--out", out)
 

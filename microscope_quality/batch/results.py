@@ -104,6 +104,8 @@ class Results:
         # Descriptors of the logs, and how far each is valid.
         self._logs: Dict[str, int] = {}
         self._ends: Dict[str, int] = {}
+        # Where those end that this run began and has not written to.
+        self._begun: Dict[str, int] = {}
         # Lengths of the tables that this run put in place, and the files that came since.
         self._placed: Dict[str, int] = {}
         self._fresh: List[Optional[str]] = []
@@ -145,7 +147,11 @@ class Results:
 
     def close(self) -> None:
         """Let others write in the folder; what is not finished stays in ``NAME.part``."""
-        for log in self._logs.values():
+        for table, log in self._logs.items():
+            # Nothing was written to it.
+            if self._ends.get(table) == self._begun.get(table):
+                with contextlib.suppress(OSError):
+                    self._log_path(table).unlink(missing_ok=True)
             # What the disk refused to take was an error when it was written.
             with contextlib.suppress(OSError):
                 os.close(log)
@@ -415,6 +421,7 @@ class Results:
     def _open_logs(self) -> None:
         for table, columns in self._columns.items():
             path = self._log_path(table)
+            is_new = not os.path.lexists(path)
             try:
                 self._logs[table] = os.open(
                     path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666
@@ -422,6 +429,8 @@ class Results:
                 if table not in self._ends:
                     self._ends[table] = 0
                     self._write(table, _header(columns))
+                    if is_new:
+                        self._begun[table] = self._ends[table]
                 self._cut(table, self._ends[table])
             except OSError as error:
                 raise FileError(f"{path}: cannot be written: {error.strerror}") from error

@@ -516,10 +516,12 @@ class Record:
         console.print()
         console.print(about, style="dim")
         if self.n_kept:
-            files = "file was" if self.n_kept == 1 else "files were"
+            all_kept = self.n_kept == len(self._files)
+            kept = f"{self.n_kept:,}" if all_kept else f"{self.n_kept:,} of {len(self._files):,}"
+            files = "file" if len(self._files) == 1 else "files"
+            verb = "was" if self.n_kept == 1 else "were"
             console.print(
-                f"{self.n_kept:,} of {len(self._files):,} {files} measured before and did not "
-                "change (--again measures all)",
+                f"{kept} {files} {verb} measured before and did not change (--again measures all)",
                 style="dim",
             )
         if others:
