@@ -113,7 +113,8 @@ def test_a_file_that_changed_in_between_has_its_new_rows_only(tmp_path):
 @given(st.data())
 def test_wherever_a_log_is_cut_what_is_left_is_whole_pages(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("cut")
-    hostile = data.draw(st.lists(st.sampled_from(["a", 'b"\r\n\r\n', "c,\n", "d"]), unique=True))
+    some = st.sampled_from(["a", 'b"\r\n\r\n', "c,\n", "d"])
+    hostile = data.draw(st.lists(some, min_size=1, unique=True))
     pages = [(name, z) for name in hostile for z in range(2)]
     with Results(folder, TABLES, "s") as results:
         for name, z in pages:
@@ -138,6 +139,18 @@ def test_wherever_a_log_is_cut_what_is_left_is_whole_pages(tmp_path_factory, dat
         results.finish(hostile)
     assert names(folder / "results.csv") == [(name, str(z)) for name, z in pages]
     assert len(read(folder / "patches.csv")) == 3 * len(pages)
+
+
+def test_a_log_without_rows_does_not_stay(tmp_path):
+    with Results(tmp_path, TABLES, "s"):
+        assert (tmp_path / "results.csv.part").exists()
+    assert list(tmp_path.iterdir()) == []
+    with Results(tmp_path, TABLES, "s") as results:
+        results.append("a", page("a"))
+    # Nor is one with rows of an earlier run taken away.
+    with Results(tmp_path, TABLES, "s") as results:
+        assert results.kept("a", 10, "a")
+    assert (tmp_path / "results.csv.part").exists()
 
 
 def test_publishing_again_and_again(tmp_path):
