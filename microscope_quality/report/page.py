@@ -70,6 +70,7 @@ _MOST_REASONS = 3
 # Rows that are there without a script, and their order.
 _MOST_LISTED = 300
 _LISTED = (UNREADABLE, "out_of_focus", "mixed", "no_content", "in_focus")
+_OPTION = re.compile(r"((?<![\w-])--[a-z]+(?:-[a-z]+)*(?![\w-]))")
 _DAY = re.compile(r"\d{4}-\d\d-\d\dT")
 
 
@@ -265,7 +266,8 @@ def render(
     if rows.shown:
         parts += [("threshold", "What to keep"), ("levels", "Levels and certainty")]
         parts += [("plates", "Plates")] * bool(formats)
-        parts += [("time", "Course"), *([("stacks", "Z-stacks")] * bool(stacks))]
+        parts += [("groups", "By plate, site and channel"), ("time", "Course")]
+        parts += [("stacks", "Z-stacks")] * bool(stacks)
         parts += [("montage", "Pictures"), ("table", "Table")]
     parts.append(("record", "What to know"))
     policy = (
@@ -298,6 +300,7 @@ def render(
         tiles=[_tile(status, counts, len(rows.shown)) for status in (*STATUSES, UNREADABLE)],
         parts=parts,
         notes=[visible(note) for note in notes],
+        split_options=_OPTION.split,
         listed=listed,
         unlisted=f"{_counted(unlisted, 'more image')} {_are(unlisted)}" if unlisted else "",
         worst=[_shown(rows, one) for one in worst],
@@ -404,7 +407,7 @@ def unread(rows: Rows) -> list[str]:
             reasons.setdefault(reason, []).append(row)
     ordered = sorted(reasons.values(), key=lambda some: -len(some))
     said = [
-        f"{_counted(len(some), 'image')} could not be read{'; the first' * (len(some) > 1)}: "
+        f"{_planes(rows, some)} could not be read{'; the first' * (len(some) > 1)}: "
         f"{rows.columns['file'][some[0]]} {rows.columns['error'][some[0]]}"
         for some in ordered[:_MOST_REASONS]
     ]
@@ -412,6 +415,13 @@ def unread(rows: Rows) -> list[str]:
     if left:
         said.append(f"{_counted(left, 'more image')} could not be read; the table says why")
     return [f"{one.rstrip('.')}." for one in said]
+
+
+def _planes(rows: Rows, some: Sequence[int]) -> str:
+    """Count images, and the files that they are in where those are fewer."""
+    files = len({rows.columns["file"][row] for row in some})
+    said = _counted(len(some), "image")
+    return f"{said} of {_counted(files, 'file')}" if files < len(some) else said
 
 
 def _listed(rows: Rows) -> tuple[list[dict[str, str]], int]:

@@ -80,9 +80,10 @@
   const short = (text, room) => (text.length <= room ? text : `${text.slice(0, Math.floor(room / 3))}…${text.slice(text.length - (room - Math.floor(room / 3) - 1))}`);
   const fixed = (value, digits) => (Number.isNaN(value) ? "–" : value.toFixed(digits));
 
+  const PLANE = { series: "series ", z: "z", c: "c", t: "t" };
   function place(row) {
     const said = [];
-    for (const [name, sign] of [["series", "series "], ["z", "z"], ["c", "c"], ["t", "t"]]) {
+    for (const [name, sign] of Object.entries(PLANE)) {
       const text = column(name)[row];
       if (text !== "") said.push(sign + text);
     }
@@ -301,6 +302,8 @@
 
   const charts = [];
   let paper = false;
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const onDark = () => dark.matches && !paper;
   const ink = () => {
     const css = getComputedStyle(document.documentElement);
     const value = (name, printed) => (paper ? printed : css.getPropertyValue(name).trim());
@@ -462,9 +465,22 @@
     clearTimeout(resized);
     resized = setTimeout(() => { redraw(); fillTable(); }, 150);
   });
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  dark.addEventListener("change", redraw);
 
+  const channels = (hue) => [1, 3, 5].map((at) => parseInt(hue.slice(at, at + 2), 16) / 255);
+  /** Relative luminance after WCAG 2.2. */
+  function luminance(parts) {
+    const [red, green, blue] = parts.map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  }
   const pattern = (one) => ({ shape: HATCHES[one], fgcolor: "#1c2430", bgcolor: HUES[one], fillmode: "replace", size: 7, solidity: 0.25 });
+  /** A colour, darkened until a mark's edge in it stands out from white (WCAG 2.2, 1.4.11), also in print. */
+  function edge(hue) {
+    const least = paper ? 7 : 3;
+    let parts = channels(hue);
+    while (!onDark() && 1.05 / (luminance(parts) + 0.05) < least) parts = parts.map((part) => part * 0.92);
+    return `rgb(${parts.map((part) => Math.round(255 * part)).join(",")})`;
+  }
   const imagesTitle = (rows) => count(rows.length, "image");
 
   function drawLevels(width) {
@@ -531,7 +547,8 @@
     const items = [];
     const data = STATUSES.map((one) => {
       const own = marks.filter((rows) => status[rows[0]] === one);
-      const trace = { type: "scatter", mode: "markers", x: [], y: [], customdata: [], hovertext: [], hovertemplate: "%{hovertext}<extra></extra>", marker: { symbol: MARKS[one], size: [], color: [], line: { width: one === "in_focus" || one === "mixed" ? 0.6 : 2, color: one === "in_focus" || one === "mixed" ? ink().card : [] } } };
+      const trace = { type: "scatter", mode: "markers", x: [], y: [], customdata: [], hovertext: [], hovertemplate: "%{hovertext}<extra></extra>", marker: { symbol: MARKS[one], size: [], color: [], opacity: 1, line: { width: one === "in_focus" || one === "mixed" ? 1 : 2, color: [] } } };
+      const hollow = MARKS[one].endsWith("-open");
       for (const rows of own) {
         const row = rows[0];
         trace.x.push(x(row));
@@ -540,8 +557,10 @@
         trace.hovertext.push(rows.length > 1 ? `${rows.length} images here, ${WORDS[one]}` : `${escaped(short(named(row), 48))}<br>${verdict(row)}`);
         trace.marker.size.push(Math.min(20, 7 + 2 * Math.log2(rows.length)));
         const hue = judged(row) ? colour(expected[row]) : ink().soft;
-        trace.marker.color.push(hue);
-        if (Array.isArray(trace.marker.line.color)) trace.marker.line.color.push(hue);
+        const rim = judged(row) ? edge(hue) : hue;
+        // What is open has the colour of its edge; without colours, what is filled is dark.
+        trace.marker.color.push(hollow || paper ? rim : hue);
+        trace.marker.line.color.push(rim);
         items.push({ x: x(row), y: y(row), title: rows.length > 1 ? `Images near this point` : named(row), say: rows.length > 1 ? `${rows.length} images, ${WORDS[one]}` : `${named(row)}: ${verdict(row)}`, rows });
       }
       return trace;
@@ -598,14 +617,24 @@
 
   const times = column("modified").map((text) => (text === "" ? NaN : Date.parse(text.replace(/(\.\d{3})\d*Z$/, "$1Z"))));
   const pointOf = numbersOf("t");
-  function drawTime() {
-    const byTime = byId("time-order").value === "time";
-    const at = { time: (row) => times[row], t: (row) => pointOf[row], order: (row) => row + 1 }[byId("time-order").value];
+  // Focus does not drift in that many milliseconds: files of so short a time are copies, mostly.
+  const BRIEF = 60000;
+  function drawTime(width) {
+    const order = byId("time-order").value;
+    const byTime = order === "time";
+    const at = { time: (row) => times[row], t: (row) => pointOf[row], order: (row) => row + 1 }[order];
     const rows = shown.filter((row) => judged(row) && !Number.isNaN(at(row))).sort((one, other) => at(one) - at(other) || one - other);
     const low = rows.length ? at(rows[0]) : 0;
     const high = rows.length ? at(rows[rows.length - 1]) : 1;
     const marks = thinned(rows, at, (row) => expected[row], [[low, 0], [high, page.levels - 1]], MOST_MARKS);
     sayThinned("thinned-time", marks, rows);
+    const drift = "a slow rise is a drifting focus, a step a bumped stage";
+    byId("course").textContent = byTime && high - low < BRIEF
+      ? `All files were written within ${count(Math.max(1, Math.ceil((high - low) / 1000)), "second")}: too short a time for focus to drift. The time of a copy is that of copying.`
+      : order === "order" ? `If the table has the images in the order in which they were taken, ${drift}.` : `${drift[0].toUpperCase()}${drift.slice(1)}.`;
+    // Labels stand side by side only with room, and fractions of a second say nothing.
+    const most = Math.max(2, Math.floor((width - 60) / 80));
+    const seconds = high - low >= 1000 * most ? { nticks: most } : { dtick: 1000, ...(high - low < 1000 ? { range: [1000 * Math.floor(low / 1000) - 500, 1000 * Math.ceil(high / 1000) + 500] } : {}) };
     const drawn = inOrder(markTraces(marks, at, (row) => expected[row]));
     const line = { type: "scatter", mode: "lines", x: [], y: [], hoverinfo: "skip", line: { color: ink().ink, width: 2 }, customdata: [] };
     const half = Math.max(3, Math.round(rows.length / 60));
@@ -622,7 +651,7 @@
       items: drawn.items,
       data: [...drawn.data.filter((trace) => trace.x.length), line],
       layout: {
-        xaxis: byTime ? { type: "date", title: { text: "time of the file (UTC)", standoff: 6 } } : { title: { text: byId("time-order").value === "t" ? "point in time, t" : "place in the table", standoff: 6 }, rangemode: "tozero", tickformat: ",d", ...wholeSteps(high - low) },
+        xaxis: byTime ? { type: "date", ...seconds, title: { text: "time of the file (UTC)", standoff: 6 } } : { title: { text: order === "t" ? "point in time, t" : "place in the table", standoff: 6 }, rangemode: "tozero", tickformat: ",d", ...wholeSteps(high - low) },
         yaxis: { range: [-0.3, page.levels - 0.7], title: { text: "expected level", standoff: 4 }, dtick: 2 },
       },
     };
@@ -643,11 +672,8 @@
     if (kind === "share") return bad.length / judgedRows.length;
     return mean(judgedRows.map((row) => certainty[row]));
   }
-  /** Black or white, whichever has more contrast on a colour (WCAG 2.2, relative luminance). */
-  function inkOn(hue) {
-    const [red, green, blue] = [1, 3, 5].map((at) => parseInt(hue.slice(at, at + 2), 16) / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000" : "#fff";
-  }
+  /** Black or white, whichever has more contrast on a colour. */
+  const inkOn = (hue) => (luminance(channels(hue)) > 0.179 ? "#000" : "#fff");
   const LETTERS = (row) => (row < 26 ? "" : "A") + String.fromCharCode(65 + (row % 26));
 
   function drawPlate(plate) {
@@ -664,6 +690,12 @@
         if (!wells.has(key)) wells.set(key, { rows: [], name: wellOf[row] });
         wells.get(key).rows.push(row);
       }
+      const outlines = { judged: [[], []], no_content: [[], []], unreadable: [[], []] };
+      const apart = { type: "scatter", mode: "markers", x: [], y: [], hoverinfo: "skip", marker: { symbol: "triangle-ne", size: 0, color: [] } };
+      const outline = (kind_, r, c) => {
+        outlines[kind_][0].push(c + 0.53, c + 1.47, c + 1.47, c + 0.53, c + 0.53, null);
+        outlines[kind_][1].push(r - 0.47, r - 0.47, r + 0.47, r + 0.47, r - 0.47, null);
+      };
       const nothing = () => Array.from({ length: high }, () => new Array(wide).fill(null));
       const z = nothing();
       const words = nothing();
@@ -679,7 +711,10 @@
           if (!well) continue;
           const value = valueOf(kind, well.rows);
           const counts = STATUSES.map((one) => [one, well.rows.filter((row) => status[row] === one).length]).filter(([, number]) => number).map(([one, number]) => `${number} ${WORDS[one]}`).join(", ");
-          const said = Number.isNaN(value) ? counts : `${share ? `${Math.round(100 * value)} % not in focus` : kind === "certainty" ? `certainty ${value.toFixed(2)}` : `level ${value.toFixed(1)}`}; ${counts}`;
+          const levels = well.rows.filter(judged).map((row) => expected[row]);
+          const differ = Math.max(...levels) - Math.min(...levels) > APART;
+          const range = differ ? `, its images from ${Math.min(...levels).toFixed(1)} to ${Math.max(...levels).toFixed(1)}` : "";
+          const said = Number.isNaN(value) ? counts : `${share ? `${Math.round(100 * value)} % not in focus` : kind === "certainty" ? `certainty ${value.toFixed(2)}` : `level ${value.toFixed(1)}`}${range}; ${counts}`;
           const name = `Well ${plain(well.name)}`;
           items.push({ x: c + 1, y: r, at: [r, c], title: name, say: `${name}: ${said}`, rows: well.rows });
           words[r][c] = `${escaped(name)}<br>${said}`;
@@ -687,11 +722,18 @@
           if (Number.isNaN(value)) {
             void_.x.push(c + 1);
             void_.y.push(r);
-            void_.text.push(well.rows.every((row) => status[row] === "unreadable") ? "×" : "·");
+            const unread = well.rows.every((row) => status[row] === "unreadable");
+            void_.text.push(unread ? "×" : "·");
+            outline(unread ? "unreadable" : "no_content", r, c);
             void_.customdata.push(items.length - 1);
             void_.hovertext.push(words[r][c]);
           } else {
             z[r][c] = value;
+            outline("judged", r, c);
+            if (differ) {
+              apart.x.push(c + 1);
+              apart.y.push(r);
+            }
             // What is wider than a cell stands below the number.
             const marks = cell < 40 ? [] : ["mixed", "no_content", "unreadable"].filter((one) => well.rows.some((row) => status[row] === one)).map((one) => SIGNS[one]);
             const signs = marks.length && cell < (marks.length > 1 ? 64 : 44) ? `<br>${marks.join("")}` : marks.map((sign) => ` ${sign}`).join("");
@@ -709,19 +751,31 @@
       };
       // The library chooses greys, which are faint on blue.
       const labels = { type: "scatter", mode: "text", x: [], y: [], text: [], hoverinfo: "skip", textfont: { size: Math.max(7, Math.min(13, cell / 2.5)), weight: 600, color: [] } };
+      const inkOf = (r, c) => inkOn(kind === "certainty" ? (z[r][c] < 0.45 ? "#34343a" : "#e9f1f8") : colour(share ? z[r][c] * top : z[r][c]));
       texts.forEach((line, r) => line.forEach((text, c) => {
         if (text === "") return;
         labels.x.push(c + 1);
         labels.y.push(r);
         labels.text.push(text);
-        const hue = kind === "certainty" ? (z[r][c] < 0.45 ? "#34343a" : "#e9f1f8") : colour(share ? z[r][c] * top : z[r][c]);
-        labels.textfont.color.push(inkOn(hue));
+        labels.textfont.color.push(inkOf(r, c));
       }));
       const size = Math.max(10, Math.min(44, cell));
       const every_ = Math.max(1, Math.ceil(16 / cell));
+      // In the upper right corner of its well.
+      const corner = Math.max(4, Math.min(10, Math.min(cell, size) / 5));
+      apart.marker.color = apart.x.map((x, number) => inkOf(apart.y[number], x - 1));
+      apart.marker.size = corner;
+      const inwards = corner / 2 + (cell > 14 ? 2 : 1);
+      apart.x = apart.x.map((x) => x + 0.5 - inwards / cell);
+      apart.y = apart.y.map((y) => y - 0.5 + inwards / size);
+      // Hatched, which a well that was never imaged is not; on paper a pale level has an edge too.
+      const edges = Object.entries(outlines).filter(([one, [x]]) => x.length && (paper || one !== "judged")).map(([one, [x, y]]) => ({
+        type: "scatter", mode: "lines", x, y, hoverinfo: "skip", line: { color: ink().soft, width: one === "judged" ? 0.5 : 1 },
+        ...(one === "judged" ? {} : { fill: "toself", fillcolor: "rgba(0,0,0,0)", fillpattern: { shape: HATCHES[one], fgcolor: ink().soft, bgcolor: "rgba(0,0,0,0)", fillmode: "replace", size: 6, solidity: 0.2 } }),
+      }));
       return {
         items,
-        data: [heat, labels, void_],
+        data: [heat, ...edges, labels, apart, void_],
         layout: {
           height: Math.round(high * size + 30), margin: { l: 30, r: 8, t: 26, b: 4 },
           xaxis: { side: "top", range: [0.5, wide + 0.5], tickvals: [...Array(wide).keys()].map(column_).filter((number) => (number - 1) % every_ === 0), ticks: "", showgrid: false, tickfont: { size: 11 }, tickangle: 0 },
@@ -731,6 +785,14 @@
       };
     };
   }
+  // Levels between the images of a well from which on one number does not tell of all of them.
+  const APART = 3;
+  const OF_A_WELL = {
+    worst: "A well shows its worst image, since one bad site is enough to look at it",
+    mean: "A well shows the mean of its images, which may be like none of them",
+    share: "A well shows how many of 100 images are out of focus or mixed",
+    certainty: "A well shows the mean certainty of its images",
+  };
   function fillPlates() {
     const home = byId("plate-figures");
     if (!home) return;
@@ -755,11 +817,13 @@
       byId("more-plates").replaceChildren(...(left > 0 ? [element("button", { type: "button", on: { click: () => add(many) } }, `Show ${Math.min(many, left)} more of ${count(left, "plate")}`)] : []));
     };
     add(many);
-    for (const id of ["plate-value", "plate-site", "plate-channel"]) byId(id).addEventListener("change", () => own.forEach((chart) => { if (chart.drawn) chart.draw(); }));
+    const say = () => { byId("plates-value").textContent = `${OF_A_WELL[byId("plate-value").value]}. ◥ marks wells whose images are more than ${APART} levels apart.`; };
+    say();
+    for (const id of ["plate-value", "plate-site", "plate-channel"]) byId(id).addEventListener("change", () => { say(); own.forEach((chart) => { if (chart.drawn) chart.draw(); }); });
     const off = new Set(shown.filter((row) => wellOf[row] !== "" && !page.wells[wellOf[row]]).map((row) => wellOf[row]));
     const without = shown.filter((row) => wellOf[row] === "").length;
     byId("plates-note").textContent = [
-      `${SIGNS.mixed} has a mixed image, · one without content, × an unreadable one. Colours as above, from level 0, blue, to ${page.levels - 1}, yellow.`,
+      `${SIGNS.mixed} has a mixed image, · one without content, × an unreadable one. Dotted: no image has content; dashed: none could be read; blank: there is none. Colours as above, from level 0, blue, to ${page.levels - 1}, yellow.`,
       without ? `${count(without, "image")} without a well ${without === 1 ? "is" : "are"} not drawn.` : "",
       off.size ? `${count(off.size, "name")} that ${off.size === 1 ? "is" : "are"} no well of a plate: ${[...off].slice(0, 5).map(plain).join(", ")}${off.size > 5 ? " …" : ""}.` : "",
     ].join(" ");
@@ -807,20 +871,32 @@
   }
   function fillGroups() {
     const home = byId("group-figures");
-    const channels = column("channel").map((text, row) => text || (column("c")[row] === "" ? "" : `c ${column("c")[row]}`));
-    for (const [title, texts] of [["Plates", plateOf], ["Sites", column("site")], ["Channels", channels]]) {
+    const channelOf = column("channel").map((text, row) => text || (column("c")[row] === "" ? "" : `c ${column("c")[row]}`));
+    const by = [];
+    for (const [title, texts] of [["Plates", plateOf], ["Sites", column("site")], ["Channels", channelOf]]) {
       let names = [...new Set(shown.map((row) => texts[row]))].filter((text) => text !== "").sort(natural);
       if (!names.length || (names.length < 2 && title !== "Channels")) continue;
       const all = names.length;
+      let empty = 0;
       if (all > MOST_GROUPS) {
-        const badness = new Map(names.map((name) => [name, valueOf("share", shown.filter((row) => texts[row] === name)) || 0]));
-        names = names.sort((one, other) => badness.get(other) - badness.get(one)).slice(0, MOST_GROUPS);
+        const rowsOf = new Map(names.map((name) => [name, []]));
+        for (const row of shown) rowsOf.get(texts[row])?.push(row);
+        const badness = new Map(names.map((name) => [name, valueOf("share", rowsOf.get(name)) || 0]));
+        const told = names.filter((name) => rowsOf.get(name).some((row) => status[row] !== "no_content"));
+        empty = all - told.length;
+        names = told.length > MOST_GROUPS ? told.sort((one, other) => badness.get(other) - badness.get(one)).slice(0, MOST_GROUPS) : told;
       }
+      const left = all - names.length - empty;
+      const one = title.toLowerCase().slice(0, -1);
+      const others = [left ? `${count(left, one)} that ${left === 1 ? "is" : "are"} better` : "", empty ? `${count(empty, one)} without content` : ""].filter(Boolean).join(", ");
+      by.push(one);
       const plot = element("div", { class: "plot", "data-label": `${title} by verdict` });
       byId("groups").hidden = false;
-      home.append(element("figure", { class: "card" }, element("h3", {}, all > names.length ? `${title}: the ${names.length} worst of ${all}` : title), plot));
-      new Chart(plot, drawGroups(names, texts));
+      home.append(element("figure", { class: "card" }, element("h3", {}, left ? `${title}: the ${names.length} worst of ${all}` : title), names.length ? plot : null, others ? element("figcaption", {}, `Not drawn: ${others}.`) : null));
+      if (names.length) new Chart(plot, drawGroups(names, texts));
     }
+    const title = `By ${by.join(", ").replace(/, ([^,]*)$/, " and $1")}`;
+    for (const one of [byId("groups-title"), document.querySelector('nav a[href="#groups"]')]) one.textContent = title;
     byId("key").textContent = STATUSES.map((one) => `${SIGNS[one]} ${WORDS[one]}: ${{ in_focus: "plain", out_of_focus: "striped", mixed: "crossed", no_content: "dotted", unreadable: "dashed" }[one]}`).join(", ");
   }
 
@@ -909,7 +985,6 @@
   // ---- what to keep ----------------------------------------------------------------------------
 
   const REASONS = { level: "by their level", certainty: "by their certainty", mixed: "mixed", no_content: "without content", unreadable: "unreadable" };
-  const KEPT_AGAINST = [["out_of_focus", false, "kept"], ["in_focus", true, "thrown out"]];
   function reasonFor(row, limits) {
     if (status[row] === "unreadable") return "unreadable";
     if (status[row] === "no_content") return limits.empty ? "no_content" : "";
@@ -933,10 +1008,21 @@
       } else kept.push([row, ""]);
     }
     byId("kept-count").textContent = `${count(kept.length, "image")} kept, ${rejected.length.toLocaleString("en")} thrown out`;
-    byId("to-keep-count").textContent = `${kept.length.toLocaleString("en")} would be kept and ${rejected.length.toLocaleString("en")} thrown out`;
+    const lost = rejected.filter(([row]) => status[row] === "in_focus").length;
+    byId("to-keep-count").textContent = `${kept.length.toLocaleString("en")} would be kept and ${rejected.length.toLocaleString("en")} thrown out${lost ? `, ${lost.toLocaleString("en")} of them in focus` : ""}`;
     byId("save-rejected-now").hidden = !rejected.length;
-    const against = KEPT_AGAINST.map(([one, out, word]) => [(out ? rejected : kept).filter(([row, reason]) => status[row] === one && (!out || reason === "level")).length, `${WORDS[one]} ${word}`]).filter(([number]) => number);
-    byId("against-verdict").textContent = against.length ? `The verdict goes by the most probable level, the limit by the expected one: ${against.map(([number, words]) => `${number.toLocaleString("en")} ${words}`).join(", ")}.` : "";
+    const at = limits.level.toFixed(1);
+    const against = [
+      [rejected.filter(([row, reason]) => status[row] === "in_focus" && reason === "level"), "in focus", "thrown out", page.limit ? `${page.limit} or less` : "0", `above ${at}`],
+      [kept.filter(([row]) => status[row] === "out_of_focus"), "out of focus", "kept", `${page.limit + 1} or more`, `${at} or less`],
+    ].filter(([pairs]) => pairs.length);
+    byId("against-verdict").replaceChildren(...against.map(([pairs, verdict_, fate, probable, mean_]) => element(
+      "p",
+      { class: "note" },
+      element("strong", {}, `${count(pairs.length, "image")} ${verdict_} ${pairs.length === 1 ? "is" : "are"} ${fate}.`),
+      ` The verdict goes by the most probable level, here ${probable}; the limit by the expected level, here ${mean_}. `,
+      element("button", { type: "button", class: "keys", on: { click: () => openGallery(`${verdict_[0].toUpperCase()}${verdict_.slice(1)}, but ${fate}`, pairs.map(([row]) => row)) } }, pairs.length === 1 ? "See it" : "See them"),
+    )));
     byId("kept-share").style.width = `${(100 * kept.length) / shown.length}%`;
     byId("reasons").textContent = rejected.length ? `Thrown out: ${Object.keys(REASONS).filter((one) => reasons[one]).map((one) => `${reasons[one].toLocaleString("en")} ${REASONS[one]}`).join(", ")}.` : "Nothing is thrown out.";
     // Those nearest to the limit say most about it.
@@ -977,7 +1063,7 @@
   let pool = shown;
   let found = [];
   let active = 0;
-  const extras = ["plate", "well", "site", "channel", "z", "c", "t"].filter((name) => has(name) && (name !== "z" || stacks.length));
+  const extras = ["plate", "well", "site", "channel", ...Object.keys(PLANE)].filter((name) => has(name) && (name !== "z" || stacks.length));
   const heads = [
     ["file", "File", "file"], ...extras.map((name) => [name, name[0].toUpperCase() + name.slice(1), "extra"]),
     ["status", "Verdict", "status"], ["level", "Level", "number second"], ["expected_level", "Expected", "number"], ["certainty", "Certainty", "number"], ["mean_certainty", "Mean patch certainty", "number second"],
@@ -993,9 +1079,20 @@
     return haystack;
   }
   const inRange = (value, from, to) => (from === "" && to === "") || ((from === "" || value >= Number(from) - 1e-9) && (to === "" || value <= Number(to) + 1e-9));
+  /** Whether a text has a word: with * or ? as a shell has it, a whole name or a whole word. */
+  function finder(word) {
+    if (!/[*?]/.test(word)) return (text) => text.includes(word);
+    const literal = (part) => part.replace(/[.+^${}()|[\]\\/]/g, "\\$&").replace(/\?/g, "[^\\n]");
+    const [start, ...rest] = word.split(/\*+/).map(literal);
+    const end = rest.pop();
+    // The first place is as good as a later one, so that no search begins anew: \1, \2 …
+    const between = rest.map((part, number) => `(?=([^\\n]*?${part}))\\${number + 1}`).join("");
+    const pattern_ = new RegExp(`(?:^|[\\s/\\\\])${start}${end === undefined ? "" : `${between}[^\\n]*${end}`}(?:$|\\s)`, "u");
+    return (text) => pattern_.test(text);
+  }
   function filter() {
     const text = byId("filter-text").value.trim().toLowerCase();
-    const words = text ? text.split(/\s+/) : [];
+    const words = text ? text.split(/\s+/).map(finder) : [];
     const wanted = new Set(STATUSES.filter((one) => byId(`status-${one}`).checked));
     const [from, to, low, high] = ["level-from", "level-to", "certainty-from", "certainty-to"].map((id) => byId(id).value);
     const planes = byId("all-planes") && byId("all-planes").checked;
@@ -1003,7 +1100,7 @@
     const hay = words.length ? searchable() : null;
     // A level without content means nothing, so a range leaves such rows out.
     const levelOf = (row) => (judged(row) ? expected[row] : NaN);
-    found = pool.filter((row) => wanted.has(status[row]) && inRange(levelOf(row), from, to) && inRange(certainty[row], low, high) && (!hay || words.every((word) => hay[row].includes(word))));
+    found = pool.filter((row) => wanted.has(status[row]) && inRange(levelOf(row), from, to) && inRange(certainty[row], low, high) && (!hay || words.every((within) => within(hay[row]))));
     if (order.name) {
       const sign = order.down ? -1 : 1;
       if (order.name in sortable) {
@@ -1024,14 +1121,17 @@
     byId("grid-scroll").scrollTop = 0;
     fillTable();
   }
-  function line(row, number, room) {
+  function line(row, number, room, narrow) {
     const image = source(row);
     const made = element("div", { class: "line", role: "row", tabindex: number === active ? 0 : -1, "aria-rowindex": number + 2, "data-number": number, "aria-label": `${named(row)}: ${verdict(row)}` });
     made.append(element("span", { role: "gridcell" }, image ? element("img", { class: "mini", src: image, alt: "", decoding: "async" }) : ""));
     for (const [name, , kind] of heads) {
       const cell = element("span", { role: "gridcell", class: kind });
       if (name === "file") {
-        cell.append(element("bdi", { class: files[row].length > room && "cut" }, ...breakable(short(plain(files[row]), room))));
+        // Where a screen has no room for their columns, the planes of a file are told apart here.
+        const where = narrow ? extras.filter((one) => one in PLANE && column(one)[row] !== "").map((one) => PLANE[one] + column(one)[row]).join(" ") : "";
+        const own = Math.max(12, (error[row] && !paper ? room >> 1 : room) - where.length);
+        cell.append(element("span", { class: "name" }, element("bdi", { class: files[row].length > own && "cut" }, ...breakable(short(plain(files[row]), own))), where ? element("span", { class: "where" }, ` ${where}`) : null));
         if (error[row]) cell.append(element("span", { class: "why" }, plain(error[row])));
       } else if (name === "status") cell.append(element("span", { "aria-hidden": "true" }, `${SIGNS[status[row]]} `), element("span", { class: "word" }, WORDS[status[row]]));
       else if (name === "level" && status[row] === "mixed") cell.textContent = SIGNS.mixed;
@@ -1061,11 +1161,12 @@
     const listed = paper && !order.name && found.length > last ? [...found].sort((one, other) => worst(other) - worst(one)) : found;
     // The end of a name tells files of a folder apart: what is too long for two lines loses its middle.
     const room = paper ? 72 : Math.max(18, Math.floor((2 * byId("grid-head").querySelector(".file").clientWidth) / 9));
+    const narrow = !paper && extras.length > 0 && !byId("grid-head").querySelector(".extra").offsetWidth;
     const numbers = [];
     for (let number = first; number < last; number++) numbers.push(number);
     // The active row stays, so that Tab finds the table wherever it is scrolled to.
     if (!paper && active < found.length && (active < first || active >= last)) numbers.push(active);
-    body.replaceChildren(...(found.length ? numbers.map((number) => line(listed[number], number, room)) : [element("p", { class: "nothing", role: "row" }, element("span", { role: "gridcell" }, "Nothing passes these filters."))]));
+    body.replaceChildren(...(found.length ? numbers.map((number) => line(listed[number], number, room, narrow)) : [element("p", { class: "nothing", role: "row" }, element("span", { role: "gridcell" }, "Nothing passes these filters."))]));
     if (paper && found.length > last) body.append(element("p", { class: "nothing" }, `${listed === found ? "" : "The worst first. "}… and ${count(found.length - last, "more row")}, in the CSV file.`));
     if (focused) focusLine();
   }
@@ -1178,8 +1279,12 @@
   // Copies of one moment, and pages of one file, have no order in time.
   const apart = (at) => new Set(shown.filter(judged).map(at).filter((one) => !Number.isNaN(one))).size;
   const judgedImages = shown.filter(judged).length;
+  const brief = () => {
+    const known = shown.filter(judged).map((row) => times[row]).filter((one) => !Number.isNaN(one));
+    return known.reduce((one, other) => Math.max(one, other), -Infinity) - known.reduce((one, other) => Math.min(one, other), Infinity) < BRIEF;
+  };
   if (byId("time-order").querySelector("[value=t]") && apart((row) => pointOf[row]) > judgedImages / 2) byId("time-order").value = "t";
-  else if (apart((row) => times[row]) <= judgedImages / 2) byId("time-order").value = "order";
+  else if (apart((row) => times[row]) <= judgedImages / 2 || brief()) byId("time-order").value = "order";
   if (apart((row) => times[row]) < 2) byId("time-order").querySelector("[value=time]").remove();
   byId("time-order").closest("form").hidden = byId("time-order").length < 2;
   byId("time").hidden = judgedImages < 2;

@@ -271,7 +271,7 @@ def _changes(rows: Rows, folders: Sequence[Path], moved: bool) -> dict[str, list
 
 
 def _said(rows: Rows, changes: Mapping[str, Sequence[int]]) -> list[str]:
-    """Count images that have changed or are missing, in sentences."""
+    """Count files that have changed or are missing, in sentences."""
     words = {
         "changed": (
             ("has changed since it was", "have changed since they were"),
@@ -286,14 +286,13 @@ def _said(rows: Rows, changes: Mapping[str, Sequence[int]]) -> list[str]:
             ", and without a picture here; --images names the folder that they are in now",
         ),
     }
-    image_of = {row: number for number, planes in enumerate(rows.images) for row in planes}
     said = []
     for kind, (verbs, end) in words.items():
-        number = len({image_of[row] for row in changes[kind]})
+        number = len({rows.columns["file"][row] for row in changes[kind]})
         if number:
             first = rows.columns["file"][changes[kind][0]]
             said.append(
-                f"{number:,} image{'s' * (number > 1)} {verbs[number > 1]} measured, "
+                f"{number:,} file{'s' * (number > 1)} {verbs[number > 1]} measured, "
                 f"{first}{' first' * (number > 1)}{end}."
             )
     return said

@@ -24,7 +24,7 @@ def test_a_page_is_written_beside_the_table(results):
     done = run(results, "--images", results.parent / "images", "--jobs", 1)
     assert done.exit_code == 0
     told, written = done.output.splitlines()
-    assert told.startswith("2 images have changed since they were measured, B03_s1.tif first")
+    assert told.startswith("2 files have changed since they were measured, B03_s1.tif first")
     assert re.fullmatch(r"Written to .*report\.html \(\d+\.\d MB\).*", written)
     html = (results / "report.html").read_text("utf-8")
     assert "1 of 2 images is in focus; 1 is out of focus." in html

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from fnmatch import fnmatch
 
 import pytest
 from written_results import failed_row, plane_row, read_csv, write_image, write_results
@@ -159,12 +160,25 @@ def test_the_verdict_counts_images(tab, screen, table):
         assert count_of(opened) == count
 
 
+def found(row, word):
+    """Whether a row has a word, or a name that matches a shell pattern."""
+    texts = [row[name].lower() for name in ("file", "plate", "well", "site", "channel", "error")]
+    if set(word) & set("*?"):
+        words = [part for text in texts for part in (text, *text.split())]
+        return any(fnmatch(part, word.lower()) for part in words)
+    return any(word.lower() in text for text in texts)
+
+
 def test_filters_do_what_they_say(tab, screen, table):
     opened = tab(screen)
     assert count_of(opened) == len(table) == 64
     opened.fill("#filter-text", "b0 DNA")
     wanted = [row for row in table if "b0" in row["file"].lower() and row["channel"] == "dna"]
     assert count_of(opened) == len(wanted) > 3
+    for text in ("?0*1.TIF actin", "b0", "b0?", "*b0", "*s*ck1*", "b*(", "a0?_s1.tif"):
+        wanted = [row for row in table if all(found(row, word) for word in text.split())]
+        opened.fill("#filter-text", text)
+        assert (text, count_of(opened)) == (text, len(wanted))
     opened.click("#filters [type=reset]")
     frame(opened)
     assert count_of(opened) == 64
@@ -218,7 +232,7 @@ def test_sorting_and_the_download_of_the_table(tab, screen):
 
 
 @pytest.mark.parametrize(
-    ("level", "certainty", "mixed", "empty"), [(1.5, 0, True, True), (4.2, 0.6, False, False)]
+    ("level", "certainty", "mixed", "empty"), [(0.5, 0, True, True), (4.2, 0.6, False, False)]
 )
 def test_the_slider_says_and_saves_what_is_thrown_out(
     tab, screen, table, level, certainty, mixed, empty
@@ -249,16 +263,16 @@ def test_the_slider_says_and_saves_what_is_thrown_out(
     rejected = [(row, reason) for reason, rows in reasons.items() for row in rows]
     said = f"{len(kept)} images kept, {len(rejected)} thrown out"
     assert opened.inner_text("#kept-count") == said
-    assert f"{len(kept)} would be kept and {len(rejected)} thrown" in opened.inner_text("#to-keep")
+    said = f"{len(kept)} would be kept and {len(rejected)} thrown out"
+    lost = [reason for row, reason in rejected if status(row) == "in_focus"]
+    said += f", {len(lost)} of them in focus" * bool(lost)
+    assert said in opened.inner_text("#to-keep")
     against = opened.inner_text("#against-verdict")
     for count, words in (
-        (sum(status(row) == "out_of_focus" for row in kept), "out of focus kept"),
-        (
-            sum(status(row) == "in_focus" and reason == "level" for row, reason in rejected),
-            "in focus thrown out",
-        ),
+        (sum(status(row) == "out_of_focus" for row in kept), "out of focus are kept"),
+        (lost.count("level"), "in focus are thrown out"),
     ):
-        assert (f"{count} {words}" in against) == (count > 0)
+        assert (f"{count} images {words}" in against) == (count > 0)
     columns = "file series z c t plate well site channel level expected_level certainty status"
     columns = columns.split()
     name, text = downloaded(opened, "#save-kept")
@@ -286,6 +300,11 @@ def test_the_slider_moves_by_keyboard(tab, screen, table):
         if status(row) in ("in_focus", "out_of_focus") and float(row["expected_level"]) <= 0.3
     ]
     assert opened.inner_text("#kept-count").startswith(f"{len(kept)} images kept")
+    # The box says what counts, whatever was typed into it.
+    for typed, said in (("-2", "0"), ("99", "10")):
+        opened.fill("#level-number", typed)
+        opened.keyboard.press("Tab")
+        assert opened.input_value("#level-number") == said == opened.input_value("#level-limit")
 
 
 def test_a_click_on_a_bar_shows_its_images(tab, screen, table):
@@ -331,12 +350,26 @@ def contrast(one, other):
 def test_wells_say_their_number_and_nothing_without_one(tab, tmp_path):
     rows = [plane_row(f"{k}.tif", k, well=f"A{k + 1:02}") for k in range(11)]
     rows += [failed_row("bad.tif", well="C01"), plane_row("e", 0, status="no_content", well="D01")]
+    rows += [plane_row(f"e{k}", k, well="E01") for k in (0.5, 9.5)]
     opened = tab(write_report(write_results(tmp_path, rows)))
     assert opened.inner_text("#plate-figures h3") == "The plate"
     draw_all(opened)
     texts = opened.locator("#plate-figures .scatterlayer text, #plate-figures .heatmaplayer text")
     texts.first.wait_for()
-    assert sorted(texts.all_text_contents()) == sorted([*(f"{k}.0" for k in range(11)), "×", "·"])
+    numbers = [f"{k}.0" for k in range(11)]
+    assert sorted(texts.all_text_contents()) == sorted([*numbers, "9.5", "×", "·"])
+    # A well is not blank when nothing could be told of it.
+    hatched = opened.locator("#plate-figures .fills path")
+    assert (
+        hatched.evaluate_all("(all) => all.map((one) => /url/.test(one.style.fill))") == [True] * 2
+    )
+    (mark,) = opened.locator("#plate-figures path.point").all()
+    number = opened.locator("#plate-figures text:text-is('9.5')")
+    mark, number = mark.bounding_box(), number.bounding_box()
+    assert mark["x"] > number["x"] + number["width"]
+    assert mark["y"] + mark["height"] > number["y"] - 20
+    assert "worst image" in opened.inner_text("#plates-value")
+    assert "◥ marks wells whose images are more than 3" in opened.inner_text("#plates-value")
     hues = opened.evaluate("JSON.parse(document.getElementById('data').textContent).colours")
     inks = dict(
         zip(
@@ -613,3 +646,46 @@ def test_wells_of_1536_and_what_a_well_says_has_room_in_it(tab, tmp_path):
     small.focus()
     opened.keyboard.press("Home")
     assert small.locator(".ring").bounding_box()["width"] >= width
+
+
+def test_channels_of_a_file_are_told_apart_and_empty_ones_are_not_drawn(tab, tmp_path):
+    name = "a_long_name_of_a_spectral_scan_01.tif"
+    rows = [plane_row(name, 3 * c, c=c) for c in range(3)]
+    rows += [plane_row(name, 0, 0.1, "no_content", c=c) for c in range(3, 40)]
+    opened = tab(write_report(write_results(tmp_path, rows)), PHONE)
+    assert "By channel" in opened.locator("nav a:visible").all_inner_texts()
+    draw_all(opened)
+    ticks = opened.locator("#group-figures .ytick text").all_text_contents()
+    assert [tick.split() for tick in ticks] == [["c", f"{c}", f"{3 * c}.0"] for c in range(3)]
+    assert "37 channels without content" in opened.inner_text("#group-figures figcaption")
+    shown = opened.locator("#grid-body .line .name")
+    for c, one in enumerate(shown.all()[:5]):
+        assert one.inner_text().endswith(f"_01.tif c{c}")
+        assert one.evaluate("(one) => one.scrollHeight <= one.clientHeight + 2")
+    opened.set_viewport_size(DESKTOP)
+    opened.locator("#grid-body .line:nth-child(2) .extra:text-is('1')").wait_for()
+    assert shown.nth(1).inner_text().endswith("_01.tif")
+
+
+def test_times_within_seconds_tell_of_no_drift_and_marks_are_seen_in_print(tab, tmp_path):
+    times = [f"2026-01-01T10:00:0{n // 4}.{n % 4}50Z" for n in range(11)]
+    rows = [plane_row(f"{n}.tif", n, modified=time) for n, time in enumerate(times)]
+    opened = tab(write_report(write_results(tmp_path, rows)), PHONE)
+    draw_all(opened)
+    assert opened.input_value("#time-order") == "order"
+    opened.select_option("#time-order", "time")
+    assert "written within 3 seconds: too short" in opened.inner_text("#course")
+    labels = opened.locator("#plot-time .xtick text")
+    assert all(re.match(r"10:00:0\d($|Jan)", text) for text in labels.all_text_contents())
+    boxes = sorted((label.bounding_box() for label in labels.all()), key=lambda box: box["x"])
+    assert len(boxes) > 1
+    assert all(one["x"] + one["width"] < other["x"] for one, other in zip(boxes, boxes[1:]))
+    opened.emulate_media(media="print")
+    opened.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    edges = "(all) => all.map((one) => [getComputedStyle(one).stroke, one.style.opacity])"
+    for plot in ("#plot-time", "#plot-certainty"):
+        strokes = opened.locator(f"{plot} .points path.point").evaluate_all(edges)
+        assert len(strokes) == len(rows)
+        for stroke, opacity in strokes:
+            assert contrast(stroke, "rgb(255, 255, 255)") >= 6.9
+            assert opacity == "1"

@@ -2,6 +2,7 @@ import base64
 import hashlib
 import json
 import re
+from html import unescape
 
 import pytest
 from written_results import failed_row, plane_row, write_results
@@ -140,6 +141,22 @@ def test_what_could_not_be_read_is_said_by_its_reason(tmp_path):
         "1 image could not be read: z is gone.",
         "2 more images could not be read; the table says why.",
     ]
+
+
+def test_files_are_counted_where_they_have_several_images(tmp_path):
+    rows = rows_of(tmp_path, [failed_row("a.lif", "is cut short", c=c) for c in range(3)])
+    assert page.unread(rows) == [
+        "3 images of 1 file could not be read; the first: a.lif is cut short."
+    ]
+
+
+def test_no_line_breaks_within_an_option(tmp_path):
+    rows = rows_of(tmp_path, [plane_row("a.tif")])
+    notes = ["no-break, --images names; (--in-focus-limit) --<b> a--b --x_y"]
+    said = re.findall('<p class="note">(.*)</p>', rendered(rows, notes=notes))[0]
+    options = re.findall('<span class="option">(.*?)</span>', said)
+    assert options == ["--images", "--in-focus-limit"]
+    assert unescape(re.sub("</?span.*?>", "", said)) == notes[0]
 
 
 def test_a_reader_without_scripts_gets_the_worst_as_a_table(tmp_path, monkeypatch):

@@ -25,7 +25,8 @@ def data_of(page):
 
 def notes_of(page):
     html = re.sub(r"<noscript>.*?</noscript>", "", page.read_text("utf-8"), flags=re.S)
-    return re.findall(r'<p class="note">(.*?)</p>', html)
+    notes = re.findall(r'<p class="note">(.*?)</p>', html)
+    return [re.sub("</?span.*?>", "", note) for note in notes]
 
 
 def test_the_page_is_the_only_file_that_is_written(tmp_path):
@@ -69,7 +70,7 @@ def test_missing_images_are_counted_and_found_where_they_are_now(tmp_path):
     (tmp_path / "images").rename(tmp_path / "moved")
     page = write_report(results)
     (note,) = notes_of(page)
-    assert note.startswith("4 images are not where they were measured, 0.tif first")
+    assert note.startswith("4 files are not where they were measured, 0.tif first")
     assert data_of(page)["pictures"] == []
     page = write_report(results, images=tmp_path / "moved")
     assert len(data_of(page)["pictures"]) == 4
@@ -102,9 +103,9 @@ def test_images_that_changed_are_told_of_all_and_not_of_the_worst_alone(tmp_path
     count = len(changes["changed"])
     first = rows[changes["changed"][0]]["file"]
     assert said[0].startswith(
-        f"{count} images have changed since they were measured, {first} first"
+        f"{count} files have changed since they were measured, {first} first"
     )
-    assert said[1].startswith("1 image is not where it was measured, 35.tif, and without a picture")
+    assert said[1].startswith("1 file is not where it was measured, 35.tif, and without a picture")
     # A copy has a time of its own.
     changes = data_of(write_report(results, images=images))["changes"]
     assert 30 in changes["changed"]
