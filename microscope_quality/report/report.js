@@ -522,7 +522,7 @@
       data,
       layout: {
         barmode: "stack", bargap: 0.12, margin: { l: 48, r: 12, t: 34, b: 44 },
-        xaxis: { range: [-0.6, end + 0.6], tickvals: totals.map((_, at) => at), ticktext: [...ticks, ...(width < 420 ? [SIGNS.no_content, SIGNS.unreadable] : ["none", "error"])], title: { text: "level", standoff: 4 }, showgrid: false },
+        xaxis: { range: [-0.6, end + 0.6], tickvals: totals.map((_, at) => at), ticktext: [...ticks, SIGNS.no_content, SIGNS.unreadable], title: { text: "level", standoff: 4 }, showgrid: false },
         yaxis: { title: { text: "images", standoff: 4 }, rangemode: "tozero", range: [0, Math.max(...totals, 1) * 1.1], ...wholeSteps(Math.max(...totals)) },
         shapes: [{ type: "line", xref: "x", yref: "paper", x0: page.limit + 0.5, x1: page.limit + 0.5, y0: 0, y1: 1.06, line: { color: ink().soft, width: 1.5, dash: "dash" } }],
         annotations: [{ xref: "x", yref: "paper", x: page.limit + 0.5, y: 1.11, text: "in focus ◂", xanchor: "right", showarrow: false, font: { size: 12 } }, { xref: "x", yref: "paper", x: page.limit + 0.5, y: 1.11, text: "▸ out", xanchor: "left", showarrow: false, font: { size: 12 } }],
