@@ -148,13 +148,13 @@ class Results:
     def close(self) -> None:
         """Let others write in the folder; what is not finished stays in ``NAME.part``."""
         for table, log in self._logs.items():
-            # Nothing was written to it.
-            if self._ends.get(table) == self._begun.get(table):
-                with contextlib.suppress(OSError):
-                    self._log_path(table).unlink(missing_ok=True)
             # What the disk refused to take was an error when it was written.
             with contextlib.suppress(OSError):
                 os.close(log)
+            # Nothing was written to it. Windows takes none away that is open.
+            if self._ends.get(table) == self._begun.get(table):
+                with contextlib.suppress(OSError):
+                    self._log_path(table).unlink(missing_ok=True)
         self._logs.clear()
         if self._lock.is_locked:
             # Before the lock is given up: after it, the file could be another run's.

@@ -232,6 +232,7 @@ class Record:
                 interrupted = issubclass(kind, KeyboardInterrupt)
                 with contextlib.suppress(OSError):
                     self._write_record("interrupted" if interrupted else "failed")
+            self._remove_half_pictures()
         finally:
             if self._results is not None:
                 self._results.close()
@@ -451,6 +452,14 @@ class Record:
         for path in (self._out / "overlays").glob("*.png"):
             if path not in self._drawn and is_overlay(path):
                 path.unlink(missing_ok=True)
+
+    def _remove_half_pictures(self) -> None:
+        """Take away what processes were writing when they were ended."""
+        if self._results is None:
+            return
+        for path in (self._results.folder / "overlays").glob(".*.png.part"):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def copy(self, copies: Copies) -> None:
         """Write copies of the tables for other programs."""

@@ -33,6 +33,7 @@ _MOST_SCENES = 100_000
 _BLOCK = struct.Struct("<iiq")
 _BLOCK_BYTES = 256
 _PIXEL_BYTES = {0: 1, 1: 2, 2: 4, 3: 3, 4: 6, 8: 12, 9: 4, 12: 4}
+_COLOURS = (3, 4, 8, 9)
 _UNCOMPRESSED = 0
 _AXES = tuple("XYZCTSMRHIVB")
 # What tells no plane: its sides, its tiles, and B, which counts acquisitions.
@@ -71,10 +72,13 @@ class Blocks:
         Of each scene, by dimension, the first index and the length; X and Y begin at 0.
     pixel_bytes
         Of a pixel, of the largest kind that there is.
+    colours
+        Whether there are pixels of colours.
     """
 
     scenes: Sequence[Mapping[str, tuple[int, int]]]
     pixel_bytes: int
+    colours: bool
     _by_place: Mapping[frozenset[tuple[str, int]], Sequence[Block]]
 
     @property
@@ -88,6 +92,15 @@ class Blocks:
                 del lengths["M"]
             found.append((lengths, self.pixel_bytes))
         return found
+
+    def coordinates(self, scene: int, place: Mapping[str, int]) -> dict[str, int]:
+        """The file's own numbers of a plane, of which all count from 0; as for `check`."""
+        spans = self.scenes[scene]
+        return {
+            axis: begin + place.get(axis, 0)
+            for axis, (begin, _) in spans.items()
+            if axis not in _WITHIN or (axis == "M" and axis in place)
+        }
 
     def check(self, path: Path, scene: int, place: Mapping[str, int]) -> None:
         """Refuse a plane of which a block is missing or not whole.
@@ -104,11 +117,10 @@ class Blocks:
         FileError
             It is missing, or damaged.
         """
-        spans = self.scenes[scene]
-        where = {a: begin + place.get(a, 0) for a, (begin, _) in spans.items() if a not in _WITHIN}
+        where = self.coordinates(scene, place)
+        tile = where.pop("M", None)
         blocks = self._by_place.get(frozenset(where.items()), ())
-        if "M" in place:
-            tile = spans["M"][0] + place["M"]
+        if tile is not None:
             blocks = [block for block in blocks if block.ranges["M"][0] == tile]
         if not blocks:
             raise FileError(f"is incomplete: {_words(place)} is not in it")
@@ -172,7 +184,8 @@ def _arranged(blocks: Sequence[Block]) -> Blocks:
         key = frozenset((axis, n) for axis, n in begins.items() if axis not in _WITHIN)
         by_place.setdefault(key, []).append(block)
     pixel_bytes = max(_PIXEL_BYTES.get(block.pixel_type, 1) for block in blocks)
-    return Blocks([spans[number] for number in sorted(spans)], pixel_bytes, by_place)
+    colours = any(block.pixel_type in _COLOURS for block in blocks)
+    return Blocks([spans[number] for number in sorted(spans)], pixel_bytes, colours, by_place)
 
 
 def _entry(content: bytes, at: int) -> tuple[Block, int]:
@@ -195,9 +208,10 @@ def _entry(content: bytes, at: int) -> tuple[Block, int]:
             stored[axis] = n_stored or size
             full = full and stored[axis] == size
         else:
-            # Some files leave the length of one as 0.
-            ranges[axis] = (first, max(size, 1))
-        if size < (axis in stored) or n_stored < 0 or not -(2**30) < first < 2**30 - size:
+            # A block is one plane of one tile, whatever length some files give.
+            ranges[axis] = (first, 1)
+            size = 1
+        if size < 1 or n_stored < 0 or not -(2**30) < first < 2**30 - size:
             raise FileError(f"is damaged: a block has {size} numbers from {first} along {axis!r}")
     return Block(place, pixel_type, compression, ranges, (stored["X"], stored["Y"]), full), at
 

@@ -90,6 +90,8 @@ class FormatImage:
         # Beside each page: its scene and its index along the outer axes of that.
         self._stored: list[tuple[int, tuple[int, ...]]] = []
         self._known: dict[int, list[KnownOptics]] = {}
+        # Of all scenes; none, where there is no such metadata.
+        self._ome_images: list[list[KnownOptics]] | None = None
         self._reader: Any = None
         self._frames: nd2_frames.Frames | None = None
         self._blocks: czi_blocks.Blocks | None = None
@@ -204,12 +206,15 @@ class FormatImage:
                 array = array[..., ::-1] if self._format.blue_first else array
             planes = grey_channels(array, colour, luminance)
             channel = page.c or 0
+            several = "S" in data.lengths or (self._blocks is not None and self._blocks.colours)
+            # Also of a plane that is grey: its number is not to be that of another's green.
+            own = page.c if luminance or not several or page.c is None else page.c * 3
             return [
                 Plane(
                     plane,
                     page.series,
                     page.z,
-                    page.c if c is None else channel * 3 + c,
+                    own if c is None else channel * 3 + c,
                     page.t,
                     known_optics=of_place([self._known[scene]], None, page.c),
                 )
@@ -225,12 +230,15 @@ class FormatImage:
                     found = " and ".join(frames.frame_dims).lower()
                     raise FileError(f"has pictures of {found}; those of y and x can be measured")
                 return np.asarray(next(iter(frames)))
+        if self._blocks is not None:
+            # bioio-czi takes the scenes from the metadata, which may tell of others, and the
+            # colours from the first channel.
+            wanted = self._blocks.coordinates(scene, place)
+            with self._path.open("rb") as stream:
+                file = importlib.import_module("aicspylibczi").CziFile(stream)
+                pixels, axes = file.read_image(**wanted)
+            return np.asarray(pixels)[tuple(slice(None) if a in "YXA" else 0 for a, _ in axes)]
         reader = self._open()
-        if len(reader.scenes) != len(self._scenes):
-            raise FileError(
-                f"holds {len(self._scenes)} scenes, and its metadata tell of "
-                f"{len(reader.scenes)}: which is which is not known"
-            )
         if reader.current_scene_index != scene:
             reader.set_scene(scene)
         axes = str(reader.dims.order)
@@ -251,8 +259,11 @@ class FormatImage:
                     values, wavelengths = _of_elements(image.xml_element)
                     across, down = (_lif_side(image.xml_element, axis) for axis in ("1", "2"))
             else:
-                images = from_ome_xml(self._open().ome_metadata.to_xml())
-                return images[min(scene, len(images) - 1)]
+                if self._ome_images is None:
+                    self._ome_images = []
+                    # It takes long where there are many frames.
+                    self._ome_images = from_ome_xml(self._open().ome_metadata.to_xml())
+                return self._ome_images[min(scene, len(self._ome_images) - 1)]
         if self._ending != ".lif":
             with contextlib.suppress(Exception):
                 sizes = self._open().physical_pixel_sizes

@@ -59,6 +59,15 @@ def table(path):
         return list(csv.DictReader(stream))
 
 
+def test_pictures_that_a_killed_run_left_by_halves_are_taken_away(plate, model, tmp_path):
+    overlays = tmp_path / "out" / "overlays"
+    overlays.mkdir(parents=True)
+    for name in (".07_A09.tif.png.part", ".A09.tif_0123abcd.png.part", "notes.part"):
+        (overlays / name).write_bytes(b"half")
+    run(plate, "--model", model, "--out", tmp_path / "out", code=1)
+    assert [path.name for path in overlays.iterdir() if "part" in path.name] == ["notes.part"]
+
+
 def test_copies_say_what_the_tables_say(plate, model, tmp_path):
     from pyarrow import parquet
 

@@ -180,9 +180,48 @@ def test_scenes_of_a_czi_are_series(tmp_path, same):
 
 
 def test_scenes_of_a_czi_that_its_metadata_do_not_tell(tmp_path):
-    data = RNG.integers(0, 4000, (60, 90)).astype(np.uint16)
-    blocks = [(data, {"location": (200 * s, 0), "scene": s}) for s in range(2)]
-    refused(czi_file(tmp_path / "a.czi", blocks), "holds 2 scenes", "metadata tell of 1")
+    data = RNG.integers(0, 4000, (3, 60, 90)).astype(np.uint16)
+    # The second one was not taken; the third has two tiles.
+    places = [(0, 0), (200, 2), (400, 2)]
+    blocks = [(d, {"location": (x, 0), "scene": s}) for d, (x, s) in zip(data, places)]
+    found = list(planes(czi_file(tmp_path / "a.czi", blocks)))
+    assert [plane.series for plane in found] == [0, 1, 2]
+    for plane, expected in zip(found, data):
+        np.testing.assert_array_equal(plane.array, expected)
+
+
+@pytest.mark.parametrize("colours_first", [True, False])
+def test_a_czi_of_grey_and_coloured_channels(tmp_path, colours_first):
+    grey = RNG.integers(0, 4000, (60, 90)).astype(np.uint8)
+    bgr = RNG.integers(0, 250, (60, 90, 3)).astype(np.uint8)
+    data = [bgr, grey] if colours_first else [grey, bgr]
+    blocks = [(data[c], {"plane": {"C": c, "Z": 0, "T": 0}}) for c in range(2)]
+    path = czi_file(tmp_path / "a.czi", blocks)
+    colours = [bgr[..., 2], bgr[..., 1], bgr[..., 0]]
+    expected = [*colours, grey] if colours_first else [grey, *colours]
+    found = list(planes(path))
+    assert [plane.c for plane in found] == ([0, 1, 2, 3] if colours_first else [0, 3, 4, 5])
+    for plane, pixels in zip(found, expected):
+        np.testing.assert_array_equal(plane.array, pixels)
+    assert [plane.c for plane in planes(path, luminance=True)] == [0, 1]
+
+
+@pytest.mark.parametrize("length", [-1, 0, 3])
+def test_the_length_of_a_czis_block_along_channels_does_not_matter(tmp_path, length):
+    data = RNG.integers(0, 4000, (2, 60, 90)).astype(np.uint16)
+    blocks = [(data[c], {"plane": {"C": c, "Z": 0, "T": 0}}) for c in range(2)]
+    path = czi_file(tmp_path / "a.czi", blocks)
+    content = path.read_bytes()
+    entry = struct.Struct("<4siifi")
+    for c in range(2):
+        old = entry.pack(b"C", c, 1, 0.0, 1)
+        assert content.count(old) == 2  # in the directory and in the block
+        content = content.replace(old, entry.pack(b"C", c, length, 0.0, 1))
+    path.write_bytes(content)
+    found = list(planes(path))
+    assert [plane.c for plane in found] == [0, 1]
+    for plane in found:
+        np.testing.assert_array_equal(plane.array, data[plane.c])
 
 
 def test_a_czi_is_opened_without_its_native_library(tmp_path):

@@ -102,9 +102,7 @@ def test_images_that_changed_are_told_of_all_and_not_of_the_worst_alone(tmp_path
     assert said == notes_of(page)[:2]
     count = len(changes["changed"])
     first = rows[changes["changed"][0]]["file"]
-    assert said[0].startswith(
-        f"{count} files have changed since they were measured, {first} first"
-    )
+    assert said[0].startswith(f"{count} files have changed since they were measured, {first} first")
     assert said[1].startswith("1 file is not where it was measured, 35.tif, and without a picture")
     # A copy has a time of its own.
     changes = data_of(write_report(results, images=images))["changes"]
