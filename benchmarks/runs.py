@@ -236,13 +236,16 @@ def peak(path: Path) -> int:
     from microscope_quality.measuring.page import Settings, measure_file
 
     measure_file(Settings(), (path.name, path))
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Not `ru_maxrss`, which begins with what the process had that started this one.
+    with Path("/proc/self/status").open(encoding="ascii") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
 def memory(folder: Path) -> Iterator[Figure]:
-    """Compare what a worker takes with what `memory_of` says."""
+    """Compare what a worker takes with what `bytes_of` says."""
     from microscope_quality.batch.run import run
-    from microscope_quality.measuring.memory import PROCESS_BYTES, memory_of
+    from microscope_quality.measuring.memory import PROCESS_BYTES
+    from microscope_quality.measuring.page import Settings, bytes_of, items
 
     small, path = folder / "patch.tif", folder / "plane.tif"
     tifffile.imwrite(small, np.random.default_rng(0).poisson(300, (84, 84)).astype(np.uint16))
@@ -263,7 +266,8 @@ def memory(folder: Path) -> Iterator[Figure]:
                 tifffile.imwrite(path, plane, compression=compression, rowsperstrip=side)
                 (taken,) = run(peak, [path], jobs=2)
                 assert taken.value, taken.error
-                shares.append(taken.value / memory_of(side, side, plane.itemsize))
+                (page,) = items([(path.name, path)])
+                shares.append(taken.value / bytes_of(Settings(), page))
     yield Figure(
         "peak memory of a worker, planes of 8 to 64 bits and 1 to 67 megapixels, in one strip, "
         "against what is reckoned with",

@@ -448,7 +448,7 @@ class _TiffImage:
                 "width": layout.key.imagewidth,
                 "height": layout.key.imagelength,
                 "pixel_bytes": max(1, layout.key.nbytes // pixels),
-                "in_bands": pixels > lazy.LAZY_PIXELS,
+                "band_rows": _band_rows(layout.key),
             }
             if n_planes > MAX_PLANES:
                 raise FileError(f"has {n_planes} planes; at most {MAX_PLANES} are read")
@@ -661,6 +661,15 @@ def _is_place(number: Any) -> bool:
 
 def _luminance_of(pixels: NDArray[Any]) -> NDArray[Any]:
     return luminance(pixels[..., 0], pixels[..., 1], pixels[..., 2])
+
+
+def _band_rows(key: Any) -> int:
+    """Rows of a page that are decoded at once where it is read part by part, else 0."""
+    if key.imagewidth * key.imagelength <= lazy.LAZY_PIXELS:
+        return 0
+    from microscope_quality.files.lazy_tiff import band_rows
+
+    return band_rows(key)
 
 
 def _layout(series: Any) -> _Layout:

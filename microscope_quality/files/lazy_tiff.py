@@ -189,6 +189,19 @@ def can_be_lazy(key: Any, offset: Optional[int]) -> bool:
     return bool(pixels * key.dtype.itemsize <= MAX_SEGMENT_BYTES)
 
 
+def band_rows(key: Any) -> int:
+    """Rows of a page that are decoded at once; 0 where it is read whole.
+
+    Parameters
+    ----------
+    key
+        tifffile's page.
+    """
+    if not can_be_lazy(key, None):
+        return 0
+    return 1 if _lies_in_rows(key) else int(min(key.chunks[0], key.imagelength))
+
+
 def _lies_in_rows(key: Any) -> bool:
     # What predictors and the order of bits change takes decoding.
     return bool(key.is_contiguous and key.fillorder == 1 and key.predictor == 1)

@@ -136,7 +136,7 @@ class ZarrImage:
                             # Whatever their type, which only the array itself tells: of the
                             # common ones, the largest.
                             pixel_bytes=4,
-                            in_bands=True,
+                            band_rows=1,
                         )
                     )
                     self._stored.append((image, index))

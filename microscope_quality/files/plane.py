@@ -26,7 +26,7 @@ class Page:
     lies inside the page; `series` counts the images of a file that holds several, else None.
     `plate`, `well` and `site` are named by formats of whole plates. `width` and `height` are in
     pixels, `pixel_bytes` of all samples of a pixel together, 0 where the header does not tell;
-    `in_bands` tells whether its planes may be `LazyPlane`s.
+    where its planes may be `LazyPlane`s, `band_rows` is how many rows are decoded at once, else 0.
     """
 
     index: int
@@ -40,7 +40,7 @@ class Page:
     width: int = 0
     height: int = 0
     pixel_bytes: int = 0
-    in_bands: bool = False
+    band_rows: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,12 +13,16 @@ PROCESS_BYTES = 85_000_000
 
 # The pixels as they are read, and what unpacking them needs beside them: 1.0 to 1.6 times.
 _READING = 1.6
+# The same of a strip that is higher than a band: beside it, what was cut of it.
+_DECODING = 2.1
 # Bytes for each pixel of what marks undefined ones, of floats alone.
 _MASK = 1
 # Patches at work at once, and their pixels as they are cut out and normalised.
 _MOST_PATCHES = 1024
 _PATCH_PIXELS = 84**2
-_NORMALISED = 8
+_NORMALISED = 6
+# Work space of the network.
+_NETWORK_BYTES = 16_000_000
 # Bytes for each pixel: of an image that is brought to another sampling, and of its picture.
 _RESCALED = 36
 # Rows of pixels at hand while a plane is read in bands: of patches, and of the tiles about them.
@@ -31,7 +35,7 @@ def memory_of(
     height: int,
     bytes_per_pixel: int,
     *,
-    in_bands: bool = False,
+    band_rows: int = 0,
     rescaled: bool = False,
     drawn: bool = False,
 ) -> int:
@@ -43,8 +47,9 @@ def memory_of(
         Of the stored page, in pixels.
     bytes_per_pixel : int
         As stored, all channels of a pixel together.
-    in_bands : bool
-        Whether it is read a band of patches at a time, from tiles that are held as long as that.
+    band_rows : int
+        Rows that are decoded at once where it is read a band of patches at a time, from tiles that
+        are held as long as that; 0 where it is read whole.
     rescaled : bool
         Whether it is brought to the model's sampling.
     drawn : bool
@@ -57,12 +62,14 @@ def memory_of(
         the peak, and at most about twice that.
     """
     # A band of patches and the tiles that it cuts, in the reader's cache; results of patches.
-    pixels = min(width * height, width * _BAND_ROWS) if in_bands else width * height
+    rows = min(height, max(_BAND_ROWS, band_rows)) if band_rows else height
+    pixels = width * rows
     patches = min(math.ceil(width / 84) * math.ceil(height / 84), _MOST_PATCHES)
-    each = bytes_per_pixel * _READING + (_MASK if bytes_per_pixel >= 4 else 0)
+    reading = _DECODING if band_rows > _BAND_ROWS else _READING
+    each = bytes_per_pixel * reading + (_MASK if bytes_per_pixel >= 4 else 0)
     each += _RESCALED * rescaled + _DRAWN * drawn
     at_work = patches * _PATCH_PIXELS * (bytes_per_pixel + _NORMALISED)
-    return PROCESS_BYTES + round(pixels * each) + at_work
+    return PROCESS_BYTES + _NETWORK_BYTES + round(pixels * each) + at_work
 
 
 def run_within(

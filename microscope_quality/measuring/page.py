@@ -342,7 +342,7 @@ def bytes_of(settings: Settings, item: Item) -> int:
         page.width,
         page.height,
         page.pixel_bytes,
-        in_bands=page.in_bands and not settings.rescale,
+        band_rows=0 if settings.rescale else page.band_rows,
         rescaled=settings.rescale,
         drawn=settings.pictures is not None,
     )

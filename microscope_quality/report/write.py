@@ -395,7 +395,7 @@ def _bytes_of(rows: Rows, settings: Settings, files: Sequence[FileWanted]) -> in
                 int(height),
                 _PIXEL_BYTES,
                 # Small pictures are made band by band.
-                in_bands=not plane.coloured,
+                band_rows=0 if plane.coloured else 1,
                 rescaled=plane.coloured and settings.rescale,
                 drawn=plane.coloured,
             )

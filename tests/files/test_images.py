@@ -708,3 +708,21 @@ def test_like_pages_written_one_by_one_are_a_stack(tmp_path):
         (1, None, 1),
         (2, None, 2),
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options"),
+    [
+        (1, {}),
+        (5800, {"compression": "zlib", "rowsperstrip": 5800}),
+        (16, {"compression": "zlib", "rowsperstrip": 16}),
+        (256, {"compression": "zlib", "tile": (256, 256)}),
+    ],
+)
+def test_a_page_tells_how_many_rows_are_decoded_at_once(tmp_path, rows, options):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5800, 5800), np.uint8), **options)
+    (page,) = open_image(tmp_path / "a.tif").pages
+    assert page.band_rows == rows
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((580, 580), np.uint8), **options)
+    (page,) = open_image(tmp_path / "b.tif").pages
+    assert page.band_rows == 0
