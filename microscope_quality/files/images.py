@@ -58,6 +58,9 @@ SUFFIXES = (
 
 #: Most planes of a file; their list takes some 0.5 GB.
 MAX_PLANES = 1_000_000
+# Planes that are read at once, of which each takes some kB beside its pixels: more than any
+# spectrum has.
+_MOST_PLANES_OF_PAGE = 4096
 
 # Tags with the places and sizes of a page's strips or tiles, each of which becomes a number of
 # Python's, and how many of these there may be: 100,000 × 100,000 pixels in tiles of 32 × 32.
@@ -442,6 +445,11 @@ class _TiffImage:
             n_pages = math.prod(outer)
             if not layout.key.size:
                 raise FileError("is damaged: its header promises a page without pixels")
+            if layout.planes_in_page > _MOST_PLANES_OF_PAGE:
+                raise FileError(
+                    f"has {layout.planes_in_page} channels in a page; at most "
+                    f"{_MOST_PLANES_OF_PAGE} are read"
+                )
             n_planes += n_pages * layout.planes_in_page
             pixels = layout.key.imagewidth * layout.key.imagelength
             size = {

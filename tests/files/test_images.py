@@ -726,3 +726,15 @@ def test_a_page_tells_how_many_rows_are_decoded_at_once(tmp_path, rows, options)
     tifffile.imwrite(tmp_path / "b.tif", np.zeros((580, 580), np.uint8), **options)
     (page,) = open_image(tmp_path / "b.tif").pages
     assert page.band_rows == 0
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_channels_without_end_are_refused(tmp_path, planar):
+    for number in (4096, 4097):
+        shape = (2, 2, number) if planar == "contig" else (number, 2, 2)
+        path = tmp_path / f"{number}.tif"
+        options = {"photometric": "minisblack", "planarconfig": planar}
+        tifffile.imwrite(path, np.zeros(shape, np.uint8), metadata=None, **options)
+    assert len(list(planes(tmp_path / "4096.tif"))) == 4096
+    with pytest.raises(FileError, match="has 4097 channels in a page; at most 4096 are read"):
+        open_image(tmp_path / "4097.tif")
