@@ -80,6 +80,9 @@ _DECISIVE = (256, 257, 258, 259, 262, 266, 277, 284, 317, 322, 323, 339)
 #: cannot hold its pixels.
 _MAX_COMPRESSION = 1032
 
+# Compressions of CCITT; what their decoder makes of damaged data is whatever was in memory.
+_OF_FAXES = (2, 3, 4)
+
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -488,6 +491,8 @@ class _TiffImage:
         stored = self._stored[page.index]
         key = stored.layout.key
         try:
+            if key.compression in _OF_FAXES:
+                raise FileError("is packed as a fax, which is black or white: it has no focus")
             planes: Optional[Iterable[Tuple[Dict[str, int], Any]]] = None
             if not whole and key.imagelength * key.imagewidth > lazy.LAZY_PIXELS:
                 planes = self._lazily(page.index, luminance)

@@ -738,3 +738,11 @@ def test_channels_without_end_are_refused(tmp_path, planar):
     assert len(list(planes(tmp_path / "4096.tif"))) == 4096
     with pytest.raises(FileError, match="has 4097 channels in a page; at most 4096 are read"):
         open_image(tmp_path / "4097.tif")
+
+
+def test_faxes_are_refused(tmp_path):
+    path = tmp_path / "fax.tif"
+    Image.fromarray(np.eye(100) > 0).save(path, compression="group4")
+    (page,) = open_image(path).pages
+    with pytest.raises(FileError, match=r"fax\.tif: is packed as a fax"):
+        open_image(path).read(page)
