@@ -82,7 +82,8 @@ def is_overlay(path: Path) -> bool:
 
 def subject_of(path: Path) -> str:
     """Give the `subject` that `write_overlay` was told; empty for any other file."""
-    return _texts(path).get("Source", "") if is_overlay(path) else ""
+    texts = _texts(path)
+    return texts.get("Source", "") if texts.get("Software") == _SOFTWARE else ""
 
 
 def _texts(path: Path) -> dict[str, str]:
