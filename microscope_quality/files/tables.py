@@ -205,6 +205,17 @@ def as_stored(text: str) -> str:
     return text.replace("\0", "\\x00").encode("utf-8", _UNDECODABLE).decode("utf-8")
 
 
+def as_number(text: str) -> float:
+    """Read a number of a table; NaN where there is none.
+
+    Raises
+    ------
+    ValueError
+        It is not a number.
+    """
+    return float(text) if text else math.nan
+
+
 def as_text(row: Mapping[str, object], columns: Sequence[str]) -> Dict[str, str]:
     """Give a row as a table with these columns has it: fields as text."""
     return {name: _text(row.get(name)) for name in columns}

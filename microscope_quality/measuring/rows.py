@@ -12,6 +12,7 @@ import numpy as np
 
 from microscope_quality.errors import FileError
 from microscope_quality.files.images import MAX_PLANES
+from microscope_quality.files.tables import as_number
 from microscope_quality.focus import FocusResult, best_plane
 from microscope_quality.measuring.page import RESULTS, Place
 
@@ -153,15 +154,15 @@ def plane_row(row: Mapping[str, str]) -> PlaneRow:
             name=row["file"],
             place=Place(**places),
             status=row["status"],
-            level=_number(row["level"]),
-            expected_level=_number(row["expected_level"]),
-            certainty=_number(row["certainty"]),
-            defocus_um=_number(row["defocus_um"]),
+            level=as_number(row["level"]),
+            expected_level=as_number(row["expected_level"]),
+            certainty=as_number(row["certainty"]),
+            defocus_um=as_number(row["defocus_um"]),
             interval=(
-                _number(row.get("expected_level_low", "")),
-                _number(row.get("expected_level_high", "")),
+                as_number(row.get("expected_level_low", "")),
+                as_number(row.get("expected_level_high", "")),
             ),
-            probabilities=np.array([_number(row[name]) for name in levels]),
+            probabilities=np.array([as_number(row[name]) for name in levels]),
             message=row["message"],
             error=row["error"],
         )
@@ -177,7 +178,3 @@ def _index(text: str) -> Optional[int]:
     if index is not None and not 0 <= index < MAX_PLANES:
         raise ValueError(f"{text} is no plane's place")
     return index
-
-
-def _number(text: str) -> float:
-    return float(text) if text else math.nan

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
+from microscope_quality.files.tables import as_number
+
 #: From the best to the worst; of several planes the worst one speaks for the file.
 KINDS = ("in_focus", "no_content", "mixed", "out_of_focus", "error")
 _AXES = ("series", "z", "c", "t")
@@ -121,10 +123,10 @@ def _stack_of(row: Mapping[str, str]) -> tuple[str, ...]:
 def _of_plane(row: Mapping[str, str], planes: int, stack: bool) -> Verdict:
     return Verdict(
         kind=row["status"],
-        level=_number(row["level"]),
-        expected_level=_number(row["expected_level"]),
-        certainty=_number(row["certainty"]),
-        defocus_um=_number(row["defocus_um"]),
+        level=as_number(row["level"]),
+        expected_level=as_number(row["expected_level"]),
+        certainty=as_number(row["certainty"]),
+        defocus_um=as_number(row["defocus_um"]),
         place={axis: int(row[axis]) for axis in _AXES if row[axis]},
         planes=planes,
         stack=stack,
@@ -138,12 +140,8 @@ def _groups(row: Mapping[str, str]) -> dict[str, str]:
 
 
 def _level(row: Mapping[str, str]) -> float:
-    level = _number(row["expected_level"])
+    level = as_number(row["expected_level"])
     return math.inf if math.isnan(level) else level
-
-
-def _number(text: str) -> float:
-    return float(text) if text else math.nan
 
 
 def _or_zero(number: float) -> float:
