@@ -24,14 +24,14 @@ Sources that more than one measure has:
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Callable, Dict, Optional
 
 import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
-from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.arguments import as_array, as_count
+from microscope_quality.errors import ImageError
 
 Float64Array = NDArray[np.float64]
 
@@ -222,7 +222,7 @@ def local_focus_score(plane: ArrayLike, tile_px: int = CELLPROFILER_SCALE_PX) ->
     CellProfiler's help says that it is the *mean* of the tiles' scores; its code gives their
     variance over their median, as here.
     """
-    side = _whole(tile_px, "tile_px")
+    side = as_count("tile_px", tile_px, 1)
     x = contrasting(plane)
     if x is None:
         return math.nan
@@ -294,7 +294,7 @@ def correlation(plane: ArrayLike, distance_px: int = CELLPROFILER_SCALE_PX) -> f
     ``centrosome.haralick``. CellProfiler's help speaks of sub-regions of the image and names a
     later paper of Haralick; its code takes the whole image, and this feature.
     """
-    distance = _whole(distance_px, "distance_px")
+    distance = as_count("distance_px", distance_px, 1)
     x = contrasting(plane)
     if x is None or x.shape[1] <= distance:
         return math.nan
@@ -461,7 +461,7 @@ def contrasting(plane: ArrayLike) -> Optional[Float64Array]:
     ImageError
         If the plane is not two-dimensional, real, finite and larger than nothing.
     """
-    array = np.asarray(plane)
+    array = as_array("plane", plane, error=ImageError)
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "buif":
         raise ImageError(
             "An image to measure must be two-dimensional, real and not empty, but is an array of "
@@ -487,12 +487,6 @@ MEASURES: Dict[str, Callable[[ArrayLike], float]] = {
     "mid_band_power": mid_band_power,
 }
 """The measures by name, each with its default settings."""
-
-
-def _whole(value: int, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise SettingsError(f"{name} must be a whole number of pixels, 1 or more, not {value!r}.")
-    return int(value)
 
 
 def _cellprofiler_distance(frequencies: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import math
-import numbers
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type, Union
 
 import numpy as np
 import numpy.typing as npt
 
-from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.arguments import (
+    as_array,
+    as_floats,
+    as_list,
+    as_number,
+    as_seed,
+    as_shape,
+    shown,
+)
+from microscope_quality.errors import ImageError, MicroscopeQualityError, SettingsError
 
 FloatArray = npt.NDArray[np.float64]
 Seed = Union[int, np.random.SeedSequence, np.random.Generator]
 
 # Above this a 64-bit float no longer counts single electrons with their Poisson noise.
 _MOST_PHOTONS = 1e15
+# Far beyond any level; products of such numbers do not overflow.
+_MOST_LEVELS = 1e6
+# Beyond, the sums of a convolution overflow.
+_LARGEST = 1e100
 
 
 def defocus(image: npt.ArrayLike, kernel: npt.ArrayLike) -> FloatArray:
@@ -51,7 +63,7 @@ def defocus(image: npt.ArrayLike, kernel: npt.ArrayLike) -> FloatArray:
             "An image to defocus must be two-dimensional, real, finite and not empty, but is "
             f"{_described(image)}."
         )
-    blur = _real_plane(kernel)
+    blur = _real_plane(kernel, SettingsError)
     if blur is None:
         raise SettingsError(
             "A kernel must be two-dimensional, real, finite and not empty, but is "
@@ -125,11 +137,17 @@ def defocus_varying(
             f"A level map must be real, finite and shaped as its image, {plane.shape}, but is "
             f"{_described(level_map)}."
         )
-    known = np.asarray(range(len(kernels)) if levels is None else levels, dtype=np.float64)
+    kernels = as_list("kernels", kernels, "kernels")
+    known = as_floats(
+        "levels",
+        range(len(kernels)) if levels is None else levels,
+        low=-_MOST_LEVELS,
+        high=_MOST_LEVELS,
+    )
     if known.shape != (len(kernels),) or known.size == 0 or not np.all(np.diff(known) > 0):
         raise SettingsError(
             f"levels must ascend and be as many as the kernels, {len(kernels)}, but are "
-            f"{known.tolist()}."
+            f"{known.tolist() if known.size < 20 else shown(known)}."
         )
     if not (known[0] <= level_of.min() and level_of.max() <= known[-1]):
         raise SettingsError(
@@ -165,8 +183,10 @@ def tilted_levels(
     ndarray of float64, shape (height, width)
         A plane; negative on the other side of focus.
     """
-    height, width = shape
-    angle = math.radians(direction_deg)
+    height, width = as_shape("shape", shape)
+    level = as_number("level", level, -_MOST_LEVELS, _MOST_LEVELS)
+    tilt = as_number("tilt", tilt, -_MOST_LEVELS, _MOST_LEVELS)
+    angle = math.radians(as_number("direction_deg", direction_deg))
     cosine, sine = math.cos(angle), math.sin(angle)
     y, x = _field_positions(height), _field_positions(width)
     extent = abs(cosine) * float(np.ptp(x)) + abs(sine) * float(np.ptp(y))
@@ -192,7 +212,8 @@ def vignette(shape: Tuple[int, int], fall_off: float) -> FloatArray:
     -------
     ndarray of float64, shape (height, width)
     """
-    y, x = (_field_positions(length) for length in shape)
+    fall_off = as_number("fall_off", fall_off, 0, 1)
+    y, x = (_field_positions(length) for length in as_shape("shape", shape))
     squared = np.add.outer(y**2, x**2)
     share: FloatArray = 1 - fall_off * squared / max(float(squared.max()), 1e-300)
     return share
@@ -228,12 +249,13 @@ class Camera:
     bit_depth: int = 16
 
     def __post_init__(self) -> None:
-        for name in ("photons_per_level", "offset", "read_noise", "full_well", "bit_depth"):
-            value = getattr(self, name)
-            if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-                raise SettingsError(f"{name} must be a number, not {value!r}.")
-            if math.isnan(value) or (math.isinf(value) and name != "full_well"):
-                raise SettingsError(f"{name} must be finite, not {value}.")
+        bit_depth = as_number("bit_depth", self.bit_depth)
+        if not bit_depth.is_integer() or not 1 <= bit_depth <= 32:
+            raise SettingsError(f"bit_depth must be a whole number from 1 to 32, not {bit_depth}.")
+        object.__setattr__(self, "bit_depth", int(bit_depth))
+        for name in ("photons_per_level", "offset", "read_noise", "full_well"):
+            number = as_number(name, getattr(self, name), infinite=name == "full_well")
+            object.__setattr__(self, name, number)
         if self.photons_per_level <= 0:
             raise SettingsError(
                 f"photons_per_level must be positive, not {self.photons_per_level}."
@@ -244,13 +266,6 @@ class Camera:
             raise SettingsError(f"read_noise must not be negative, but is {self.read_noise}.")
         if self.full_well <= 0:
             raise SettingsError(f"full_well must be positive, not {self.full_well}.")
-        if self.bit_depth != int(self.bit_depth) or not 1 <= self.bit_depth <= 32:
-            raise SettingsError(
-                f"bit_depth must be a whole number from 1 to 32, not {self.bit_depth}."
-            )
-        for name in ("photons_per_level", "offset", "read_noise", "full_well"):
-            object.__setattr__(self, name, float(getattr(self, name)))
-        object.__setattr__(self, "bit_depth", int(self.bit_depth))
 
     def expose(self, photons: npt.ArrayLike, seed: Seed) -> npt.NDArray[np.unsignedinteger[Any]]:
         """Take a picture: Poisson noise, read noise, saturation, then whole grey levels.
@@ -282,24 +297,26 @@ class Camera:
         the mean whose slope is one over `photons_per_level` (J. R. Janesick, *Photon Transfer*,
         SPIE Press, 2007).
         """
-        array = np.asarray(photons)
+        array = as_array("photons", photons, error=ImageError)
         if array.dtype.kind not in "buif":
             raise ImageError(f"Expected photoelectrons must be real, not {array.dtype}.")
-        expected = array.astype(np.float64)
+        with np.errstate(over="ignore"):
+            expected = array.astype(np.float64)
         if expected.size and not (expected.min() >= 0 and expected.max() <= _MOST_PHOTONS):
             raise ImageError(
                 f"Expected photoelectrons must be from 0 to {_MOST_PHOTONS:g}, but are from "
                 f"{expected.min():g} to {expected.max():g}."
             )
         random = _generator(seed)
-        electrons = random.poisson(expected).astype(np.float64)
+        electrons = np.asarray(random.poisson(expected), np.float64)
         if self.read_noise > 0:
-            electrons += random.normal(0.0, self.read_noise, size=expected.shape)
-        levels = np.minimum(electrons, self.full_well) / self.photons_per_level + self.offset
+            electrons = electrons + random.normal(0.0, self.read_noise, size=expected.shape)
+        with np.errstate(over="ignore"):
+            levels = np.minimum(electrons, self.full_well) / self.photons_per_level + self.offset
         dtype = (
             np.uint8 if self.bit_depth <= 8 else np.uint16 if self.bit_depth <= 16 else np.uint32
         )
-        return np.clip(np.rint(levels), 0, 2**self.bit_depth - 1).astype(dtype)
+        return np.asarray(np.clip(np.rint(levels), 0, 2**self.bit_depth - 1), dtype)
 
     def to_dict(self) -> Dict[str, Optional[float]]:
         """Give the settings by name; a full well without limit is None, as JSON has no infinity."""
@@ -318,6 +335,10 @@ class Camera:
             If a value is missing, unknown or wrong.
         """
         names = [field.name for field in fields(cls)]
+        if not isinstance(values, Mapping):
+            raise SettingsError(
+                f"A camera needs exactly {', '.join(names)} by name, not {shown(values)}."
+            )
         if set(values) != set(names):
             raise SettingsError(
                 f"A camera needs exactly {', '.join(names)}, not {', '.join(map(str, values))}."
@@ -328,20 +349,23 @@ class Camera:
         return cls(**given)
 
 
-def _real_plane(values: npt.ArrayLike) -> Optional[FloatArray]:
+def _real_plane(
+    values: npt.ArrayLike, error: Type[MicroscopeQualityError] = ImageError
+) -> Optional[FloatArray]:
     """Give a plane as floats, or None for anything else."""
-    array = np.asarray(values)
+    array = as_array("A plane", values, error=error)
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "buif":
         return None
-    plane = array.astype(np.float64)
-    return plane if bool(np.isfinite(plane).all()) else None
+    with np.errstate(over="ignore"):
+        plane = array.astype(np.float64)
+    return plane if bool((np.abs(plane) <= _LARGEST).all()) else None
 
 
 def _described(values: npt.ArrayLike) -> str:
     array = np.asarray(values)
-    description = f"an array of shape {array.shape} and type {array.dtype}"
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        description += " with values that are not finite"
+    description = shown(array)
+    if array.dtype.kind == "f" and _real_plane(np.atleast_2d(array)) is None and array.size:
+        description += " with values that are not finite, or too large"
     return description
 
 
@@ -360,6 +384,4 @@ def _mirrored(length: int, side: int) -> npt.NDArray[np.intp]:
 def _generator(seed: Seed) -> np.random.Generator:
     if isinstance(seed, (np.random.Generator, np.random.SeedSequence)):
         return np.random.default_rng(seed)
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
-        raise SettingsError(f"seed must be a whole number, 0 or more, not {seed!r}.")
-    return np.random.default_rng(int(seed))
+    return np.random.default_rng(as_seed(seed))

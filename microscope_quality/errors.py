@@ -34,8 +34,12 @@ class SettingsError(MicroscopeQualityError, ValueError):
     """Any other argument that is out of its range."""
 
 
+class ArgumentError(SettingsError, TypeError):
+    """An argument of a wrong kind, such as a text in the place of a number."""
+
+
 def reason_of(error: Union[Exception, str], path: Union[str, os.PathLike[str]]) -> str:
     """Give what an error says without the path, where that stands beside it already."""
     said = str(getattr(error, "strerror", None) or error)
-    named = f"{os.fspath(path)}: "
+    named = f"{path}: "
     return said[len(named) :] if said.startswith(named) else said

@@ -12,7 +12,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microscope_quality import certainty, tiles
-from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.arguments import (
+    as_a,
+    as_array,
+    as_count,
+    as_flag,
+    as_floats,
+    as_iterator,
+    as_list,
+    as_number,
+    as_numbers,
+    as_shape,
+    shown,
+    shown_path,
+    told,
+)
+from microscope_quality.errors import ArgumentError, ImageError, SettingsError
 from microscope_quality.model import FocusModel, half_unmasked
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
 
@@ -35,8 +50,12 @@ FINER = 1.25
 NEAR_BEST_LEVELS = 2.0
 AS_GOOD_LEVELS = 0.25
 
-# Patches measured at a time: bounds the memory of an image of any size.
+# Patches measured at a time, and their pixels: bounds the memory of an image of any size.
 _BLOCK = 1024
+_BLOCK_PIXELS = 2**23
+# Beyond, sums over an image overflow.
+_LARGE = 1e100
+_MOST_LEVEL = 1e6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -307,14 +326,14 @@ def measure_focus(
         is boolean, complex or no numbers.
     SettingsError
         For a mask of another shape, `rescale` without optics, a sampling over 4 times coarser
-        than the model's, or a limit that is no level.
+        than the model's, a limit that is no level, or an argument of a wrong kind.
     ModelNotFoundError, ModelError
         As `FocusModel.from_pretrained`.
     """
     used = as_model(model)
     limit = checked_limit(in_focus_limit, used)
     size = used.description.patch_size
-    if is_lazy(plane) and not rescale and mask is None:
+    if is_lazy(plane) and not as_flag("rescale", rescale) and mask is None:
         prepared, places, probabilities, counted = _in_bands(plane, used, optics)
         shape: Tuple[int, int] = plane.shape  # type: ignore[union-attr]
         height, width = shape
@@ -401,13 +420,15 @@ def measure_stack(
     """
     used = as_model(model)
     end: Any = object()
-    remaining = iter(planes)
+    remaining = as_iterator("planes", planes, "planes")
     if isinstance(planes, np.ndarray) and planes.ndim == 2:
         raise ImageError(
             f"A stack has three dimensions, planes first; this array has the shape {planes.shape}. "
             "One plane is for measure_focus."
         )
-    remaining_masks: Iterator[Any] = repeat(None) if masks is None else iter(masks)
+    remaining_masks: Iterator[Any] = (
+        repeat(None) if masks is None else as_iterator("masks", masks, "masks")
+    )
     results = []
     while True:
         plane = next(remaining, end)
@@ -454,13 +475,20 @@ def best_plane(results: Sequence[FocusResult], *, in_focus_limit: float = 1.0) -
     ImageError
         Without any result.
     """
+    results = [as_a(FocusResult, "A result", one) for one in as_list("results", results, "results")]
+    limit = as_number("in_focus_limit", in_focus_limit)
     if not results:
         raise ImageError("A stack needs one plane at least.")
+    return best_of(results, limit)
+
+
+def best_of(results: Sequence[FocusResult], limit: float) -> StackResult:
+    """Give what `best_plane` gives, of results or of what has their level and status."""
     # Planes without content are infinitely far from focus.
     expected = np.array(
         [math.inf if r.status == "no_content" else r.expected_level for r in results]
     )
-    focused = [math.isfinite(e) and r.level <= in_focus_limit for e, r in zip(expected, results)]
+    focused = [math.isfinite(e) and r.level <= limit for e, r in zip(expected, results)]
     lowest = int(np.argmin(np.where(focused, expected, math.inf) if any(focused) else expected))
     if not any(focused):
         level = float(expected[lowest])
@@ -537,6 +565,7 @@ def is_lazy(plane: Any) -> bool:
         return False
     return (
         getattr(plane, "ndim", None) == 2
+        and isinstance(getattr(plane, "shape", None), tuple)
         and hasattr(plane, "__getitem__")
         and isinstance(getattr(plane, "dtype", None), np.dtype)
         and plane.dtype.kind in "iuf"
@@ -567,17 +596,19 @@ def as_plane(
     ImageError, SettingsError
         As `measure_focus`.
     """
-    pixels = np.asarray(plane)
+    pixels = as_array("An image", plane, error=ImageError)
     if pixels.dtype.kind == "b":
         raise ImageError(
             "A boolean array is a mask, not an image: its edges are sharp whatever the focus."
         )
     if isinstance(plane, (str, os.PathLike)):
         raise ImageError(
-            f"{os.fspath(plane)!r} names a file: read it first, such as with tifffile.imread."
+            f"{shown_path(plane)} names a file: read it first, such as with tifffile.imread."
         )
     if pixels.dtype.kind not in "iuf":
-        raise ImageError(f"An image must be of integers or floats, not of {pixels.dtype}.")
+        raise ImageError(
+            f"An image must be an array of integers or floats, not {told(plane, pixels)}."
+        )
     if pixels.size == 0:
         raise ImageError(f"An image needs pixels; this array has the shape {pixels.shape}.")
     hidden: Optional[NDArray[np.bool_]] = None
@@ -601,7 +632,9 @@ def as_plane(
     pixels = as_measured(pixels)
     if mask is None and hidden is None and pixels.dtype.kind != "f":
         return pixels, None
-    unmasked = np.ones(pixels.shape, np.bool_) if mask is None else np.asarray(mask) != 0
+    unmasked = np.ones(pixels.shape, np.bool_)
+    if mask is not None:
+        unmasked = as_numbers("The mask", mask) != 0
     if unmasked.shape != pixels.shape:
         raise SettingsError(
             f"The mask must have the image's shape {pixels.shape}, not {unmasked.shape}."
@@ -630,8 +663,19 @@ def resample(plane: NDArray[Any], shape: Tuple[int, int]) -> Float64Array:
     -------
     array of float64
         Of that shape.
+
+    Raises
+    ------
+    ImageError
+        For a plane that is none, or has values that are not finite.
+    SettingsError
+        For a shape that is none.
     """
-    pixels = np.asarray(plane, np.float64)
+    shape = as_shape("shape", shape)
+    pixels = as_floats("plane", plane, shape=(None, None), error=ImageError)
+    if not pixels.size or not np.isfinite(pixels).all():
+        raise ImageError("A plane to resample must have pixels, and finite ones.")
+    pixels, exponent = scaled_down(pixels)
     for axis, length in enumerate(shape):
         if length < pixels.shape[axis]:
             pixels = _area_mean(pixels, length, axis)
@@ -641,7 +685,25 @@ def resample(plane: NDArray[Any], shape: Tuple[int, int]) -> Float64Array:
 
         zoom = [new / old for new, old in zip(shape, pixels.shape)]
         pixels = ndimage.zoom(pixels, zoom, order=3, mode="reflect", grid_mode=True)
-    return pixels
+    return _scaled_up(pixels, exponent)
+
+
+def scaled_down(pixels: NDArray[Any]) -> Tuple[Float64Array, int]:
+    """Give an image without values whose sums overflow, and the power of 2 that it lacks."""
+    floats = as_floats("pixels", pixels, error=ImageError)
+    highest = float(np.max(np.abs(floats), where=np.isfinite(floats), initial=0))
+    if highest < _LARGE:
+        return floats, 0
+    exponent = math.frexp(highest)[1]
+    return np.ldexp(floats, -exponent), exponent
+
+
+def _scaled_up(pixels: Float64Array, exponent: int) -> Float64Array:
+    """Undo `scaled_down`; what interpolation took beyond floats is the largest one."""
+    if not exponent:
+        return pixels
+    largest = math.ldexp(float(np.finfo(np.float64).max), -exponent)
+    return np.ldexp(np.clip(pixels, -largest, largest), exponent)
 
 
 def sure_by_chance(patches: int) -> int:
@@ -658,6 +720,7 @@ def sure_by_chance(patches: int) -> int:
         The least number that an empty image's count of sure patches, binomial with a chance of
         1 in 1,000 each, exceeds in at most 1 % of all cases.
     """
+    patches = as_count("patches", patches, 0, 10**9)
     sure, share = -1, 0.0
     while share < 1 - SURE_EMPTY_IMAGES:
         sure += 1
@@ -674,15 +737,19 @@ def sure_by_chance(patches: int) -> int:
 
 def as_model(model: ModelLike) -> FocusModel:
     """Give the model that an argument of `measure_focus` names."""
-    return model if isinstance(model, FocusModel) else FocusModel.from_pretrained(model)
+    if isinstance(model, FocusModel):
+        return model
+    if model is not None and not isinstance(model, (str, os.PathLike)):
+        raise ArgumentError(
+            f"model must be a FocusModel, or the name or folder of one, not {shown(model)}."
+        )
+    return FocusModel.from_pretrained(model)
 
 
 def checked_limit(limit: float, model: FocusModel) -> float:
     """Give the in-focus limit, or raise `SettingsError` when it is no level of the model."""
-    highest = model.description.levels - 1
-    if not 0 <= limit <= highest:
-        raise SettingsError(f"in_focus_limit must be a level from 0 to {highest}, not {limit!r}.")
-    return float(limit)
+    highest = as_a(FocusModel, "model", model).description.levels - 1
+    return as_number("in_focus_limit", limit, 0, highest)
 
 
 def _prepare(
@@ -728,8 +795,9 @@ def _in_bands(
     probabilities = np.empty((len(places), model.description.levels))
     counted = np.ones(len(places), np.bool_)
     # The same blocks as in memory: BLAS rounds by where a row stands in its matrix.
-    for start in range(0, len(places), _BLOCK):
-        block = slice(start, start + _BLOCK)
+    at_a_time = _patches_at_a_time(size)
+    for start in range(0, len(places), at_a_time):
+        block = slice(start, start + at_a_time)
         patches, masks = bands.cut(places[block], size)
         if masks is not None:
             counted[block] = half_unmasked(masks)
@@ -749,13 +817,22 @@ def _in_bands(
     return prepared, places, probabilities, counted
 
 
+def _patches_at_a_time(size: int) -> int:
+    return max(1, min(_BLOCK, _BLOCK_PIXELS // size**2))
+
+
 def as_measured(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Bring extended precision to float64."""
-    return pixels.astype(np.float64) if pixels.dtype.itemsize > 8 else pixels
+    """Bring extended precision to float64; what is beyond it is infinite."""
+    pixels = as_numbers("pixels", pixels, error=ImageError)
+    if pixels.dtype.itemsize <= 8:
+        return pixels
+    with np.errstate(over="ignore"):
+        return pixels.astype(np.float64)
 
 
 def largest_value(dtype: Any) -> float:
     """Give the largest value of an image's type, as `FocusModel.predict` takes it."""
+    as_a(np.dtype, "dtype", dtype)
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
 
 
@@ -770,9 +847,10 @@ def _messages_of_floats(unfinite: int, largest: float, model: FocusModel) -> Lis
 
 def messages_of_optics(optics: Optional[Optics], model: FocusModel, rescale: bool) -> List[str]:
     """Give what is to be said of optics, and refuse what is none."""
-    if optics is not None and not isinstance(optics, Optics):
-        raise SettingsError(f"optics must be an Optics, not {optics!r}.")
-    if rescale and optics is None:
+    if optics is not None:
+        as_a(Optics, "optics", optics)
+    as_a(FocusModel, "model", model)
+    if as_flag("rescale", rescale) and optics is None:
         raise SettingsError("rescale=True needs the optics of the image.")
     if optics is None or rescale:
         return []
@@ -793,7 +871,8 @@ def sampling_of(optics: Optics, model: FocusModel) -> Tuple[float, List[str]]:
     SettingsError
         When the image is too coarse to be interpolated.
     """
-    sampling = _sampling(optics) / _sampling(model.description.optics)
+    as_a(FocusModel, "model", model)
+    sampling = _sampling(as_a(Optics, "optics", optics)) / _sampling(model.description.optics)
     if sampling > COARSEST:
         raise SettingsError(
             f"The image is sampled {sampling:.3g} times more coarsely than the model's; "
@@ -818,14 +897,21 @@ def resample_unmasked(
     """Bring a plane to another number of pixels, as `resample`, and tell which of them count."""
     if unmasked is None:
         return resample(pixels, shape), None
+    floats = as_floats("pixels", pixels, shape=(None, None), error=ImageError)
+    unmasked = as_numbers("unmasked", unmasked, shape=floats.shape, kinds="b")
     # Masked pixels take the others' mean, so that they neither ring nor overflow; what is left
     # of them in a new pixel is taken out again.
-    mean = pixels[unmasked].mean(dtype=np.float64) if unmasked.any() else 0.0
-    values = np.where(unmasked, pixels.astype(np.float64), mean) - mean
+    floats = np.where(unmasked, floats, 0)
+    if not np.isfinite(floats).all():
+        raise ImageError("pixels must be finite wherever they are unmasked.")
+    floats, exponent = scaled_down(floats)
+    mean = floats[unmasked].mean() if unmasked.any() else 0.0
+    values = np.where(unmasked, floats, mean) - mean
     share = np.clip(resample(unmasked, shape), 0, 1)
     inside = share >= 0.5
     resampled = resample(values, shape)
-    return mean + resampled / np.where(inside, share, 1), inside
+    restored = mean + resampled / np.where(inside, share, 1)
+    return _scaled_up(restored, exponent), inside
 
 
 def _area_mean(pixels: Float64Array, length: int, axis: int) -> Float64Array:
@@ -857,6 +943,8 @@ def _saturated_fraction(pixels: NDArray[Any], unmasked: Optional[NDArray[np.bool
 
 def saturated_values(dtype: Any) -> Tuple[int, ...]:
     """Give the values that, as an image's largest, are those of saturated pixels."""
+    if as_a(np.dtype, "dtype", dtype).kind not in "iu":
+        raise ArgumentError(f"dtype must be of whole numbers, not {shown(dtype)}.")
     return int(np.iinfo(dtype).max), 2**10 - 1, 2**12 - 1, 2**14 - 1
 
 
@@ -870,8 +958,9 @@ def _predict(
     size = model.description.patch_size
     probabilities = np.empty((len(places), model.description.levels))
     counted = np.ones(len(places), np.bool_)
-    for start in range(0, len(places), _BLOCK):
-        block = slice(start, start + _BLOCK)
+    at_a_time = _patches_at_a_time(size)
+    for start in range(0, len(places), at_a_time):
+        block = slice(start, start + at_a_time)
         patches = cut(prepared.pixels, places[block], size)
         masks = None
         if prepared.unmasked is not None:
@@ -904,12 +993,21 @@ def status_of(
     weights : (n,) array, optional
         How many patches of the plane each of them stands for.
     """
+    level = float(as_floats("level", level, shape=(), low=0, high=_MOST_LEVEL))
+    levels = as_floats("levels", levels, shape=(None,), low=0, high=_MOST_LEVEL)
+    certainties = as_floats("certainties", certainties, shape=levels.shape)
+    sure_certainty = as_number("sure_certainty", sure_certainty)
+    limit = as_number("limit", limit)
+    if weights is not None:
+        weights = as_floats("weights", weights, shape=levels.shape, low=0, high=1e15, nan=False)
     defined = ~np.isnan(levels)
     sure = defined & (certainties >= sure_certainty)
     if np.count_nonzero(sure) <= sure_by_chance(int(np.count_nonzero(defined))):
         return "no_content"
     far = np.abs(levels[sure] - level) > MIXED_LEVELS
-    share = far.mean() if weights is None else np.average(far, weights=weights[sure])
+    share = far.mean()
+    if weights is not None and weights[sure].any():
+        share = np.average(far, weights=weights[sure])
     if share > MIXED_SHARE:
         return "mixed"
     return "in_focus" if level <= limit else "out_of_focus"

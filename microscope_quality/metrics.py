@@ -1,7 +1,8 @@
 """How right a model's levels are, and how well it knows: figures of predictions of known level.
 
 An undefined prediction (a row of NaN: nothing to judge by) is wrong wherever right and wrong are
-counted, and has certainty 0. Figures that need probabilities pass over it and say so.
+counted, and has certainty 0. Figures that need probabilities pass over it and say so. An argument
+of another kind, shape or range raises `SettingsError`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,26 @@ import numpy as np
 import numpy.typing as npt
 
 from microscope_quality import certainty as certainties
+from microscope_quality.arguments import (
+    as_a,
+    as_array,
+    as_count,
+    as_floats,
+    as_list,
+    as_number,
+    as_numbers,
+)
 from microscope_quality.errors import SettingsError
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 CALIBRATION_BINS = 15
+
+_MOST_LEVELS = 1000
+_MOST_BINS = 10**6
+# Counts up to here are exact in floats.
+_MOST_COUNT = 1e15
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +68,19 @@ class Predictions:
     certainty: FloatArray
 
     def __post_init__(self) -> None:
-        n = len(self.true)
-        if self.probabilities.ndim != 2 or not all(
-            len(array) == n for array in (self.name, self.group, self.probabilities, self.certainty)
+        for name, array in (
+            ("name", as_array("name", self.name)),
+            ("group", as_array("group", self.group)),
+            ("true", as_numbers("true", self.true, kinds="iu")),
+            ("probabilities", certainties.as_probabilities(self.probabilities, of_patches=True)),
+            ("certainty", as_floats("certainty", self.certainty, low=0, high=1, nan=False)),
         ):
-            raise SettingsError("Predictions need names, groups, levels and probabilities of each.")
+            object.__setattr__(self, name, array)
+        n = len(self.probabilities)
+        if any(array.shape != (n,) for array in (self.name, self.group, self.true, self.certainty)):
+            raise SettingsError(
+                "Predictions must have a name, a group, a level and probabilities of each."
+            )
         if n and not (self.true.min() >= 0 and self.true.max() < self.levels):
             raise SettingsError(
                 f"True levels go from {self.true.min()} to {self.true.max()}, "
@@ -89,13 +112,15 @@ class Predictions:
 
     def wrong_by_more_than(self, tolerance: int) -> npt.NDArray[np.bool_]:
         """Tell which levels are further than ``tolerance`` from the true one, or undefined."""
-        return ~(np.abs(self.level - self.true) <= tolerance)
+        return ~(np.abs(self.level - self.true) <= as_number("tolerance", tolerance, 0))
 
     def select(self, chosen: npt.ArrayLike) -> Predictions:
         """Give some of the predictions: chosen by a mask, or by their numbers."""
-        index = np.asarray(chosen)
-        if not index.size:
-            index = np.empty(0, np.intp)
+        index = as_numbers("chosen", chosen, shape=(None,), kinds="biu")
+        if index.dtype.kind == "b":
+            as_numbers("chosen", index, shape=(len(self),))
+        else:
+            as_floats("chosen", index, low=-len(self), high=len(self) - 1)
         return Predictions(
             self.name[index],
             self.group[index],
@@ -114,19 +139,22 @@ class Predictions:
         certainty: npt.ArrayLike | None = None,
     ) -> Predictions:
         """Make predictions from lists; the certainties follow from the probabilities."""
-        p = np.asarray(probabilities, np.float64)
+        p = certainties.as_probabilities(probabilities, of_patches=True)
         return cls(
             # Of objects: thousands of patches share the text of one name.
-            np.array(name, dtype=object),
-            np.array(group, dtype=object),
-            np.asarray(true, np.int64),
+            np.array(as_list("name", name, "texts"), dtype=object),
+            np.array(as_list("group", group, "texts"), dtype=object),
+            as_numbers("true", true, kinds="iu").astype(np.int64),
             p,
-            np.asarray(certainties.certainty(p) if certainty is None else certainty, np.float64),
+            as_floats("certainty", certainties.certainty(p) if certainty is None else certainty),
         )
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
     """Put predictions one after the other; at least one, all of the same levels."""
+    parts = [as_a(Predictions, "A part", part) for part in as_list("parts", parts, "predictions")]
+    if len({part.levels for part in parts}) != 1:
+        raise SettingsError("Predictions to join must be one at least, all of the same levels.")
     return Predictions(
         *(
             np.concatenate([getattr(part, field) for part in parts])
@@ -151,16 +179,19 @@ def confusion(true: npt.ArrayLike, level: npt.ArrayLike, levels: int) -> IntArra
     (K, K) array of int
         True level by row, given level by column.
     """
-    given = np.asarray(level, np.float64)
+    levels = as_count("levels", levels, 1, _MOST_LEVELS)
+    given = as_floats("level", level, shape=(None,), low=0, high=levels - 1)
+    right = as_numbers("true", true, shape=given.shape, kinds="iu").astype(np.int64)
+    as_floats("true", right, low=0, high=levels - 1)
     defined = ~np.isnan(given)
     counts = np.zeros((levels, levels), np.int64)
-    np.add.at(counts, (np.asarray(true, np.int64)[defined], given[defined].astype(np.int64)), 1)
+    np.add.at(counts, (right[defined], given[defined].astype(np.int64)), 1)
     return counts
 
 
 def row_normalised(confusion: npt.ArrayLike) -> FloatArray:
     """Give each row of a confusion matrix as shares of its sum; NaN in a row without any."""
-    counts = np.asarray(confusion, np.float64)
+    counts = as_floats("confusion", confusion, shape=(None, None), low=0, high=_MOST_COUNT)
     total = counts.sum(axis=1, keepdims=True)
     shares: FloatArray = np.divide(
         counts, total, out=np.full(counts.shape, np.nan), where=total > 0
@@ -183,7 +214,8 @@ def within(confusion: npt.ArrayLike, undefined: int = 0) -> FloatArray:
         At index d the share with ``|level - true| <= d``: exact at 0, within one at 1. NaN without
         any prediction.
     """
-    counts = np.asarray(confusion, np.int64)
+    counts = _as_confusion(confusion)
+    undefined = as_count("undefined", undefined)
     rows, columns = np.indices(counts.shape)
     at_distance = np.bincount(
         np.abs(rows - columns).ravel(), weights=counts.ravel(), minlength=len(counts)
@@ -195,8 +227,18 @@ def within(confusion: npt.ArrayLike, undefined: int = 0) -> FloatArray:
     return shares
 
 
+def _as_confusion(confusion: npt.ArrayLike) -> FloatArray:
+    counts = as_floats(
+        "confusion", confusion, shape=(None, None), low=0, high=_MOST_COUNT, nan=False
+    )
+    if counts.shape[0] != counts.shape[1]:
+        raise SettingsError(f"confusion must be a square, not of shape {counts.shape}.")
+    return counts
+
+
 def confusion_of(predictions: Predictions) -> IntArray:
     """Give the confusion matrix of predictions, (K, K)."""
+    as_a(Predictions, "predictions", predictions)
     return confusion(predictions.true, predictions.level, predictions.levels)
 
 
@@ -220,14 +262,16 @@ def rps(true: npt.ArrayLike, probabilities: npt.ArrayLike) -> FloatArray:
     (n,) array of float64
         From 0 (certain and right) to K - 1; NaN where undefined.
     """
-    p = np.asarray(probabilities, np.float64)
-    right = np.arange(p.shape[1]) >= np.asarray(true)[:, np.newaxis]
+    p = certainties.as_probabilities(probabilities, of_patches=True)
+    level = as_numbers("true", true, shape=(len(p),), kinds="iu")
+    right = np.arange(p.shape[1]) >= level[:, np.newaxis]
     scores: FloatArray = np.square(np.cumsum(p, axis=1) - right).sum(axis=1)
     return scores
 
 
 def mean_rps(predictions: Predictions) -> float:
     """Give the mean ranked probability score of those with probabilities; NaN without any."""
+    as_a(Predictions, "predictions", predictions)
     scores = rps(predictions.true, predictions.probabilities)
     defined = scores[~np.isnan(scores)]
     return float(defined.mean()) if len(defined) else float("nan")
@@ -262,8 +306,8 @@ def calibration(predictions: Predictions, bins: int = CALIBRATION_BINS) -> Calib
     Equal bins over 0 to 1, open below, as C. Guo et al., ICML 2017 (arXiv:1706.04599), equations 2
     to 5. Predictions without probabilities are left out.
     """
-    if bins < 1:
-        raise SettingsError(f"A calibration needs 1 bin at least, not {bins}.")
+    as_a(Predictions, "predictions", predictions)
+    bins = as_count("bins", bins, 1, _MOST_BINS)
     defined = ~np.isnan(predictions.level)
     confidence = predictions.probabilities[defined].max(axis=1, initial=0)
     right = (predictions.level == predictions.true)[defined]
@@ -317,6 +361,7 @@ def risk_coverage(predictions: Predictions, tolerance: int = 1) -> RiskCoverage:
     tolerance : int
         Levels by which a right prediction may differ.
     """
+    as_a(Predictions, "predictions", predictions)
     order = np.argsort(-predictions.certainty, kind="stable")
     wrong = predictions.wrong_by_more_than(tolerance)[order].astype(np.float64)
     believed = predictions.certainty[order]
@@ -333,7 +378,7 @@ def risk_coverage(predictions: Predictions, tolerance: int = 1) -> RiskCoverage:
 
 def within_of_certain_half(predictions: Predictions, tolerance: int = 1) -> float:
     """Give the share within ``tolerance`` of the more certain half; NaN without predictions."""
-    if not len(predictions):
+    if not len(as_a(Predictions, "predictions", predictions)):
         return float("nan")
     risk = risk_coverage(predictions, tolerance).risk
     return 1 - float(risk[(len(risk) + 1) // 2 - 1])
@@ -354,7 +399,7 @@ def summary(predictions: Predictions) -> dict[str, float]:
         "n": len(predictions),
         "undefined": predictions.undefined,
         "exact": float(shares[0]),
-        "within_one": float(shares[1]),
+        "within_one": float(shares[min(1, len(shares) - 1)]),
         "exact_certain_half": within_of_certain_half(predictions, 0),
         "within_one_certain_half": within_of_certain_half(predictions, 1),
         "mean_rps": mean_rps(predictions),

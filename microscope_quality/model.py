@@ -18,15 +18,28 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Union
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from microscope_quality.arguments import (
+    as_a,
+    as_array,
+    as_count,
+    as_mapping,
+    as_number,
+    as_numbers,
+    as_path,
+    as_text,
+    shown,
+    shown_path,
+)
 from microscope_quality.errors import (
     FileError,
+    ImageError,
     ModelError,
     ModelNotFoundError,
     OpticsError,
     SettingsError,
     reason_of,
 )
-from microscope_quality.network import Network
+from microscope_quality.network import MOST_PATCH_SIZE, Network, planned
 from microscope_quality.optics import Optics
 
 SCHEMA_VERSION = 1
@@ -40,8 +53,11 @@ _WEIGHTS_FILE = "weights.npz"
 # Far above any model's; nothing beyond is read, whatever a file or an archive's header says.
 _MOST_DESCRIPTION_BYTES = 2**24
 _MOST_WEIGHTS_BYTES = 2**30
-# Patches normalised at a time: their float64 copies then stay in the cache.
+_MOST_LEVELS = 1000
+_LONGEST_NAME = 1000
+# Patches normalised at a time, and their pixels: their float64 copies then stay in the cache.
 _CHUNK = 8
+_CHUNK_PIXELS = 2**20
 
 _loaded: Dict[Path, FocusModel] = {}
 _loading = threading.Lock()
@@ -58,9 +74,9 @@ class ModelDescription:
     architecture : str
         Its kind, such as ``"compact"`` or ``"yang2018"``.
     patch_size : int
-        Side of the patches in pixels.
+        Side of the patches in pixels, 1 to 1024.
     levels : int
-        Number of defocus levels, from 0 (in focus).
+        Number of defocus levels, from 0 (in focus); 2 to 1000.
     normalisation : str
         ``"zscore"`` or ``"type_range"``: see `normalise`.
     optics : Optics
@@ -99,26 +115,25 @@ class ModelDescription:
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        if self.schema_version != SCHEMA_VERSION:
+        if not _is_known(self.schema_version):
             raise ModelError(
-                f"Schema version {self.schema_version!r} is unknown; "
+                f"Schema version {shown(self.schema_version)} is unknown; "
                 f"this version of the library reads {SCHEMA_VERSION}."
             )
-        for field, lowest in (("patch_size", 1), ("levels", 2)):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-                raise ModelError(f"{field} must be an integer from {lowest}, not {value!r}.")
+        for field, low, high in (("patch_size", 1, MOST_PATCH_SIZE), ("levels", 2, _MOST_LEVELS)):
+            number = as_count(field, getattr(self, field), low, high, error=ModelError)
+            object.__setattr__(self, field, number)
         for field in ("name", "architecture", "sha256"):
-            if not isinstance(getattr(self, field), str):
-                raise ModelError(f"{field} must be a text, not {getattr(self, field)!r}.")
-        if self.normalisation not in NORMALISATIONS:
+            if len(as_text(field, getattr(self, field), error=ModelError)) > _LONGEST_NAME:
+                raise ModelError(f"{field} must have at most {_LONGEST_NAME} characters.")
+        if not isinstance(self.normalisation, str) or self.normalisation not in NORMALISATIONS:
             raise ModelError(
-                f"Normalisation {self.normalisation!r} is unknown; "
+                f"Normalisation {shown(self.normalisation)} is unknown; "
                 f"known are {', '.join(NORMALISATIONS)}."
             )
-        sure = self.sure_certainty
-        if isinstance(sure, bool) or not isinstance(sure, (int, float)) or not 0 <= sure <= 1:
-            raise ModelError(f"sure_certainty must be a number from 0 to 1, not {sure!r}.")
+        if not isinstance(self.optics, Optics):
+            raise ModelError(f"optics must be an Optics, not {shown(self.optics)}.")
+        as_number("sure_certainty", self.sure_certainty, 0, 1, error=ModelError)
         if not isinstance(self.layers, (list, tuple)) or not all(
             isinstance(layer, Mapping) for layer in self.layers
         ):
@@ -151,9 +166,9 @@ class ModelDescription:
             raise ModelError("The description must be an object.")
         version = values.get("schema_version")
         # Asked before anything else: another version may have other entries.
-        if version != SCHEMA_VERSION:
+        if not _is_known(version):
             raise ModelError(
-                f"Schema version {version!r} is unknown; "
+                f"Schema version {shown(version)} is unknown; "
                 f"this version of the library reads {SCHEMA_VERSION}."
             )
         known = {field.name for field in dataclasses.fields(cls)}
@@ -164,7 +179,7 @@ class ModelDescription:
             raise ModelError(f"The description {' and '.join(found)}.")
         try:
             optics = Optics.from_dict(values["optics"])
-        except (OpticsError, TypeError) as error:
+        except OpticsError as error:
             raise ModelError(f"The optics of the description: {error}") from error
         return cls(**{**values, "optics": optics})
 
@@ -184,17 +199,15 @@ class FocusModel:
     Raises
     ------
     ModelError
-        When layers, weights, patch size and levels do not fit together.
+        When layers, weights, patch size and levels do not fit together, the last layer gives no
+        probabilities, or the network would take more memory or time than any model needs; see
+        `network.planned` and `network.Network`.
     """
 
     def __init__(self, description: ModelDescription, weights: Mapping[str, NDArray[Any]]) -> None:
-        self.description = description
+        self.description = as_a(ModelDescription, "description", description)
+        _check_layers(description)
         self._network = Network(description.layers, weights, description.patch_size)
-        if self._network.outputs != description.levels:
-            raise ModelError(
-                f"The layers give {self._network.outputs} values, "
-                f"but the description states {description.levels} levels."
-            )
 
     @classmethod
     def from_pretrained(cls, name_or_path: Union[str, os.PathLike[str], None] = None) -> FocusModel:
@@ -211,6 +224,8 @@ class FocusModel:
             When there is none; the message lists the names that there are.
         ModelError
             When the folder is damaged.
+        ArgumentError
+            For what is neither a text nor a path.
         """
         folder = _find(DEFAULT_MODEL if name_or_path is None else name_or_path)
         with _loading:
@@ -241,7 +256,16 @@ class FocusModel:
         -------
         (n, K) array of float64
             NaN in the rows of patches that are constant or mostly masked.
+
+        Raises
+        ------
+        ImageError
+            For patches of another shape or type, or that are not finite.
+        SettingsError
+            For masks that are not the patches' and a `type_max` that is not positive.
         """
+        size = self.description.patch_size
+        patches = as_numbers("patches", patches, shape=(None, size, size), error=ImageError)
         probabilities = np.full((len(patches), self.description.levels), np.nan)
         normalised, counts = normalise(
             patches, self.description.normalisation, masks=masks, type_max=type_max
@@ -289,19 +313,31 @@ def normalise(
     Raises
     ------
     SettingsError
-        For an unknown normalisation.
+        For an unknown normalisation, masks that are not the patches', and a `type_max` that is
+        not positive.
+    ImageError
+        For patches of another shape or type, or that are not finite.
     """
-    if normalisation not in NORMALISATIONS:
+    if as_text("normalisation", normalisation) not in NORMALISATIONS:
         raise SettingsError(
-            f"Normalisation {normalisation!r} is unknown; known are {', '.join(NORMALISATIONS)}."
+            f"Normalisation {shown(normalisation)} is unknown; "
+            f"known are {', '.join(NORMALISATIONS)}."
         )
+    patches = as_numbers("patches", patches, shape=(None, None, None), error=ImageError)
+    if masks is not None:
+        masks = as_numbers("masks", masks, shape=patches.shape, kinds="b")
     if type_max is None:
         type_max = float(np.iinfo(patches.dtype).max) if patches.dtype.kind in "iu" else 1.0
+    type_max = as_number("type_max", type_max, float(np.finfo(np.float32).tiny))
     normalised = np.zeros(patches.shape, np.float32)
     counts = np.zeros(len(patches), np.bool_)
-    for start in range(0, len(patches), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        values = patches[chunk].astype(np.float64).reshape(len(patches[chunk]), -1)
+    if not patches.size:
+        return normalised, counts
+    at_a_time = max(1, min(_CHUNK, _CHUNK_PIXELS // (patches.shape[1] * patches.shape[2])))
+    for start in range(0, len(patches), at_a_time):
+        chunk = slice(start, start + at_a_time)
+        with np.errstate(over="ignore"):
+            values = patches[chunk].astype(np.float64).reshape(len(patches[chunk]), -1)
         counted = np.ones(len(values), np.bool_)
         pixels: Union[int, NDArray[np.intp]] = values.shape[1]
         if masks is not None:
@@ -310,12 +346,16 @@ def normalise(
             counted = half_unmasked(masks[chunk])
             pixels = np.maximum(np.count_nonzero(~outside, axis=1), 1)
         if normalisation == "type_range":
-            values = np.clip(values / type_max, 0, 1)
-        elif patches.dtype == np.float64:
+            with np.errstate(over="ignore"):
+                values = np.clip(values / type_max, 0, 1)
+        elif patches.dtype.kind == "f" and patches.dtype.itemsize >= 8:
             # Powers of two, which do not round, keep sums of squares inside float64.
             exponent = np.frexp(np.abs(values).max(axis=1, keepdims=True))[1]
             values = np.ldexp(values, -exponent)
-        mean = (values.sum(axis=1) / pixels)[:, np.newaxis]
+        with np.errstate(invalid="ignore"):
+            mean = (values.sum(axis=1) / pixels)[:, np.newaxis]
+        if not np.isfinite(mean).all():
+            raise ImageError("patches must be finite wherever they are unmasked.")
         values -= mean
         if masks is not None:
             values[outside] = 0
@@ -333,6 +373,7 @@ def normalise(
 
 def half_unmasked(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Tell which of (n, P, P) masks are True in at least half of their pixels: (n,) bool."""
+    masks = as_numbers("masks", masks, shape=(None, None, None), kinds="b")
     pixels = masks.shape[1] * masks.shape[2]
     enough: NDArray[np.bool_] = 2 * np.count_nonzero(masks, axis=(1, 2)) >= pixels
     return enough
@@ -366,7 +407,11 @@ def verify(folder: Union[str, os.PathLike[str]]) -> ModelDescription:
     ModelNotFoundError, ModelError
         As `FocusModel.from_pretrained`.
     """
-    path = Path(folder).resolve()
+    path = as_path("folder", folder)
+    why_not = _why_no_folder(path)
+    if why_not is not None:
+        raise ModelNotFoundError(f"There is no folder {shown_path(path)}{why_not}.")
+    path = path.resolve()
     return _load(path, _read_description(path)).description
 
 
@@ -398,9 +443,13 @@ def write_model(
     FileError
         When the folder holds something else, or cannot be written.
     """
-    target = Path(folder).resolve()
-    arrays = {key: np.asarray(value, np.float32) for key, value in weights.items()}
+    target = _resolved(as_path("folder", folder))
+    arrays = {
+        as_text("The name of a weight", key): as_array(f"weights[{shown(key)}]", value)
+        for key, value in as_mapping("weights", weights).items()
+    }
     FocusModel(description, arrays)
+    arrays = {key: array.astype(np.float32) for key, array in arrays.items()}
     archive = io.BytesIO()
     np.savez(archive, **arrays)  # type: ignore[arg-type]
     content = archive.getvalue()
@@ -425,7 +474,7 @@ def write_model(
         raise
     except OSError as error:
         raise FileError(
-            f"The model cannot be written to {target}: {reason_of(error, target)}"
+            f"The model cannot be written to {shown_path(target)}: {reason_of(error, target)}."
         ) from error
     return description
 
@@ -434,14 +483,54 @@ def _find(name_or_path: Union[str, os.PathLike[str]]) -> Path:
     models = available_models()
     if isinstance(name_or_path, str) and name_or_path in models:
         return models[name_or_path]
-    folder = Path(name_or_path)
-    if folder.is_dir():
+    folder = as_path("name_or_path", name_or_path)
+    why_not = _why_no_folder(folder)
+    if why_not is None:
         return folder.resolve()
     names = ", ".join(sorted(models)) or "none"
     raise ModelNotFoundError(
-        f"There is no model named {os.fspath(name_or_path)!r} and no folder of that path; "
+        f"There is no model named {shown_path(folder)} and no folder of that path{why_not}; "
         f"models that come with the library: {names}."
     )
+
+
+def _why_no_folder(path: Path) -> Optional[str]:
+    """Give None for a folder, else what is to be said of it beside that it is none."""
+    try:
+        return None if stat.S_ISDIR(path.stat().st_mode) else ", but something else"
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        return f": {error.strerror}"
+    except ValueError:  # of a NUL or half a character
+        return ": no file can have such a name"
+
+
+def _resolved(path: Path) -> Path:
+    """Give where a path leads, or raise `FileError`."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise FileError(f"{shown_path(path)} leads nowhere: {_brief(error)}.") from error
+
+
+def _is_known(schema_version: Any) -> bool:
+    return type(schema_version) is int and schema_version == SCHEMA_VERSION
+
+
+def _check_layers(description: ModelDescription) -> None:
+    """Refuse layers that would not give probabilities of the levels, before memory is taken."""
+    last = planned(description.layers, description.patch_size)[-1]
+    if last.result[0] != description.levels:
+        raise ModelError(
+            f"The layers give {last.result[0]} values, "
+            f"but the description states {description.levels} levels."
+        )
+    if last.layer.get("activation") != "softmax":
+        raise ModelError(
+            "The last layer must be a dense one with softmax, whose values are probabilities; "
+            f"it is {last.layer['kind']} with {last.layer.get('activation', 'no activation')}."
+        )
 
 
 def _read_description(folder: Path) -> ModelDescription:
@@ -472,6 +561,10 @@ def _read_file(path: Path, most_bytes: int) -> bytes:
 
 
 def _load(folder: Path, description: ModelDescription) -> FocusModel:
+    try:
+        _check_layers(description)
+    except ModelError as error:
+        raise ModelError(f"{folder / _DESCRIPTION_FILE}: {_brief(error)}") from error
     path = folder / _WEIGHTS_FILE
     try:
         content = _read_file(path, _MOST_WEIGHTS_BYTES)

@@ -6,6 +6,7 @@ and keeps pace with a deep-learning framework on a processor.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from microscope_quality.arguments import as_count, as_mapping, as_numbers, as_text, shown
 from microscope_quality.errors import ModelError
 
 Float32Array = NDArray[np.float32]
@@ -30,6 +32,18 @@ Activation = Callable[[Float32Array, Float32Array], None]
 # smaller ones make more products, at each of which BLAS threads wait for each other, which takes
 # long on a busy machine.
 CHUNK_BYTES = 8_000_000
+
+# Far above any model's that is known. A block of patches then takes bounded memory, and a patch
+# about a second.
+MOST_PATCH_SIZE = 1024
+MOST_LAYERS = 100
+MOST_PARAMETERS = 2**28
+MOST_FLOATS = 2**26
+MOST_PRODUCTS = 10**10
+_MOST = {"filters": 2**14, "units": 2**16, "size": 128, "stride": MOST_PATCH_SIZE}
+_LONGEST_VECTOR = 2**17
+# What sums may reach in a network; float32 ends at 3.4e38, which leaves room for their rounding.
+_LARGEST_VALUE = 1e38
 
 
 class Network:
@@ -65,52 +79,43 @@ class Network:
     Raises
     ------
     ModelError
-        For an unknown kind of layer, entry or activation, a missing, superfluous, misshapen or
-        non-finite weight, or layers that do not fit upon each other.
+        As `planned`; also for a missing, superfluous, misshapen or non-finite weight, and for
+        weights so large that some patch of values from -P to P could bring forth a number that
+        float32 cannot hold. A patch of mean 0 and deviation 1 has no others.
     """
 
     def __init__(
         self, layers: Sequence[Mapping[str, Any]], weights: Weights, patch_size: int
     ) -> None:
+        steps = planned(layers, patch_size)
         self.patch_size = patch_size
         self._on_images: List[Prepare] = []
         self._on_vectors: List[Tuple[Float32Array, Float32Array, Activation]] = []
-        shape: Shape = (patch_size, patch_size, 1)
-        floats = patch_size * patch_size
-        names: Set[str] = set()
-        for number, layer in enumerate(layers, start=1):
-            kind = layer.get("kind")
-            if not isinstance(kind, str) or kind not in _ENTRIES:
+        weights = as_mapping("weights", weights)
+        reach = float(patch_size)
+        for step in steps:
+            kernel = bias = _NOTHING
+            if step.kernel is not None:
+                kernel, bias, reach = _weights(step, weights, reach)
+            if step.layer["kind"] == "dense":
+                activation = _ACTIVATIONS[step.layer["activation"]]
+                self._on_vectors.append((kernel, bias, activation))
+                continue
+            if step.layer["kind"] == "mean_max_pool" and reach * step.floats > _LARGEST_VALUE:
                 raise ModelError(
-                    f"Layer {number} is of the unknown kind {kind!r}; "
-                    f"known are {', '.join(sorted(_ENTRIES))}."
+                    "The weights are too large: with them the sums of mean_max_pool may reach "
+                    f"{reach * step.floats:.3g}; {_LARGEST_VALUE:g} is the most that is allowed."
                 )
-            _check_entries(number, layer)
-            if "name" in layer:
-                if layer["name"] in names:
-                    raise ModelError(f"Two layers have the name {layer['name']!r}.")
-                names.add(layer["name"])
-            if (len(shape) == 3) != (kind != "dense"):
-                raise ModelError(
-                    f"Layer {number} ({kind}) cannot take its input of shape {shape}: dense layers "
-                    "take a vector, as flatten and mean_max_pool give it, all others an image."
-                )
-            if kind == "dense":
-                kernel, bias = _weights(layer, (shape[0], layer["units"]), weights)
-                self._on_vectors.append((kernel, bias, _ACTIVATIONS[layer["activation"]]))
-                shape = (layer["units"],)
-            else:
-                prepare, shape, work = _BUILDERS[kind](layer, shape, weights)
-                self._on_images.append(prepare)
-                floats = max(floats, work)
-        if len(shape) != 1:
-            raise ModelError(f"The last layer gives an array of shape {shape}, not a vector.")
+            self._on_images.append(_BUILDERS[step.layer["kind"]](step, kernel, bias))
+        names = {step.layer["name"] for step in steps if step.kernel is not None}
         unused = set(weights) - {f"{name}/{part}" for name in names for part in ("kernel", "bias")}
         if unused:
-            raise ModelError(f"No layer uses the weights {', '.join(sorted(unused))}.")
-        self.outputs = shape[0]
+            raise ModelError(f"No layer uses the weights {', '.join(sorted(map(str, unused)))}.")
+        self.outputs = steps[-1].result[0]
         self._features = len(self._on_vectors[0][0]) if self._on_vectors else self.outputs
-        self._chunk = max(1, CHUNK_BYTES // (4 * floats))
+        greediest = max(patch_size**2, *(step.floats for step in steps))
+        all_together = patch_size**2 + sum(step.held for step in steps)
+        self._chunk = max(1, min(CHUNK_BYTES // (4 * greediest), MOST_FLOATS // all_together))
         self._kept = threading.local()
 
     def __call__(self, patches: NDArray[Any]) -> Float32Array:
@@ -129,11 +134,22 @@ class Network:
         Raises
         ------
         ModelError
-            For patches of another shape.
+            For patches of another shape, or that bring forth numbers that are not finite.
         """
         size = self.patch_size
+        patches = as_numbers("patches", patches)
         if patches.ndim != 3 or patches.shape[1:] != (size, size):
             raise ModelError(f"Patches must be (n, {size}, {size}), not {patches.shape}.")
+        with np.errstate(over="ignore", invalid="ignore"):
+            outputs = self._run(patches)
+        if not np.isfinite(outputs).all():
+            raise ModelError(
+                "The network gives values that are not finite; patches must be finite, and from "
+                f"-{size} to {size}."
+            )
+        return outputs
+
+    def _run(self, patches: NDArray[Any]) -> Float32Array:
         n = len(patches)
         x = np.empty((n, self._features), np.float32)
         if n:
@@ -177,6 +193,126 @@ class _WorkSpace(NamedTuple):
     features: Float32Array
 
 
+class Step(NamedTuple):
+    """A layer, and what comes of it in the place where it stands."""
+
+    layer: Mapping[str, Any]
+    source: Shape
+    result: Shape
+    kernel: Optional[Shape]
+    floats: int  # of its greediest array, for a patch
+    held: int  # of all its arrays, for a patch
+
+
+def planned(layers: Sequence[Mapping[str, Any]], patch_size: int) -> List[Step]:
+    """Give what layers make of a patch, before there are any weights.
+
+    Parameters
+    ----------
+    layers, patch_size
+        As `Network` takes them.
+
+    Raises
+    ------
+    ModelError
+        For an unknown kind of layer, entry or activation, layers that do not fit upon each other,
+        and a network that takes more memory or time than any model needs.
+    """
+    as_count("patch_size", patch_size, 1, MOST_PATCH_SIZE, error=ModelError)
+    if not isinstance(layers, (list, tuple)) or len(layers) > MOST_LAYERS:
+        raise ModelError(
+            f"layers must be a list of at most {MOST_LAYERS} layers, not "
+            f"{len(layers) if isinstance(layers, (list, tuple)) else shown(layers)}."
+        )
+    steps: List[Step] = []
+    shape: Shape = (patch_size, patch_size, 1)
+    names: Set[str] = set()
+    for number, layer in enumerate(layers, start=1):
+        _check_layer(number, layer)
+        kind = layer["kind"]
+        if "name" in layer:
+            if layer["name"] in names:
+                raise ModelError(f"Two layers have the name {shown(layer['name'])}.")
+            names.add(layer["name"])
+        if (len(shape) == 3) != (kind != "dense"):
+            raise ModelError(
+                f"Layer {number} ({kind}) cannot take its input of shape {shape}: dense layers "
+                "take a vector, as flatten and mean_max_pool give it, all others an image."
+            )
+        steps.append(_PLANS[kind](layer, shape))
+        shape = steps[-1].result
+        _check_size(number, steps)
+    if len(shape) != 1:
+        raise ModelError(f"The last layer gives an array of shape {shape}, not a vector.")
+    return steps
+
+
+def _check_size(number: int, steps: Sequence[Step]) -> None:
+    """Refuse the last of some steps if it takes more than any model does."""
+    kernels = [step.kernel for step in steps if step.kernel is not None]
+    multiplied = [
+        math.prod(step.kernel) * math.prod(step.result[:-1])
+        for step in steps
+        if step.kernel is not None
+    ]
+    longest = max((step.result[0] for step in steps if len(step.result) == 1), default=0)
+    for what, found, most in (
+        ("values in its vector", longest, _LONGEST_VECTOR),
+        ("parameters", sum(map(math.prod, kernels)), MOST_PARAMETERS),
+        ("values in memory for a patch", sum(step.held for step in steps), MOST_FLOATS),
+        ("multiplications for a patch", sum(multiplied), MOST_PRODUCTS),
+    ):
+        if found > most:
+            raise ModelError(
+                f"With layer {number} ({steps[-1].layer['kind']}) the network has {found} {what}; "
+                f"at most {most} are allowed."
+            )
+
+
+def _plan_conv2d(layer: Mapping[str, Any], shape: Shape) -> Step:
+    height, width, channels = shape
+    size, stride, filters = layer["size"], layer["stride"], layer["filters"]
+    rows, columns = (same_padding(length, size, stride)[2] for length in (height, width))
+    inputs = rows * columns * (size * size * channels + 1)
+    padded = math.prod(
+        length + sum(same_padding(length, size, stride)[:2]) for length in (height, width)
+    )
+    held = inputs + 2 * padded * channels + rows * columns * filters
+    kernel = (size, size, channels, filters)
+    return Step(layer, shape, (rows, columns, filters), kernel, inputs, held)
+
+
+def _plan_max_pool(layer: Mapping[str, Any], shape: Shape) -> Step:
+    height, width, channels = shape
+    rows, columns = height // layer["size"], width // layer["size"]
+    if not rows or not columns:
+        raise ModelError(f"A max_pool of {layer['size']} does not fit into {height} x {width}.")
+    pixels = math.prod(shape)
+    return Step(layer, shape, (rows, columns, channels), None, pixels, pixels)
+
+
+def _plan_flatten(layer: Mapping[str, Any], shape: Shape) -> Step:
+    return Step(layer, shape, (math.prod(shape),), None, math.prod(shape), 0)
+
+
+def _plan_mean_max_pool(layer: Mapping[str, Any], shape: Shape) -> Step:
+    return Step(layer, shape, (2 * shape[2],), None, math.prod(shape), math.prod(shape))
+
+
+def _plan_dense(layer: Mapping[str, Any], shape: Shape) -> Step:
+    kernel = (shape[0], layer["units"])
+    return Step(layer, shape, (layer["units"],), kernel, 0, 0)
+
+
+_PLANS: Dict[str, Callable[[Mapping[str, Any], Shape], Step]] = {
+    "conv2d": _plan_conv2d,
+    "max_pool": _plan_max_pool,
+    "flatten": _plan_flatten,
+    "mean_max_pool": _plan_mean_max_pool,
+    "dense": _plan_dense,
+}
+
+
 def same_padding(length: int, size: int, stride: int) -> Tuple[int, int, int]:
     """Give TensorFlow's 'same' padding of one axis.
 
@@ -191,6 +327,8 @@ def same_padding(length: int, size: int, stride: int) -> Tuple[int, int, int]:
         Zeros to put before and after the axis, and the number of outputs, ceil(length / stride).
         An odd zero goes after.
     """
+    length = as_count("length", length, 1)
+    size, stride = as_count("size", size, 1), as_count("stride", stride, 1)
     outputs = -(-length // stride)
     total = max((outputs - 1) * stride + size - length, 0)
     return total // 2, total - total // 2, outputs
@@ -214,10 +352,9 @@ def _softmax(x: Float32Array, out: Float32Array) -> None:
 _ACTIVATIONS: Dict[str, Activation] = {"relu": _relu, "linear": _linear, "softmax": _softmax}
 
 
-def _conv2d(layer: Mapping[str, Any], shape: Shape, weights: Weights) -> Tuple[Prepare, Shape, int]:
-    height, width, channels = shape
+def _conv2d(step: Step, kernel: Float32Array, bias: Float32Array) -> Prepare:
+    layer, (height, width, channels) = step.layer, step.source
     size, stride, filters = layer["size"], layer["stride"], layer["filters"]
-    kernel, bias = _weights(layer, (size, size, channels, filters), weights)
     top, bottom, rows = same_padding(height, size, stride)
     left, right, columns = same_padding(width, size, stride)
     in_blocks = channels == 1 and stride > 1 and size % stride == 0
@@ -266,20 +403,14 @@ def _conv2d(layer: Mapping[str, Any], shape: Shape, weights: Weights) -> Tuple[P
 
         return padded[:, top : top + height, left : left + width], run
 
-    return prepare, (rows, columns, filters), rows * columns * length
+    return prepare
 
 
-def _max_pool(
-    layer: Mapping[str, Any], shape: Shape, weights: Weights
-) -> Tuple[Prepare, Shape, int]:
-    height, width, channels = shape
-    size = layer["size"]
-    rows, columns = height // size, width // size
-    if not rows or not columns:
-        raise ModelError(f"A max_pool of {size} does not fit into {height} x {width}.")
+def _max_pool(step: Step, kernel: Float32Array, bias: Float32Array) -> Prepare:
+    size, (rows, columns, _) = step.layer["size"], step.result
 
     def prepare(n: int, destination: Float32Array) -> Tuple[Float32Array, Callable[[], None]]:
-        source = np.empty((n, height, width, channels), np.float32)
+        source = np.empty((n, *step.source), np.float32)
         parts = [
             source[:, i : rows * size : size, j : columns * size : size]
             for i in range(size)
@@ -293,27 +424,21 @@ def _max_pool(
 
         return source, run
 
-    return prepare, (rows, columns, channels), height * width * channels
+    return prepare
 
 
-def _flatten(
-    layer: Mapping[str, Any], shape: Shape, weights: Weights
-) -> Tuple[Prepare, Shape, int]:
-    length = int(np.prod(shape))
+def _flatten(step: Step, kernel: Float32Array, bias: Float32Array) -> Prepare:
+    def prepare(n: int, destination: Float32Array) -> Tuple[Float32Array, Callable[[], None]]:
+        return destination.reshape(n, *step.source), lambda: None
+
+    return prepare
+
+
+def _mean_max_pool(step: Step, kernel: Float32Array, bias: Float32Array) -> Prepare:
+    channels = step.source[2]
 
     def prepare(n: int, destination: Float32Array) -> Tuple[Float32Array, Callable[[], None]]:
-        return destination.reshape(n, *shape), lambda: None
-
-    return prepare, (length,), length
-
-
-def _mean_max_pool(
-    layer: Mapping[str, Any], shape: Shape, weights: Weights
-) -> Tuple[Prepare, Shape, int]:
-    channels = shape[2]
-
-    def prepare(n: int, destination: Float32Array) -> Tuple[Float32Array, Callable[[], None]]:
-        source = np.empty((n, *shape), np.float32)
+        source = np.empty((n, *step.source), np.float32)
         pixels = source.reshape(n, -1, channels)
 
         def run() -> None:
@@ -322,10 +447,12 @@ def _mean_max_pool(
 
         return source, run
 
-    return prepare, (2 * channels,), int(np.prod(shape))
+    return prepare
 
 
-_BUILDERS = {
+_NOTHING: Float32Array = np.empty(0, np.float32)
+
+_BUILDERS: Dict[str, Callable[[Step, Float32Array, Float32Array], Prepare]] = {
     "conv2d": _conv2d,
     "max_pool": _max_pool,
     "flatten": _flatten,
@@ -342,46 +469,70 @@ _ENTRIES: Dict[Any, Set[str]] = {
 }
 
 
-def _check_entries(number: int, layer: Mapping[str, Any]) -> None:
-    kind = layer["kind"]
+def _check_layer(number: int, layer: Mapping[str, Any]) -> None:
+    kind = layer.get("kind") if isinstance(layer, Mapping) else layer
+    if not isinstance(kind, str) or kind not in _ENTRIES:
+        raise ModelError(
+            f"Layer {number} is of the unknown kind {shown(kind)}; "
+            f"known are {', '.join(sorted(_ENTRIES))}."
+        )
     found = set(layer) - {"kind"}
     # An entry that is passed over, such as batch_norm, would make another network.
     if found != _ENTRIES[kind]:
         raise ModelError(
             f"Layer {number} ({kind}) must have the entries {sorted(_ENTRIES[kind])}, "
-            f"but has {sorted(found)}."
+            f"but has {sorted(map(str, found))}."
         )
     for key, value in layer.items():
-        if key in ("name", "activation") and not isinstance(value, str):
-            raise ModelError(f"Layer {number} ({kind}): {key} must be a text, not {value!r}.")
+        if key in _MOST:
+            as_count(f"Layer {number} ({kind}): {key}", value, 1, _MOST[key], error=ModelError)
+        else:
+            as_text(f"Layer {number} ({kind}): {key}", value, error=ModelError)
         if key == "activation" and value not in _ACTIVATIONS:
             raise ModelError(
-                f"Layer {number} ({kind}) has the unknown activation {value!r}; "
+                f"Layer {number} ({kind}) has the unknown activation {shown(value)}; "
                 f"known are {', '.join(sorted(_ACTIVATIONS))}."
             )
-        if key not in ("kind", "name", "activation") and (
-            isinstance(value, bool) or not isinstance(value, int) or value < 1
-        ):
-            raise ModelError(f"Layer {number} ({kind}): {key} must be a count, not {value!r}.")
 
 
 def _weights(
-    layer: Mapping[str, Any], kernel_shape: Shape, weights: Weights
-) -> Tuple[Float32Array, Float32Array]:
-    found = []
-    for part, shape in (("kernel", kernel_shape), ("bias", kernel_shape[-1:])):
-        key = f"{layer['name']}/{part}"
-        if key not in weights:
-            raise ModelError(f"The weights lack {key!r}.")
-        array = np.asarray(weights[key])
-        if array.shape != shape:
-            raise ModelError(
-                f"Weights {key!r} have the shape {array.shape}; the layers need {shape}."
-            )
-        is_float = array.dtype.kind == "f"
-        with np.errstate(over="ignore"):
-            array = np.ascontiguousarray(array, np.float32)
-        if not is_float or not np.isfinite(array).all():
-            raise ModelError(f"Weights {key!r} must be finite floats.")
-        found.append(array)
-    return found[0], found[1]
+    step: Step, weights: Weights, reach: float
+) -> Tuple[Float32Array, Float32Array, float]:
+    """Give a layer's kernel and bias, and how large its values can be if its input's are so."""
+    name, kernel_shape = step.layer["name"], step.kernel or ()
+    kernel = _array(weights, f"{name}/kernel", kernel_shape)
+    bias = _array(weights, f"{name}/bias", kernel_shape[-1:])
+    sums = _absolute_sums(kernel.reshape(-1, kernel_shape[-1]))
+    for part, sizes in (("kernel", sums), ("bias", bias)):
+        if not np.isfinite(sizes).all():
+            raise ModelError(f"Weights {shown(f'{name}/{part}')} must be finite floats.")
+    # Whatever the order in which products are added up, no sum of them is larger.
+    largest = float((sums * reach + np.abs(bias)).max())
+    if largest > _LARGEST_VALUE:
+        raise ModelError(
+            f"The weights of layer {shown(name)} are too large: with them the network's values "
+            f"may reach {largest:.3g}; {_LARGEST_VALUE:g} is the most that is allowed."
+        )
+    return kernel, bias, 1.0 if step.layer["activation"] == "softmax" else largest
+
+
+def _array(weights: Weights, key: str, shape: Shape) -> Float32Array:
+    if key not in weights:
+        raise ModelError(f"The weights lack {shown(key)}.")
+    array = as_numbers(f"Weights {shown(key)}", weights[key], error=ModelError)
+    if array.shape != shape:
+        raise ModelError(
+            f"Weights {shown(key)} have the shape {array.shape}; the layers need {shape}."
+        )
+    if array.dtype.kind != "f":
+        raise ModelError(f"Weights {shown(key)} must be finite floats.")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, np.float32)
+
+
+def _absolute_sums(kernel: Float32Array) -> NDArray[np.float64]:
+    """Sum sizes over all but the last axis; in parts, as a copy would not fit into the cache."""
+    sums = np.zeros(kernel.shape[1])
+    for start in range(0, len(kernel), 1024):
+        sums += np.abs(kernel[start : start + 1024]).sum(axis=0, dtype=np.float64)
+    return sums

@@ -9,7 +9,6 @@ of a high-angle objective.
 from __future__ import annotations
 
 import math
-import numbers
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar, cast
@@ -17,7 +16,18 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from microscope_quality.errors import OpticsError, SettingsError
+from microscope_quality.arguments import (
+    as_a,
+    as_count,
+    as_flag,
+    as_floats,
+    as_number,
+    as_positive,
+    as_text,
+    brief,
+    shown,
+)
+from microscope_quality.errors import ArgumentError, OpticsError, SettingsError
 
 BLUR_PX_PER_LEVEL = 3.08
 """Pixels of blur diameter from one defocus level to the next."""
@@ -33,6 +43,13 @@ _FloatOrArray = TypeVar("_FloatOrArray", float, FloatArray)
 
 # A wavelength above this is a number of nanometres: no light that forms an image is that long.
 _LONGEST_WAVELENGTH_UM = 20.0
+# From electrons to a telescope's view: beyond, a number is a mistake, and products overflow.
+_RANGES = {
+    "na": (1e-6, 4.0),
+    "refractive_index": (0.1, 10.0),
+    "wavelength_um": (1e-7, math.inf),
+    "pixel_size_um": (1e-7, 1e6),
+}
 # Bessel functions evaluated at a time: the temporary arrays then stay within a few megabytes.
 _BLOCK = 1 << 18
 # Radians over half the pupil: beyond, a quadrature takes minutes, and rays say it as well.
@@ -42,6 +59,12 @@ _FASTEST_OSCILLATION = 16384.0
 _SPLINE_DEGREE = 7
 _SAMPLES_PER_PERIOD = 16
 _SPLINE_MARGIN = 24
+# Samples of a profile, and periods of its detail in a pixel: beyond, a kernel takes gigabytes.
+_MOST_STEPS = 10**6
+_MOST_PERIODS = 100
+# Values of Bessel functions, and of splines, for one kernel: beyond, it takes minutes.
+_MOST_VALUES = 3 * 10**9
+_MOST_SPLINE_VALUES = 10**9
 
 
 @dataclass(frozen=True)
@@ -62,7 +85,8 @@ class Optics:
     Raises
     ------
     OpticsError
-        If a value is not a positive, finite number, or the optics cannot exist.
+        If a value is not a positive, finite number, of a size that no microscope has, or the
+        optics cannot exist.
     """
 
     na: float
@@ -72,12 +96,9 @@ class Optics:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-                raise OpticsError(f"{field.name} must be a number, not {value!r}.")
-            number = float(value)
-            if not (math.isfinite(number) and number > 0):
-                raise OpticsError(f"{field.name} must be positive and finite, not {number:g}.")
+            low, high = _RANGES[field.name]
+            number = as_positive(field.name, getattr(self, field.name), error=OpticsError)
+            as_number(field.name, number, low, high, error=OpticsError)
             object.__setattr__(self, field.name, number)
         if self.na >= self.refractive_index:
             raise OpticsError(
@@ -190,8 +211,12 @@ class Optics:
             If a value is missing, unknown or wrong.
         """
         names = [field.name for field in fields(cls)]
+        if not isinstance(values, Mapping):
+            raise OpticsError(
+                f"Optics need exactly {', '.join(names)} by name, not {shown(values)}."
+            )
         missing = [name for name in names if name not in values]
-        unknown = sorted(str(name) for name in values if name not in names)
+        unknown = sorted(brief(str(name)) for name in values if name not in names)
         if missing or unknown:
             found = [f"{', '.join(missing)} missing"] if missing else []
             found += [f"{', '.join(unknown)} unknown"] if unknown else []
@@ -223,7 +248,7 @@ class Optics:
 
     def _blur_px_per_um(self, paraxial: bool) -> float:
         sine = self.na / self.refractive_index
-        tangent = sine if paraxial else math.tan(math.asin(sine))
+        tangent = sine if as_flag("paraxial", paraxial) else math.tan(math.asin(sine))
         return 2 * tangent / self.pixel_size_um
 
 
@@ -247,13 +272,14 @@ def parse_values(text: str) -> Dict[str, float]:
         those of any optics.
     """
     values: Dict[str, float] = {}
+    as_text("text", text, error=OpticsError)
     for pair in text.split(","):
         key, equals, value = (part.strip() for part in pair.partition("="))
         if not equals:
-            raise OpticsError(f"{_FORM}; {pair.strip()!r} is no key=value.")
+            raise OpticsError(f"{_FORM}; {shown(pair.strip())} is no key=value.")
         name = "refractive_index" if key in ("n", "immersion") else key
         if name not in _PARSED:
-            raise OpticsError(f"{_FORM}; there is no {key!r}.")
+            raise OpticsError(f"{_FORM}; there is no {shown(key)}.")
         if name in values:
             raise OpticsError(f"{_FORM}; {name} is given twice.")
         values[name] = _immersion_index(value) if key == "immersion" else _number(name, value)
@@ -264,8 +290,7 @@ def parse_values(text: str) -> Dict[str, float]:
         )
     if len(camera) == 2:
         for name in camera:
-            if not (math.isfinite(values[name]) and values[name] > 0):
-                raise OpticsError(f"{name} must be positive and finite, not {values[name]:g}.")
+            as_positive(name, values[name], error=OpticsError)
         values["pixel_size_um"] = values.pop("camera_pixel_um") / values.pop("magnification")
     elif camera:
         raise OpticsError(f"{_FORM}; magnification and camera_pixel_um belong together.")
@@ -324,13 +349,15 @@ def radial_intensity(
     OpticsError
         If a radius or the defocus is not finite, or beyond some thousands of wavelengths.
     """
-    radii = np.abs(np.asarray(radii_um, dtype=np.float64))
+    as_a(Optics, "optics", optics)
+    as_flag("paraxial", paraxial)
+    radii = np.abs(as_floats("radii_um", radii_um, error=OpticsError))
     defocus = _finite_defocus(defocus_um)
     if not np.all(np.isfinite(radii)):
         raise OpticsError("radii_um must be finite.")
-    wavelength = optics.wavelength_um if wavelength_um is None else float(wavelength_um)
-    if not (math.isfinite(wavelength) and wavelength > 0):
-        raise OpticsError(f"wavelength_um must be positive and finite, not {wavelength:g}.")
+    wavelength = optics.wavelength_um
+    if wavelength_um is not None:
+        wavelength = _wavelength(wavelength_um)
     if radii.size == 0:
         return np.zeros(radii.shape)
     # Imported where it is used: measuring needs `Optics` alone, and SciPy takes longer to start
@@ -341,18 +368,15 @@ def radial_intensity(
     sine = optics.na / optics.refractive_index
     wave_number = 2 * math.pi * optics.refractive_index / wavelength
     farthest = float(flat.max())
+    order = _quadrature_order(_oscillation(optics, wavelength, farthest, defocus, paraxial))
+    nodes, weights = _legendre(order)
     if paraxial:
-        # The fastest oscillation along the pupil's radius, over half of the interval [0, 1].
-        oscillation = 0.5 * wave_number * sine * (farthest + defocus * sine)
-        nodes, weights = _legendre(_quadrature_order(oscillation))
         pupil = 0.5 * (nodes + 1)
         measure = weights * pupil
         phase = 0.5 * wave_number * defocus * (sine * pupil) ** 2
     else:
         # Over the angle the integrand has no singularity, however near the aperture is to n.
         half_angle = 0.5 * math.asin(sine)
-        oscillation = half_angle * wave_number * math.hypot(farthest, defocus)
-        nodes, weights = _legendre(_quadrature_order(oscillation))
         angle = half_angle * (nodes + 1)
         pupil = np.sin(angle) / sine
         measure = 2 * half_angle / sine * weights * pupil * np.cos(angle)
@@ -419,8 +443,11 @@ def psf(
     ``psf(optics, z, paraxial=True, pixel_integrated=False, bandwidth=0, size=51)``; their program
     takes ``k = 2π/λ``, which is the same in air.
     """
+    as_a(Optics, "optics", optics)
+    as_flag("paraxial", paraxial)
+    as_flag("pixel_integrated", pixel_integrated)
     check_kernel(defocus_um, bandwidth, size, energy)
-    defocus = abs(float(defocus_um))
+    defocus = _finite_defocus(defocus_um)
 
     def density(radii_um: FloatArray) -> FloatArray:
         return _density(optics, radii_um, defocus, paraxial, bandwidth)
@@ -429,6 +456,7 @@ def psf(
     reach_um = 0.0
     if size is None:
         reach_um = light_reach_um(optics, defocus, paraxial=paraxial, energy=energy)
+        reach_um = min(reach_um, MAX_KERNEL_SIZE * optics.pixel_size_um)
     if pixel_integrated:
         return radial_kernel(
             density, optics.pixel_size_um, period_um, reach_um, size=size, energy=energy
@@ -453,15 +481,28 @@ def check_kernel(defocus_um: float, bandwidth: float, size: Optional[int], energ
         If another argument is out of its range.
     """
     _finite_defocus(defocus_um)
-    if not 0 <= bandwidth < 1:
-        raise SettingsError(f"bandwidth must be from 0 to below 1, not {bandwidth}.")
+    _checked_bandwidth(bandwidth)
+    as_number("energy", energy)
     if size is None:
-        if not 0 < energy <= 0.999:
-            raise SettingsError(f"energy must be above 0 and at most 0.999, not {energy}.")
-    elif isinstance(size, bool) or not isinstance(size, numbers.Integral):
-        raise SettingsError(f"size must be an odd whole number, not {size!r}.")
-    elif not (1 <= size <= MAX_KERNEL_SIZE and size % 2 == 1):
-        raise SettingsError(f"size must be odd and from 1 to {MAX_KERNEL_SIZE}, not {size}.")
+        _checked_energy(energy)
+        return
+    as_count("size", size, 1, MAX_KERNEL_SIZE)
+    if size % 2 == 0:
+        raise SettingsError(f"size must be odd, not {size}.")
+
+
+def _checked_bandwidth(bandwidth: float) -> float:
+    number = as_number("bandwidth", bandwidth)
+    if not 0 <= number < 1:
+        raise SettingsError(f"bandwidth must be from 0 to below 1, not {number}.")
+    return number
+
+
+def _checked_energy(energy: float) -> float:
+    number = as_number("energy", energy)
+    if not 0 < number <= 0.999:
+        raise SettingsError(f"energy must be above 0 and at most 0.999, not {number}.")
+    return number
 
 
 def radial_kernel(
@@ -502,14 +543,23 @@ def radial_kernel(
     OpticsError
         If the kernel would have more than `MAX_KERNEL_SIZE` pixels on a side.
     """
+    if not callable(density):
+        raise ArgumentError(f"density must be a function of distances, not {shown(density)}.")
+    pixel_size_um = as_number(
+        "pixel_size_um", pixel_size_um, *_RANGES["pixel_size_um"], error=OpticsError
+    )
+    period_um = as_number("period_um", period_um, 1e-8, 1e8, error=OpticsError)
+    check_kernel(0.0, 0.0, size, energy)
     if size is None:
+        reach_um = as_positive("reach_um", reach_um, error=OpticsError)
         return _unfolded(_quadrant_that_holds(density, pixel_size_um, period_um, reach_um, energy))
     return _unfolded(_integrated_quadrant(density, pixel_size_um, period_um, size // 2))
 
 
 def finest_period_um(optics: Optics, bandwidth: float) -> float:
     """Period, in µm, of the finest detail of an image: its spectrum ends at 2·NA/λ."""
-    return optics.wavelength_um * (1 - 0.5 * bandwidth) / (2 * optics.na)
+    as_a(Optics, "optics", optics)
+    return optics.wavelength_um * (1 - 0.5 * _checked_bandwidth(bandwidth)) / (2 * optics.na)
 
 
 def light_reach_um(
@@ -521,11 +571,12 @@ def light_reach_um(
     geometric disc: in v = 2πNA·r/λ its share is about ``(1/(v − d) + 1/(v + d))/π``, which is the
     2/(πv) of the Airy pattern when the disc's radius d is 0.
     """
+    as_a(Optics, "optics", optics)
     sine = optics.na / optics.refractive_index
-    tangent = sine if paraxial else math.tan(math.asin(sine))
+    tangent = sine if as_flag("paraxial", paraxial) else math.tan(math.asin(sine))
     v_per_um = 2 * math.pi * optics.na / optics.wavelength_um
-    airy = 1 / (math.pi * (1 - energy))
-    return (airy + math.hypot(airy, v_per_um * defocus_um * tangent)) / v_per_um
+    airy = 1 / (math.pi * (1 - _checked_energy(energy)))
+    return (airy + math.hypot(airy, v_per_um * _finite_defocus(defocus_um) * tangent)) / v_per_um
 
 
 def wavelength_band(
@@ -536,7 +587,10 @@ def wavelength_band(
     Enough of them for radii up to `radius_um` at this defocus: nodes and weights of a
     Gauss-Legendre rule.
     """
-    if bandwidth == 0:
+    as_a(Optics, "optics", optics)
+    radius_um = as_number("radius_um", radius_um, 0, error=OpticsError)
+    defocus_um = _finite_defocus(defocus_um)
+    if _checked_bandwidth(bandwidth) == 0:
         return np.array([optics.wavelength_um]), np.ones(1)
     # Rays from opposite edges of the pupil differ most in phase; a change of wavelength
     # changes that difference by as much, relatively.
@@ -551,25 +605,34 @@ def _scaled(
     value: _FloatOrArray, factor: float, name: str, *, signed: bool = False
 ) -> _FloatOrArray:
     """Multiply a magnitude, giving a float for a number and an array for an array."""
-    array = np.asarray(value, dtype=np.float64)
+    array = as_floats(name, value, error=OpticsError)
     if not signed and np.any(array < 0):
         raise OpticsError(f"{name} must not be negative, but is {np.nanmin(array):g}.")
-    scaled = np.abs(array) * factor
+    with np.errstate(over="ignore"):
+        scaled = np.abs(array) * factor
     return cast(_FloatOrArray, float(scaled) if array.ndim == 0 else scaled)
 
 
 def _finite_defocus(defocus_um: float) -> float:
-    defocus = abs(float(defocus_um))
-    if not math.isfinite(defocus):
-        raise OpticsError(f"defocus_um must be finite, not {defocus_um}.")
-    return defocus
+    return abs(as_number("defocus_um", defocus_um, error=OpticsError))
+
+
+def _wavelength(value: Any) -> float:
+    low, high = _RANGES["wavelength_um"]
+    return as_number(
+        "wavelength_um",
+        as_positive("wavelength_um", value, error=OpticsError),
+        low,
+        high,
+        error=OpticsError,
+    )
 
 
 def _immersion_index(name: str) -> float:
     if name not in IMMERSIONS:
         raise OpticsError(
-            f"immersion must be {', '.join(IMMERSIONS)}, not {name!r}; for another medium give "
-            "its refractive index as n."
+            f"immersion must be {', '.join(IMMERSIONS)}, not {shown(name)}; for another medium "
+            "give its refractive index as n."
         )
     return IMMERSIONS[name]
 
@@ -578,7 +641,19 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise OpticsError(f"{name} must be a number, not {text!r}.") from None
+        raise OpticsError(f"{name} must be a number, not {shown(text)}.") from None
+
+
+def _oscillation(
+    optics: Optics, wavelength_um: float, farthest_um: float, defocus_um: float, paraxial: bool
+) -> float:
+    """Give the fastest oscillation of the integrand over half of its interval, in radians."""
+    sine = optics.na / optics.refractive_index
+    wave_number = 2 * math.pi * optics.refractive_index / wavelength_um
+    if paraxial:
+        # Along the pupil's radius; else over its angle.
+        return 0.5 * wave_number * sine * (farthest_um + defocus_um * sine)
+    return 0.5 * math.asin(sine) * wave_number * math.hypot(farthest_um, defocus_um)
 
 
 def _quadrature_order(oscillation: float) -> int:
@@ -587,7 +662,7 @@ def _quadrature_order(oscillation: float) -> int:
     The rule of order n is exact up to degree 2n − 1, and the Chebyshev coefficients of
     ``exp(iωx)`` are Bessel functions J_m(ω), which fall below 1e-14 at m = ω + 10·ω^⅓ + 4.
     """
-    if oscillation > _FASTEST_OSCILLATION:
+    if not oscillation <= _FASTEST_OSCILLATION:
         raise OpticsError(
             "So many wavelengths from focus, or from the axis, the diffraction integral is not "
             "computed; use a smaller defocus or radius."
@@ -618,7 +693,15 @@ def _density(
     """
     farthest_um = float(radii_um.max(initial=0.0))
     density: FloatArray = np.zeros(radii_um.shape)
-    for wavelength, share in zip(*wavelength_band(optics, bandwidth, farthest_um, defocus)):
+    wavelengths, shares = wavelength_band(optics, bandwidth, farthest_um, defocus)
+    shortest = float(wavelengths.min())
+    order = _quadrature_order(_oscillation(optics, shortest, farthest_um, defocus, paraxial))
+    if radii_um.size * order * wavelengths.size > _MOST_VALUES:
+        raise OpticsError(
+            "So large a kernel, against the wavelength, takes too long to compute; use a smaller "
+            "size, defocus, energy or bandwidth."
+        )
+    for wavelength, share in zip(wavelengths, shares):
         intensity = radial_intensity(
             optics, radii_um, defocus, paraxial=paraxial, wavelength_um=float(wavelength)
         )
@@ -638,9 +721,17 @@ def _integrated_quadrant(
     pixel = pixel_size_um
     step_um = period_um / _SAMPLES_PER_PERIOD
     reach_um = math.sqrt(2) * (radius_px + 0.5) * pixel
+    too_coarse = (
+        f"Pixels of {pixel:g} µm are too coarse for a kernel whose detail is as fine as "
+        f"{period_um:g} µm; give a smaller size, or optics that go together."
+    )
+    if pixel * radius_px > _MOST_STEPS * step_um or pixel > _MOST_PERIODS * period_um:
+        raise OpticsError(too_coarse)
     n_steps = math.ceil(reach_um / step_um) + _SPLINE_MARGIN
     radii_um = step_um * np.arange(n_steps + 1, dtype=np.float64)
-    values_at_radii = density(radii_um)
+    values_at_radii = as_floats(
+        "What density gives", density(radii_um), shape=radii_um.shape, nan=False, error=OpticsError
+    )
     # Mirrored past the axis: the spline's ends, where it is less exact, are not used.
     mirrored = slice(_SPLINE_MARGIN, 0, -1)
     profile = make_interp_spline(
@@ -652,6 +743,8 @@ def _integrated_quadrant(
     nodes, weights = _legendre(_quadrature_order(math.pi * pixel / period_um))
     n_nodes = nodes.size
     side = radius_px + 1
+    if (side * n_nodes) ** 2 > _MOST_SPLINE_VALUES:
+        raise OpticsError(too_coarse)
     offsets = 0.5 * pixel * nodes
     quadrant = np.empty((side, side))
     columns = (pixel * np.arange(side)[:, np.newaxis] + offsets).ravel() ** 2
@@ -674,8 +767,9 @@ def _quadrant_that_holds(
     energy: float,
 ) -> FloatArray:
     """Find the smallest square that holds `energy`, and give its lower right quadrant."""
+    reach_um = max(reach_um, 0.5 * pixel_size_um)
     while True:
-        radius_px = math.ceil(reach_um / pixel_size_um)
+        radius_px = math.ceil(min(reach_um / pixel_size_um, MAX_KERNEL_SIZE))
         if 2 * radius_px + 1 > MAX_KERNEL_SIZE:
             raise OpticsError(
                 f"A point is blurred over more than {MAX_KERNEL_SIZE} px of {pixel_size_um:g} µm; "

@@ -7,8 +7,9 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from microscope_quality.arguments import as_a, as_count, as_floats, as_numbers
 from microscope_quality.errors import SettingsError
-from microscope_quality.focus import FocusResult, as_plane, is_lazy, resample
+from microscope_quality.focus import FocusResult, as_plane, is_lazy, resample, scaled_down
 from microscope_quality.sampling import SampleResult
 
 ByteArray = NDArray[np.uint8]
@@ -49,6 +50,8 @@ _SMALLEST_MARK = 10
 _BAND_PIXELS = 2**23
 # Percentiles of the pixels that are drawn black and white.
 _BLACK, _WHITE = 0.5, 99.8
+_MOST_LEVELS = 10**6
+_HIGHEST_LEGEND = 10**4
 
 
 def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = None) -> ByteArray:
@@ -86,6 +89,9 @@ def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = 
     FileError
         A plane that lies in a file cannot be read.
     """
+    as_a(FocusResult, "result", result)
+    if max_side is not None:
+        max_side = as_count("max_side", max_side, 1)
     stays: Any = plane if is_lazy(plane) else None
     pixels, unmasked = (stays, None) if stays is not None else as_plane(plane)
     shape = int(pixels.shape[0]), int(pixels.shape[1])
@@ -94,8 +100,6 @@ def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = 
             f"The image has {shape[0]} x {shape[1]} pixels, but the result is of one with "
             f"{result.height} x {result.width}."
         )
-    if max_side is not None and max_side < 1:
-        raise SettingsError(f"max_side must be at least 1, not {max_side}.")
     if stays is not None:
         if max_side is None:
             raise SettingsError("max_side must be given for a plane that is not in memory.")
@@ -145,6 +149,8 @@ def legend(height: int, levels: int = 11) -> ByteArray:
         From left to right the levels from 0, as blocks; from top to bottom certainties from 1
         to 0.
     """
+    height = as_count("height", height, 1, _HIGHEST_LEGEND)
+    levels = as_count("levels", levels, 1, _MOST_LEVELS)
     block = np.arange(6 * height) * levels // (6 * height)
     certainties = np.linspace(1, 0, height)[:, np.newaxis]
     return _to_bytes(_colours(np.broadcast_to(block, (height, len(block))), certainties, levels))
@@ -183,7 +189,17 @@ def colours(levels: ArrayLike, certainties: ArrayLike, number: int) -> ByteArray
     (..., 3) array of uint8
         Red, green and blue, in the common shape of levels and certainties.
     """
-    both = np.broadcast_arrays(np.asarray(levels, np.intp), np.asarray(certainties, np.float64))
+    number = as_count("number", number, 1, _MOST_LEVELS)
+    whole = as_numbers("levels", levels, kinds="iu").astype(np.intp)
+    as_floats("levels", whole, low=0, high=number - 1)
+    of_levels = as_floats("certainties", certainties, low=0, high=1, nan=False)
+    try:
+        both = np.broadcast_arrays(whole, of_levels)
+    except ValueError:
+        raise SettingsError(
+            f"levels and certainties must be of shapes that go together, not {whole.shape} and "
+            f"{of_levels.shape}."
+        ) from None
     return _to_bytes(_colours(both[0], both[1], number))
 
 
@@ -195,7 +211,7 @@ def patch_colours(result: FocusResult) -> ByteArray:
     (n, 3) array of uint8
         Red, green and blue.
     """
-    return _to_bytes(_of_patches(result))
+    return _to_bytes(_of_patches(as_a(FocusResult, "result", result)))
 
 
 def visible_parts(result: FocusResult) -> NDArray[np.intp]:
@@ -206,6 +222,7 @@ def visible_parts(result: FocusResult) -> NDArray[np.intp]:
     (n, 4) array of int
         Top, left, bottom and right in the image's own pixels, the last two just outside.
     """
+    as_a(FocusResult, "result", result)
     return _parts(result.patch_positions.astype(np.float64), result.patch_size_px)
 
 
@@ -282,7 +299,7 @@ def _of_patches(result: FocusResult) -> Float32Array:
 
 def _ramp(levels: int) -> Float32Array:
     anchors = np.array(_ANCHORS, np.float32) / 255
-    at = np.linspace(0, len(anchors) - 1, levels)
+    at = np.linspace(0, len(anchors) - 1, as_count("levels", levels, 1, _MOST_LEVELS))
     channels = [np.interp(at, np.arange(len(anchors)), channel) for channel in anchors.T]
     return np.stack(channels, axis=-1).astype(np.float32)
 
@@ -296,6 +313,7 @@ def _colours(levels: NDArray[Any], certainties: NDArray[Any], number: int) -> Fl
 
 def _stretched(pixels: NDArray[Any], unmasked: Optional[NDArray[np.bool_]]) -> Float32Array:
     """Give grey values from 0 to 1, black and white at percentiles of the unmasked pixels."""
+    pixels = scaled_down(pixels.astype(np.float64))[0] if pixels.dtype.kind == "f" else pixels
     # A sample of some 10^5 pixels tells the percentiles of a large plane as well.
     step = max(1, int(np.sqrt(pixels.size / 1e5)))
     sample = pixels if unmasked is None else np.where(unmasked, pixels, np.nan)

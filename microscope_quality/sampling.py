@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microscope_quality import certainty, focus, tiles
-from microscope_quality.errors import SettingsError
+from microscope_quality.arguments import as_count, as_seed
 from microscope_quality.focus import FocusResult, ModelLike
 from microscope_quality.model import FocusModel, half_unmasked
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
@@ -151,10 +151,8 @@ def sample_focus(
     Student's t, its degrees of freedom those of Satterthwaite (Biometrics 2, 110, 1946) for parts
     of unequal variance.
     """
-    if isinstance(places, bool) or int(places) != places or places < FEWEST_PLACES:
-        raise SettingsError(f"places must be a whole number from {FEWEST_PLACES}, not {places!r}.")
-    if isinstance(seed, bool) or int(seed) != seed or seed < 0:
-        raise SettingsError(f"seed must be a whole number from 0, not {seed!r}.")
+    places = as_count("places", places, FEWEST_PLACES)
+    seed = as_seed(seed)
     used = focus.as_model(model)
     limit = focus.checked_limit(in_focus_limit, used)
     messages = focus.messages_of_optics(optics, used, rescale)

@@ -13,7 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
+from microscope_quality.arguments import as_count, as_floats, as_number, as_seed, as_shape
+from microscope_quality.errors import SettingsError
+
 FloatArray = npt.NDArray[np.float64]
+
+_MOST_OBJECTS = 10**6
+# Details are not drawn finer, or coarser.
+_FINEST_PX, _COARSEST_PX = 0.1, 1e6
 
 
 def nuclei(
@@ -41,8 +48,19 @@ def nuclei(
     Returns
     -------
     ndarray of float64, shape (height, width)
+
+    Raises
+    ------
+    SettingsError
+        For an argument that is out of its range.
     """
-    rng = np.random.default_rng(seed)
+    shape, n = as_shape("shape", shape), as_count("n", n, 0, _MOST_OBJECTS)
+    low, high = as_floats(
+        "diameter_px", diameter_px, shape=(2,), low=_FINEST_PX, high=_COARSEST_PX, nan=False
+    ).tolist()
+    if low > high:
+        raise SettingsError(f"diameter_px must be a range that ascends, not {low:g} to {high:g}.")
+    rng = np.random.default_rng(as_seed(seed))
     light = np.zeros(shape)
     taken = np.zeros((0, 3))
     chromatin = _texture(rng, shape, 0.9) + 0.7 * _texture(rng, shape, 2.2)
@@ -50,7 +68,7 @@ def nuclei(
     for _ in range(40 * n):
         if len(taken) == n:
             break
-        radius = 0.5 * rng.uniform(*diameter_px)
+        radius = 0.5 * rng.uniform(low, high)
         y, x = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
         if np.any(np.hypot(taken[:, 0] - y, taken[:, 1] - x) < taken[:, 2] + 1.15 * radius + 1):
             continue
@@ -99,8 +117,15 @@ def filaments(shape: Tuple[int, int], n: int, seed: int, *, width_px: float = 1.
     Returns
     -------
     ndarray of float64, shape (height, width)
+
+    Raises
+    ------
+    SettingsError
+        For an argument that is out of its range.
     """
-    rng = np.random.default_rng(seed)
+    shape, n = as_shape("shape", shape), as_count("n", n, 0, _MOST_OBJECTS)
+    width_px = as_number("width_px", width_px, _FINEST_PX, _COARSEST_PX)
+    rng = np.random.default_rng(as_seed(seed))
     light = np.zeros(shape)
     rows, columns = np.indices(shape)
     direction = np.pi * _texture(rng, shape, 0.25 * min(shape))
@@ -123,5 +148,5 @@ def _texture(rng: np.random.Generator, shape: Tuple[int, int], size_px: float) -
         rng.standard_normal(shape), size_px, mode="wrap"
     )
     noise -= noise.mean()
-    noise /= noise.std()
-    return noise
+    deviation = noise.std()
+    return noise / deviation if deviation > 0 else noise

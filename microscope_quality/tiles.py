@@ -8,7 +8,21 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from microscope_quality.errors import SettingsError
+from microscope_quality.arguments import (
+    as_array,
+    as_count,
+    as_floats,
+    as_list,
+    as_numbers,
+    as_positive,
+    as_shape,
+    shown,
+)
+from microscope_quality.errors import ArgumentError, SettingsError
+
+# Above, the places alone take gigabytes.
+_MOST_PATCHES = 10**7
+_MOST_PATCH_SIZE = 2**14
 
 
 def positions(height: int, width: int, patch_size: int) -> NDArray[np.intp]:
@@ -27,8 +41,18 @@ def positions(height: int, width: int, patch_size: int) -> NDArray[np.intp]:
     (n, 2) array of int
         y and x of each patch's upper left pixel, row by row; empty when a side of the plane is
         shorter than a patch.
+
+    Raises
+    ------
+    SettingsError
+        For what is no length, and over 10,000,000 patches.
     """
     rows, columns = starts(height, patch_size), starts(width, patch_size)
+    if len(rows) * len(columns) > _MOST_PATCHES:
+        raise SettingsError(
+            f"A plane of {height} x {width} pixels has {len(rows) * len(columns)} patches of "
+            f"{patch_size} x {patch_size}; at most {_MOST_PATCHES} are cut."
+        )
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
@@ -45,10 +69,13 @@ def starts(length: int, patch_size: int) -> NDArray[np.intp]:
     (n,) array of int
         Ascending; empty when the side is shorter than a patch.
     """
+    length, patch_size = as_count("length", length), as_count("patch_size", patch_size, 1)
     if length < patch_size:
         return np.empty(0, np.intp)
+    if length // patch_size > _MOST_PATCHES:
+        raise SettingsError(f"{length} pixels have over {_MOST_PATCHES} patches of {patch_size}.")
     last = length - patch_size
-    return np.array([*range(0, last, patch_size), last], np.intp)
+    return np.append(np.arange(0, last, patch_size, dtype=np.intp), last)
 
 
 def cut(plane: NDArray[Any], places: NDArray[np.intp], patch_size: int) -> NDArray[Any]:
@@ -67,7 +94,19 @@ def cut(plane: NDArray[Any], places: NDArray[np.intp], patch_size: int) -> NDArr
     -------
     (n, patch_size, patch_size) array
         A copy, of the plane's type.
+
+    Raises
+    ------
+    SettingsError
+        For a plane that is none, and a place that is not within it.
     """
+    plane, patch_size = _as_plane(plane), as_count("patch_size", patch_size, 1, _MOST_PATCH_SIZE)
+    places = as_numbers("places", places, shape=(None, 2), kinds="iu")
+    if (places < 0).any() or (places > np.array(plane.shape) - patch_size).any():
+        raise SettingsError(
+            f"places must be those of patches of {patch_size} x {patch_size} pixels within a "
+            f"plane of {plane.shape[0]} x {plane.shape[1]}."
+        )
     if not len(places):
         return np.empty((0, patch_size, patch_size), plane.dtype)
     windows = sliding_window_view(plane, (patch_size, patch_size))
@@ -98,6 +137,7 @@ def cut_centred(plane: NDArray[Any], centres: ArrayLike, patch_size: int) -> NDA
     SettingsError
         For an array of another shape, or a point outside the plane.
     """
+    plane, patch_size = _as_plane(plane), as_count("patch_size", patch_size, 1, _MOST_PATCH_SIZE)
     height, width = plane.shape
     points = checked_centres(centres, (height, width))
     offsets = np.arange(patch_size) - patch_size // 2
@@ -122,17 +162,17 @@ def checked_centres(centres: ArrayLike, shape: Tuple[int, ...]) -> NDArray[np.fl
     SettingsError
         For an array of another shape, or a point outside the plane.
     """
-    points = np.asarray(centres, np.float64)
+    height, width = _sides(shape)
+    points = as_floats("centres", centres)
     if points.size == 0:
         points = points.reshape(0, 2)
     if points.ndim != 2 or points.shape[1] != 2:
         raise SettingsError(f"centres must be an (n, 2) array of y and x, not {points.shape}.")
-    inside = (points >= -0.5) & (points <= np.array(shape) - 0.5)
+    inside = (points >= -0.5) & (points <= np.array([height, width]) - 0.5)
     if not inside.all():
         y, x = points[~inside.all(axis=1)][0]
         raise SettingsError(
-            f"The centre y = {y:g}, x = {x:g} lies outside the image of "
-            f"{' x '.join(map(str, shape))} pixels."
+            f"The centre y = {y:g}, x = {x:g} lies outside the image of {height} x {width} pixels."
         )
     return points
 
@@ -159,12 +199,34 @@ def paint(
     (height, width) or (height, width, k) array of float64
         NaN where there is no patch.
     """
-    of_patches = np.asarray(values, np.float64)
+    places = as_numbers("places", places, shape=(None, 2), kinds="iu")
+    of_patches = as_floats("values", values)
+    if of_patches.ndim not in (1, 2) or len(of_patches) != len(places):
+        raise SettingsError(
+            f"values must be of the {len(places)} places, not an array of shape {of_patches.shape}."
+        )
+    shape = as_shape("shape", shape)
     painted = np.full((*shape, *of_patches.shape[1:]), np.nan)
-    side = int(np.ceil(patch_size))
+    side = int(np.ceil(min(as_positive("patch_size", patch_size), max(shape))))
     for (y, x), value in zip(places[::-1], of_patches[::-1]):
         painted[y : y + side, x : x + side] = value
     return painted
+
+
+def _as_plane(plane: Any) -> NDArray[Any]:
+    array = as_array("plane", plane)
+    if array.dtype.hasobject:
+        raise ArgumentError(f"plane must be an array of numbers, not {shown(plane)}.")
+    if array.ndim != 2:
+        raise SettingsError(f"plane must have two dimensions, not the shape {array.shape}.")
+    return array
+
+
+def _sides(shape: Any) -> Tuple[int, int]:
+    sides = [as_count("A side in shape", side) for side in as_list("shape", shape, "two sides")]
+    if len(sides) != 2:
+        raise SettingsError(f"shape must be a height and a width, not {len(sides)} numbers.")
+    return sides[0], sides[1]
 
 
 def _mirrored(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:

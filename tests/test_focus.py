@@ -130,7 +130,7 @@ def test_the_in_focus_limit_is_the_callers(model, plain):
     assert measure_focus(plain, model, in_focus_limit=3).status == "in_focus"
     assert measure_focus(plain, model, in_focus_limit=2.9).status == "out_of_focus"
     for limit in (-1, 11, nan):
-        with pytest.raises(SettingsError, match="level from 0 to 10"):
+        with pytest.raises(SettingsError, match="in_focus_limit must be from 0 to 10"):
             measure_focus(plain, model, in_focus_limit=limit)
 
 
@@ -767,3 +767,32 @@ def test_rescaling_and_masks_read_a_plane_whole(model, plain):
     for options in ({"rescale": True, "optics": OIL}, {"mask": plain > 100}):
         one, other = (measure_focus(p, model, **options) for p in (Elsewhere(plain), plain))
         np.testing.assert_array_equal(one.patch_probabilities, other.patch_probabilities)
+
+
+@pytest.mark.parametrize("pixel_size_um", [0.4, 0.9])
+@pytest.mark.parametrize("masked", [False, True])
+def test_floats_of_any_size_are_rescaled_alike(model, plain, pixel_size_um, masked):
+    optics = Optics(0.5, 1.0, 0.5, pixel_size_um)
+    mask = None
+    if masked:
+        mask = np.ones(plain.shape, bool)
+        mask[3:9, 5:50] = False
+    options = dict(optics=optics, rescale=True, mask=mask)
+    expected = measure_focus(plain.astype(float), model, **options)
+    # Powers of two, which do not round.
+    for exponent in (-900, 900, 1016):
+        found = measure_focus(np.ldexp(plain.astype(float), exponent), model, **options)
+        np.testing.assert_allclose(found.patch_probabilities, expected.patch_probabilities)
+
+
+def test_values_that_interpolation_takes_beyond_floats_are_the_largest():
+    steps = np.where(np.arange(40) % 8 < 4, 1.79e308, -1.79e308)
+    found = resample(np.tile(steps, (4, 1)), (4, 120))
+    assert np.isfinite(found).all()
+    assert found.max() == np.finfo(float).max
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_only_finite_planes_are_resampled(wrong):
+    with pytest.raises(ImageError, match="finite"):
+        resample(np.array([[1.0, wrong]]), (1, 4))

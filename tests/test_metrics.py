@@ -113,7 +113,7 @@ def test_calibration_of_nothing():
     assert len(found.count) == 15
     assert found.count.sum() == 0
     assert np.isnan(found.error)
-    with pytest.raises(SettingsError, match="1 bin"):
+    with pytest.raises(SettingsError, match="bins must be a whole number from 1"):
         metrics.calibration(predictions([], np.empty((0, 11))), 0)
 
 

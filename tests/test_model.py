@@ -20,12 +20,15 @@ from hypothesis import strategies as st
 
 from microscope_quality import model
 from microscope_quality.errors import (
+    ArgumentError,
     FileError,
+    ImageError,
     ModelError,
     ModelNotFoundError,
     SettingsError,
 )
 from microscope_quality.model import (
+    NORMALISATIONS,
     FocusModel,
     ModelDescription,
     available_models,
@@ -35,10 +38,12 @@ from microscope_quality.model import (
     write_model,
     zscore,
 )
+from microscope_quality.optics import TRAINING_OPTICS
 
 PACKAGE = Path(model.__file__).parent
 INTEGERS = [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64]
 FLOATS = [np.float16, np.float32, np.float64]
+OPTICS = TRAINING_OPTICS.to_dict()
 
 
 @pytest.fixture
@@ -370,6 +375,134 @@ def test_weights_beyond_float32_are_refused(folder):
         FocusModel.from_pretrained(folder)
 
 
+@pytest.mark.parametrize("value", [3e38, -3e38, 1.1e38])
+@pytest.mark.parametrize("key", ["signs/kernel", "gate/kernel", "gate/bias", "levels/kernel"])
+def test_weights_that_could_overflow_are_refused(folder, key, value):
+    weights = coded.weights()
+    weights[key].flat[0] = value
+    archive = io.BytesIO()
+    np.savez(archive, **weights)
+    replace_weights(folder, archive.getvalue())
+    with pytest.raises(ModelError, match="layer '.*' are too large.* may reach|sums of") as caught:
+        FocusModel.from_pretrained(folder)
+    assert str(folder) in str(caught.value)
+
+
+def test_absurd_layers_are_refused_before_the_weights_are_read(folder):
+    (folder / "weights.npz").unlink()
+    edit(folder, layers=[{**coded.LAYERS[0], "filters": 10**9}])
+    with pytest.raises(ModelError, match=r"model\.json: Layer 1 .*filters must be") as caught:
+        FocusModel.from_pretrained(folder)
+    assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_level_is_never_nan_without_a_word(folder, normalisation, dtype, value):
+    model = FocusModel(coded.description(normalisation=normalisation), coded.weights())
+    patches = np.stack([coded.patch(level) for level in (0, 3)]).astype(dtype) / 400
+    patches[1, 5, 7] = value
+    if normalisation == "type_range" and not np.isnan(value):
+        # As any value beyond the type's range, it is clipped.
+        assert np.isfinite(model.predict(patches)).all()
+        return
+    with pytest.raises(ImageError, match="patches must be finite"):
+        model.predict(patches)
+    masks = np.isfinite(patches)
+    assert np.isfinite(model.predict(patches, masks=masks)).all()
+
+
+@pytest.mark.parametrize("scale", [1e300, 1.7e308 / 200])
+def test_floats_of_another_byte_order_do_not_overflow(scale):
+    patches = coded.patch(3)[None] * scale
+    expected = zscore(coded.patch(3)[None].astype(float))[0]
+    for order in "<>":
+        np.testing.assert_allclose(zscore(patches.astype(f"{order}f8"))[0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("\0", "no file can have such a name"),
+        ("compact\0", "no file can have such a name"),
+        ("\ud800", "no file can have such a name"),
+        ("x" * 10**6, "File name too long"),
+        ("a/" * 10**5, "File name too long"),
+        ("nowhere/at/all", "no folder of that path;"),
+        ("-", "no folder of that path;"),
+        ("a file", "but something else"),
+        ("a file/below", "no folder of that path;"),
+        ("a pipe", "but something else"),
+        ("a loop", "Too many levels of symbolic links"),
+        ("a loop/below", "Too many levels of symbolic links"),
+        ("to nowhere", "no folder of that path;"),
+        ("/dev/null", "but something else"),
+    ],
+)
+def test_names_of_no_model_are_refused_with_a_sentence(tmp_path, monkeypatch, name, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").touch()
+    os.mkfifo(tmp_path / "a pipe")
+    (tmp_path / "a loop").symlink_to("a loop")
+    (tmp_path / "to nowhere").symlink_to("nowhere")
+    for place in (name, Path(name)):
+        with pytest.raises(ModelNotFoundError, match=f"(?s)There is no model named.*{words}") as e:
+            FocusModel.from_pretrained(place)
+        assert len(str(e.value)) < 1500
+        with pytest.raises(ModelNotFoundError, match="There is no folder"):
+            verify(place)
+
+
+@pytest.mark.parametrize("name", ["..", "../..", "/", ".", "~"])
+def test_folders_without_a_model_are_refused(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()
+    with pytest.raises(ModelNotFoundError, match=r"no model folder: model\.json is missing"):
+        FocusModel.from_pretrained(name)
+
+
+def test_no_name_is_none():
+    with pytest.raises(SettingsError, match="must name a file or folder, and is empty"):
+        FocusModel.from_pretrained("")
+
+
+@pytest.mark.parametrize("name", [3, b"compact", ["compact"], {}, True, 1.5, object()])
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(ArgumentError, match="name_or_path must be a path"):
+        FocusModel.from_pretrained(name)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("mode", [0o000, 0o600])
+def test_a_folder_without_permission_is_refused(folder, mode):
+    folder.chmod(mode)
+    try:
+        with pytest.raises(ModelError, match="Permission denied"):
+            FocusModel.from_pretrained(folder)
+        with pytest.raises(ModelNotFoundError, match="Permission denied"):
+            FocusModel.from_pretrained(folder / "below")
+    finally:
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["model.json", "weights.npz"])
+def test_links_in_the_place_of_files(folder, name):
+    (folder / name).unlink()
+    (folder / name).symlink_to(name)
+    with pytest.raises(ModelError, match="cannot be read: Too many levels"):
+        FocusModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["\0", "\ud800", "x" * 10**6, "a loop/m"])
+def test_places_where_nothing_can_be_written(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a loop").symlink_to("a loop")
+    with pytest.raises(FileError) as caught:
+        coded.write(name)
+    assert len(str(caught.value)) < 3000
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 @pytest.mark.parametrize("name", ["model.json", "weights.npz"])
 def test_a_pipe_is_not_waited_for(folder, name):
@@ -412,12 +545,12 @@ def test_shapes_that_do_not_fit_are_refused(folder):
     ("changes", "words"),
     [
         ({"levels": 12}, "give 11 values, but the description states 12 levels"),
-        ({"levels": 1}, "levels must be an integer from 2, not 1"),
-        ({"patch_size": "84"}, "patch_size must be an integer"),
-        ({"patch_size": True}, "patch_size must be an integer"),
+        ({"levels": 1}, "levels must be a whole number from 2 to 1000, not 1"),
+        ({"patch_size": "84"}, "patch_size must be a whole number, not '84'"),
+        ({"patch_size": True}, "patch_size must be a whole number, not True"),
         ({"normalisation": "none"}, "Normalisation 'none' is unknown"),
-        ({"sure_certainty": 1.5}, "sure_certainty must be a number from 0 to 1"),
-        ({"sure_certainty": float("nan")}, "sure_certainty must be a number from 0 to 1"),
+        ({"sure_certainty": 1.5}, "sure_certainty must be from 0 to 1"),
+        ({"sure_certainty": float("nan")}, "sure_certainty must be from 0 to 1"),
         ({"name": 3}, "name must be a text"),
         ({"layers": [1]}, "layers must be a list"),
         ({"layers": [{"kind": "lstm"}]}, "unknown kind 'lstm'"),
@@ -426,6 +559,23 @@ def test_shapes_that_do_not_fit_are_refused(folder):
         ({"optics": {"na": 1}}, "optics"),
         ({"optics": None}, "optics"),
         ({"surprise": 1}, "has the unknown entries surprise"),
+        ({"patch_size": 10**9}, "patch_size must be a whole number from 1 to 1024"),
+        ({"patch_size": 10**30}, "patch_size must be"),
+        ({"levels": 10**9}, "levels must be a whole number from 2 to 1000"),
+        ({"name": "x" * 10**6}, "name must have at most 1000 characters"),
+        ({"layers": coded.LAYERS[:2] * 1000}, "at most 100 layers, not 2000"),
+        ({"layers": [{**coded.LAYERS[0], "filters": 10**9}]}, "filters must be a whole number"),
+        ({"layers": [*coded.LAYERS[:-1], {**coded.LAYERS[-1], "units": 10**9}]}, "units must be"),
+        (
+            {"layers": [*coded.LAYERS[:-1], {**coded.LAYERS[-1], "activation": "linear"}]},
+            "last layer must be a dense one with softmax.*it is dense with linear",
+        ),
+        ({"optics": {**OPTICS, "pixel_size_um": 1e300}}, "pixel_size_um must be from 1e-07 to"),
+        ({"optics": {**OPTICS, "na": 1e-300}}, "na must be from 1e-06 to 4, not 1e-300"),
+        ({"optics": {**OPTICS, "wavelength_um": 1e-300}}, "wavelength_um must be from 1e-07"),
+        ({"optics": {**OPTICS, "refractive_index": 1e300}}, "refractive_index must be"),
+        ({"optics": {**OPTICS, "na": True}}, "na must be a number, not True"),
+        ({"schema_version": True}, "Schema version True is unknown"),
     ],
 )
 def test_wrong_descriptions_are_refused(folder, changes, words):
@@ -490,3 +640,11 @@ def test_the_same_model_is_written_as_the_same_bytes(tmp_path):
 def test_descriptions_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         coded.description().levels = 3
+
+
+def test_large_patches_are_normalised_as_small_ones():
+    patches = np.random.default_rng(0).normal(5, 2, (3, 1024, 1024)).astype(np.float32)
+    found, counts = zscore(patches)
+    assert counts.all()
+    np.testing.assert_allclose(found.mean(axis=(1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(found.std(axis=(1, 2)), 1, atol=1e-4)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.signal import correlate2d
 
 from microscope_quality.errors import ModelError
-from microscope_quality.network import Network, same_padding
+from microscope_quality.network import Network, planned, same_padding
 
 COMPACT = [
     {
@@ -284,9 +284,9 @@ def with_layer(index, **entries):
         (with_layer(0, batch_norm=True), "batch_norm"),
         (with_layer(0, activation="swish"), "unknown activation 'swish'"),
         (with_layer(0, name=7), "name must be a text"),
-        (with_layer(1, stride=0), "stride must be a count, not 0"),
-        (with_layer(1, filters=2.5), "filters must be a count"),
-        (with_layer(1, size=True), "size must be a count"),
+        (with_layer(1, stride=0), "stride must be a whole number from 1 to 1024, not 0"),
+        (with_layer(1, filters=2.5), "filters must be a whole number, not 2.5"),
+        (with_layer(1, size=True), "size must be a whole number, not True"),
         (with_layer(1, name="conv1"), "two layers have the name 'conv1'"),
         (with_layer(1, size=5), "'conv2/kernel' have the shape"),
         (COMPACT[:3], "not a vector"),
@@ -340,3 +340,129 @@ def test_calls_of_other_sizes_and_from_other_threads_do_not_disturb_each_other(l
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     # What an earlier call gave is not written over.
     np.testing.assert_array_equal(first, kept)
+
+
+CONV = {"kind": "conv2d", "filters": 4, "size": 3, "stride": 1, "activation": "relu"}
+DENSE = {"kind": "dense", "units": 11, "activation": "softmax"}
+
+
+@pytest.mark.parametrize(
+    ("layers", "patch_size", "words"),
+    [
+        (COMPACT, 10**9, "patch_size must be a whole number from 1 to 1024, not 1000000000"),
+        (COMPACT, 0, "patch_size must be"),
+        (COMPACT, 84.0, "patch_size must be a whole number, not 84.0"),
+        (with_layer(0, filters=10**9), 84, r"Layer 1 \(conv2d\): filters must be .* 1 to 16384"),
+        (with_layer(0, size=10**6), 84, "Layer 1 .*size must be a whole number from 1 to 128"),
+        (with_layer(0, stride=10**9), 84, "Layer 1 .*stride must be"),
+        (with_layer(4 + 1, units=10**9), 84, "Layer 6 .*units must be .* 1 to 65536"),
+        ([{"kind": "max_pool", "size": 10**9}], 84, "Layer 1 .*size must be"),
+        ([{**CONV, "name": str(k)} for k in range(101)], 84, "at most 100 layers, not 101"),
+        (
+            [{**CONV, "name": "a", "filters": 2**14, "size": 128}],
+            84,
+            "layer 1 .* has .* parameters; at most 268435456|memory for a patch; at most 67108864",
+        ),
+        (
+            [{**CONV, "name": "a"}, {**CONV, "name": "b", "size": 5}],
+            1024,
+            "layer 2 .*values in memory for a patch; at most 67108864",
+        ),
+        (
+            [{**CONV, "name": str(k), "filters": 20} for k in range(100)],
+            84,
+            "layer .* values in memory for a patch",
+        ),
+        (
+            [{**CONV, "name": "a", "size": 60}, {**CONV, "name": "b", "size": 60}],
+            64,
+            "layer 2 .* values in memory for a patch",
+        ),
+        (
+            [
+                {**CONV, "name": "a", "filters": 2**11, "size": 1},
+                {**CONV, "name": "b", "filters": 2**13, "size": 1},
+            ],
+            40,
+            "multiplications for a patch; at most 10000000000",
+        ),
+        (
+            [{**CONV, "name": "a", "filters": 40, "size": 1}, {"kind": "flatten"}],
+            84,
+            "values in its vector; at most 131072",
+        ),
+    ],
+)
+def test_refuses_what_would_take_all_memory_or_time(layers, patch_size, words):
+    """Before any weights are there, and at once."""
+    with pytest.raises(ModelError, match="(?i)" + words):
+        planned(layers, patch_size)
+
+
+@pytest.mark.parametrize("patch_size", [84, 128])
+def test_the_largest_architecture_is_within_the_bounds(patch_size):
+    layers = [
+        {**CONV, "name": "conv1", "filters": 32, "size": 5},
+        {"kind": "max_pool", "size": 2},
+        {**CONV, "name": "conv2", "filters": 64, "size": 5},
+        {"kind": "max_pool", "size": 2},
+        {"kind": "flatten"},
+        {**DENSE, "name": "dense1", "units": 1024, "activation": "relu"},
+        {**DENSE, "name": "probabilities"},
+    ]
+    steps = planned(layers, patch_size)
+    if patch_size == 84:
+        parameters = sum(np.prod(s.kernel) + s.kernel[-1] for s in steps if s.kernel is not None)
+        assert parameters == 28_965_771  # Yang et al. (2018)
+
+
+def test_a_chunk_of_patches_takes_bounded_memory():
+    layers = [{**CONV, "name": str(k), "filters": 1, "size": 1} for k in range(99)]
+    layers += [{"kind": "mean_max_pool"}]
+    network = Network(layers, random_weights(layers, 64), 64)
+    held = sum(step.held for step in planned(layers, 64))
+    assert 4 * held * network._chunk <= 2**28
+
+
+@pytest.mark.parametrize("activation", ["relu", "linear"])
+@pytest.mark.parametrize("gain", [1e3, 1e6, 1e9, 1e12])
+def test_weights_that_load_give_finite_values_for_any_patch(gain, activation):
+    """Whatever the patch: the largest values are tried that the worst one can bring forth."""
+    layers = with_layer(0, activation=activation)
+    weights = random_weights(layers, 20)
+    weights = {key: np.float32(gain) * np.abs(value) for key, value in weights.items()}
+    # A patch of mean 0 and deviation 1 has no value beyond its side's length.
+    patches = np.stack([sign * np.full((20, 20), 20, np.float32) for sign in (1, -1)])
+    try:
+        network = Network(layers, weights, 20)
+    except ModelError as error:
+        assert "are too large" in str(error)
+        assert gain > 1e3
+    else:
+        assert np.isfinite(network(patches)).all()
+        assert gain < 1e12
+
+
+@pytest.mark.parametrize("part", ["conv2/kernel", "conv2/bias", "dense2/kernel", "dense2/bias"])
+@pytest.mark.parametrize("value", [3e38, -3e38, np.inf, np.nan, 1e300])
+def test_one_weight_that_float32_cannot_bear_is_refused(part, value):
+    weights = {key: array.astype(np.float64) for key, array in random_weights(COMPACT, 20).items()}
+    weights[part].flat[-1] = value
+    with pytest.raises(ModelError, match="conv2|dense2"):
+        Network(COMPACT, weights, 20)
+
+
+def test_means_over_a_patch_cannot_overflow():
+    layers = [{**CONV, "name": "a", "filters": 1, "size": 1}, {"kind": "mean_max_pool"}]
+    weights = {"a/kernel": np.full((1, 1, 1, 1), 1e34), "a/bias": np.zeros(1)}
+    with pytest.raises(ModelError, match=r"sums of mean_max_pool may reach 4\.39e\+39"):
+        Network(layers, weights, 76)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_patches_that_bring_forth_no_numbers_are_refused(value):
+    network = Network(COMPACT, random_weights(COMPACT, 20), 20)
+    patches = np.zeros((3, 20, 20), np.float32)
+    patches[1] = value
+    with pytest.raises(ModelError, match="values that are not finite; patches must be finite"):
+        network(patches)

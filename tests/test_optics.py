@@ -513,6 +513,19 @@ class TestPsf:
         with pytest.raises(OpticsError, match="finite"):
             psf(TRAINING_OPTICS, math.nan)
 
+    @pytest.mark.parametrize(
+        ("optics", "more", "words"),
+        [
+            (Optics(1.4, 1.515, 0.5, 1e4), {"size": 51}, "too coarse"),
+            (Optics(1.4, 1.515, 0.5, 15.0), {"size": 301}, "too coarse|too long|wavelengths"),
+            (Optics(0.95, 1.0, 0.2, 5.0), {"size": 101, "bandwidth": 0.9}, "too long|wavelengths"),
+            (Optics(1e-6, 1.0, 20.0, 1e-7), {}, "more than 1023 px"),
+        ],
+    )
+    def test_refuses_what_would_take_all_memory_or_time(self, optics, more, words):
+        with pytest.raises(OpticsError, match=words):
+            psf(optics, 0.0, **more)
+
 
 class TestRadialKernel:
     """A Gaussian's light in a square of pixels is a product of error functions."""
@@ -539,3 +552,17 @@ class TestRadialKernel:
         half_um = 0.25 * len(kernel)
         assert self.held_along(half_um) ** 2 >= 0.98
         assert self.held_along(half_um - 0.5) ** 2 < 0.98
+
+    @pytest.mark.parametrize("reach_um", [0.0, -1.0, math.nan, math.inf])
+    def test_refuses_a_reach_that_would_never_hold_the_energy(self, reach_um):
+        with pytest.raises(OpticsError, match="reach_um must be positive and finite"):
+            radial_kernel(self.density, 0.5, 1.0, reach_um)
+
+    def test_a_reach_that_is_too_short_is_made_longer(self):
+        short, right = (radial_kernel(self.density, 0.5, 1.0, r) for r in (1e-320, 3.0))
+        np.testing.assert_allclose(short, right, atol=1e-8)
+
+    @pytest.mark.parametrize("wrong", [lambda r: r[:3], lambda r: r * np.nan, lambda r: "light"])
+    def test_refuses_what_is_no_density(self, wrong):
+        with pytest.raises(OpticsError, match="What density gives"):
+            radial_kernel(wrong, 0.5, 1.0, 3.0)

@@ -166,7 +166,7 @@ def test_large_planes_are_drawn_smaller_with_borders_as_sharp(model):
         np.testing.assert_array_equal(picture[0, x + 20], colours[level])
     np.testing.assert_array_equal(overlay(plane, result, max_side=9999), overlay(plane, result))
     assert overlay(plane, result, max_side=1).shape == (1, 1, 3)
-    with pytest.raises(SettingsError, match="max_side must be at least 1"):
+    with pytest.raises(SettingsError, match="max_side must be a whole number from 1"):
         overlay(plane, result, max_side=0)
 
 

@@ -23,6 +23,7 @@ def test_positions_by_hand():
         assert positions(height, width, 84).shape == (0, 2)
 
 
+@settings(deadline=None)
 @given(sizes, sizes, patch_sizes)
 def test_positions_cover_every_pixel_with_as_few_patches_as_can(height, width, size):
     covered = np.zeros((height, width), int)
@@ -39,6 +40,7 @@ def test_positions_cover_every_pixel_with_as_few_patches_as_can(height, width, s
         assert sorted(map(tuple, places)) == list(map(tuple, places))
 
 
+@settings(deadline=None)
 @given(sizes, sizes, patch_sizes, st.sampled_from([np.uint8, np.int32, np.float64, np.bool_]))
 def test_cut_gives_the_pixels_at_each_place(height, width, size, dtype):
     plane = np.random.default_rng(height).integers(0, 200, (height, width)).astype(dtype)
@@ -56,6 +58,7 @@ def test_cut_copies():
     assert not plane.any()
 
 
+@settings(deadline=None)
 @given(sizes, sizes, patch_sizes)
 def test_paint_gives_each_pixel_its_unshifted_patch(height, width, size):
     places = positions(height, width, size)
@@ -77,7 +80,7 @@ def test_paint_takes_vectors_and_leaves_the_rest_undefined():
     assert np.isnan(painted[:, 4]).all()
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     sizes,
     sizes,
@@ -114,3 +117,15 @@ def test_cut_centred_refuses_points_outside(centre):
 def test_cut_centred_refuses_other_shapes(centres):
     with pytest.raises(SettingsError, match=r"\(n, 2\)"):
         cut_centred(np.zeros((3, 4)), centres, 2)
+
+
+@pytest.mark.parametrize("sides", [(10**9, 10**9, 84), (10**18, 84, 84), (10**6, 10**6, 12)])
+def test_more_patches_than_memory_holds_are_refused(sides):
+    with pytest.raises(SettingsError, match="at most 10000000 are cut|over 10000000 patches"):
+        positions(*sides)
+
+
+@pytest.mark.parametrize("place", [(-1, 0), (0, -1), (2, 0), (0, 3), (10**12, 0)])
+def test_places_that_are_not_within_the_plane_are_refused(place):
+    with pytest.raises(SettingsError, match="places must be those of patches of 2 x 2 pixels"):
+        cut(np.zeros((3, 4)), np.array([(0, 0), place]), 2)

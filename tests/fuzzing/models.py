@@ -17,11 +17,14 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 
-from microscope_quality import model
+from microscope_quality import model, network
 from microscope_quality.errors import ModelError, ModelNotFoundError
 from microscope_quality.model import write_model
 
 from .outcome import SPARE_BYTES, bounded, refused_by_name, scratch
+
+# What a patch takes in the greediest network that is let pass.
+_A_PATCH_BYTES = 4 * network.MOST_FLOATS
 
 _PATH = scratch() / "fuzzed"
 _PATH.mkdir()
@@ -39,17 +42,22 @@ def check(content: bytes) -> None:
     description, weights = _parted(content)
     (_PATH / "model.json").write_bytes(description)
     (_PATH / "weights.npz").write_bytes(weights)
-    with bounded(SPARE_BYTES), refused_by_name(_PATH, ModelError, ModelNotFoundError):
+    with bounded(SPARE_BYTES + _A_PATCH_BYTES), refused_by_name(
+        _PATH, ModelError, ModelNotFoundError
+    ):
         loaded = model.FocusModel.from_pretrained(_PATH)
         found = loaded.description
         assert model.verify(_PATH) == found
-        # What loads can be described, and used if it is of a size that is used.
+        # What loads can be described, and used.
         json.dumps(found.to_dict())
-        if found.patch_size <= 64 and found.levels <= 64:
-            patches = np.arange(found.patch_size**2, dtype=np.uint16)
-            with np.errstate(all="ignore"):
-                p = loaded.predict(patches.reshape(1, found.patch_size, found.patch_size))
-            assert p.shape == (1, found.levels)
+        size = found.patch_size
+        patches = np.arange(size**2, dtype=np.uint32).reshape(1, size, size)
+        p = loaded.predict(patches)
+        assert p.shape == (1, found.levels)
+        # A single pixel is constant.
+        assert np.isfinite(p).all() == (size > 1)
+        if size > 1:
+            assert abs(p.sum() - 1) < 1e-3
 
 
 def _parted(content: bytes) -> Tuple[bytes, bytes]:
@@ -102,7 +110,28 @@ def seeds() -> Dict[str, bytes]:
 # Changes
 
 _VALUES = (
-    *(None, True, False, 0, 1, -1, 2, 3, 7, 12, 84, 10**4, 2**31, 2**63, 2**64, 10**30, 0.5, 1.5),
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        2,
+        3,
+        7,
+        12,
+        84,
+        1000,
+        10**4,
+        10**9,
+        2**31,
+        2**63,
+        2**64,
+        10**30,
+        0.5,
+        1.5,
+    ),
     *(1e308, -0.0, float("nan"), float("inf"), "", "x", "relu", "softmax", "linear", "c", "d"),
     *("conv2d", "max_pool", "flatten", "mean_max_pool", "dense", "zscore", "a" * 3000, "\ud800"),
     *([], {}, [[]], [{}], {"kind": "flatten"}, [1] * 100),
@@ -174,7 +203,7 @@ def _repacked(weights: bytes, rng: random.Random, anyhow: Callable[[bytes, int],
     elif what == 5:
         del members[k]
     elif what == 6:
-        content = content[:-4] + struct.pack("<f", rng.choice((np.nan, np.inf, 1e38, -0.0)))
+        content = content[:-4] + struct.pack("<f", rng.choice((np.nan, np.inf, 1e38, 3e38, -0.0)))
     else:
         info = zipfile.ZipInfo(rng.choice(("x", "../x.npy", "c/bias", "/c/bias.npy", "d/bias.npy")))
     if k < len(members):
