@@ -16,6 +16,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -29,6 +30,7 @@ from typing import (
     Callable,
     Deque,
     Dict,
+    Iterator,
     Mapping,
     Optional,
     Protocol,
@@ -235,12 +237,15 @@ class Webhook:
     tried again, others are not; a redirection is not followed. ``Idempotency-Key`` is the alert's
     id, by which the other side knows one that comes a second time, as when its answer was lost.
 
+    The address may have a secret in it, and the other side may repeat it: what is said of either
+    are the name of the host and words of our own.
+
     Parameters
     ----------
     url
         Of http or https.
     seconds
-        To wait for an answer.
+        Until an answer has to be there. Its status is what counts; nothing else is waited for.
 
     Raises
     ------
@@ -254,17 +259,23 @@ class Webhook:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise SettingsError(f"--webhook is no web address: {error}.") from error
+        except ValueError:
+            raise SettingsError(
+                "--webhook is no web address; it has to be like https://host:8443/…, with a port "
+                "up to 65535 or without one."
+            ) from None
         if parts.scheme not in ("http", "https") or not host or not url.isprintable() or " " in url:
             raise SettingsError("--webhook has to be an address of http:// or https://.")
         if parts.username is not None:
             raise SettingsError("--webhook cannot have a user and a password in its address.")
+        if not (parts.path + parts.query).isascii():
+            raise SettingsError("--webhook has to be in ASCII behind its host; write others as %….")
         #: The address without what may be secret in it.
         self.public = f"{parts.scheme}://{host}{f':{port}' if port else ''}/…"
         self._url = url
         self._seconds = seconds
-        self._opener = urllib.request.build_opener(_NoRedirection)
+        self._calls = _Calls()
+        self._opener = urllib.request.build_opener(_NoRedirection, self._calls)
 
     def deliver(self, content: Mapping[str, Fact], stop: threading.Event) -> None:
         """Send an alert."""
@@ -279,27 +290,97 @@ class Webhook:
             method="POST",
         )
         try:
-            with self._opener.open(request, timeout=self._seconds) as answer:
-                answer.read(1)
+            with self._calls.at_most(self._seconds):
+                self._opener.open(request, timeout=self._seconds).close()
         except urllib.error.HTTPError as error:
             with error:
                 again = error.code in (408, 425, 429) or error.code >= 500
                 after = _seconds_of(error.headers.get("Retry-After"))
                 raise UndeliveredError(
-                    f"{self.public} answered {error.code} {error.reason}", again=again, after=after
+                    f"{self.public} answered {_status(error.code)}", again=again, after=after
                 ) from error
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            reason = getattr(reason, "strerror", None) or reason
-            said = str(reason) or type(reason).__name__
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise UndeliveredError(
-                f"{self.public} cannot be reached: {said}", again=True
+                f"{self.public} cannot be reached: {self._why(error)}", again=True
             ) from error
+
+    def _why(self, error: Exception) -> str:
+        reason = getattr(error, "reason", None)
+        if isinstance(reason, OSError):
+            error = reason
+        if self._calls.broken_off or isinstance(error, TimeoutError):
+            return f"no answer within {self._seconds:g} s"
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        return f"its answer, or a proxy's, is not as it should be ({type(error).__name__})"
+
+
+class _Calls(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Calls of web servers, one at a time, that are broken off when they take too long in all.
+
+    What is set as a time limit for a connection is for each piece of an answer, of which a server
+    can send as many as it likes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._connection: Optional[http.client.HTTPConnection] = None
+        #: Whether the last one was.
+        self.broken_off = False
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._held(http.client.HTTPConnection), request)
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._held(http.client.HTTPSConnection), request)
+
+    def _held(self, kind: Callable[..., http.client.HTTPConnection]) -> Any:
+        def connection(*arguments: Any, **options: Any) -> http.client.HTTPConnection:
+            self._connection = kind(*arguments, **options)
+            return self._connection
+
+        return connection
+
+    @contextlib.contextmanager
+    def at_most(self, seconds: float) -> Iterator[None]:
+        """Give a call so long for all that it does."""
+        self.broken_off = False
+        done = threading.Event()
+        guard = threading.Thread(target=self._guard, args=(done, seconds), daemon=True)
+        guard.start()
+        try:
+            yield
+        finally:
+            done.set()
+            guard.join()
+            self._connection = None
+
+    def _guard(self, done: threading.Event, seconds: float) -> None:
+        # A connection that is only being made has nothing to shut down yet, so it is tried again.
+        while not done.wait(seconds):
+            self.broken_off = True
+            line = self._connection.sock if self._connection is not None else None
+            if isinstance(line, socket.socket):
+                # Not by the method of an encrypted one, which would change what the other thread
+                # is reading from.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(line, socket.SHUT_RDWR)
+            seconds = 0.1
 
 
 class _NoRedirection(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        return None
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> None:
+        """Leave it to be reported as other refusals are, without a look at where it leads."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def _status(code: int) -> str:
+    """Code of an answer, and what it stands for."""
+    try:
+        return f"{code} {http.HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)
 
 
 def _seconds_of(text: Optional[str]) -> float:

@@ -6,6 +6,8 @@ JSON and put on the page as text.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import ipaddress
 import json
 import re
@@ -43,9 +45,15 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-# Requests at a time, and seconds that one may take to arrive.
-_MOST_REQUESTS = 32
-_SECONDS = 10
+# Connections at a time, and how many of them may be of one address: a browser opens about six.
+_MOST_CONNECTIONS = 64
+_MOST_OF_AN_ADDRESS = 48
+# Seconds for the head of a request to arrive, all of it, and for a piece of the answer to leave.
+_HEAD_SECONDS = 5.0
+_ANSWER_SECONDS = 15.0
+# Of a head; browsers send along all cookies that other pages of this computer have set.
+_MOST_HEAD_BYTES = 2**16
+_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 
 
 @dataclass(frozen=True)
@@ -181,35 +189,42 @@ class Board:
 
     def to_json(self) -> bytes:
         """Give all that is shown, but for the pictures."""
+        # The watch waits for this lock: what takes longer is done without it.
         with self._lock:
-            shown = self._shown
             now = self._clock()
-            of_minute = dict(shown.minutes)
-            minute = int(now // 60)
-            cards: List[Dict[str, object]] = [
-                {
-                    "id": number,
-                    "name": _text(card.name),
-                    "time": card.time,
-                    "kind": card.kind,
-                    "title": card.title,
-                    "detail": _text(card.detail),
-                    "more": _text(card.more),
-                    "old": card.old,
-                    "colour": card.colour,
-                    "alert": _text(card.alert),
-                    "picture": card.picture is not None,
-                }
-                for number, card in reversed(shown.cards)
-            ]
-            content = {
-                **self._fixed,
-                **shown.state,
-                "counts": shown.counts,
-                "minutes": [of_minute.get(minute - k, 0) for k in reversed(range(MINUTES))],
-                "quiet_seconds": round(now - shown.beat, 1),
-                "cards": cards,
+            shown = replace(
+                self._shown,
+                cards=self._shown.cards.copy(),
+                counts=dict(self._shown.counts),
+                minutes=self._shown.minutes.copy(),
+                state=dict(self._shown.state),
+            )
+        of_minute = dict(shown.minutes)
+        minute = int(now // 60)
+        cards: List[Dict[str, object]] = [
+            {
+                "id": number,
+                "name": _text(card.name),
+                "time": card.time,
+                "kind": card.kind,
+                "title": card.title,
+                "detail": _text(card.detail),
+                "more": _text(card.more),
+                "old": card.old,
+                "colour": card.colour,
+                "alert": _text(card.alert),
+                "picture": card.picture is not None,
             }
+            for number, card in reversed(shown.cards)
+        ]
+        content = {
+            **self._fixed,
+            **shown.state,
+            "counts": shown.counts,
+            "minutes": [of_minute.get(minute - k, 0) for k in reversed(range(MINUTES))],
+            "quiet_seconds": round(now - shown.beat, 1),
+            "cards": cards,
+        }
         return json.dumps(content).encode("ascii")
 
 
@@ -299,12 +314,22 @@ def is_loopback(host: str) -> bool:
 
 
 class _Server(ThreadingHTTPServer):
+    """Answers each connection in a thread of its own, of which there is a bounded number.
+
+    A new one that finds no place gets that of the oldest one. What a browser asks for is answered
+    before as many others have come; who is still there then sends slowly, or does not read.
+    """
+
     daemon_threads = True
+    # As many may come at once, as when a browser starts that shows several of these pages.
+    request_queue_size = 128
     # A port that another program listens on is taken, also on Windows.
     allow_reuse_address = not hasattr(socket, "SO_EXCLUSIVEADDRUSE")
 
     def __init__(self, *arguments: Any) -> None:
-        self._room = threading.BoundedSemaphore(_MOST_REQUESTS)
+        # Addresses of those that are open, the oldest first.
+        self._connections: Dict[socket.socket, str] = {}
+        self._lock = threading.Lock()
         super().__init__(*arguments)
 
     def server_bind(self) -> None:
@@ -321,16 +346,37 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._room.acquire(blocking=False):
+        with self._lock:
+            self._make_room(client_address[0])
+            self._connections[request] = client_address[0]
+        try:
             super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        except BaseException:
+            self._forget(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._room.release()
+            self._forget(request)
+
+    def _make_room(self, address: str) -> None:
+        """End the oldest connection, and with it its thread, if there is one too many."""
+        of_address = [key for key, other in self._connections.items() if other == address]
+        if len(of_address) >= _MOST_OF_AN_ADDRESS:
+            oldest = of_address[0]
+        elif len(self._connections) >= _MOST_CONNECTIONS:
+            oldest = next(iter(self._connections))
+        else:
+            return
+        del self._connections[oldest]
+        with contextlib.suppress(OSError):
+            oldest.shutdown(socket.SHUT_RDWR)
+
+    def _forget(self, request: socket.socket) -> None:
+        with self._lock:
+            self._connections.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a browser that has gone away is no news."""
@@ -340,8 +386,40 @@ class _Handler(BaseHTTPRequestHandler):
     known_names: set[str]
     static: Dict[str, Tuple[bytes, str]]
     shown: Board
-    timeout = _SECONDS
     server_version, sys_version = "microscope-quality", ""
+
+    def handle(self) -> None:
+        """Answer one request, of which the head has to arrive in time."""
+        head = self._head()
+        # All of what is sent at once.
+        self.connection.settimeout(_ANSWER_SECONDS)
+        if len(head) > _MOST_HEAD_BYTES:
+            self.requestline = self.request_version = self.command = ""
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return
+        self.rfile = io.BytesIO(head)
+        super().handle()
+
+    def _head(self) -> bytes:
+        """Give what a client sends up to an empty line.
+
+        Raises
+        ------
+        OSError
+            It takes too long, or the connection is ended.
+        """
+        until = time.monotonic() + _HEAD_SECONDS
+        head = bytearray()
+        seen = 0
+        # What was searched already is left out but for what may be a part of the end.
+        while len(head) <= _MOST_HEAD_BYTES and not _END_OF_HEAD.search(head, max(seen - 3, 0)):
+            seen = len(head)
+            self.connection.settimeout(max(until - time.monotonic(), 1e-3))
+            piece = self.connection.recv(_MOST_HEAD_BYTES)
+            if not piece:
+                break
+            head += piece
+        return bytes(head)
 
     def do_GET(self) -> None:
         if not self._is_for_us():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Iterator, Sequence
 
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.kinds import kind_of
@@ -71,7 +72,7 @@ def write_parquet(csv_path: Path, columns: Sequence[str]) -> Path:
     # Whether it is a table at all, which pyarrow does not ask.
     next(read_table(csv_path, ("file",)), None)
     try:
-        with whole(path) as beside, csv.open_csv(csv_path, **options) as batches:
+        with whole(path) as beside, _plainly(), csv.open_csv(csv_path, **options) as batches:
             writer = parquet.ParquetWriter(beside, schema, compression="zstd")
             with contextlib.closing(writer):
                 for batch in batches:
@@ -82,6 +83,17 @@ def write_parquet(csv_path: Path, columns: Sequence[str]) -> Path:
     except pyarrow.ArrowInvalid as error:
         raise FileError(f"{csv_path}: is damaged ({error})") from error
     return path
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """Let an error of the system say what the system says, without what pyarrow adds."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno)) from error
 
 
 def _moments(texts: Any, kind: Any) -> Any:

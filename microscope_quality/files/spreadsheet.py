@@ -7,6 +7,7 @@ never a formula or a link.
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import math
 import re
@@ -96,17 +97,18 @@ def write_spreadsheet(csv_path: Path, path: Path) -> Path:
         "strings_to_numbers": False,
     }
     try:
-        with whole(path) as beside, _scratch(path) as scratch:
-            workbook = xlsxwriter.Workbook(str(beside), {**options, "tmpdir": str(scratch)})
+        with whole(path) as beside, _Output(beside, "x") as output, _scratch(path) as scratch:
+            workbook = xlsxwriter.Workbook(output, {**options, "tmpdir": str(scratch)})
             workbook.use_zip64()
             try:
                 _fill(workbook, csv_path.stem, columns, rows)
-            except BaseException:
-                # It closes its files here alone; nothing is made of them.
-                with contextlib.suppress(Exception):
-                    workbook.close()
-                raise
-            workbook.close()
+                workbook.close()
+            except xlsxwriter.exceptions.FileCreateError as error:
+                # Around what the system said.
+                raise error.args[0] from None
+            finally:
+                output.done = True
+                _close_all(workbook)
     except xlsxwriter.exceptions.XlsxWriterException as error:
         raise FileError(f"{path}: cannot be written: {error}") from error
     except FileError as error:
@@ -123,6 +125,46 @@ def _header(csv_path: Path) -> List[str]:
     with csv_path.open("rb") as stream:
         _, record = next(records(stream))
     return fields(record.removeprefix(b"\xef\xbb\xbf"))
+
+
+class _Output(io.FileIO):
+    """A file that, once `done` or refused by the disk, takes all that comes and keeps nothing.
+
+    An archive that is thrown away still writes its end, whenever Python comes upon it; what the
+    disk says to that would be printed amid the run.
+    """
+
+    done = False
+
+    def write(self, content: Any) -> int:
+        left = memoryview(content).cast("B")
+        n_bytes = len(left)
+        try:
+            while left and not self.done:
+                left = left[super().write(left) :]
+        except OSError:
+            self.done = True
+            raise
+        return n_bytes
+
+    def seek(self, *place: int) -> int:
+        return 0 if self.done else super().seek(*place)
+
+    def tell(self) -> int:
+        return 0 if self.done else super().tell()
+
+    def flush(self) -> None:
+        if not self.done:
+            super().flush()
+
+
+def _close_all(workbook: Any) -> None:
+    """Close what a workbook writes on the way, and leaves open when something goes wrong."""
+    for sheet in workbook.worksheets():
+        for name in ("row_data_fh", "fh"):
+            # A full disk refuses what is left in a buffer too.
+            with contextlib.suppress(AttributeError, OSError):
+                getattr(sheet, name).close()
 
 
 @contextlib.contextmanager

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import re
+import socket
 import stat
+import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import coded
 import pytest
+import tifffile
 
+import microscope_quality
 from microscope_quality.batch.alerts import (
     MOST_WAITING,
     Alert,
@@ -110,6 +118,122 @@ def test_a_server_that_refuses_breaks_and_hangs_gets_each_alert_once():
     assert not any("secret" in sentence for sentence in said)
 
 
+SECRET = "T0KEN"
+
+
+@contextlib.contextmanager
+def talking(*pieces, pause=0.0):
+    """Run a server that says to everybody, whatever is asked, pieces of which there may be no end.
+
+    Gives its address with a secret in it, and what it was asked.
+    """
+    asked = []
+    over = threading.Event()
+
+    def talk(connection):
+        with contextlib.suppress(OSError), connection:
+            asked.append(connection.recv(2**16))
+            for piece in itertools.chain(*pieces):
+                connection.sendall(piece)
+                if over.wait(pause):
+                    return
+            over.wait(30)
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                threading.Thread(target=talk, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/hook/{SECRET}?key={SECRET}", asked
+        over.set()
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "pause", "said"),
+    [
+        ([], 0.0, "no answer within 1 s"),
+        (itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n"), 0.01, "no answer within 1 s"),
+        ([bytes([b]) for b in OK + b"X: y\r\n" * 90], 0.1, "no answer within 1 s"),
+        (itertools.chain([OK], itertools.repeat(b"X: y\r\n")), 0.0, "HTTPException"),
+        (itertools.repeat(b"x" * 2**16), 0.0, "LineTooLong"),
+        ([f"{SECRET} no HTTP at all\r\n\r\n".encode()], 0.0, "BadStatusLine"),
+        ([f"HTTP/1.1 500 {SECRET}\r\n\r\n".encode()], 0.0, "answered 500 Internal Server Error$"),
+        ([f"HTTP/1.1 404 {SECRET}\r\n\r\n".encode()], 0.0, "answered 404 Not Found$"),
+        ([f"HTTP/1.1 599 {SECRET}\r\n\r\n".encode()], 0.0, "answered 599$"),
+    ],
+)
+def test_a_server_that_dawdles_or_says_too_much_is_told_in_time_without_what_it_says(
+    pieces, pause, said
+):
+    began = time.monotonic()
+    with talking(pieces, pause=pause) as (url, _), pytest.raises(UndeliveredError) as refusal:
+        Webhook(url, seconds=1.0).deliver(alert("a").to_dict(), threading.Event())
+    assert re.search(said, str(refusal.value))
+    assert SECRET not in str(refusal.value)
+    # A guard against waiting for ever.
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("rest", "pause"),
+    [
+        ([b"Content-Length: 1000000000000\r\n\r\n"], 0.0),
+        (
+            itertools.chain(
+                [b"Content-Length: 1000000000000\r\n\r\n"], itertools.repeat(b"x" * 2**16)
+            ),
+            0.0,
+        ),
+        ([b"X: y\r\n"] * 90, 0.5),
+    ],
+)
+def test_the_status_is_the_answer_and_no_more_is_waited_for(rest, pause):
+    began = time.monotonic()
+    with talking([OK], rest, pause=pause) as (url, asked):
+        Webhook(url, seconds=2.0).deliver(alert("a").to_dict(), threading.Event())
+    assert len(asked) == 1
+    # A guard against waiting for ever.
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    "place", ["file:///etc/passwd", "ftp://{}/x", "http://{}/x", "//{}/x", "http://[::1", "x", ""]
+)
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_no_redirection_is_followed_anywhere(code, place):
+    with talking([]) as (elsewhere, asked_elsewhere):
+        host = elsewhere.split("/")[2]
+        answer = f"HTTP/1.1 {code} Go\r\nLocation: {place.format(host)}\r\n\r\n".encode()
+        with talking([answer]) as (url, asked), pytest.raises(UndeliveredError) as refusal:
+            Webhook(url, seconds=5.0).deliver(alert("a").to_dict(), threading.Event())
+    assert len(asked) == 1 and not asked_elsewhere
+    assert f"answered {code} " in str(refusal.value)
+    assert not refusal.value.again
+    assert place.format(host) not in str(refusal.value) or not place
+
+
+def test_many_headers_of_many_calls_stay_in_bounded_memory():
+    line = b"X: " + b"y" * 60_000 + b"\r\n"
+    with talking([OK], itertools.repeat(line)) as (url, _):
+        tracemalloc.start()
+        try:
+            with pytest.raises(UndeliveredError, match="HTTPException"):
+                Webhook(url, seconds=30.0).deliver(alert("a").to_dict(), threading.Event())
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 32e6
+
+
 def test_nobody_listens_at_first(tmp_path):
     with Server() as server:
         url = server.url
@@ -200,11 +324,18 @@ def test_the_queue_is_bounded_and_what_is_left_out_is_counted(tmp_path):
         "http://example.org/\r\nX: y",
         "http://[::1/",
         "http://example.org:99999/",
+        f"http://example.org:{SECRET}/",
+        f"http://me:{SECRET}@example.org/",
+        f"http://me:{SECRET}@example.org\u2100/",
+        f"http://example.org/é/{SECRET}",
+        f"http://example.org/{SECRET}\t",
+        f"{SECRET}://example.org/",
     ],
 )
-def test_what_is_no_web_address_is_refused(url):
-    with pytest.raises(SettingsError, match="--webhook"):
+def test_what_is_no_web_address_is_refused_and_not_repeated(url):
+    with pytest.raises(SettingsError, match="--webhook") as refusal:
         Webhook(url)
+    assert SECRET not in str(refusal.value)
 
 
 def script(tmp_path, text):
@@ -329,3 +460,56 @@ def test_a_full_disk_holds_up_no_alert():
         alerts.close()
         assert len(server.got) == 3
     assert len(said) == 1
+
+
+@pytest.fixture
+def plate(tmp_path):
+    """Give a folder with an image that raises an alert, and a model that says so."""
+    coded.write(tmp_path / "model")
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", coded.plane([[8, 8], [8, 8]]))
+    return folder
+
+
+@pytest.mark.parametrize("how", ["variable", "option", "both"])
+def test_no_process_and_no_file_gets_the_secret_of_the_webhook(plate, tmp_path, how):
+    line = script(
+        tmp_path,
+        "import os, pathlib, subprocess, sys, time\n"
+        "told = pathlib.Path('told')\n"
+        "parent = os.getppid()\n"
+        "seen = {pid: pathlib.Path(f'/proc/{pid}/environ').read_bytes()\n"
+        "        for pid in os.listdir('/proc') if pid.isdigit()\n"
+        "        and f'PPid:\\t{parent}\\n' in pathlib.Path(f'/proc/{pid}/status').read_text()}\n"
+        "told.with_suffix('.part').write_bytes(b'\\n'.join([str(len(seen)).encode(), "
+        "*seen.values(), repr(dict(os.environ)).encode()]))\n"
+        "told.with_suffix('.part').rename(told)\n",
+    )
+    with talking([f"HTTP/1.1 404 {SECRET}\r\n\r\n".encode()]) as (url, asked):
+        arguments = ["watch", plate, "--out", "out", "--model", tmp_path / "model", "--once"]
+        arguments += ["--interval", "0.1", "--on-alert", line, "--serve", "0", "--xlsx"]
+        arguments += ["--webhook", url] if how != "variable" else []
+        variable = {"MICROSCOPE_QUALITY_WEBHOOK": url} if how != "option" else {}
+        root = str(Path(microscope_quality.__file__).parents[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "microscope_quality", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": root, **variable},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr
+    assert f"/hook/{SECRET}" in asked[0].decode()
+    assert "answered 404 Not Found" in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    n_children, _, environments = (tmp_path / "told").read_text(errors="replace").partition("\n")
+    if sys.platform == "linux":
+        # Itself and those that measure.
+        assert int(n_children) >= 2
+    assert "MICROSCOPE_QUALITY_REASON" in environments
+    assert SECRET not in environments
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {"alerts.jsonl", "run.json", "results.csv"} <= {path.name for path in written}
+    assert not [path for path in written if SECRET.encode() in path.read_bytes()]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
 import socket
 import threading
+import time
 
 import pytest
 from PIL import Image
 
+from microscope_quality.batch import status_page
 from microscope_quality.batch.status_page import (
+    _MOST_CONNECTIONS,
     MOST_CARDS,
     Board,
     Card,
@@ -184,24 +188,101 @@ def test_every_answer_forbids_scripts_from_elsewhere(page):
         assert content or method == "HEAD"
 
 
-def test_clients_that_dawdle_or_lie_do_not_end_it(page):
-    held = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(60)]
-    held[0].sendall(b"GET / HTTP/1.1\r\nHost: ")
-    for one in held:
-        one.close()
-    for nonsense in (b"\0\xff\r\n\r\n", b"GET " + b"/" * 70_000 + b" HTTP/1.1\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", page.port)) as one:
-            one.sendall(nonsense)
-            one.settimeout(10)
-            one.recv(100)
-    for _ in range(50):
-        try:
-            answer, _ = ask(page)
-            break
-        except (ConnectionError, http.client.HTTPException):
-            # While all threads are held, a further connection is closed.
-            threading.Event().wait(0.05)
-    assert answer.status == 200
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        (b"\0\xff\r\n\r\n", b"Bad Request\n"),
+        (b"GET / HTTP/1.1 HTTP/1.1\r\n\r\n", b"HTTP/1.0 400"),
+        (b"GET / HTTP/1.1\r\nX: " + b"/" * 2**16, b"HTTP/1.0 431"),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"HTTP/1.0 431"),
+        (b"GET / HTTP/1.1\nHost: 127.0.0.1\n\n", b"HTTP/1.0 200"),
+    ],
+)
+def test_clients_that_talk_nonsense_are_answered(page, said, answer):
+    with connected(page) as one:
+        one.sendall(said)
+        assert one.recv(12) == answer
+
+
+def dripping(page, stop):
+    """Connect, and send one byte of a request after the other, without an end."""
+    with contextlib.suppress(OSError), connected(page) as one:
+        for byte in b"GET /state.json HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X: y\r\n" * 100_000:
+            one.send(bytes([byte]))
+            if stop.wait(0.2):
+                return
+
+
+def connected(page, receive_bytes=None):
+    one = socket.socket()
+    if receive_bytes:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    one.settimeout(10)
+    one.connect(("127.0.0.1", page.port))
+    return one
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came to be so"
+        time.sleep(0.02)
+
+
+def test_two_hundred_slow_clients_keep_nobody_out(page, board):
+    # More than fits on the way to a client that does not read.
+    board.show(card("a.tif", picture=b"x" * 20_000_000))
+    number = json.loads(ask(page, "/state.json")[1])["cards"][0]["id"]
+    before = threading.active_count()
+    stop = threading.Event()
+    drips = [threading.Thread(target=dripping, args=(page, stop)) for _ in range(50)]
+    with contextlib.ExitStack() as held:
+        held.callback(stop.set)
+        for k in range(50):
+            for _ in range(2):
+                held.enter_context(connected(page))
+            drips[k].start()
+            with contextlib.suppress(OSError):
+                unread = held.enter_context(connected(page, 4096))
+                unread.sendall(b"GET /picture/%d HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % number)
+            # Whoever comes amid them, or after them, is served as if they were not there.
+            for path in ("/", "/state.json"):
+                assert ask(page, path)[0].status == 200
+            # The watch goes on meanwhile.
+            board.beat(waiting=k)
+        state = json.loads(ask(page, "/state.json")[1])
+        assert state["waiting"] == 49
+        assert threading.active_count() - before - 50 <= _MOST_CONNECTIONS + 1
+    for drip in drips:
+        drip.join()
+    until(lambda: threading.active_count() <= before)
+
+
+def test_a_request_has_to_arrive_in_time_however_it_trickles(page, monkeypatch):
+    monkeypatch.setattr(status_page, "_HEAD_SECONDS", 0.5)
+    with connected(page) as one, contextlib.suppress(ConnectionError):
+        for _ in range(10_000):
+            one.send(b"G")
+            one.settimeout(0.01)
+            with contextlib.suppress(TimeoutError):
+                assert one.recv(1) == b""
+                return
+        pytest.fail("it was never cut off")
+
+
+def test_an_answer_that_is_not_taken_is_cut_off(page, board, monkeypatch):
+    monkeypatch.setattr(status_page, "_ANSWER_SECONDS", 0.5)
+    board.show(card("a.tif", picture=b"x" * 20_000_000))
+    before = threading.active_count()
+    with connected(page, 4096) as one:
+        one.sendall(b"GET /picture/1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        until(lambda: threading.active_count() > before)
+        until(lambda: threading.active_count() == before)
+        n_bytes = 0
+        with contextlib.suppress(ConnectionError):
+            while piece := one.recv(2**20):
+                n_bytes += len(piece)
+    assert 0 < n_bytes < 20_000_000
 
 
 def test_a_port_that_is_taken_is_told(page, board):

@@ -134,6 +134,8 @@ def test_every_column_has_the_kind_of_what_is_written_in_it() -> None:
         *texts,
         "settings_id",
         "optics",
+        "sha256",
+        "checksum",
     }
     assert {name for name in columns if kind_of(name) == "time"} == {"modified"}
     assert [kind_of(name) for name in ("level", "best_z", "p10", "best_position")] == [

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import coded
 import pytest
+import tifffile
 
+import microscope_quality
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files import spreadsheet
 from microscope_quality.files.spreadsheet import write_spreadsheet
-from microscope_quality.files.tables import Table, run_columns
+from microscope_quality.files.tables import Table, read_table, run_columns
 
 pytest.importorskip("xlsxwriter")
 openpyxl = pytest.importorskip("openpyxl")
@@ -203,3 +210,103 @@ def test_without_xlsxwriter_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "xlsxwriter", None)
     with pytest.raises(SettingsError, match=r"pip install 'microscope-quality\[tables\]'"):
         write_spreadsheet(table(tmp_path), tmp_path / "x.xlsx")
+
+
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with 40 images, and beside it the model for them."""
+    folder = tmp_path_factory.mktemp("full") / "plate"
+    folder.mkdir()
+    coded.write(folder.parent / "model")
+    for k in range(40):
+        tifffile.imwrite(folder / f"{k:02}.tif", coded.plane([[1, 2], [3, 4]]))
+    return folder
+
+
+def measure(plate: Path, out: Path, *options: str, limit_bytes: int = 0) -> Any:
+    """Run the command where no file may grow beyond a limit."""
+    # In this mode all files that cannot be closed are told; what others find outdated is not asked.
+    command = [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning"]
+    command += ["-m", "microscope_quality", "measure", str(plate), "--out", str(out)]
+    command += ["--model", str(plate.parent / "model"), "--overlay", "none", "--jobs", "1"]
+
+    def limit() -> None:
+        import resource
+
+        if limit_bytes:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+    return subprocess.run(
+        [*command, *options],
+        env={**os.environ, "PYTHONPATH": str(Path(microscope_quality.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        timeout=120,
+    )
+
+
+def check_refusal(done: Any, out: Path, name: str, reason: str, n_rows: int) -> None:
+    """Check that there is one sentence, the table, and nothing of its copy."""
+    assert done.returncode == 1, done.stderr
+    said = f"microscope-quality measure: {out / name}: cannot be written: {reason}"
+    assert done.stderr.splitlines() == [said]
+    assert sorted(path.name for path in out.iterdir()) == ["results.csv", "run.json"]
+    assert len(list(read_table(out / "results.csv"))) == n_rows
+
+
+posix = pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
+
+
+@posix
+@pytest.mark.parametrize("limit_bytes", [3500, 5000, 6000])
+@pytest.mark.parametrize("option", ["--xlsx", "--parquet"])
+def test_a_copy_of_a_few_rows_that_does_not_fit_is_one_sentence(
+    plate: Path, tmp_path: Path, option: str, limit_bytes: int
+) -> None:
+    some = tmp_path / "plate"
+    some.mkdir()
+    (some / "00.tif").symlink_to(plate / "00.tif")
+    (tmp_path / "model").symlink_to(plate.parent / "model")
+    done = measure(some, tmp_path / "out", option, limit_bytes=limit_bytes)
+    name = {"--xlsx": "results.xlsx", "--parquet": "results.parquet"}[option]
+    check_refusal(done, tmp_path / "out", name, "File too large", 1)
+
+
+@posix
+@pytest.mark.parametrize("limit_bytes", [25_000, 40_000])
+def test_a_workbook_of_many_rows_that_does_not_fit_is_one_sentence(
+    plate: Path, tmp_path: Path, limit_bytes: int
+) -> None:
+    done = measure(plate, tmp_path / "out", "--xlsx", limit_bytes=limit_bytes)
+    check_refusal(done, tmp_path / "out", "results.xlsx", "File too large", 40)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of 256 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    with contextlib.suppress(FileNotFoundError):
+        if subprocess.run(mount, capture_output=True).returncode == 0:
+            yield place
+            subprocess.run(["umount", str(place)], check=True)
+            return
+    pytest.skip("nothing can be mounted")
+
+
+@posix
+@pytest.mark.parametrize("left_bytes", [48 * 1024, 64 * 1024, 96 * 1024])
+def test_a_full_disk_is_one_sentence(plate: Path, disk: Path, left_bytes: int) -> None:
+    out = disk / "out"
+    assert measure(plate, out).returncode == 0
+    there = os.statvfs(disk)
+    filler = disk / "filler"
+    filler.write_bytes(bytes(there.f_bavail * there.f_frsize - left_bytes))
+    done = measure(plate, out, "--xlsx")
+    check_refusal(done, out, "results.xlsx", "No space left on device", 40)
+    # With room again, the same command ends it.
+    filler.unlink()
+    assert measure(plate, out, "--xlsx").returncode == 0
+    assert len(list(sheet(out / "results.xlsx").values)) == 41
