@@ -16,11 +16,11 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import numpy as np
 
-from microscope_quality.files import formats, images, ome_zarr
+from microscope_quality.files import formats, images, ome_zarr, zarr_arrays, zarr_codecs
 
 from ..lif_files import lif
 from ..nd2_files import nd2
@@ -30,14 +30,16 @@ from .outcome import SPARE_BYTES, bounded, limited, scratch
 
 #: Endings by the number of a kind, and what reads them.
 KINDS = (".czi", ".lif", ".nd2", ".zarr")
-_READERS = ("bioio_czi", "liffile", "bioio_nd2", "zarr")
+_READERS = ("bioio_czi", "liffile", "bioio_nd2", "imagecodecs")
 _LIMITS = {
     **LIMITS,
     (formats, "MAX_WHOLE_BYTES"): MAX_PAGE_BYTES,
     (formats, "_MOST_PLANES"): 1000,
     (formats, "_LONGEST_SIDE"): 2**20,
-    (ome_zarr, "MAX_WHOLE_BYTES"): MAX_PAGE_BYTES,
+    (zarr_arrays, "MAX_WHOLE_BYTES"): MAX_PAGE_BYTES,
+    (zarr_codecs, "MAX_WHOLE_BYTES"): MAX_PAGE_BYTES,
     (ome_zarr, "_MOST_IMAGES"): 100,
+    (ome_zarr, "_MOST_PLANES"): 1000,
 }
 _FOLDER = scratch()
 
@@ -100,9 +102,29 @@ def seeds() -> Dict[str, bytes]:
         ):
             found[name] = b"\0" + _czi(frames, options)
     if find_spec("zarr") and sys.version_info >= (3, 11):
-        for zarr_format in (2, 3):
-            found[f"zarr{zarr_format}"] = b"\3" + _joined(_zarr(stack[..., 0], zarr_format))
+        for name, zarr_format, options in _zarr_kinds():
+            found[name] = b"\3" + _joined(_zarr(stack[..., 0], zarr_format, **options))
     return found
+
+
+def _zarr_kinds() -> Iterator[Tuple[str, int, Dict[str, Any]]]:
+    import numcodecs
+    from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, TransposeCodec
+
+    yield "zarr2", 2, {}
+    yield "zarr3", 3, {}
+    filters = [numcodecs.Delta("<u2", "<i4"), numcodecs.Shuffle(4), numcodecs.CRC32()]
+    yield "zarr2_filters", 2, {"filters": filters, "compressors": numcodecs.Zlib(), "order": "F"}
+    yield "zarr2_lz4", 2, {"filters": [numcodecs.LZ4()], "compressors": numcodecs.LZMA()}
+    yield "zarr2_blosc", 2, {"compressors": numcodecs.Blosc("zstd", blocksize=128)}
+    shards = {"shards": (1, 16, 16), "compressors": [GzipCodec(), Crc32cCodec()]}
+    yield "zarr3_shards", 3, shards
+    filters = [TransposeCodec(order=(0, 2, 1))]
+    yield (
+        "zarr3_transposed",
+        3,
+        {"filters": filters, "serializer": BytesCodec(endian="big"), "compressors": BloscCodec()},
+    )
 
 
 def _czi(frames: Any, options: str) -> bytes:
@@ -117,14 +139,15 @@ def _czi(frames: Any, options: str) -> bytes:
         return path.read_bytes()
 
 
-def _zarr(stack: Any, zarr_format: int) -> Dict[str, bytes]:
+def _zarr(stack: Any, zarr_format: int, **options: Any) -> Dict[str, bytes]:
     import zarr
 
     with tempfile.TemporaryDirectory() as folder:
         group = zarr.open_group(folder, mode="w", zarr_format=zarr_format)
         for name, level in (("0", stack), ("1", stack[:, ::2, ::2])):
+            more = {key: value for key, value in options.items() if name == "0" or key != "shards"}
             array = group.create_array(
-                name, shape=level.shape, dtype=level.dtype, chunks=(1, 8, 16)
+                name, shape=level.shape, dtype=level.dtype, chunks=(1, 8, 16), **more
             )
             array[...] = level
         axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
