@@ -23,7 +23,7 @@ import tifffile
 from benchmarks.figure import Figure, print_rows, seconds
 from microscope_quality import measure_focus
 from microscope_quality.degrade import Camera, defocus
-from microscope_quality.files.tables import encoded, run_columns
+from microscope_quality.files.tables import encoded, encoded_header, run_columns
 from microscope_quality.optics import TRAINING_OPTICS, psf
 from microscope_quality.report.pictures import thumbnail
 from microscope_quality.report.write import write_report
@@ -83,8 +83,7 @@ def make_screen(folder: Path, n: int) -> Path:
             }
         )
     columns = run_columns()
-    header = dict(zip(columns, columns))
-    (results / "results.csv").write_bytes(encoded(columns, [header, *rows]))
+    (results / "results.csv").write_bytes(encoded_header(columns) + encoded(columns, rows))
     return results
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from fiji_bridge.images import Image, Place, is_image_plus, opened, place_in
 from microscope_quality import FocusResult, StackResult
 from microscope_quality.errors import ImageError, SettingsError
-from microscope_quality.files.tables import STACK_COLUMNS, columns
+from microscope_quality.files.tables import CHECKSUM, STACK_COLUMNS, columns
 from microscope_quality.overlay import colours, patch_colours, visible_parts
 
 #: How the elements in an overlay are called, which tells them from others there.
@@ -32,7 +32,7 @@ _OPTIONAL = frozenset(
     ("plate", "well", "site", "channel", "z", "c", "t", "error", "series", "message")
 )
 
-_STACK_COLUMNS = (*(name for name in STACK_COLUMNS if name != "series"), "message")
+_STACK_COLUMNS = (*(name for name in STACK_COLUMNS if name not in ("series", CHECKSUM)), "message")
 
 Value = Union[int, float, str]
 Row = Mapping[str, Optional[Value]]

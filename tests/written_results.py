@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import zlib
 
 import numpy as np
 import tifffile
@@ -39,6 +40,15 @@ def failed_row(file, error="is empty (0 bytes)", **more):
     return {"file": file, "error": error, **more}
 
 
+def with_checksum(row, columns):
+    """The row with what its last column has: a checksum of the columns' names and of its fields."""
+    if columns[-1] != "checksum":
+        return row
+    fields = [str("" if row.get(name) is None else row.get(name, "")) for name in columns[:-1]]
+    text = "\0".join(columns[:-1]) + "\0".join(fields)
+    return {"checksum": f"{zlib.crc32(text.encode()):08x}", **row}
+
+
 def write_results(folder, rows, columns=None, record=None, stacks=None):
     """Write the tables with the csv module alone."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,13 +56,14 @@ def write_results(folder, rows, columns=None, record=None, stacks=None):
     with (folder / "results.csv").open("w", encoding="utf-8", newline="") as stream:
         table = csv.DictWriter(stream, names, restval="", extrasaction="ignore")
         table.writeheader()
-        table.writerows(rows)
+        table.writerows(with_checksum(row, names) for row in rows)
     if stacks is not None:
         header = ["file", "c", "t", "best_z", "expected_level", "status", "best_position", "series"]
+        header.append("checksum")
         with (folder / "stacks.csv").open("w", encoding="utf-8", newline="") as stream:
             table = csv.DictWriter(stream, header, restval="")
             table.writeheader()
-            table.writerows(stacks)
+            table.writerows(with_checksum(row, header) for row in stacks)
     if record is not None:
         (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     return folder

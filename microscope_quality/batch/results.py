@@ -5,7 +5,10 @@ is done (`Results.finish`) or, one that goes on for ever, from time to time (`Re
 ``NAME.part`` an empty line ends the rows of a page, and in that of the first table another one
 those of a file: so what is whole can be told from what was cut off when the process was killed. A
 row knows which file it measured (`size_bytes`, `modified`) and how (`settings_id`), and is kept
-for as long as that holds.
+for as long as that holds and it is as it was written (`checksum`).
+
+No row that was measured leaves the tables for good: before the first one of an earlier run would,
+the tables are copied into ``older/``.
 """
 
 from __future__ import annotations
@@ -15,16 +18,38 @@ import io
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
+from microscope_quality.batch.blocks import (
+    IDENTITY,
+    Block,
+    Span,
+    end_of_trusted,
+    files_in_table,
+    has_failed,
+    pages_in_log,
+    place_of,
+    rows_follow,
+    start_of_rows,
+)
+from microscope_quality.batch.older import (
+    drop_record,
+    has_measured_rows,
+    hold_record,
+    is_record,
+    keep_older,
+)
+from microscope_quality.batch.run_record import counted_planes
 from microscope_quality.errors import FileError
 from microscope_quality.files.tables import (
+    CHECKSUM,
+    GROUPS,
+    PATCHES,
     as_stored,
     check_replaceable,
     encoded,
+    encoded_header,
     fields,
-    is_whole,
-    open_table,
     records,
 )
 from microscope_quality.files.whole import whole
@@ -32,15 +57,6 @@ from microscope_quality.files.whole import whole
 #: Held in a folder by the run that writes there.
 LOCK = ".lock"
 _END = b"\r\n"
-_IDENTITY = ("settings_id", "size_bytes", "modified")
-
-
-class _Span(NamedTuple):
-    """Bytes of a table, in its file or in ``NAME.part``."""
-
-    in_log: bool
-    start: int
-    length: int
 
 
 @dataclass
@@ -48,20 +64,15 @@ class _Kept:
     """What there is of a file: the settings and the file as it was; for each page, its rows."""
 
     identity: tuple[str, ...]
-    pages: List[Dict[str, _Span]] = field(default_factory=list)
+    pages: List[Dict[str, Span]] = field(default_factory=list)
     complete: bool = False
     failed: bool = False
+    edited: bool = False
+    has_level: bool = False
 
-
-class _Block(NamedTuple):
-    """Rows that lie together: of a page in ``NAME.part``, of a file in a table."""
-
-    file: str
-    identity: tuple[str, ...]
-    failed: bool
-    span: _Span
-    end: int
-    ends_file: bool
+    def has(self, table: str) -> bool:
+        """Whether there are rows in a table."""
+        return any(table in page for page in self.pages)
 
 
 class Results:
@@ -78,6 +89,14 @@ class Results:
         Of the run: rows with another one are measured again.
     again
         Keep nothing of an earlier run.
+
+    Attributes
+    ----------
+    edited : list of str
+        Files that are measured again because rows of theirs are not as they were written.
+    older : Path or None
+        Where the tables of earlier runs were copied to, since rows of theirs left the tables. That
+        is done once at most: what a run has measured itself, it may replace.
 
     Raises
     ------
@@ -109,6 +128,16 @@ class Results:
         # Lengths of the tables that this run put in place, and the files that came since.
         self._placed: Dict[str, int] = {}
         self._fresh: List[Optional[str]] = []
+        self.edited: List[str] = []
+        self.older: Optional[Path] = None
+        # What the tables had of each file when they were found, as long as it is in no copy; and
+        # whether they had rows besides, which are in no table to come.
+        self._before: Dict[str, _Kept] = {}
+        self._loses = False
+        # The record of the run that wrote them.
+        self._record = b""
+        # Names in edited rows of which it cannot be told what they were.
+        self._astray: List[str] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -132,8 +161,17 @@ class Results:
                 log = self._log_path(name)
                 if os.path.lexists(log) and (log.is_symlink() or not log.is_file()):
                     raise FileError(f"{log}: is there already and is not a table; move it away")
-            if not again:
-                self._find_rows()
+            if any((folder / name).exists() for name in tables):
+                self._record = hold_record(folder)
+            self._find_tables()
+            if again:
+                self._loses |= any(map(self._has_measured, self._before.values()))
+                self._kept.clear()
+                self._astray.clear()
+            else:
+                self._find_logs()
+            edited = [name for name, kept in self._kept.items() if kept.edited]
+            self.edited = list(dict.fromkeys(edited + self._astray))
             self._open_logs()
         except BaseException:
             self.close()
@@ -156,6 +194,9 @@ class Results:
                 with contextlib.suppress(OSError):
                     self._log_path(table).unlink(missing_ok=True)
         self._logs.clear()
+        if self._record and is_record(self.folder, self._record):
+            with contextlib.suppress(OSError):
+                drop_record(self.folder)
         if self._lock.is_locked:
             # Before the lock is given up: after it, the file could be another run's.
             with contextlib.suppress(OSError):
@@ -171,7 +212,7 @@ class Results:
     def kept(self, file: str, size_bytes: int, modified: str) -> bool:
         """Whether a file is measured already, with these settings and without an error."""
         found = self._same(file, size_bytes, modified)
-        return found is not None and found.complete and not found.failed
+        return found is not None and found.complete and not (found.failed or found.edited)
 
     def pages_done(self, file: str, size_bytes: int, modified: str) -> int:
         """Pages of a file that an interrupted run came to; 0 for one that it finished."""
@@ -223,13 +264,13 @@ class Results:
         first = next(iter(rows.get(self._main, ())), None)
         if first is None:
             raise ValueError(f"a page of {file} has no row")
-        page: Dict[str, _Span] = {}
+        page: Dict[str, Span] = {}
         before = dict(self._ends)
         try:
             # The first table last: what it holds, the others hold too.
             for name in reversed(list(self._columns)):
                 content = encoded(self._columns[name], rows.get(name, ()))
-                page[name] = _Span(True, self._ends[name], len(content))
+                page[name] = Span(True, self._ends[name], len(content))
                 mark = _END * 2 if last and name == self._main else _END
                 self._write(name, content + mark)
         except BaseException as error:
@@ -240,21 +281,22 @@ class Results:
                 reason = error.strerror or error
                 raise FileError(f"{path}: cannot be written: {reason}") from error
             raise
-        identity = tuple(str(first.get(name, "")) for name in _IDENTITY)
+        identity = tuple(str(first.get(name, "")) for name in IDENTITY)
         failed = any(row.get("error") for row in rows[self._main])
-        self._take(as_stored(file), identity, failed, page, last)
+        block = Block(as_stored(file), identity, failed, page[self._main], 0, last)
+        self._take(block, page)
 
-    def _take(
-        self, file: str, identity: tuple[str, ...], failed: bool, page: Dict[str, _Span], last: bool
-    ) -> None:
-        found = self._kept.get(file)
-        if found is None or found.complete or found.identity != identity:
+    def _take(self, block: Block, page: Dict[str, Span]) -> None:
+        found = self._kept.get(block.file)
+        if found is None or found.complete or found.identity != block.identity:
             # None stands for a file of which other rows are in the tables.
-            self._fresh.append(file if found is None else None)
-            found = self._kept[file] = _Kept(identity)
+            self._fresh.append(block.file if found is None else None)
+            found = self._kept[block.file] = _Kept(block.identity)
         found.pages.append(page)
-        found.failed |= failed
-        found.complete = last
+        found.failed |= block.failed
+        found.edited |= bool(block.edited)
+        found.has_level |= block.has_level
+        found.complete = block.ends_file
 
     # What it gives.
 
@@ -266,7 +308,8 @@ class Results:
         Raises
         ------
         FileError
-            A place cannot be written; the rows stay in ``NAME.part``.
+            A place cannot be written, or older tables not be copied; the rows stay in
+            ``NAME.part``.
         """
         for name in map(as_stored, files):
             if name in self._kept:
@@ -295,16 +338,20 @@ class Results:
             return
         names = self.files() if files is None else [as_stored(file) for file in files]
         order = [name for name in names if name in self._kept and self._kept[name].complete]
+        if self._loses or self._would_lose(order):
+            self.older = keep_older(self.folder, self._columns, self._record)
+            self._loses = False
+            self._before.clear()
         for table in reversed(list(self._columns)):
-            placed: List[tuple[Dict[str, _Span], _Span]] = []
+            placed: List[tuple[Dict[str, Span], Span]] = []
             with whole(self.folder / table) as part, part.open("wb") as stream:
-                at = stream.write(_header(self._columns[table]))
+                at = stream.write(encoded_header(self._columns[table]))
                 pages = [page for name in order for page in self._kept[name].pages if table in page]
                 for (span, content), page in zip(
                     self._contents(table, [page[table] for page in pages]), pages
                 ):
                     stream.write(content)
-                    placed.append((page, _Span(False, at, span.length)))
+                    placed.append((page, Span(False, at, span.length)))
                     at += span.length
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -314,13 +361,17 @@ class Results:
         for name in set(self._kept).difference(order) if files is not None else ():
             # They are in no table any more.
             del self._kept[name]
+        # Where all rows are in the tables, those found at first are among them.
+        self._before = {name: self._kept[name] for name in self._before if name in self._kept}
+        with contextlib.suppress(OSError):
+            drop_record(self.folder)
         self._fresh = []
         self._clear_logs()
 
     def _clear_logs(self) -> None:
         if all(kept.complete for kept in self._kept.values()):
             for name, columns in self._columns.items():
-                self._cut(name, len(_header(columns)))
+                self._cut(name, len(encoded_header(columns)))
 
     def _extend(self) -> bool:
         """Add to tables that are in place what came since, if that is all that they lack.
@@ -355,14 +406,14 @@ class Results:
             except OSError as error:
                 raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
             for page in pages:
-                page[table] = _Span(False, at, page[table].length)
+                page[table] = Span(False, at, page[table].length)
                 at += page[table].length
             self._placed[table] = at
         self._fresh = []
         self._clear_logs()
         return True
 
-    def _contents(self, table: str, spans: Sequence[_Span]) -> Iterator[tuple[_Span, bytes]]:
+    def _contents(self, table: str, spans: Sequence[Span]) -> Iterator[tuple[Span, bytes]]:
         with contextlib.ExitStack() as stack:
             finished = None
             if any(not span.in_log for span in spans):
@@ -377,41 +428,142 @@ class Results:
 
     # What is there already.
 
-    def _find_rows(self) -> None:
-        for table, columns in self._columns.items():
-            seen = set()
-            for block in _files_in_table(self.folder / table, columns):
-                page = {table: block.span}
-                if block.file in seen:
-                    # Another program sorted the rows: which are whole cannot be told.
-                    if block.file in self._kept:
-                        self._kept[block.file].failed = True
-                elif table == self._main:
-                    self._take(block.file, block.identity, block.failed, page, True)
-                elif block.file in self._kept:
-                    self._kept[block.file].pages[0].update(page)
-                    if block.failed:
-                        # It was cut, and lacks the rows of the files from here on.
-                        files = list(self._kept)
-                        for name in files[files.index(block.file) :]:
-                            self._kept[name].failed = True
-                seen.add(block.file)
+    def _find_tables(self) -> None:
+        """Find the rows of the tables that are in place."""
+        for table in self._columns:
+            self._find_table(table)
+        if PATCHES not in self._columns:
+            self._loses |= has_measured_rows(self.folder / PATCHES)
+        self._before = dict(self._kept)
+
+    def _find_table(self, table: str) -> None:
+        path = self.folder / table
+        sizes: List[tuple[str, int]] = []
+        start, edited = start_of_rows(path, self._columns[table]), False
+        end = start or 0
+        before: Optional[Block] = None
+        for block in files_in_table(path, self._columns[table]):
+            self._find(table, block)
+            if before is not None:
+                self._distrust_edited(table, before, block)
+                self._distrust_edited(table, block, before)
+            before, end, edited = block, block.end, edited or bool(block.edited)
+            sizes.append((block.file, block.rows))
+        # Rows of other columns, or behind what is damaged.
+        self._loses |= has_measured_rows(path) if start is None else rows_follow(path, end)
+        if table != self._main and path.exists():
+            nothing = start is None or (not sizes and path.stat().st_size > start)
+            last = [file for file, _ in sizes[-1:]]
+            self._distrust(self._kept if nothing else self._incomplete(table, last, edited))
+        elif counted_planes(self._record) not in (None, sum(rows for _, rows in sizes)):
+            # Which files lack rows cannot be told; one with a single row lacks none.
+            self._distrust([file for file, rows in sizes if rows > 1])
+
+    def _distrust_edited(self, table: str, block: Block, edited: Block) -> None:
+        """Measure a file again of which an edited row beside it may be, under another name."""
+        claimed = {one.place for one in edited.edited if one.identity == block.identity}
+        if claimed:
+            ((_, content),) = self._contents(table, [block.span])
+            rows = (fields(record) for _, record in records(io.BytesIO(content)))
+            if not claimed <= {place_of(row, self._columns[table]) for row in rows}:
+                self._distrust([block.file])
+
+    def _incomplete(self, table: str, last: Sequence[str], edited: bool) -> List[str]:
+        """Files that may lack rows in another table than the first one; `last` is its last one."""
+        without = [
+            name
+            for name, kept in self._kept.items()
+            if not kept.has(table) and (edited or (kept.has_level and table == PATCHES))
+        ]
+        # The table may have been cut within the rows of its last file.
+        return without and [*without, *last]
+
+    def _find(self, table: str, block: Block) -> None:
+        """Take the rows of a file in a table."""
+        found = self._kept.get(block.file)
+        if found is None and table == self._main:
+            self._take(block, {table: block.span})
+        elif found is None:
+            self._loses = True
+            self._astray += [block.file] if block.edited else []
+        elif found.has(table):
+            # Another program sorted the rows: which are whole cannot be told.
+            found.pages.append({table: block.span})
+            found.failed = True
+            found.edited |= bool(block.edited)
+        else:
+            found.pages[0][table] = block.span
+            found.edited |= bool(block.edited)
+            if block.failed:
+                # The table was cut, and lacks the rows of the files from here on.
+                files = list(self._kept)
+                self._distrust(files[files.index(block.file) :])
+
+    def _distrust(self, files: Iterable[str]) -> None:
+        for name in files:
+            if name in self._kept:
+                self._kept[name].failed = True
+
+    def _find_logs(self) -> None:
+        """Find what a run left that did not come to its end."""
         logs = {
-            table: list(_pages_in_log(self._log_path(table), columns))
+            table: list(pages_in_log(self._log_path(table), columns))
             for table, columns in self._columns.items()
         }
-        main = logs[self._main]
-        pages = 0
+        pages = []
         for blocks in zip(*logs.values()):
+            edited = frozenset().union(*(block.edited for block in blocks))
             # A page may have no row in a table, but none of another file.
             if {block.file for block in blocks} - {"", blocks[0].file}:
+                self._astray += [blocks[0].file] if edited else []
                 break
-            pages += 1
-        for k, block in enumerate(main[:pages]):
-            spans = {table: blocks[k].span for table, blocks in logs.items()}
-            self._take(block.file, block.identity, block.failed, spans, block.ends_file)
-        if pages:
-            self._ends = {table: blocks[pages - 1].end for table, blocks in logs.items()}
+            pages.append((blocks[0]._replace(edited=edited), dict(zip(logs, blocks))))
+        end = end_of_trusted([block for block, _ in pages])
+        if end < len(pages):
+            self._astray.append(pages[end][0].file)
+        for block, page in pages[:end]:
+            self._take(block, {table: one.span for table, one in page.items()})
+        if end:
+            self._ends = {table: one.end for table, one in pages[end - 1][1].items()}
+
+    # Older tables.
+
+    def _would_lose(self, order: Sequence[str]) -> bool:
+        """Whether a row that was found at first would be in no table."""
+        staying = set(order)
+        for name, old in self._before.items():
+            new = self._kept.get(name) if name in staying else None
+            if new is old:
+                continue
+            # What was edited by hand is nowhere else.
+            if new is None or old.edited:
+                loses = self._has_measured(old)
+            else:
+                loses = not self._holds(new, old)
+            if loses:
+                return True
+        return False
+
+    def _has_measured(self, kept: _Kept) -> bool:
+        return any(self._measured_rows(kept, self._main))
+
+    def _holds(self, new: _Kept, old: _Kept) -> bool:
+        """Whether all rows of a file that were measured are among its new ones."""
+        return all(
+            set(self._measured_rows(old, table)) <= set(self._measured_rows(new, table))
+            for table in self._columns
+        )
+
+    def _measured_rows(self, kept: _Kept, table: str) -> Iterator[tuple[str, ...]]:
+        """Rows of a file without an error, as far as they tell what was measured."""
+        columns = self._columns[table]
+        telling = [k for k, name in enumerate(columns) if name not in (*GROUPS, CHECKSUM)]
+        spans = [page[table] for page in kept.pages if table in page]
+        for _, content in self._contents(table, spans):
+            for _, record in records(io.BytesIO(content)):
+                row = fields(record)
+                if row and not has_failed(row, columns):
+                    yield tuple(row[k] for k in telling)
 
     # The logs.
 
@@ -428,7 +580,7 @@ class Results:
                 )
                 if table not in self._ends:
                     self._ends[table] = 0
-                    self._write(table, _header(columns))
+                    self._write(table, encoded_header(columns))
                     if is_new:
                         self._begun[table] = self._ends[table]
                 self._cut(table, self._ends[table])
@@ -445,98 +597,6 @@ class Results:
     def _cut(self, table: str, end: int) -> None:
         os.ftruncate(self._logs[table], end)
         self._ends[table] = end
-
-
-def _files_in_table(path: Path, columns: Sequence[str]) -> Iterator[_Block]:
-    """Files with their rows, of a table that is finished and has these columns."""
-    file, rows, start, end = "", 0, 0, 0
-    identity: tuple[str, ...] = ()
-    failed = False
-    for at, record, row in _rows_of(path, columns):
-        if not row:
-            break  # no run writes an empty line into a table that is finished
-        if rows and row[0] != file:
-            yield _Block(file, identity, failed, _Span(False, start, end - start), end, True)
-            rows = 0
-        if not rows:
-            file, start, failed = row[0], at, False
-            identity = _identity(row, columns)
-        failed = failed or _has_failed(row, columns)
-        rows, end = rows + 1, at + len(record)
-    if rows:
-        # Where something follows that is not whole, rows are missing.
-        failed = failed or path.stat().st_size != end
-        yield _Block(file, identity, failed, _Span(False, start, end - start), end, True)
-
-
-def _pages_in_log(path: Path, columns: Sequence[str]) -> Iterator[_Block]:
-    """Pages with their rows, of a log, up to what is not whole."""
-    page: Optional[_Block] = None
-    rows: List[List[str]] = []
-    start = len(_header(columns))
-    for at, record, row in _rows_of(path, columns):
-        if row:
-            if rows and row[0] != rows[0][0]:
-                break  # a page is of one file
-            rows.append(row)
-        elif not rows and page is not None and "error" in columns:
-            page = page._replace(ends_file=True, end=at + len(record))
-            start = page.end
-        elif not rows and "error" in columns:
-            break  # the first table has a row for each page
-        else:
-            if page is not None:
-                yield page
-            page = _Block(
-                file=rows[0][0] if rows else "",
-                identity=_identity(rows[0], columns) if rows else (),
-                failed=any(_has_failed(row, columns) for row in rows),
-                span=_Span(True, start, at - start),
-                end=at + len(record),
-                ends_file=False,
-            )
-            start, rows = page.end, []
-    if page is not None:
-        yield page
-
-
-def _rows_of(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, bytes, List[str]]]:
-    """Place, record and fields of the rows below the header; an empty line has no fields.
-
-    It ends before what is not whole, and a file with other columns has none.
-    """
-    try:
-        with open_table(path) as stream:
-            for at, record in records(stream):
-                try:
-                    row = fields(record) if is_whole(record) else None
-                except ValueError:
-                    row = None
-                if at == 0:
-                    if row != list(columns):
-                        return
-                elif row is None or len(row) not in (0, len(columns)):
-                    return
-                else:
-                    yield at, record, row
-    except FileNotFoundError:
-        return
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def _header(columns: Sequence[str]) -> bytes:
-    return encoded(columns, [dict(zip(columns, columns))])
-
-
-def _identity(row: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
-    return tuple(row[columns.index(name)] for name in _IDENTITY if name in columns)
-
-
-def _has_failed(row: Sequence[str], columns: Sequence[str]) -> bool:
-    return "error" in columns and bool(row[columns.index("error")])
 
 
 def _read(descriptor: int, length: int) -> bytes:

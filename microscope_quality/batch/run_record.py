@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+import zlib
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -12,11 +13,14 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 from microscope_quality.errors import FileError
+from microscope_quality.files.regular import read_text
 from microscope_quality.files.whole import whole
 from microscope_quality.version import __version__
 
 RUN_RECORD = "run.json"
 SCHEMA_VERSION = 1
+# Of the file; a record has some thousands, and what is named on the command line.
+_MOST_BYTES = 2**26
 _LIBRARIES = ("numpy", "scipy", "tifffile", "imagecodecs", "Pillow")
 
 
@@ -81,6 +85,7 @@ class RunRecord:
             "jobs": self.jobs,
             "counts": dict(counts),
         }
+        content["checksum"] = checksum_of(content)
         path = self.out / RUN_RECORD
         encoded = (json.dumps(content, indent=2) + "\n").encode()
         try:
@@ -108,12 +113,57 @@ def _write_over(path: Path, content: bytes) -> None:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+def checksum_of(record: Mapping[str, Any]) -> str:
+    """Give the checksum of a record: CRC-32 of its other entries as JSON, sorted by their names.
+
+    It tells accidents and edits; it is no signature.
+    """
+    others = {name: value for name, value in record.items() if name != "checksum"}
+    text = json.dumps(others, sort_keys=True, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def read_record(path: Path) -> Dict[str, Any]:
+    """Read a run's record, of this version or another one.
+
+    Raises
+    ------
+    FileError
+        It is missing, no regular file, or damaged.
+    """
+    try:
+        return _parsed(read_text(path, _MOST_BYTES))
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: is damaged: {str(error)[:200]}") from error
+
+
+def _parsed(text: str) -> Dict[str, Any]:
+    record = json.loads(text)
+    if not isinstance(record, dict):
+        raise ValueError("it is no JSON object")
+    return record
+
+
+def counted_planes(content: bytes) -> Optional[int]:
+    """Tell how many planes the record of a finished run counts; None where it does not tell."""
+    try:
+        record = _parsed(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    counts = record.get("counts")
+    planes = counts.get("planes") if isinstance(counts, dict) else None
+    return planes if record.get("status") == "finished" and isinstance(planes, int) else None
+
+
 def earlier_folder(out: Path) -> Optional[Path]:
     """Folder of the images of the run that wrote a record last; None where that cannot be told."""
     try:
-        folder = json.loads((out / RUN_RECORD).read_text(encoding="utf-8"))["folder"]
-        return Path(folder)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Path(read_record(out / RUN_RECORD)["folder"])
+    except (FileError, KeyError, TypeError):
         return None
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
 import math
 import os
-import stat
+import re
+import zlib
 from pathlib import Path
 from typing import (
     BinaryIO,
@@ -29,13 +31,23 @@ from typing import (
 import numpy as np
 
 from microscope_quality.errors import FileError
+from microscope_quality.files.regular import open_regular
 
 # A name that is not valid text, as file systems allow, must not cost the whole table.
 _UNDECODABLE = "backslashreplace"
+_ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")
 # Of a record, in bytes: a quote that is never closed would make one of all the rest.
 _LONGEST_RECORD = 2**22
 
-_PLACE = ("file", "plate", "well", "site", "channel", "z", "c", "t", "width", "height")
+#: Tables of a run, by their files' names.
+RESULTS, PATCHES, STACKS = "results.csv", "patches.csv", "stacks.csv"
+#: Last column of a run's tables: by it a row is known to be as it was written. It tells accidents
+#: and edits; it is no signature, since whoever edits a row can compute it too.
+CHECKSUM = "checksum"
+#: What another pattern for names may change in a row without measuring it again.
+GROUPS = ("plate", "well", "site", "channel")
+
+_PLACE = ("file", *GROUPS, "z", "c", "t", "width", "height")
 _NUMBERS = (
     "level",
     "expected_level",
@@ -51,7 +63,8 @@ _NUMBERS = (
 
 
 # Of a plane's row in a run's table: what the file was when it was measured, by which settings
-# (see `run.json`) and optics, and for a sample of places their number and the 95 % interval.
+# (see `run.json`) and optics, for a sample of places their number and the 95 % interval, and the
+# digest of the file.
 _OF_RUN = (
     "size_bytes",
     "modified",
@@ -60,6 +73,7 @@ _OF_RUN = (
     "places",
     "expected_level_low",
     "expected_level_high",
+    "sha256",
 )
 
 
@@ -70,14 +84,14 @@ def columns(levels: int = 11) -> Tuple[str, ...]:
 
 def run_columns(levels: int = 11) -> Tuple[str, ...]:
     """Columns of ``results.csv``: those of a plane, and what a run knows beside them."""
-    return (*columns(levels), *_OF_RUN)
+    return (*columns(levels), *_OF_RUN, CHECKSUM)
 
 
 def patch_columns(levels: int = 11) -> Tuple[str, ...]:
     """Columns of ``patches.csv``, one row a patch, for a model with that many levels."""
     place = ("file", "z", "c", "t", "y", "x")
     numbers = ("level", "expected_level", "certainty")
-    return (*place, *numbers, *(f"p{k}" for k in range(levels)), "series")
+    return (*place, *numbers, *(f"p{k}" for k in range(levels)), "series", CHECKSUM)
 
 
 COLUMNS = columns()
@@ -93,6 +107,7 @@ STACK_COLUMNS = (
     "status",
     "best_position",
     "series",
+    CHECKSUM,
 )
 
 
@@ -128,9 +143,10 @@ class Table:
             )
         except OSError as error:
             raise _unwritable(self.part, error) from error
-        self._writer = csv.DictWriter(self._stream, columns, restval="")
+        self._columns = tuple(columns)
+        self._writer = csv.writer(self._stream)
         try:
-            self._write(dict(zip(columns, columns)))
+            self._write(self._columns)
         except FileError:
             self.close()
             raise
@@ -145,7 +161,7 @@ class Table:
         ValueError
             A row has a column that the table has not.
         """
-        self._write(*({name: _text(value) for name, value in row.items()} for row in rows))
+        self._write(*(_stored(self._columns, row) for row in rows))
         self.n_rows += len(rows)
 
     def finish(self) -> None:
@@ -158,7 +174,7 @@ class Table:
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
-    def _write(self, *rows: Mapping[str, str]) -> None:
+    def _write(self, *rows: Sequence[str]) -> None:
         try:
             self._writer.writerows(rows)
             self._stream.flush()
@@ -181,7 +197,7 @@ def check_replaceable(path: Path, columns: Sequence[str]) -> None:
         It does, or it cannot be read.
     """
     try:
-        with open_table(path) as stream:
+        with open_regular(path) as stream:
             header = fields(next(records(stream), (0, b""))[1])
     except FileNotFoundError:
         return
@@ -205,20 +221,70 @@ def as_stored(text: str) -> str:
     return text.replace("\0", "\\x00").encode("utf-8", _UNDECODABLE).decode("utf-8")
 
 
+def names_stored_as(text: str) -> List[str]:
+    """Give the names that a table may have as this text: itself, and one that is no valid text."""
+    name = _ESCAPED.sub(lambda escape: chr(0xDC00 + int(escape[1], 16)), text)
+    return [text] if name == text else [text, name]
+
+
 def as_number(text: str) -> float:
     """Read a number of a table; NaN where there is none.
 
     Raises
     ------
     ValueError
-        It is not a number.
+        It is not a number, or not a finite one.
     """
-    return float(text) if text else math.nan
+    if not text:
+        return math.nan
+    number = float(text)
+    # Python reads more than a table has: "nan", "1_000", digits of other scripts.
+    if not math.isfinite(number) or "_" in text or not text.isascii():
+        raise ValueError(f"{text[:40]!r} is no number")
+    return number
 
 
 def as_text(row: Mapping[str, object], columns: Sequence[str]) -> Dict[str, str]:
-    """Give a row as a table with these columns has it: fields as text."""
-    return {name: _text(row.get(name)) for name in columns}
+    """Give a row as a table with these columns has it: fields as text, and their checksum."""
+    return dict(zip(columns, _fields(columns, row)))
+
+
+def _fields(columns: Sequence[str], row: Mapping[str, object]) -> List[str]:
+    fields = [_text(row.get(name)) for name in columns]
+    if columns[-1] == CHECKSUM:
+        fields[-1] = _checksum(tuple(columns[:-1]), fields[:-1])
+    return fields
+
+
+def is_as_written(columns: Sequence[str], fields: Sequence[str]) -> bool:
+    """Whether a row's checksum fits the fields before it; True in a table that has none."""
+    if CHECKSUM not in columns:
+        return True
+    end = columns.index(CHECKSUM)
+    before = fields[:end]
+    # No field has a NUL when it is written: it would move the borders between fields.
+    if any("\0" in field for field in before):
+        return False
+    return fields[end] == _checksum(tuple(columns[:end]), before)
+
+
+def _checksum(columns: Tuple[str, ...], fields: Sequence[str]) -> str:
+    return f"{zlib.crc32(_joined(fields), _checksum_of_names(columns)):08x}"
+
+
+@functools.lru_cache(maxsize=16)
+def _checksum_of_names(columns: Tuple[str, ...]) -> int:
+    # The same fields under other columns say something else.
+    return zlib.crc32(_joined(columns))
+
+
+def _joined(fields: Sequence[str]) -> bytes:
+    return "\0".join(fields).encode("utf-8", _UNDECODABLE)
+
+
+def encoded_header(columns: Sequence[str]) -> bytes:
+    """Give the first line of a table's file."""
+    return _encoded([columns])
 
 
 def encoded(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
@@ -229,25 +295,20 @@ def encoded(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> byt
     ValueError
         A row has a column that the table has not.
     """
+    return _encoded(_stored(columns, row) for row in rows)
+
+
+def _encoded(rows: Iterable[Sequence[str]]) -> bytes:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, restval="")
-    writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
+    csv.writer(text).writerows(rows)
     return text.getvalue().encode("utf-8", _UNDECODABLE)
 
 
-def open_table(path: Path) -> BinaryIO:
-    """Open a table for reading; a pipe or a device could make one wait for ever.
-
-    Raises
-    ------
-    FileError
-        It is no regular file.
-    OSError
-        It cannot be opened.
-    """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise FileError(f"{path}: is not a regular file, so no table")
-    return path.open("rb")
+def _stored(columns: Sequence[str], row: Mapping[str, object]) -> List[str]:
+    unknown = row.keys() - columns
+    if unknown:
+        raise ValueError(f"the table has no column {', '.join(sorted(unknown))}")
+    return _fields(columns, row)
 
 
 def records(stream: BinaryIO) -> Iterator[Tuple[int, bytes]]:
@@ -315,7 +376,7 @@ def read_table(path: Path, columns: Optional[Sequence[str]] = None) -> Iterator[
         damaged; the message names the row, counted from 1 below the header.
     """
     try:
-        with open_table(path) as stream:
+        with open_regular(path) as stream:
             rows = ((at, record) for at, record in records(stream) if record.strip())
             _, first = next(rows, (0, b""))
             try:

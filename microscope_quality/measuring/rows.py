@@ -11,13 +11,22 @@ from typing import Optional, Protocol, cast
 import numpy as np
 
 from microscope_quality.errors import FileError
-from microscope_quality.files.images import MAX_PLANES
-from microscope_quality.files.tables import as_number
-from microscope_quality.focus import FocusResult, best_plane
-from microscope_quality.measuring.page import RESULTS, Place
+from microscope_quality.files.kinds import fault_of
+from microscope_quality.files.ome_xml import MAX_PLANES
+from microscope_quality.files.tables import RESULTS, as_number
+from microscope_quality.focus import FocusResult, best_of
+from microscope_quality.measuring.page import Place
 
 #: Doubt (see `doubt`) from which a plane is doubtful.
 DOUBTFUL = 0.25
+#: What a row can say of a plane that was measured.
+STATUSES = ("in_focus", "out_of_focus", "mixed", "no_content")
+
+_AXES = ("series", "z", "c", "t")
+_NEEDED = ("file", "level", "expected_level", "certainty", "status", "p0", "error")
+_PROBABILITY = re.compile("p[0-9]{1,3}")
+# Of numbers with six digits, and of sums of them.
+_ROUNDING = 1e-3
 
 
 class _Judged(Protocol):
@@ -105,7 +114,7 @@ def stack_row(image: Sequence[PlaneRow], *, in_focus_limit: int = 1) -> Optional
     if not planes:
         return None
     zs = [plane.place.z or 0 for plane in planes]
-    found = best_plane(cast("Sequence[FocusResult]", planes), in_focus_limit=in_focus_limit)
+    found = best_of(cast("Sequence[FocusResult]", planes), in_focus_limit)
     best_z = position = None
     if found.best_plane is not None and found.best_position is not None:
         best_z = zs[found.best_plane]
@@ -145,36 +154,78 @@ def plane_row(row: Mapping[str, str]) -> PlaneRow:
     Raises
     ------
     FileError
-        Where a number stands in a table, there is none.
+        The row is none that a run writes (see `fault_of_row`).
     """
-    try:
-        levels = [name for name in row if re.fullmatch("p[0-9]+", name)]
-        places = {axis: _index(row[axis]) for axis in ("series", "z", "c", "t")}
-        return PlaneRow(
-            name=row["file"],
-            place=Place(**places),
-            status=row["status"],
-            level=as_number(row["level"]),
-            expected_level=as_number(row["expected_level"]),
-            certainty=as_number(row["certainty"]),
-            defocus_um=as_number(row["defocus_um"]),
-            interval=(
-                as_number(row.get("expected_level_low", "")),
-                as_number(row.get("expected_level_high", "")),
-            ),
-            probabilities=np.array([as_number(row[name]) for name in levels]),
-            message=row["message"],
-            error=row["error"],
-        )
-    except ValueError as error:
+    fault = fault_of_row(row)
+    if fault:
         raise FileError(
-            f"{RESULTS} was changed by another program: in the row of {row['file']}, {error}; "
-            "--again measures everything anew"
-        ) from error
+            f"{RESULTS} was changed by another program: in the row of "
+            f"{row.get('file', '')[:200]!r}, {fault}; --again measures everything anew"
+        )
+    series, z, c, t = (int(row[axis]) if row.get(axis) else None for axis in _AXES)
+    return PlaneRow(
+        name=row["file"],
+        place=Place(series, z, c, t),
+        status=row["status"],
+        level=as_number(row["level"]),
+        expected_level=as_number(row["expected_level"]),
+        certainty=as_number(row["certainty"]),
+        defocus_um=as_number(row.get("defocus_um", "")),
+        interval=(
+            as_number(row.get("expected_level_low", "")),
+            as_number(row.get("expected_level_high", "")),
+        ),
+        probabilities=np.array([as_number(row[name]) for name in _probabilities(row)]),
+        message=row.get("message", ""),
+        error=row["error"],
+    )
 
 
-def _index(text: str) -> Optional[int]:
-    index = int(text) if text else None
-    if index is not None and not 0 <= index < MAX_PLANES:
-        raise ValueError(f"{text} is no plane's place")
-    return index
+def fault_of_row(row: Mapping[str, str]) -> str:
+    """Say what is wrong with a plane's row, if it cannot be one that a run wrote.
+
+    Parameters
+    ----------
+    row
+        Fields as text, by column; of an older version, later columns may be missing.
+
+    Returns
+    -------
+    str
+        Such as ``"status is 'fine', none of in_focus, …"``, naming the column; empty for a row
+        that can be right.
+    """
+    missing = next((name for name in _NEEDED if name not in row), "")
+    if missing:
+        return f"the column {missing} is missing"
+    for column, text in row.items():
+        fault = fault_of(column, text)
+        if fault:
+            return fault
+    for axis in _AXES:
+        if row.get(axis) and int(row[axis]) >= MAX_PLANES:
+            return f"{axis} is {row[axis]!r}, no plane's place"
+    return "" if row["error"] else _fault_of_verdict(row)
+
+
+def _fault_of_verdict(row: Mapping[str, str]) -> str:
+    """Say whether a measured plane's status, level and probabilities go together."""
+    status, names = row["status"], _probabilities(row)
+    if status not in STATUSES:
+        return f"status is {status[:40]!r}, none of {', '.join(STATUSES)}"
+    wanted = ("level", "expected_level", "certainty", *names)
+    empty = [name for name in wanted if not row[name]]
+    if empty and (status != "no_content" or row["level"]):
+        return f"{empty[0]} is empty, but the status is {status}"
+    for name in ("level", "expected_level"):
+        # Six digits may round up.
+        if row[name] and float(row[name]) > len(names) - 1 + _ROUNDING:
+            return f"{name} is {row[name]!r}, but the levels end at {len(names) - 1}"
+    total = sum(float(row[name]) for name in names if row[name])
+    if row["level"] and abs(total - 1) > _ROUNDING:
+        return f"{names[0]} to {names[-1]} come to {total:.6g}, not to 1"
+    return ""
+
+
+def _probabilities(row: Mapping[str, str]) -> list[str]:
+    return [name for name in row if _PROBABILITY.fullmatch(name)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from microscope_quality.batch.budget import need
 from microscope_quality.errors import MicroscopeQualityError, reason_of
 from microscope_quality.files.images import open_image
-from microscope_quality.files.plane import ImageFile, Plane
+from microscope_quality.files.plane import ImageFile, Page, Plane
+from microscope_quality.files.tables import names_stored_as
 from microscope_quality.focus import FocusResult, measure_focus
+from microscope_quality.measuring.memory import memory_of
+from microscope_quality.measuring.page import seconds_of
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import Optics
 from microscope_quality.overlay import overlay
@@ -46,7 +49,6 @@ _QUALITIES = (62, 40, 22)
 _BLACK, _WHITE = 0.5, 99.8
 # Rows of a plane that are added up at once, so that a plane that is read piece by piece stays so.
 _BAND_PIXELS = 2**23
-_ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,7 @@ def places_of(name: str, folders: Sequence[Path]) -> tuple[Path, ...]:
 
     A name with bytes that are no text stands in the table with escapes in their place.
     """
-    names = [name]
-    if _ESCAPED.search(name):
-        names.append(_ESCAPED.sub(lambda match: chr(0xDC00 + int(match[1], 16)), name))
-    return tuple(folder / one for one in names for folder in folders)
+    return tuple(folder / one for one in names_stored_as(name) for folder in folders)
 
 
 def draw_files(settings: Settings, files: Sequence[FileWanted]) -> list[Drawn]:
@@ -137,11 +136,28 @@ def _read(settings: Settings, file: FileWanted) -> Any:
                 for place in wanted
             ):
                 continue
+            _say_need(settings, page, any(one.coloured for one in wanted.values()))
             for plane in image.read(page, luminance=settings.luminance):
                 place = (_text(plane.series), _text(plane.z), _text(plane.c), _text(plane.t))
                 one = wanted.pop(place, None)
                 if one is not None:
                     yield one, plane
+
+
+def _say_need(settings: Settings, page: Page, coloured: bool) -> None:
+    """Say what a page takes, as far as its header tells."""
+    need(
+        memory_of(
+            page.width,
+            page.height,
+            page.pixel_bytes,
+            # Small pictures are made band by band.
+            band_rows=0 if coloured else page.band_rows,
+            rescaled=coloured and settings.rescale,
+            drawn=coloured,
+        ),
+        seconds_of(page),
+    )
 
 
 def _is_file(path: Path) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -14,16 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microscope_quality.errors import FileError, reason_of
-from microscope_quality.files.tables import COLUMNS, STACK_COLUMNS, read_table
+from microscope_quality.files.regular import open_regular
+from microscope_quality.files.tables import (
+    COLUMNS,
+    STACK_COLUMNS,
+    as_number,
+    is_as_written,
+    read_table,
+)
+from microscope_quality.measuring.rows import STATUSES as STATUSES
+from microscope_quality.measuring.rows import fault_of_row
 
-#: What a row can say of its plane; `UNREADABLE` is a row with an error.
-STATUSES = ("in_focus", "out_of_focus", "mixed", "no_content")
+#: Stands for a status in a row with an error.
 UNREADABLE = "unreadable"
 #: What tells where a plane was taken.
 GROUPS = ("plate", "well", "site", "channel")
 NUMBERS = ("level", "expected_level", "certainty", "mean_certainty")
 
 Place = tuple[str, str, str, str]
+
+# A line without end is not read to its end.
+_MOST_HEADER_BYTES = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +61,8 @@ class Rows:
     best : list of str
         For each image the place of focus between the planes, as its table of stacks has it; empty
         for a stack without one and for what is no stack.
+    edited : list of int
+        Rows that are not as they were written: their checksums do not fit.
     """
 
     columns: dict[str, list[str]]
@@ -57,6 +72,7 @@ class Rows:
     images: list[list[int]]
     shown: list[int]
     best: list[str]
+    edited: list[int]
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -81,7 +97,8 @@ def read_rows(path: Path, stacks: Path | None = None) -> Rows:
     Raises
     ------
     FileError
-        When a table is missing, damaged, or of another kind; the message names the row.
+        When a table is missing, damaged, or of another kind, or a row is none that a run writes;
+        the message names the row.
     """
     names = header(path, "a table of results; name the folder that measure wrote")
     missing = [name for name in COLUMNS[: COLUMNS.index("status") + 1] if name not in names]
@@ -98,19 +115,18 @@ def read_rows(path: Path, stacks: Path | None = None) -> Rows:
     wanted = [*names, *(name for name in ("error", "series") if name not in names)]
     columns: dict[str, list[str]] = {name: [] for name in wanted}
     numbers: dict[str, list[float]] = {name: [] for name in NUMBERS}
-    status = []
+    status, edited = [], []
     for number, row in enumerate(read_table(path, wanted), 1):
+        fault = fault_of_row(row)
+        if fault:
+            raise FileError(f"{path}, row {number}, {row['file'][:200]!r}: {fault}.")
         for name, texts in columns.items():
             texts.append(row[name])
         for name in NUMBERS:
-            numbers[name].append(_number(path, number, name, row[name]))
-        status.append(_status(path, number, row))
-        level = numbers["level"][-1]
-        if not (math.isnan(level) or (0 <= level < levels and level == int(level))):
-            raise FileError(
-                f"{path}, row {number}: the level is {row['level']}, but the table has levels "
-                f"0 to {levels - 1}."
-            )
+            numbers[name].append(as_number(row[name]))
+        status.append(UNREADABLE if row["error"] else row["status"])
+        if not is_as_written(names, [row[name] for name in names]):
+            edited.append(number - 1)
     arrays = {name: np.array(values, np.float64) for name, values in numbers.items()}
     images = _images(columns)
     best = _best_planes(stacks)
@@ -124,7 +140,7 @@ def read_rows(path: Path, stacks: Path | None = None) -> Rows:
         else:
             focused = len(planes) > 1 and status[one] == "in_focus"
             positions.append(columns["z"][one] if focused else "")
-    return Rows(columns, arrays, status, levels, images, shown, positions)
+    return Rows(columns, arrays, status, levels, images, shown, positions, edited)
 
 
 def header(path: Path, kind: str = "a CSV table in UTF-8") -> list[str]:
@@ -136,8 +152,11 @@ def header(path: Path, kind: str = "a CSV table in UTF-8") -> list[str]:
         It is missing, empty, or no text.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            names = next(csv.reader(stream), [])
+        with open_regular(path) as stream:
+            start = stream.read(_MOST_HEADER_BYTES)
+        # The end may lie within a character.
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)
+        names = next(csv.reader(io.StringIO(text, newline="")), [])
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {reason_of(error, path)}") from error
     except (ValueError, csv.Error) as error:
@@ -240,26 +259,6 @@ def _name(file: str) -> str:
 
 def _of(some: int, all_: int) -> str:
     return f"{some:,} of {all_:,}"
-
-
-def _number(path: Path, number: int, name: str, text: str) -> float:
-    if not text:
-        return math.nan
-    try:
-        return float(text)
-    except ValueError:
-        raise FileError(f"{path}, row {number}: {name} is {text[:40]!r}, no number.") from None
-
-
-def _status(path: Path, number: int, row: Mapping[str, str]) -> str:
-    if row["error"]:
-        return UNREADABLE
-    if row["status"] in STATUSES:
-        return row["status"]
-    raise FileError(
-        f"{path}, row {number}: the status is {row['status'][:40]!r}; it is one of "
-        f"{', '.join(STATUSES)}, or the row has an error."
-    )
 
 
 def _key(columns: Mapping[str, Sequence[str]], row: int) -> Place:

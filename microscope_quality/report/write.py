@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from microscope_quality.batch import run_record
+from microscope_quality.batch.budget import Budget
 from microscope_quality.errors import FileError, ModelError, ModelNotFoundError
 from microscope_quality.files.whole import whole
 from microscope_quality.measuring.memory import PROCESS_BYTES, memory_of, run_within
@@ -42,6 +43,7 @@ def write_report(
     title: str = "",
     jobs: int = 1,
     limit_bytes: int | None = None,
+    budget: Budget | None = None,
     progress: Callable[[int, int], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Path:
@@ -71,10 +73,13 @@ def write_report(
         Number of processes that read images.
     limit_bytes : int, optional
         Memory for all of them together; an image that needs more has no picture.
+    budget : Budget, optional
+        What a process may take to draw planes of an image; `Budget()` by default.
     progress : callable, optional
         Called with the numbers of files read and of all.
     tell : callable, optional
-        Called with a sentence each on images that have changed or are missing.
+        Called with a sentence each on rows that were edited and images that have changed or are
+        missing.
 
     Returns
     -------
@@ -103,13 +108,14 @@ def write_report(
     room = page.MOST_PAGE_BYTES - len(page.safe_json(columns)) - _plotly_bytes() - _REST
     folders = _folders(record, images, folder)
     changes = _changes(rows, folders, moved=images is not None)
+    processes = _Processes(jobs, limit_bytes, budget or Budget())
     drawn, unread = _draw(
-        rows, settings, worst, room, folders, jobs, limit_bytes, progress, set(changes["missing"])
+        rows, settings, worst, room, folders, processes, progress, set(changes["missing"])
     )
     again = {row for row, one in drawn.items() if one.changed}
     changes["changed"] = sorted({*changes["changed"], *again})
     changes["dated"] = [row for row in changes["dated"] if row not in again]
-    for sentence in (said := _said(rows, changes)):
+    for sentence in (said := [*_edited(rows), *_said(rows, changes)]):
         if tell is not None:
             tell(sentence)
     for one in drawn.values():
@@ -169,13 +175,11 @@ def read_record(path: Path) -> tuple[dict[str, Any], list[str]]:
     list of str
         What it says that has to be known, in sentences.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return {}, []
-    except (OSError, ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict):
+    try:
+        record = run_record.read_record(path)
+    except FileError:
         return {}, [f"{path.name}, the record of the run, is damaged and was left out."]
     status = record.get("status")
     said = {
@@ -298,10 +302,64 @@ def _said(rows: Rows, changes: Mapping[str, Sequence[int]]) -> list[str]:
     return said
 
 
+def _edited(rows: Rows) -> list[str]:
+    """Count rows that are not as they were written, in a sentence."""
+    if not rows.edited:
+        return []
+    number = len(rows.edited)
+    were = "row was" if number == 1 else "rows were"
+    first = rows.columns["file"][rows.edited[0]]
+    return [
+        f"{number:,} {were} changed by hand or by another program since measured, "
+        f"{first}{' first' * (number > 1)}: the checksums do not fit; run measure again."
+    ]
+
+
 def _plotly_bytes() -> int:
     from plotly.offline import get_plotlyjs
 
     return len(get_plotlyjs().encode())
+
+
+@dataclass(frozen=True)
+class _Processes:
+    """How many processes draw, and what they may take."""
+
+    jobs: int
+    limit_bytes: int | None
+    budget: Budget
+
+    def draw(
+        self, rows: Rows, settings: Settings, files: Sequence[FileWanted]
+    ) -> Iterator[tuple[Sequence[FileWanted], Sequence[Drawn], str]]:
+        """Draw planes of files; gives some files, what was drawn of them, or why nothing was."""
+        # One that needs too much memory is not to cost the others of its part.
+        alone: list[FileWanted] = []
+        for part, drawn, error in self._parts(
+            rows, settings, files, _AT_ONCE if self.limit_bytes is None else 1
+        ):
+            if error and len(part) > 1:
+                alone += part
+            else:
+                yield part, drawn, error
+        if alone:
+            yield from self._parts(rows, settings, alone, 1)
+
+    def _parts(
+        self, rows: Rows, settings: Settings, files: Sequence[FileWanted], at_once: int
+    ) -> Iterator[tuple[Sequence[FileWanted], Sequence[Drawn], str]]:
+        parts = [files[start : start + at_once] for start in range(0, len(files), at_once)]
+        drawing = run_within(
+            self.limit_bytes,
+            functools.partial(_bytes_of, rows, settings),
+            functools.partial(pictures.draw_files, settings),
+            parts,
+            jobs=min(self.jobs, max(1, len(parts))),
+            budget=self.budget,
+        )
+        with contextlib.closing(drawing) as outcomes:
+            for outcome in outcomes:
+                yield outcome.item, outcome.value or [], outcome.error
 
 
 def _draw(
@@ -310,8 +368,7 @@ def _draw(
     worst: Sequence[int],
     room: int,
     folders: Sequence[Path],
-    jobs: int,
-    limit_bytes: int | None,
+    processes: _Processes,
     progress: Callable[[int, int], None] | None,
     absent: Collection[int],
 ) -> tuple[dict[int, Drawn], list[str]]:
@@ -347,26 +404,19 @@ def _draw(
     files = [FileWanted(places_of(name, folders), tuple(planes)) for name, planes in wanted.items()]
     drawn: dict[int, Drawn] = {}
     missing: list[tuple[str, str]] = []
-    # One that needs too much memory is not to cost the others of its part.
-    at_once = _AT_ONCE if limit_bytes is None else 1
-    parts = [files[start : start + at_once] for start in range(0, len(files), at_once)]
     done = 0
-    draw = functools.partial(pictures.draw_files, settings)
-    need = functools.partial(_bytes_of, rows, settings)
-    drawing = run_within(limit_bytes, need, draw, parts, jobs=min(jobs, max(1, len(parts))))
-    with contextlib.closing(drawing) as outcomes:
-        for outcome in outcomes:
-            for file in outcome.item:
-                name = rows.columns["file"][file.planes[0].row]
-                if outcome.value is None:
-                    missing += [(name, outcome.error)] * len(file.planes)
-            for one in outcome.value or []:
-                drawn[one.row] = one
-                if not (one.small or one.coloured):
-                    missing.append((rows.columns["file"][one.row], one.error))
-            done += len(outcome.item)
-            if progress is not None:
-                progress(done, len(files))
+    for part, found, error in processes.draw(rows, settings, files):
+        if error:
+            missing += [
+                (rows.columns["file"][plane.row], error) for file in part for plane in file.planes
+            ]
+        for one in found:
+            drawn[one.row] = one
+            if not (one.small or one.coloured):
+                missing.append((rows.columns["file"][one.row], one.error))
+        done += len(part)
+        if progress is not None:
+            progress(done, len(files))
     notes = []
     if missing:
         name, error = missing[0]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,8 +22,9 @@ PATCHES = ("file", "z", "y")
 TABLES = {"results.csv": COLUMNS, "patches.csv": PATCHES}
 
 
-def row(file, z=None, value=0.0, size=10, modified="a", settings_id="s", error=""):
+def row(file, z=None, value=0.0, size=10, modified="a", settings_id="s", error="", **more):
     return dict(
+        **more,
         file=file,
         z=z,
         value=value,
@@ -383,3 +386,385 @@ def test_a_table_that_was_locked_gets_its_rows_later_and_the_others_no_row_twice
         results.publish()
     assert names(tmp_path / "results.csv") == [("a", ""), ("b", "")]
     assert [r["file"] for r in read(tmp_path / "patches.csv")] == ["a"] * 3 + ["b"] * 3
+
+
+# Rows that are not as they were written.
+
+CHECKED = {
+    "results.csv": (*COLUMNS[:2], "well", *COLUMNS[2:], "checksum"),
+    "patches.csv": (*PATCHES, "checksum"),
+}
+FILES = ("a", "b", "c")
+
+
+def measured(folder, tables=CHECKED, settings_id="s", again=False, files=FILES, **change):
+    """Measure what is not kept, as a run does; gives the tables' keeper and what was measured."""
+    anew = []
+    with Results(folder, tables, settings_id, again=again) as results:
+        for name in files:
+            more = {"modified": name, **change.get(name, {})}
+            if results.kept(name, 10, more["modified"]):
+                continue
+            anew.append(name)
+            pages = [page(name, z, settings_id=settings_id, **more) for z in range(3)]
+            for z in range(results.pages_done(name, 10, more["modified"]), 3):
+                results.append(name, pages[z], last=z == 2)
+        results.finish(files)
+    return results, anew
+
+
+def older_tables(folder):
+    """The bytes of all tables that are kept beside those in place."""
+    copies = sorted((folder / "older").iterdir()) if (folder / "older").exists() else []
+    finished = [copy for copy in copies if not copy.name.endswith(".part")]
+    return [{path.name: path.read_bytes() for path in copy.iterdir()} for copy in finished]
+
+
+def in_place(folder, names=tuple(TABLES)):
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def lines(path):
+    return path.read_bytes().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new"),
+    [
+        ("results.csv", b"b,1,,0,", b"b,1,,0.5,"),
+        ("results.csv", b"b,1,,0,", b"b,1,,nan,"),
+        ("results.csv", b"b,1,,0,", b"b,1,,1e999,"),
+        ("results.csv", b"b,1,,0,", b"b,1,,0.0,"),
+        ("results.csv", b"b,1,,0,", b"b,1,B07,0,"),
+        ("results.csv", b"b,1,,0,", b"b,7,,0,"),
+        ("patches.csv", b"b,1,2,", b"b,1,02,"),
+    ],
+)
+def test_a_row_that_was_edited_is_measured_again_and_told(tmp_path, table, old, new):
+    measured(tmp_path)
+    good = in_place(tmp_path)
+    (tmp_path / table).write_bytes(good[table].replace(old, new))
+    edited = in_place(tmp_path)
+    assert edited != good
+    results, anew = measured(tmp_path)
+    assert results.edited == ["b"]
+    # A patch in another place may be one of another file.
+    assert anew == (["b"] if table == "results.csv" else ["a", "b", "c"])
+    assert in_place(tmp_path) == good
+    # What somebody wrote there is not lost either.
+    assert results.older is not None
+    assert older_tables(tmp_path) == [edited]
+    assert measured(tmp_path)[0].edited == []
+
+
+def test_a_file_of_the_same_size_and_time_beside_it_is_kept(tmp_path):
+    alike = {name: {"modified": "at once"} for name in FILES}
+    measured(tmp_path, **alike)
+    table = tmp_path / "results.csv"
+    table.write_bytes(table.read_bytes().replace(b"b,1,,0,", b"b,1,,0.5,"))
+    assert measured(tmp_path, **alike)[1] == ["b"]
+
+
+@pytest.mark.parametrize("table", CHECKED)
+@pytest.mark.parametrize("z", [0, 1, 2])
+def test_a_row_that_has_another_name_is_missed_where_it_was(tmp_path, table, z):
+    measured(tmp_path)
+    good = in_place(tmp_path)
+    row = f"b,{z},".encode()
+    (tmp_path / table).write_bytes(good[table].replace(row, row.replace(b"b", b"x"), 1))
+    results, anew = measured(tmp_path)
+    assert results.edited == ["x"]
+    assert "b" in anew
+    assert in_place(tmp_path) == good
+
+
+@pytest.mark.parametrize("row", [1, 2, 4, 8])
+def test_a_table_that_lacks_a_whole_row_of_a_stack(tmp_path, row):
+    """A run's record tells how many there were."""
+    measured(tmp_path)
+    good = in_place(tmp_path)
+    record = {"status": "finished", "counts": {"planes": 9}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    all_lines = lines(tmp_path / "results.csv")
+    (tmp_path / "results.csv").write_bytes(b"".join(all_lines[:row] + all_lines[row + 1 :]))
+    measured(tmp_path)
+    assert in_place(tmp_path) == good
+
+
+@pytest.mark.parametrize("left", [1, 2, 9, 10, 11, 18])
+def test_a_table_of_patches_that_was_cut_between_rows(tmp_path, left):
+    tables = {**CHECKED, "results.csv": ("file", "level", *CHECKED["results.csv"][1:])}
+    files = {name: {"level": 3} for name in FILES}
+    measured(tmp_path, tables, **files)
+    good = in_place(tmp_path)
+    (tmp_path / "patches.csv").write_bytes(b"".join(lines(tmp_path / "patches.csv")[:left]))
+    measured(tmp_path, tables, **files)
+    assert in_place(tmp_path) == good
+
+
+def test_a_table_that_a_spreadsheet_sorted_and_wrote_in_its_way(tmp_path):
+    measured(tmp_path, b={"value": 1e-12})
+    good = in_place(tmp_path)
+    header, *rows = lines(tmp_path / "results.csv")
+    rows = [row.replace(b"1e-12", b"1E-12") for row in sorted(rows, key=lambda row: row[2:3])]
+    (tmp_path / "results.csv").write_bytes(header + b"".join(rows))
+    results, anew = measured(tmp_path, b={"value": 1e-12})
+    assert results.edited == ["b"]
+    assert anew == ["a", "b", "c"]
+    assert in_place(tmp_path) == good
+
+
+@pytest.mark.parametrize("z", [0, 1, 2])
+def test_an_edited_row_of_an_interrupted_run(tmp_path, z):
+    """Of a file that is whole, and of one that is not: there the pages before it are kept."""
+    for name, last in (("a", True), ("b", False)):
+        folder = tmp_path / name
+        with Results(folder, CHECKED, "s") as results:
+            for file in ("a", "b"):
+                for k in range(3):
+                    results.append(
+                        file, page(file, k, modified=file), last=k == 2 and (file == "a" or last)
+                    )
+        log = folder / "results.csv.part"
+        row = f"{name},{z},,0,".encode()
+        assert row in log.read_bytes()
+        log.write_bytes(log.read_bytes().replace(row, row.replace(b",0,", b",9,")))
+        with Results(folder, CHECKED, "s") as results:
+            assert results.edited == [name]
+            assert not results.kept(name, 10, name)
+            assert results.pages_done(name, 10, name) == (z if name == "b" else 0)
+            # The other one is kept.
+            assert results.kept("b", 10, "b") is last
+        # Killed once more in the middle.
+        with Results(folder, CHECKED, "s") as results:
+            z_now = results.pages_done(name, 10, name)
+            results.append(name, page(name, z_now, modified=name), last=False)
+        measured(folder, files=("a", "b"))
+        assert [r["value"] for r in read(folder / "results.csv")] == ["0"] * 6
+        assert names(folder / "results.csv") == [(f, str(k)) for f in "ab" for k in range(3)]
+        assert len(read(folder / "patches.csv")) == 18
+
+
+def test_a_table_without_checksums_is_measured_anew(tmp_path):
+    measured(tmp_path, {name: columns[:-1] for name, columns in CHECKED.items()})
+    before = in_place(tmp_path)
+    results, anew = measured(tmp_path)
+    assert (results.edited, anew) == ([], list(FILES))
+    assert older_tables(tmp_path) == [before]
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.data())
+def test_no_change_of_a_byte_goes_unseen(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("byte")
+    measured(folder)
+    good = in_place(folder)
+    table = data.draw(st.sampled_from(sorted(CHECKED)))
+    at = data.draw(st.integers(len(lines(folder / table)[0]), len(good[table]) - 1))
+    changed = bytearray(good[table])
+    changed[at] ^= data.draw(st.integers(1, 255))
+    (folder / table).write_bytes(bytes(changed))
+    measured(folder)
+    # Quotes and line ends may differ where all fields are the same.
+    for name in CHECKED:
+        assert read(folder / name) == [
+            dict(row) for row in csv.DictReader(good[name].decode().splitlines())
+        ]
+
+
+# Rows that would leave the tables.
+
+
+@pytest.mark.parametrize(
+    ("change", "leaves"),
+    [
+        ({}, False),
+        ({"files": ("b", "c")}, True),
+        ({"files": ("c", "b", "a", "d")}, False),
+        ({"b": {"error": "is damaged", "modified": "later"}}, True),
+        ({"b": {"modified": "later"}}, True),
+        ({"settings_id": "t"}, True),
+        ({"again": True}, True),
+        ({"tables": {"results.csv": CHECKED["results.csv"]}, "settings_id": "t"}, True),
+        ({"tables": {n: (*c, "more") for n, c in CHECKED.items()}}, True),
+    ],
+)
+def test_no_measured_row_leaves_the_tables_without_a_copy(tmp_path, change, leaves):
+    record = b'{"status": "finished"}'
+    measured(tmp_path)
+    (tmp_path / "run.json").write_bytes(record)
+    (tmp_path / "stacks.csv").write_bytes(b"file,c,t\r\n")
+    before = in_place(tmp_path, ("results.csv", "patches.csv", "stacks.csv", "run.json"))
+    results, _ = measured(tmp_path, **change)
+    assert older_tables(tmp_path) == ([before] if leaves else [])
+    if leaves:
+        assert results.older.parent == tmp_path / "older"
+        assert re.fullmatch(r"\d{8}T\d{6}Z", results.older.name)
+    else:
+        assert results.older is None
+    names = {path.name for path in tmp_path.iterdir()} - {"older"}
+    assert names == {"results.csv", "patches.csv", "stacks.csv", "run.json"}
+
+
+def test_rows_with_an_error_may_leave(tmp_path):
+    measured(tmp_path, b={"error": "is damaged"})
+    assert measured(tmp_path)[0].older is None
+    measured(tmp_path / "two", b={"error": "is damaged"})
+    assert measured(tmp_path / "two", files=("a", "c"))[0].older is None
+
+
+def test_another_well_is_no_other_measurement(tmp_path):
+    measured(tmp_path)
+    with Results(tmp_path, CHECKED, "s") as results:
+        for name in FILES:
+            rows = [{**row, "well": "B07"} for row in results.rows(name)]
+            both = {"results.csv": rows, "patches.csv": results.rows(name, "patches.csv")}
+            results.append(name, both)
+        results.finish(FILES)
+    assert results.older is None
+    assert {row["well"] for row in read(tmp_path / "results.csv")} == {"B07"}
+    results, anew = measured(tmp_path)
+    assert (results.edited, anew) == ([], [])
+
+
+def test_what_a_run_that_goes_on_measured_itself_it_may_replace(tmp_path):
+    measured(tmp_path, files=("a",))
+    first = in_place(tmp_path)
+    with Results(tmp_path, CHECKED, "s") as results:
+        results.publish()
+        results.append("b", page("b"))
+        results.publish()
+        results.append("b", page("b", modified="later"))
+        results.publish()
+        assert results.older is None
+        before = in_place(tmp_path)
+        for modified in ("later", "still later"):
+            results.append("a", page("a", modified=modified))
+            results.publish()
+    (copy,) = older_tables(tmp_path)
+    assert copy == before
+    assert set(first["results.csv"].splitlines()) <= set(copy["results.csv"].splitlines())
+
+
+@pytest.mark.parametrize("first", [b"b,1,", b"a,0,"])
+@pytest.mark.parametrize("table", CHECKED)
+@pytest.mark.parametrize("version", ["this one", "an older one"])
+def test_a_row_behind_a_damaged_one_is_not_lost(tmp_path, first, table, version):
+    without = {name: columns[:-1] for name, columns in CHECKED.items()}
+    measured(tmp_path / "good")
+    out = tmp_path / "out"
+    measured(out, CHECKED if version == "this one" else without)
+    content = (out / table).read_bytes()
+    (out / table).write_bytes(content.replace(first, first[:2] + b'"' + first[2:], 1))
+    before = in_place(out)
+    measured(out)
+    assert in_place(out) == in_place(tmp_path / "good")
+    assert older_tables(out) == [before]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs rights of folders")
+@pytest.mark.parametrize("kind", ["file", "link", "full"])
+def test_where_no_copy_can_be_made_nothing_is_replaced(tmp_path, kind):
+    out = tmp_path / "out"
+    measured(out)
+    before = in_place(out)
+    if kind == "file":
+        (out / "older").write_text("mine")
+    elif kind == "link":
+        (tmp_path / "elsewhere").mkdir()
+        (out / "older").symlink_to(tmp_path / "elsewhere")
+    program = """
+import resource, signal, sys
+sys.path.insert(0, sys.argv[2])
+from test_results import CHECKED
+from pathlib import Path
+from microscope_quality.batch.results import Results
+from microscope_quality.errors import FileError
+if sys.argv[3] == "full":
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+with Results(Path(sys.argv[1]), CHECKED, "s") as results:
+    try:
+        results.finish(["a"])
+    except FileError as error:
+        print(error)
+"""
+    command = [sys.executable, "-c", program, str(out), str(Path(__file__).parent), kind]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"{out / 'older'}: " in said
+    assert in_place(out) == before
+    assert list(tmp_path.glob("**/*.part")) == []
+    assert not any(path.is_dir() for path in (out / "older").glob("*"))
+    if kind != "full":
+        (out / "older").unlink()
+        anew = measured(out, files=("a",))[1]
+        assert (anew, older_tables(out)) == ([], [before])
+
+
+def test_the_record_of_the_tables_outlives_a_run_that_is_killed(tmp_path):
+    measured(tmp_path)
+    record = tmp_path / "run.json"
+    record.write_bytes(b"of the tables")
+    # Refused, or of no use: its record is not written.
+    with Results(tmp_path, CHECKED, "t"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("patches.csv", "results.csv", "run.json"),
+    ]
+    with Results(tmp_path, CHECKED, "t") as results:
+        record.write_bytes(b"of a run that is killed")
+        results.append("a", page("a", settings_id="t"))
+    measured(tmp_path, settings_id="t")
+    assert [copy["run.json"] for copy in older_tables(tmp_path)] == [b"of the tables"]
+    record.write_bytes(b"of the second tables")
+    measured(tmp_path, settings_id="u")
+    assert older_tables(tmp_path)[1]["run.json"] == b"of the second tables"
+
+
+def test_copies_of_one_second_do_not_meet(tmp_path):
+    measured(tmp_path)
+    for _ in range(3):
+        measured(tmp_path, again=True)
+    assert len(older_tables(tmp_path)) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX")
+def test_killed_at_any_moment_no_row_is_lost(tmp_path):
+    program = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from test_results import CHECKED, page
+from pathlib import Path
+from microscope_quality.batch.results import Results
+files = [f"file{k}" for k in range(300)]
+with Results(Path(sys.argv[1]), CHECKED, "s") as results:
+    for name in files:
+        results.append(name, page(name, modified=sys.argv[3]))
+    print("ready", flush=True)
+    results.finish(files)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path), str(Path(__file__).parent)]
+    wanted = set()
+    for number, delay in enumerate((5, 0.001, 0.003, 0.005, 0.007, 0.01, 0.02, 0.04, 5)):
+        process = subprocess.Popen([*command, f"time {number}"], stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(delay) if delay < 1 else process.wait(60)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        rows = set(lines(tmp_path / "results.csv"))
+        copies = [copy["results.csv"] for copy in older_tables(tmp_path)]
+        kept = set().union(*(copy.splitlines(keepends=True) for copy in copies))
+        # Whatever was in place once is there still.
+        assert wanted <= rows | kept
+        wanted |= rows
+    assert not list((tmp_path / "older").glob("*.part"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(tmp_path):
+    measured(tmp_path)
+    os.mkfifo(tmp_path / "run.json")
+    os.mkfifo(tmp_path / ".run.json.before")
+    results, _ = measured(tmp_path, again=True)
+    assert sorted(path.name for path in results.older.iterdir()) == ["patches.csv", "results.csv"]

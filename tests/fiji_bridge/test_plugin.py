@@ -11,7 +11,7 @@ import pytest
 from hosts import missing
 from typer.testing import CliRunner
 
-from microscope_quality.cli import app
+from microscope_quality.cli.app import app
 from microscope_quality.model import available_models
 
 PLUGIN = fiji_vectors.ROOT / "fiji_bridge" / "plugin"

@@ -5,21 +5,31 @@ from __future__ import annotations
 import csv
 import math
 import os
+import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microscope_quality.errors import FileError
+from microscope_quality.files.kinds import fault_of
 from microscope_quality.files.tables import (
     COLUMNS,
     PATCH_COLUMNS,
     STACK_COLUMNS,
     Table,
+    as_number,
+    as_stored,
+    as_text,
     check_replaceable,
     columns,
+    encoded,
+    encoded_header,
+    is_as_written,
+    names_stored_as,
     read_table,
+    run_columns,
 )
 
 
@@ -41,11 +51,19 @@ def test_columns_are_the_documented_ones():
         "mean_certainty,max_certainty,weighted_certainty,status,blur_diameter_px,defocus_um,"
         "saturated_fraction,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,error,series,message"
     )
-    assert ",".join(STACK_COLUMNS) == ("file,c,t,best_z,expected_level,status,best_position,series")
+    assert ",".join(STACK_COLUMNS) == (
+        "file,c,t,best_z,expected_level,status,best_position,series,checksum"
+    )
     assert ",".join(PATCH_COLUMNS) == (
-        "file,z,c,t,y,x,level,expected_level,certainty,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,series"
+        "file,z,c,t,y,x,level,expected_level,certainty,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,series,"
+        "checksum"
     )
     assert columns(3)[-6:] == ("p0", "p1", "p2", "error", "series", "message")
+    assert run_columns(3)[: len(columns(3))] == columns(3)
+    assert ",".join(run_columns(3)[len(columns(3)) :]) == (
+        "size_bytes,modified,settings_id,optics,places,expected_level_low,expected_level_high,"
+        "sha256,checksum"
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,6 +87,7 @@ def test_numbers_as_text(tmp_path, value, text):
     assert written(tmp_path / "t.csv", {"name": "x", "b": value})[0]["b"] == text
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 def test_any_name_comes_back(tmp_path_factory, name):
     path = tmp_path_factory.mktemp("t") / "t.csv"
@@ -198,3 +217,80 @@ def test_a_nul_in_a_message_is_written_as_text(tmp_path):
     table.finish()
     (row,) = read_table(tmp_path / "results.csv")
     assert row["error"] == r"bad \x00 tag"
+
+
+CHECKED = ("file", "level", "message", "checksum")
+
+
+def test_a_row_ends_in_the_checksum_of_its_fields(tmp_path):
+    table = Table(tmp_path / "t.csv", CHECKED)
+    row = {"file": 'a,"b"\r\né\udcff.tif', "level": 0.1 + 0.2, "checksum": "of another row"}
+    table.append(row)
+    table.finish()
+    content = (tmp_path / "t.csv").read_bytes()
+    assert content == encoded_header(CHECKED) + encoded(CHECKED, [row])
+    (stored,) = rows(tmp_path / "t.csv")
+    # As documented: names of columns and then fields, each with a NUL between.
+    text = "file\0level\0message" + 'a,"b"\r\né\\udcff.tif\x000.3\0'
+    assert stored["checksum"] == f"{zlib.crc32(text.encode()):08x}"
+    assert as_text(row, CHECKED) == stored
+    assert is_as_written(CHECKED, list(stored.values()))
+
+
+fields = st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=3, max_size=3)
+
+
+@settings(deadline=None)
+@given(fields, fields)
+def test_no_other_fields_have_the_place_of_a_row_s(one, other):
+    written = as_text(dict(zip(CHECKED, one)), CHECKED)
+    assert is_as_written(CHECKED, list(written.values()))
+    changed = [*map(as_stored, other), written["checksum"]]
+    assert is_as_written(CHECKED, changed) == (changed == list(written.values()))
+    # A border that was moved is no way around it.
+    first, second, third, checksum = written.values()
+    if first or second:
+        assert not is_as_written(CHECKED, [first + second + "x", "", third, checksum])
+    assert not is_as_written(CHECKED, ["\0".join([first, second]), third, "", checksum])
+
+
+def test_columns_that_others_added_do_not_count_and_other_names_do():
+    row = list(as_text({"file": "a", "level": 3}, CHECKED).values())
+    assert is_as_written((*CHECKED, "mine"), [*row, "note"])
+    assert not is_as_written(("file", "z", "message", "checksum"), row)
+    assert is_as_written(("file", "level"), ["a", "3"])
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-Infinity", "1e999", "1_0", "٣", "3 4", "0x1"])
+def test_what_python_takes_for_a_number_and_a_table_has_not(text):
+    with pytest.raises(ValueError):
+        as_number(text)
+    assert fault_of("certainty", text) == f"certainty is {text!r}, no number"
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "wanted"),
+    [
+        ("level", "3", ""),
+        ("level", "", ""),
+        ("level", "3.0", "whole number from 0"),
+        ("size_bytes", "-1", "whole number from 0"),
+        ("size_bytes", "9" * 20, "whole number from 0"),
+        ("p10", "1", ""),
+        ("p10", "1.00001", ""),
+        ("p10", "1.1", "number from 0 to 1"),
+        ("saturated_fraction", "-0.1", "number from 0 to 1"),
+        ("defocus_um", "-3", "number from 0"),
+        ("defocus_um", "1E+2", ""),
+        ("message", "nan", ""),
+        ("mine", "nan", ""),
+    ],
+)
+def test_what_a_field_may_hold(column, text, wanted):
+    assert fault_of(column, text) == (wanted and f"{column} is {text!r}, no {wanted}")
+
+
+def test_a_name_that_is_no_text_is_found_again():
+    name = os.fsdecode(b"n\xff.tif")
+    assert name in names_stored_as(as_stored(name))
+    assert names_stored_as("plain.tif") == ["plain.tif"]

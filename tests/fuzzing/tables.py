@@ -4,15 +4,18 @@ outcome that any of them must have.
 
 from __future__ import annotations
 
+import contextlib
 import random
+import shutil
 import struct
 import tempfile
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable, Dict, Iterator, List, Tuple
 
 from microscope_quality.batch.results import Results
 from microscope_quality.errors import FileError
 from microscope_quality.files.tables import patch_columns, read_table, run_columns
+from microscope_quality.measuring.integrity import check_results
 
 from .outcome import SPARE_BYTES, bounded, refused_by_name, scratch
 
@@ -26,9 +29,10 @@ _FOLDER.mkdir()
 
 
 def check(content: bytes) -> None:
-    """Read each table of the folder that the input is, and go on with the run that left it."""
+    """Read each table of the folder that the input is, check it, and go on with its run."""
     for name in (*_FILES, ".lock"):
         (_FOLDER / name).unlink(missing_ok=True)
+    shutil.rmtree(_FOLDER / "older", ignore_errors=True)
     for name, part in zip(_FILES, parted(content)):
         if part:
             (_FOLDER / name).write_bytes(part)
@@ -40,10 +44,13 @@ def check(content: bytes) -> None:
                     assert tuple(row) == columns
                     assert all(isinstance(text, str) for text in row.values())
         with refused_by_name(_FOLDER, FileError):
+            assert all(len(check.told) <= check.differ for check in check_results(_FOLDER)[0])
+        with refused_by_name(_FOLDER, FileError):
             _go_on()
 
 
 def _go_on() -> None:
+    older = set(_measured(_FOLDER / "results.csv"))
     with Results(_FOLDER, _TABLES, _SETTINGS) as results:
         before = {file: results.rows(file) for file in results.files()}
         if not results.pages_done("new.tif", 7, "now"):
@@ -55,7 +62,18 @@ def _go_on() -> None:
     assert "new.tif" in after
     assert set(after) <= set(files)
     assert set(after) <= {*before, "new.tif"}
+    copied = results.older is not None
+    assert copied or older <= set(_measured(_FOLDER / "results.csv"))
+    assert sorted((_FOLDER / "older").glob("*")) == ([results.older] if copied else [])
     assert not list(_FOLDER.glob("*.part"))
+
+
+def _measured(path: Path) -> Iterator[Tuple[str, ...]]:
+    """Rows without an error, up to what is damaged."""
+    with contextlib.suppress(FileError):
+        for row in read_table(path, _TABLES["results.csv"]):
+            if not row["error"]:
+                yield tuple(row.values())
 
 
 def parted(content: bytes) -> List[bytes]:

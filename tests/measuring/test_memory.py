@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from microscope_quality.batch.budget import Budget
 from microscope_quality.batch.run import run
 from microscope_quality.measuring.memory import memory_of, run_within
 from microscope_quality.measuring.page import Settings, measure_file
@@ -44,11 +45,11 @@ def test_a_process_takes_no_more_than_said(
 
 
 def test_the_limit_counts_this_process_beside_the_workers():
-    def outcomes(jobs):
+    def outcomes(jobs, limit):
         need = 100_000_000
-        limited = run_within(150_000_000, lambda _: need, abs, [-1, -2], jobs=jobs)
+        limited = run_within(limit, lambda _: need, abs, [-1, -2], jobs=jobs, budget=Budget())
         return [(outcome.value, outcome.error) for outcome in limited]
 
-    assert outcomes(jobs=1) == [(1, ""), (2, "")]
+    assert outcomes(1, 185_000_000) == [(1, ""), (2, "")]
     said = "needs about 185 MB of memory, and the limit is 150 MB"
-    assert outcomes(jobs=2) == [(None, said)] * 2
+    assert outcomes(1, 150_000_000) == outcomes(2, 150_000_000) == [(None, said)] * 2

@@ -1,11 +1,12 @@
+import os
 import re
 
 import numpy as np
 import pytest
-from written_results import failed_row, plane_row, write_results
+from written_results import failed_row, plane_row, with_checksum, write_results
 
 from microscope_quality.errors import FileError
-from microscope_quality.files.tables import COLUMNS
+from microscope_quality.files.tables import COLUMNS, run_columns
 from microscope_quality.report.rows import add_groups, read_rows
 
 
@@ -81,17 +82,77 @@ def test_a_table_without_rows(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"certainty": "high"}, "row 2: certainty is 'high', no number"),
-        ({"status": "fine"}, "row 2: the status is 'fine'"),
-        ({"status": ""}, "row 2: the status is ''"),
-        ({"level": "11"}, "row 2: the level is 11, but the table has levels 0 to 10"),
-        ({"level": "2.5"}, "row 2: the level is 2.5"),
+        ({"certainty": "high"}, "certainty is 'high', no number"),
+        ({"certainty": "1.5"}, "certainty is '1.5', no number from 0 to 1"),
+        ({"status": "fine"}, "status is 'fine', none of in_focus"),
+        ({"status": ""}, "status is '', none of in_focus"),
+        ({"level": "11"}, "level is '11', but the levels end at 10"),
+        ({"level": "2.5"}, "level is '2.5', no whole number from 0"),
+        ({"z": "-1"}, "z is '-1', no whole number from 0"),
+        ({"z": "99999999999"}, "z is '99999999999', no plane's place"),
+        ({"expected_level": "nan"}, "expected_level is 'nan', no number"),
+        ({"expected_level": "1e999"}, "expected_level is '1e999', no number"),
+        ({"expected_level": "10.5"}, "expected_level is '10.5', but the levels end at 10"),
+        ({"expected_level": ""}, "expected_level is empty, but the status is in_focus"),
+        ({"defocus_um": "-inf"}, "defocus_um is '-inf', no number"),
+        ({"p3": "1_0"}, "p3 is '1_0', no number"),
+        ({"p3": "0.5"}, "p0 to p10 come to 1.5, not to 1"),
+        ({"width": "wide"}, "width is 'wide', no whole number"),
     ],
 )
 def test_a_damaged_row_is_named(tmp_path, change, said):
     rows = [plane_row("a.tif"), plane_row("b.tif") | change]
-    with pytest.raises(FileError, match=re.escape(said)):
+    with pytest.raises(FileError, match=re.escape(f"results.csv, row 2, 'b.tif': {said}")):
         read_rows(write_results(tmp_path, rows) / "results.csv")
+
+
+def test_rows_that_were_edited_are_told_apart(tmp_path):
+    rows = [plane_row("a.tif"), plane_row("b.tif", 2.5), failed_row("c.tif"), plane_row("d.tif")]
+    table = write_results(tmp_path, rows) / "results.csv"
+    assert read_rows(table).edited == []
+    text = table.read_text(encoding="utf-8")
+    assert text.count("d.tif,") == text.count(",2.5,") == 1
+    table.write_text(text.replace(",2.5,", ",2.6,").replace("d.tif,", "e.tif,"), encoding="utf-8")
+    read = read_rows(table)
+    assert read.edited == [1, 3]
+    assert read.numbers["expected_level"][1] == 2.6
+
+
+def test_a_report_says_that_rows_were_edited_and_is_drawn_all_the_same(tmp_path):
+    pytest.importorskip("plotly")
+    from microscope_quality.report.write import write_report
+
+    folder = write_results(tmp_path, [plane_row("a.tif", 2.5), plane_row("b.tif", 1.5)])
+    table = folder / "results.csv"
+    table.write_text(table.read_text("utf-8").replace(",2.5,", ",2.6,"), encoding="utf-8")
+    told = []
+    page = write_report(folder, tell=told.append).read_text("utf-8")
+    sentence = "1 row was changed by hand or by another program since measured, a.tif: "
+    assert told[0].startswith(sentence)
+    assert sentence in page
+    assert "2.6" in page
+
+
+def test_a_column_that_was_added_behind_the_checksum_edits_no_row(tmp_path):
+    columns = (*run_columns(11), "note")
+    row = with_checksum(plane_row("a.tif"), run_columns(11)) | {"note": "mine"}
+    read = read_rows(write_results(tmp_path, [row], columns) / "results.csv")
+    assert (read.edited, read.columns["note"]) == ([], ["mine"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "results.csv")
+    with pytest.raises(FileError, match="results.csv: cannot be read: is not a regular file"):
+        read_rows(tmp_path / "results.csv")
+
+
+def test_a_line_without_end_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "results.csv"
+    path.touch()
+    os.truncate(path, 2**36)  # takes no room on the disk
+    with pytest.raises(FileError, match="results.csv: is not a table of results"):
+        read_rows(path)
 
 
 @pytest.mark.parametrize(

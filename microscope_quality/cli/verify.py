@@ -1,0 +1,119 @@
+"""``microscope-quality verify``: whether a folder of results is still what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from microscope_quality.measuring.integrity import Check
+
+
+def verify(
+    results: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RESULTS",
+            help="Folder that `measure … --out` or `watch … --out` wrote.",
+            show_default=False,
+        ),
+    ],
+    images: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="DIR",
+            help="The images too: the folder that their names in the table are relative to.",
+            show_default="the tables alone",
+        ),
+    ] = None,
+    jobs: Annotated[
+        Optional[int],
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Processes that read images.",
+            show_default="all cores",
+        ),
+    ] = None,
+) -> None:
+    """Check that results are what was measured: tables, run.json, model and images.
+
+    Each row has a checksum, and the digest of its image. They tell what was damaged or edited;
+    who means to deceive can compute them too. Nothing is written.
+
+    **Examples**
+
+    * `microscope-quality verify results`
+
+    * With the images: `microscope-quality verify results --images plate1`
+
+    Exit codes: 0 all fits, 1 something differs, 2 wrong use, 130 stopped by Ctrl-C.
+    """
+    from microscope_quality.batch.run import n_cores
+    from microscope_quality.cli.progress import bar
+    from microscope_quality.cli.refusal import refused
+    from microscope_quality.errors import FileError, MicroscopeQualityError
+    from microscope_quality.measuring.integrity import check_images, check_results
+
+    try:
+        if images is not None and not images.is_dir():
+            raise FileError(f"{images}: is no folder of images")
+        checks, measured = check_results(results)
+        if images is not None:
+            with bar("Reading images") as move:
+                checks.append(check_images(measured, images, jobs=jobs or n_cores(), progress=move))
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted; not all was checked.", err=True)
+        raise typer.Exit(130) from None
+    except MicroscopeQualityError as error:
+        raise refused("verify", error) from error
+    _show(checks, with_images=images is not None)
+    raise typer.Exit(1 if any(check.differ for check in checks) else 0)
+
+
+def _show(checks: Sequence[Check], *, with_images: bool) -> None:
+    """Print what was checked, how many, and what differs."""
+    import os
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from microscope_quality.cli.summary import printable
+
+    # A pipe gets whole names; COLUMNS has its way all the same.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 1000
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(overflow="fold")
+    for check in checks:
+        found = Text(f"{check.differ:,} differ" if check.differ else "fits", _style(check))
+        if not (check.checked or check.differ):
+            found = Text("not checked", _style(check))
+        if check.note:
+            found.append(f" ({printable(check.note)})", "dim")
+        table.add_row(Text(check.what), Text(f"{check.checked:,}"), found)
+        for told in check.told:
+            table.add_row("", "", Text(f"  {printable(told)}"))
+        if check.differ > len(check.told):
+            table.add_row("", "", Text(f"  and {check.differ - len(check.told):,} more", "dim"))
+    console.print(table)
+    differ = [check.what for check in checks if check.differ]
+    said = f"\nNot all fits: {'; '.join(differ)}." if differ else "\nAll fits."
+    console.print(said, style="bold")
+    if not with_images:
+        console.print("The images were not looked at; --images DIR does.", style="dim")
+
+
+def _style(check: Check) -> str:
+    if check.differ:
+        return "bold red"
+    return "green" if check.checked else "dim"

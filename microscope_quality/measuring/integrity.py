@@ -1,0 +1,501 @@
+"""Whether a folder of results holds together, and fits the model and the images that are there."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from microscope_quality.batch.run import run
+from microscope_quality.batch.run_record import RUN_RECORD, checksum_of, read_record
+from microscope_quality.errors import FileError, MicroscopeQualityError, ModelNotFoundError
+from microscope_quality.files.digest import digest_of
+from microscope_quality.files.kinds import fault_of
+from microscope_quality.files.regular import open_regular
+from microscope_quality.files.tables import (
+    CHECKSUM,
+    PATCHES,
+    RESULTS,
+    STACK_COLUMNS,
+    STACKS,
+    as_text,
+    is_as_written,
+    names_stored_as,
+    patch_columns,
+    read_table,
+    run_columns,
+)
+from microscope_quality.measuring.page import Place, identity
+from microscope_quality.measuring.rows import (
+    STATUSES,
+    PlaneRow,
+    fault_of_row,
+    images_of,
+    plane_row,
+    stack_row,
+)
+from microscope_quality.model import DEFAULT_MODEL, available_models
+from microscope_quality.model import verify as verify_model
+from microscope_quality.version import __version__
+
+#: Of what differs, so much is told by name.
+MOST_TOLD = 5
+_LONGEST_NAME = 200
+
+_Row = Mapping[str, str]
+# Of a z-stack: file, series, c and t, as texts.
+_Stack = tuple[str, str, str, str]
+
+
+@dataclass
+class Check:
+    """What was held against what, and what came of it.
+
+    Attributes
+    ----------
+    what : str
+        In a few words.
+    checked : int
+        How many things were looked at.
+    differ : int
+        How many of them are not as they should be.
+    told : list of str
+        The first of these, each in a few words that name it.
+    note : str
+        What else is to be known, such as why nothing could be checked.
+    """
+
+    what: str
+    checked: int = 0
+    differ: int = 0
+    told: list[str] = field(default_factory=list)
+    note: str = ""
+
+    def tell(self, what: str) -> None:
+        """Count something that is not as it should be."""
+        self.differ += 1
+        if len(self.told) < MOST_TOLD:
+            self.told.append(what)
+
+
+@dataclass(frozen=True)
+class MeasuredImage:
+    """An image as it was when it was measured, in the words of its rows."""
+
+    name: str
+    size_bytes: str
+    modified: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What became of an image: how it differs, or else whether its time alone does."""
+
+    fault: str = ""
+    dated: bool = False
+
+
+def check_results(results: Path) -> tuple[list[Check], list[MeasuredImage]]:
+    """Hold a folder of results against itself and the model that it names; nothing is written.
+
+    Parameters
+    ----------
+    results : Path
+        Folder that a run wrote.
+
+    Returns
+    -------
+    list of Check
+    list of MeasuredImage
+        What `check_images` can look at.
+
+    Raises
+    ------
+    FileError
+        There is no such folder, or nothing of a run in it.
+    """
+    if not results.is_dir():
+        raise FileError(f"{results}: is no folder; name one that measure or watch wrote")
+    if not any((results / name).exists() for name in (RESULTS, RUN_RECORD)):
+        raise FileError(f"{results}: has neither {RESULTS} nor {RUN_RECORD}, so no results")
+    record, of_record = _check_record(results)
+    look = _Look(results, record)
+    look.at_results()
+    look.at_stacks()
+    look.at_patches()
+    return [of_record, *look.checks(), _check_model(record)], look.images
+
+
+def check_images(
+    images: Sequence[MeasuredImage],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    progress: Optional[Callable[[int, int], None]] = None,
+) -> Check:
+    """Hold images against their rows: size, and content or else time.
+
+    Parameters
+    ----------
+    images
+        As `check_results` gives them.
+    folder
+        What their names are relative to.
+    jobs
+        Number of processes that read them.
+    progress
+        Called with the numbers of images done and of all.
+    """
+    check = Check("images")
+    dated = undigested = 0
+    items = [(folder, image) for image in images]
+    for done, outcome in enumerate(run(_compare, items, jobs=max(1, min(jobs, len(items)))), 1):
+        image = outcome.item[1]
+        check.checked += 1
+        compared = outcome.value or _Compared(fault=outcome.error)
+        if compared.fault:
+            check.tell(f"{image.name[:_LONGEST_NAME]}: {compared.fault}")
+        dated += compared.dated
+        undigested += not image.sha256
+        if progress is not None:
+            progress(done, len(items))
+    notes = []
+    if dated:
+        notes.append(f"{dated:,} with the same content and another time")
+    if undigested:
+        notes.append(f"{undigested:,} without a digest, by size and time alone")
+    check.note = "; ".join(notes)
+    return check
+
+
+def _compare(item: tuple[Path, MeasuredImage]) -> _Compared:
+    """Hold an image against its rows."""
+    folder, image = item
+    paths = [folder / name for name in names_stored_as(image.name)]
+    path, (size_bytes, modified) = next(
+        ((path, known) for path in paths if (known := identity(path))[1]), (paths[0], (0, ""))
+    )
+    if not modified:
+        return _Compared("is not there")
+    if str(size_bytes) != image.size_bytes:
+        return _Compared(f"has {size_bytes} bytes, and had {image.size_bytes}")
+    if not image.sha256:
+        if modified == image.modified:
+            return _Compared()
+        return _Compared(f"has the time {modified}, and had {image.modified}")
+    try:
+        digest = digest_of(path)
+    except FileError as error:
+        return _Compared(str(error))
+    if digest != image.sha256:
+        return _Compared("has other content than when it was measured")
+    return _Compared(dated=modified != image.modified)
+
+
+def _check_record(results: Path) -> tuple[dict[str, Any], Check]:
+    check = Check(RUN_RECORD, checked=1)
+    path = results / RUN_RECORD
+    try:
+        record = read_record(path)
+        fits = record.get(CHECKSUM) in (None, checksum_of(record))
+    except (FileError, RecursionError) as error:
+        check.tell(str(error))
+        return {}, check
+    if not fits:
+        check.tell("its checksum does not fit: it was changed since it was written")
+    status = record.get("status")
+    check.note = f"the run is {status}" if status in ("running", "interrupted", "failed") else ""
+    if CHECKSUM not in record:
+        check.note = "; ".join(filter(None, (check.note, "of a version without checksums")))
+    return record, check
+
+
+def _check_model(record: Mapping[str, Any]) -> Check:
+    """Hold the model of the run's record against the one that has its name now."""
+    check = Check("model")
+    known, settings = record.get("model"), record.get("settings")
+    wanted = known.get("sha256") if isinstance(known, Mapping) else None
+    name = settings.get("model") if isinstance(settings, Mapping) else None
+    if not isinstance(wanted, str) or not isinstance(name, (str, type(None))):
+        check.note = f"{RUN_RECORD} names none"
+        return check
+    name = name or DEFAULT_MODEL
+    try:
+        found = verify_model(available_models().get(name, Path(name))).sha256
+    except ModelNotFoundError:
+        check.note = f"{name[:_LONGEST_NAME]} is not here"
+        return check
+    except (MicroscopeQualityError, OSError, ValueError) as error:
+        check.tell(str(error))
+        return check
+    check.checked = 1
+    if found != wanted:
+        check.tell(f"{name[:_LONGEST_NAME]} is another one now: its checksum is {found[:12]}…")
+    return check
+
+
+class _Look:
+    """A look at the tables of a folder, one after the other; what they say is counted."""
+
+    def __init__(self, results: Path, record: Mapping[str, Any]) -> None:
+        self.images: list[MeasuredImage] = []
+        self._results = results
+        self._record = record
+        self._columns = Check("columns")
+        self._whole = Check("rows that can be read")
+        self._checksums = Check("checksums of rows")
+        self._values = Check("values of rows")
+        self._together = Check("rows of a file together, each plane once")
+        self._settings = Check(f"settings of rows and of {RUN_RECORD}")
+        self._counts = Check(f"counts of {RUN_RECORD}")
+        self._stacks = Check("z-stacks and their planes")
+        self._patches = Check("patches and their files")
+        # How many planes of a file have a level, and so patches.
+        self._files: dict[str, int] = {}
+        self._expected: dict[_Stack, tuple[set[str], dict[str, str]]] = {}
+        self._found: Counter[str] = Counter()
+
+    def checks(self) -> list[Check]:
+        """Give what came of it."""
+        parts = [name for name in (RESULTS, PATCHES) if (self._results / f"{name}.part").exists()]
+        if parts:
+            self._whole.note = (
+                f"not looked at: {parts[0]}.part, of a run that goes on or was interrupted"
+            )
+        return [
+            *(self._columns, self._whole, self._checksums, self._values, self._together),
+            *(self._settings, self._counts, self._stacks, self._patches),
+        ]
+
+    def _rows(self, table: str, known: Callable[[int], Sequence[str]]) -> Iterator[dict[str, str]]:
+        """Rows of a table, which are held against their checksums."""
+        header: list[str] = []
+        try:
+            for number, row in enumerate(read_table(self._results / table), 1):
+                if not header:
+                    header = list(row)
+                    self._look_at_header(table, header, known)
+                self._whole.checked += 1
+                if CHECKSUM in row:
+                    self._checksums.checked += 1
+                    if not is_as_written(header, list(row.values())):
+                        self._checksums.tell(f"{table}, row {number}: {_named(row)}")
+                yield row
+            if not _ends_whole(self._results / table):
+                self._whole.tell(f"{table}: its last row is cut off")
+        except OSError as error:
+            self._whole.checked += 1
+            self._whole.tell(str(error))
+
+    def _look_at_header(
+        self, table: str, header: Sequence[str], known: Callable[[int], Sequence[str]]
+    ) -> None:
+        self._columns.checked += len(header)
+        levels = next(k for k in itertools.count() if f"p{k}" not in header)
+        wanted = list(known(levels))
+        unknown = [name for name in header if name not in wanted]
+        for name in unknown:
+            self._columns.tell(
+                f"{table} has a column {name[:_LONGEST_NAME]!r}, which no run writes"
+            )
+        if not unknown and list(header) != wanted[: len(header)]:
+            self._columns.tell(f"{table} has not the columns of a run in their order")
+        elif not unknown and len(header) < len(wanted):
+            missing = ", ".join(wanted[len(header) :])
+            self._columns.note = f"{table} is of an older version, without {missing}"
+        if CHECKSUM not in header:
+            self._checksums.note = f"{table} is of a version without them"
+
+    # The first table.
+
+    def at_results(self) -> None:
+        """Look at the rows of planes."""
+        rows = self._rows(RESULTS, run_columns)
+        for name, of_file in itertools.groupby(rows, key=lambda row: row["file"]):
+            if name in self._files:
+                self._together.tell(f"{_short(name)} has rows in several places")
+            self._look_at_file(name, of_file)
+        self._compare_counts()
+
+    def _look_at_file(self, name: str, rows: Iterable[_Row]) -> None:
+        planes: list[PlaneRow] = []
+        places: set[Place] = set()
+        versions: set[MeasuredImage] = set()
+        with_level = 0
+        for row in rows:
+            self._count(row)
+            facts = (row.get(column, "") for column in ("size_bytes", "modified", "sha256"))
+            versions.add(MeasuredImage(name, *facts))
+            fault = fault_of_row(row)
+            if fault:
+                self._values.tell(f"{RESULTS}, {_named(row)}: {fault}")
+                continue
+            plane = plane_row(row)
+            if plane.place in places:
+                self._together.tell(f"{_named(row)} has several rows")
+            places.add(plane.place)
+            planes.append(plane)
+            with_level += bool(row["level"])
+        self._files[name] = self._files.get(name, 0) + with_level
+        if len(versions) > 1:
+            self._together.tell(f"{_short(name)} has rows of several sizes, times or digests")
+        if any(not plane.error for plane in planes):
+            self.images += [version for version in versions if version.modified][:1]
+        self._expect_stacks(planes)
+
+    def _count(self, row: _Row) -> None:
+        self._values.checked += 1
+        self._together.checked += 1
+        self._found["planes"] += 1
+        self._found["failed" if row.get("error") else row.get("status", "")] += 1
+        wanted = self._record.get("settings_id")
+        if isinstance(wanted, str) and "settings_id" in row:
+            self._settings.checked += 1
+            if row["settings_id"] != wanted:
+                self._settings.tell(f"{_named(row)} was measured with other settings")
+
+    def _compare_counts(self) -> None:
+        counts = self._record.get("counts")
+        if self._record.get("status") != "finished" or not isinstance(counts, Mapping):
+            self._counts.note = "the run is not finished"
+            return
+        found = {"files": len(self._files)}
+        # A watch counts files by their verdicts, not planes.
+        if "planes" in counts:
+            found.update({name: self._found[name] for name in ("planes", "failed", *STATUSES)})
+        for name, number in found.items():
+            if name in counts:
+                self._counts.checked += 1
+                if counts[name] != number:
+                    told = str(counts[name])[:_LONGEST_NAME]
+                    self._counts.tell(f"{name}: {number} in {RESULTS}, {told} in {RUN_RECORD}")
+
+    # Stacks and patches.
+
+    def _expect_stacks(self, planes: Sequence[PlaneRow]) -> None:
+        settings = self._record.get("settings")
+        limit = settings.get("in_focus_limit") if isinstance(settings, Mapping) else None
+        limit = limit if isinstance(limit, int) else 1
+        for image in images_of(planes):
+            row = stack_row(image, in_focus_limit=limit)
+            if row is not None:
+                text = as_text(row, STACK_COLUMNS)
+                self._expected[_stack_of(text)] = {str(plane.place.z) for plane in image}, text
+
+    def at_stacks(self) -> None:
+        """Look at the rows of z-stacks."""
+        seen: set[_Stack] = set()
+        self._stacks.checked = len(self._expected)
+        if self._expected or (self._results / STACKS).exists():
+            for row in self._rows(STACKS, lambda _: STACK_COLUMNS):
+                fault = self._fault_of_stack(row, seen)
+                if fault:
+                    self._stacks.tell(f"{_named(row)}: {fault}")
+                seen.add(_stack_of(row))
+        for stack in self._expected.keys() - seen:
+            self._stacks.tell(f"{_short(stack[0])}: has no row in {STACKS}")
+
+    def _fault_of_stack(self, row: _Row, seen: set[_Stack]) -> str:
+        """Say what in the row of a z-stack does not go with the rows of its planes."""
+        self._look_at_values(STACKS, row)
+        stack = _stack_of(row)
+        if stack in seen:
+            return f"has several rows in {STACKS}"
+        if stack not in self._expected:
+            return f"has a row in {STACKS} and no planes in {RESULTS}"
+        zs, wanted = self._expected[stack]
+        if row.get("best_z") and row["best_z"] not in zs:
+            return f"its best_z is {row['best_z'][:40]!r}, of which there is no plane"
+        # By another version or other settings, another plane may be the best one.
+        versions = self._record.get("versions")
+        version = versions.get("microscope-quality") if isinstance(versions, Mapping) else None
+        if version == __version__ and not self._settings.differ:
+            for name in ("best_z", "expected_level", "status", "best_position"):
+                found = row.get(name, "")
+                if found != wanted[name]:
+                    return f"its {name} is {found[:40]!r}, and by its planes {wanted[name]!r}"
+        return ""
+
+    def _look_at_values(self, table: str, row: _Row) -> None:
+        self._values.checked += 1
+        fault = next(filter(None, itertools.starmap(fault_of, row.items())), "")
+        if fault:
+            self._values.tell(f"{table}, {_named(row)}: {fault}")
+
+    def at_patches(self) -> None:
+        """Look at the rows of patches."""
+        settings = self._record.get("settings")
+        wanted = isinstance(settings, Mapping) and settings.get("per_patch") is True
+        if not wanted and not (self._results / PATCHES).exists():
+            self._patches.note = "none were asked for"
+            return
+        sampled = isinstance(settings, Mapping) and settings.get("sample") is not None
+        seen: set[str] = set()
+        rows = self._rows(PATCHES, patch_columns)
+        for name, of_file in itertools.groupby(rows, key=lambda row: row["file"]):
+            self._patches.checked += 1
+            if name in seen:
+                self._patches.tell(f"{_short(name)} has rows in several places of {PATCHES}")
+            elif name not in self._files:
+                self._patches.tell(f"{_short(name)} is not in {RESULTS}")
+            seen.add(name)
+            planes: dict[tuple[str, ...], _Grid] = {}
+            for row in of_file:
+                self._look_at_values(PATCHES, row)
+                place = tuple(row.get(axis, "") for axis in ("series", "z", "c", "t"))
+                planes.setdefault(place, _Grid()).add(row.get("y", ""), row.get("x", ""))
+            if len(planes) < self._files.get(name, 0):
+                self._patches.tell(f"{_short(name)} has planes without rows in {PATCHES}")
+            elif not all(grid.is_whole(sampled=sampled) for grid in planes.values()):
+                self._patches.tell(f"{_short(name)} lacks rows in {PATCHES}, or has some twice")
+        for name, with_level in self._files.items():
+            if with_level and name not in seen:
+                self._patches.tell(f"{_short(name)} has no row in {PATCHES}")
+
+
+class _Grid:
+    """Places of a plane's patches: all of some rows and columns, or with a sample some."""
+
+    def __init__(self) -> None:
+        self._ys: set[str] = set()
+        self._xs: set[str] = set()
+        self._places: set[tuple[str, str]] = set()
+        self._n = 0
+
+    def add(self, y: str, x: str) -> None:
+        """Take in a patch."""
+        self._ys.add(y)
+        self._xs.add(x)
+        self._places.add((y, x))
+        self._n += 1
+
+    def is_whole(self, *, sampled: bool) -> bool:
+        """Whether no patch is missing within the grid, and none is there twice."""
+        whole = sampled or len(self._places) == len(self._ys) * len(self._xs)
+        return whole and self._n == len(self._places)
+
+
+def _ends_whole(path: Path) -> bool:
+    """Whether a table that is not empty ends with the end of a line."""
+    with open_regular(path) as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) == b"\n"
+
+
+def _short(name: str) -> str:
+    return name[:_LONGEST_NAME] or "a file without a name"
+
+
+def _named(row: _Row) -> str:
+    """Name the plane of a row, whatever stands there."""
+    axes = [f"{axis}{row[axis][:20]}" for axis in ("series", "z", "c", "t") if row.get(axis)]
+    return " ".join([_short(row["file"]), *axes])
+
+
+def _stack_of(row: _Row) -> _Stack:
+    return row["file"], row.get("series", ""), row.get("c", ""), row.get("t", "")
