@@ -25,7 +25,7 @@ import tifffile
 from typer.testing import CliRunner
 
 import microscope_quality
-from microscope_quality.cli import app
+from microscope_quality.cli.app import app
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.images import find, open_image
 from microscope_quality.files.tables import read_table
@@ -378,7 +378,15 @@ def test_a_pipe_or_device_in_the_place_of_a_table_is_not_waited_for(plate, model
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [(",,,,,,,,84", ",,,,,x,,,84"), (",,,,,,,,84", ",,,,,9999999999,,,84")]
+    ("old", "new"),
+    [
+        (",,,,,,,,84", ",,,,,x,,,84"),
+        (",,,,,,,,84", ",,,,,9999999999,,,84"),
+        (",in_focus,", ",BAD,"),
+        (",in_focus,", ",out_of_focus,"),
+        (",84,84,0,", ",84,84,nan,"),
+        (",84,84,0,", ",84,84,3,"),
+    ],
 )
 def test_a_table_that_another_program_changed(plate, model, tmp_path, old, new):
     out = tmp_path / "out"
@@ -387,9 +395,10 @@ def test_a_table_that_another_program_changed(plate, model, tmp_path, old, new):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    assert "changed by another program" in measure(plate, "--model", model, "--out", out, code=1)
-    measure(plate, "--model", model, "--out", out, "--again")
-    assert path.read_text().count(old) == 2
+    said = measure(plate, "--model", model, "--out", out)
+    assert "2 files were measured again" in said
+    assert path.read_text() == text
+    assert "measured again" not in measure(plate, "--model", model, "--out", out)
 
 
 # Screens and signals

@@ -14,22 +14,27 @@ import json
 import logging
 import pickle
 import socket
+import threading
 import time
 import uuid
 import warnings
-from collections import deque
 from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, Generator, Iterable, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, Optional, Tuple
 
-from threadpoolctl import threadpool_limits
-
-from microscope_quality.batch.run import Item, Outcome, Value, attempt
+from microscope_quality.batch.budget import Budget
+from microscope_quality.batch.run import Follow, Item, Outcome, Value
+from microscope_quality.batch.turns import Turn, Turns
+from microscope_quality.batch.worker import Answer, Looks, Part, Work, Worker, attempt
 from microscope_quality.errors import MicroscopeQualityError, SettingsError
 from microscope_quality.version import __version__
 
 #: Items that may be on their way or done before their turn, for each thread of a worker.
 _AHEAD = 4
+
+#: What a worker handed out of an item, and its answer.
+_Said = Tuple[List[Any], Answer]
 
 # Between two looks at whether the cluster is still there and how large it is.
 _LOOK_S = 2.0
@@ -43,21 +48,30 @@ def run_on_cluster(
     items: Iterable[Item],
     address: str,
     *,
+    budget: Optional[Budget] = None,
+    follow: Optional[Follow[Item]] = None,
     wait_s: float = 30.0,
 ) -> Generator[Outcome[Item, Value], None, None]:
     """Apply a function to each item on a Dask cluster and give the outcomes in the items' order.
+
+    Each thread of a worker of Dask's has a process of its own for that, which is replaced when an
+    item is too much for it: what happens to a process costs Dask nothing.
 
     Parameters
     ----------
     function
         It is pickled, as are items and values: a function of a module, or a `functools.partial`
         of one. Paths in it and in the items have to be good on the workers: absolute ones, on a
-        file system that all share. It runs with one thread in BLAS and OpenMP, to which the
-        workers stay limited, and on several items at once where a worker has several threads.
+        file system that all share. It runs with one thread in BLAS and OpenMP, and on several
+        items at once where a worker has several threads.
     items
         Taken only a few ahead of the outcomes: 4 for each thread of the cluster's workers.
     address
         Of the scheduler, such as ``"tcp://host:8786"``, or the path of its scheduler file.
+    budget
+        What each item may take; `Budget()` by default.
+    follow
+        As for `run`.
     wait_s
         How long to wait for the scheduler, and for a worker while there is none, in seconds.
 
@@ -80,35 +94,53 @@ def run_on_cluster(
         raise SettingsError(
             "a cluster needs dask.distributed: pip install 'microscope-quality[cluster]'"
         ) from None
-    return _run(pickle.dumps(function), items, _scheduler(address), wait_s)
+    task = _Task(__version__, pickle.dumps(function), budget or Budget())
+    return _run(task, items, _scheduler(address), follow, wait_s)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is done with each item: by which version, which function, pickled, and its budget."""
+
+    version: str
+    function: bytes
+    budget: Budget
 
 
 def _run(
-    function: bytes, items: Iterable[Item], scheduler: str, wait_s: float
+    task: _Task,
+    items: Iterable[Item],
+    scheduler: str,
+    follow: Optional[Follow[Item]],
+    wait_s: float,
 ) -> Generator[Outcome[Item, Any], None, None]:
-    source = iter(items)
-    waiting: Deque[Tuple[Item, bytes, Any]] = deque()
+    turns = Turns(items, _AHEAD)
+    at_work: Dict[Turn[Item], Tuple[bytes, Any]] = {}
     with _silent(), _client(scheduler, wait_s) as client:
-        cluster = _Cluster(client, scheduler, function, wait_s)
+        cluster = _Cluster(client, scheduler, task, wait_s)
         cluster.check()
         while True:
-            while len(waiting) < _AHEAD * cluster.n_threads:
-                try:
-                    item = next(source)
-                except StopIteration:
-                    break
-                message = pickle.dumps(item)
-                waiting.append((item, message, cluster.submit(message)))
-            if not waiting:
+            turns.ahead = _AHEAD * cluster.n_threads
+            while (turn := turns.begin()) is not None:
+                message = pickle.dumps(turn.item)
+                at_work[turn] = message, cluster.submit(message)
+            first = turns.first()
+            if first is None:
                 return
-            item, message, task = waiting.popleft()
-            answer = cluster.answer(task)
+            message, future = at_work.pop(first)
+            answer = cluster.answer(future)
             if answer is None:
                 # Dask blames the death of a worker on all tasks that the worker held.
-                for _, _, other in waiting:
+                for _, other in at_work.values():
                     cluster.answer(other)
                 answer = cluster.answer_alone(message)
-            yield Outcome(item, *answer)
+            parts, said = answer
+            if follow is not None:
+                for part in parts:
+                    turns.follow(first, *follow(first.item, part))
+            first.answer(Outcome(first.item, said.value, said.error, said.died))
+            for given in turns.given():
+                yield given.outcome
 
 
 class _Cluster:
@@ -120,15 +152,15 @@ class _Cluster:
         Connected to its scheduler.
     scheduler
         The scheduler's address.
-    function
-        Pickled; it is what all tasks do.
+    task
+        What is done with each item.
     wait_s
         How long it may be without workers, in seconds.
     """
 
-    def __init__(self, client: Any, scheduler: str, function: bytes, wait_s: float) -> None:
+    def __init__(self, client: Any, scheduler: str, task: _Task, wait_s: float) -> None:
         self.n_threads = 1
-        self._function = function
+        self._task = task
         self._run_id = uuid.uuid4().hex
         self._n_tasks = 0
         self._client = client
@@ -144,12 +176,8 @@ class _Cluster:
         MicroscopeQualityError
             There is one of them, or no worker at all.
         """
-        from distributed import TimeoutError as DaskTimeoutError
-
-        try:
-            self._client.wait_for_workers(1, timeout=self._wait_s)
-        except DaskTimeoutError:
-            raise self._without_workers() from None
+        while not self._look():
+            time.sleep(min(_LOOK_S, self._wait_s) / 10)
         for worker, version in self._ask(eval, _ASK_VERSION).items():
             if isinstance(version, ImportError):
                 raise MicroscopeQualityError(
@@ -161,7 +189,7 @@ class _Cluster:
                     f"the Dask worker at {worker} has version {version} of microscope-quality; "
                     f"it has to be {__version__}, as here"
                 )
-        for worker, error in self._ask(_refusal, self._function).items():
+        for worker, error in self._ask(_refusal, self._task.function).items():
             if error:
                 raise MicroscopeQualityError(f"the Dask worker at {worker} cannot begin: {error}")
         self._look()
@@ -171,12 +199,10 @@ class _Cluster:
         self._n_tasks += 1
         key = f"microscope-quality-{self._run_id}-{self._n_tasks}"
         with self.there():
-            return self._client.submit(
-                _task, __version__, self._function, item, key=key, pure=False, **place
-            )
+            return self._client.submit(_done, self._task, item, key=key, pure=False, **place)
 
-    def answer(self, task: Any, worker: str = "") -> Optional[Tuple[Any, str]]:
-        """Wait for the value and the error of a task.
+    def answer(self, task: Any, worker: str = "") -> Optional[_Said]:
+        """Wait for what a task says.
 
         Parameters
         ----------
@@ -187,7 +213,7 @@ class _Cluster:
 
         Returns
         -------
-        value, error
+        parts, answer
             None when workers died that held the task.
 
         Raises
@@ -211,16 +237,16 @@ class _Cluster:
                 raise
             except Exception as failure:
                 # Such as from a worker that came later and lacks the library.
-                return None, f"{type(failure).__name__}: {failure}"
+                return [], Answer(0, error=f"{type(failure).__name__}: {failure}")
             else:
-                value, error = pickle.loads(answer)
+                said: _Said = pickle.loads(answer)
                 if time.monotonic() - self._looked > _LOOK_S:
                     self._look()
-                return value, error
+                return said
             if time.monotonic() - self._looked > _LOOK_S:
                 self._look()
 
-    def answer_alone(self, item: bytes) -> Tuple[Any, str]:
+    def answer_alone(self, item: bytes) -> _Said:
         """Have an item done by a worker that has nothing else of this run."""
         workers = self._look()
         while not workers:
@@ -231,7 +257,8 @@ class _Cluster:
         answer = self.answer(task, worker)
         if answer is None:
             task.cancel()
-            return None, "workers died when they were at work on it; perhaps memory ran out"
+            error = "workers died when they were at work on it; perhaps memory ran out"
+            return [], Answer(0, error=error, died=True)
         return answer
 
     @contextlib.contextmanager
@@ -283,25 +310,55 @@ class _Cluster:
         )
 
 
-def _task(version: str, function: bytes, item: bytes) -> bytes:
-    """Value and error of an item, pickled; this is what a worker does."""
-    value = None
-    if version != __version__:
+def _done(task: _Task, item: bytes) -> bytes:
+    """What is said of an item, pickled; this is what a worker of Dask's does."""
+    if task.version != __version__:
         here = f"a worker on {socket.gethostname()} has version {__version__}"
-        error = f"{here} of microscope-quality; it has to be {version}"
-    else:
-        loaded, error = attempt(_unpickled, function)
-        if loaded is not None:
-            # It stays, as Dask wants it for its workers. Some libraries have a limit for each
-            # thread, others one for the process, which no task may lift under another.
-            threadpool_limits(limits=1)
-            argument, error = attempt(pickle.loads, item)
-            if not error:
-                value, error = attempt(loaded, argument)
-    try:
-        return pickle.dumps((value, error))
-    except (pickle.PicklingError, TypeError, AttributeError) as refusal:
-        return pickle.dumps((None, f"its value cannot be sent: {refusal}"))
+        error = f"{here} of microscope-quality; it has to be {task.version}"
+        return pickle.dumps(([], Answer(0, error=error)))
+    return pickle.dumps(_own_process().do(task, item))
+
+
+class _OwnProcess:
+    """The process of a thread of a worker of Dask's."""
+
+    def __init__(self) -> None:
+        self._task: Optional[_Task] = None
+        self._worker: Optional[Worker] = None
+
+    def do(self, task: _Task, item: bytes) -> _Said:
+        """Have an item done, and wait for it."""
+        worker = self._worker
+        if worker is None or task != self._task or not worker.process.is_alive():
+            self._end()
+            worker = self._worker = Worker(task.function, task.budget)
+            self._task = task
+        worker.give(Work(0, item, 0))
+        looks = Looks()
+        parts: List[Any] = []
+        while True:
+            for _, said in looks.wait([worker]):
+                if isinstance(said, Part):
+                    parts.append(said.value)
+                elif isinstance(said, Answer):
+                    if said.died or worker.is_full:
+                        self._end()
+                    return parts, said
+
+    def _end(self) -> None:
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+
+_of_thread = threading.local()
+
+
+def _own_process() -> _OwnProcess:
+    if not hasattr(_of_thread, "process"):
+        _of_thread.process = _OwnProcess()
+    found: _OwnProcess = _of_thread.process
+    return found
 
 
 def _refusal(function: bytes) -> str:
@@ -352,37 +409,76 @@ def _scheduler(address: str) -> str:
 
 @contextlib.contextmanager
 def _client(scheduler: str, wait_s: float) -> Iterator[Any]:
-    """Give a connection to a scheduler.
+    """Give a connection to a scheduler, by which no call waits for an answer for ever.
 
     Raises
     ------
     MicroscopeQualityError
-        Nothing answers there, or something else.
+        Nothing answers there within `wait_s`, or something else; from calls, when the scheduler
+        does not answer any more.
     """
     from distributed import Client, Security
+    from distributed import TimeoutError as DaskTimeoutError
     from distributed.comm import connect
+
+    class Bounded(Client):  # type: ignore[misc]
+        def start(self, **options: Any) -> None:
+            try:
+                super().start(**options)
+            except BaseException:
+                # Else Python does it at some time, in whichever thread that may be.
+                self.close()
+                raise
+
+        async def _start(self, **options: Any) -> Any:
+            return await asyncio.wait_for(super()._start(**options), wait_s)
+
+        def sync(
+            self, call: Any, *arguments: Any, callback_timeout: Any = None, **more: Any
+        ) -> Any:
+            try:
+                limit = callback_timeout or wait_s
+                return super().sync(call, *arguments, callback_timeout=limit, **more)
+            except DaskTimeoutError:
+                if callback_timeout:
+                    raise
+                raise MicroscopeQualityError(
+                    f"the Dask scheduler at {scheduler} has not answered for {wait_s:g} s; run it "
+                    "again when the scheduler is well"
+                ) from None
+
+        def close(self, timeout: float = _LOOK_S) -> None:
+            try:
+                super().close(timeout)
+            except Exception:
+                # So that it is not tried again when Python takes the client away.
+                self.status = "closed"
 
     async def knock() -> None:
         comm = await connect(scheduler, timeout=wait_s, **Security().get_connection_args("client"))
-        await comm.close()
+        comm.abort()
 
     try:
         # A client that finds no scheduler leaves threads and complaints behind.
-        asyncio.run(knock())
+        asyncio.run(asyncio.wait_for(knock(), wait_s))
         # The versions that matter are compared by sentences instead.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            client = Client(scheduler, timeout=wait_s, set_as_default=False)
+            client = Bounded(scheduler, timeout=wait_s, set_as_default=False)
     except (OSError, asyncio.TimeoutError) as error:
         raise MicroscopeQualityError(
             f"no Dask scheduler answers at {scheduler} within {wait_s:g} s; start one by "
             "`dask scheduler`, or name the address that it tells"
         ) from error
+    except Exception as error:
+        raise MicroscopeQualityError(
+            f"what answers at {scheduler} is no Dask scheduler, or one of another version; name "
+            "the address that `dask scheduler` tells"
+        ) from error
     try:
         yield client
     finally:
-        with contextlib.suppress(Exception):
-            client.close(timeout=_LOOK_S)
+        client.close()
 
 
 @contextlib.contextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from multiprocessing.connection import Connection, wait
-from typing import Any, Callable, Dict, Generic, List, TypeVar, cast
+from typing import Callable, Dict, Generic, List, Optional, TypeVar
 
-from microscope_quality.batch.run import Outcome, Work, Worker, WorkerDiedError
+from microscope_quality.batch.budget import Budget
+from microscope_quality.batch.run import Outcome
+from microscope_quality.batch.worker import Answer, Looks, Work, Worker, stop_all
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -15,7 +16,7 @@ Value = TypeVar("Value")
 class Pool(Generic[Item, Value]):
     """Up to so many processes, started when there is an item for them; used as a context.
 
-    A process that dies costs its item an error, and is replaced.
+    A process that dies, or takes more than its budget, costs its item an error, and is replaced.
 
     Parameters
     ----------
@@ -23,12 +24,18 @@ class Pool(Generic[Item, Value]):
         Of an item; it is pickled, as are items and values.
     jobs
         Number of processes.
+    budget
+        Of each item.
     """
 
-    def __init__(self, function: Callable[[Item], Value], jobs: int) -> None:
+    def __init__(
+        self, function: Callable[[Item], Value], jobs: int, budget: Optional[Budget] = None
+    ) -> None:
         self._function = pickle.dumps(function)
         self._jobs = jobs
+        self._budget = budget
         self._workers: List[Worker] = []
+        self._looks = Looks()
         self._taken: Dict[int, Item] = {}
         self._number = 0
 
@@ -36,8 +43,7 @@ class Pool(Generic[Item, Value]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.stop()
+        stop_all(self._workers)
         self._workers.clear()
         self._taken.clear()
 
@@ -62,13 +68,12 @@ class Pool(Generic[Item, Value]):
             raise ValueError("all processes are at work")
         idle = None
         for worker in [worker for worker in self._workers if not worker.works]:
-            if worker.process.is_alive():
+            if worker.process.is_alive() and not worker.is_full:
                 idle = worker
                 break
-            self._workers.remove(worker)
-            worker.stop()
+            self._end(worker)
         if idle is None:
-            idle = Worker(self._function)
+            idle = Worker(self._function, self._budget)
             self._workers.append(idle)
         self._number += 1
         self._taken[self._number] = item
@@ -82,17 +87,15 @@ class Pool(Generic[Item, Value]):
         MicroscopeQualityError
             A process cannot be started at all.
         """
-        busy = {worker.connection: worker for worker in self._workers if worker.works}
         outcomes: List[Outcome[Item, Value]] = []
-        for connection in wait(list(busy), max(0.0, seconds)):
-            worker = busy[cast("Connection[Any, Any]", connection)]
-            number = worker.works[0].index
-            try:
-                answer = worker.receive()
-            except WorkerDiedError as death:
-                answer = number, None, str(death)
-                self._workers.remove(worker)
-                worker.stop()
-            if answer is not None:
-                outcomes.append(Outcome(self._taken.pop(number), *answer[1:]))
+        for worker, said in self._looks.wait(self._workers, seconds):
+            if isinstance(said, Answer):
+                item = self._taken.pop(said.index)
+                outcomes.append(Outcome(item, said.value, said.error, said.died))
+                if said.died:
+                    self._end(worker)
         return outcomes
+
+    def _end(self, worker: Worker) -> None:
+        self._workers.remove(worker)
+        worker.stop()

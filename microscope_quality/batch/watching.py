@@ -546,7 +546,14 @@ class Watcher:
             file.attempts = max(0, file.attempts - 1)
             self._set(file, _State.MOVING)
 
-    def finish(self, found: Found, after: Optional[Identity], failed: bool) -> Fate:
+    def finish(
+        self,
+        found: Found,
+        after: Optional[Identity],
+        failed: bool,
+        *,
+        for_good: bool = False,
+    ) -> Fate:
         """Say how the reading of a file ended.
 
         Parameters
@@ -557,6 +564,8 @@ class Watcher:
             What the file was after it was read; None for one that was not there.
         failed
             Whether it could not be read.
+        for_good
+            Whether it would fail again, unless it changes.
         """
         now = self._clock()
         self._n_reading -= 1
@@ -569,7 +578,7 @@ class Watcher:
         if file.identity != found.identity or after is None:
             self._set(file, _State.MOVING)
             return Fate.AGAIN
-        if failed and file.attempts < ATTEMPTS:
+        if failed and not for_good and file.attempts < ATTEMPTS:
             file.due = now + self._still * 2 ** (file.attempts - 1)
             self._set(file, _State.MOVING)
             return Fate.AGAIN

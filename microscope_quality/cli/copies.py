@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from microscope_quality.errors import SettingsError
-from microscope_quality.measuring.page import RESULTS
+from microscope_quality.files.tables import RESULTS
 
 
 @dataclass(frozen=True)

@@ -31,17 +31,22 @@ from microscope_quality.cli.screen import SYMBOLS, Screen
 from microscope_quality.cli.summary import level_of, printable
 from microscope_quality.errors import FileError, MicroscopeQualityError
 from microscope_quality.files.images import SUFFIXES
-from microscope_quality.files.tables import STACK_COLUMNS, as_stored, read_table
-from microscope_quality.measuring.page import (
+from microscope_quality.files.tables import (
     GROUPS,
     RESULTS,
+    STACK_COLUMNS,
     STACKS,
+    as_stored,
+    read_table,
+)
+from microscope_quality.measuring.page import (
     Settings,
     model_facts,
     modified_text,
     settings_id,
 )
 from microscope_quality.measuring.reading import Reading, error_row, read_file
+from microscope_quality.measuring.rows import plane_row
 from microscope_quality.measuring.verdicts import KINDS, Threshold, Verdict, verdict_of
 from microscope_quality.model import ModelDescription
 from microscope_quality.overlay import level_colours
@@ -175,6 +180,7 @@ class Lookout:
                 self._url = stack.enter_context(StatusPage(self._board, *wishes.address)).url
             self._results = stack.enter_context(Results(wishes.out, tables, self._id))
             self._check_same_folder()
+            self._changed = list(self._results.edited)
             self._watcher = Watcher(
                 wishes.folder,
                 wanted=wanted,
@@ -195,6 +201,7 @@ class Lookout:
                 Pool(
                     functools.partial(read_file, settings, wishes.address is not None),
                     wishes.jobs,
+                    settings.budget,
                 )
             )
             self._sheets: Pool[tuple[Path, Path], None] = stack.enter_context(
@@ -233,6 +240,8 @@ class Lookout:
             said.append(f"not readable yet: {self._unread_text()}")
         if self._alerts.waiting:
             said.append(f"{self._alerts.waiting:,} alerts are delivered by the next start")
+        if self._results.older is not None:
+            said.append(f"the tables as they were before are in {self._results.older}")
         if self._stopped:
             said.append("the same command goes on from there")
         return f"{'Stopped' if self._stopped else 'Done'}: {'; '.join(said)}."
@@ -280,6 +289,11 @@ class Lookout:
         table = read_table(self._wishes.out / RESULTS, self._columns[RESULTS])
         for name, of_file in itertools.groupby(table, key=lambda row: row["file"]):
             rows = list(of_file)
+            if name in self._changed:
+                continue
+            # What no run writes is refused before anything rests on it.
+            for row in rows:
+                plane_row(row)
             verdict = verdict_of(rows, stacks.get(name, ()))
             self._count(name, verdict)
             if verdict.kind == "error" and rows[0]["settings_id"] == self._id:
@@ -316,7 +330,7 @@ class Lookout:
             for alert in earlier
         }
         for name in self._results.files()[-_OLD_CARDS:]:
-            rows = self._results.rows(name)
+            rows = [] if name in self._changed else self._results.rows(name)
             if rows:
                 verdict = verdict_of(rows, self._results.rows(name, STACKS))
                 modified = rows[0]["modified"]
@@ -331,6 +345,11 @@ class Lookout:
     def run(self) -> int:
         """Watch until a signal comes, or with `once` until nothing changes; gives the exit code."""
         look_at = 0.0
+        if self._changed:
+            self._screen.say(
+                f"Measured again, since another program changed the rows in the tables: "
+                f"{len(self._changed):,} files, {printable(self._changed[0])} first"
+            )
         with self._signals():
             # The first images are not to wait for processes that start.
             for _ in range(min(2, self._wishes.jobs)):
@@ -443,7 +462,10 @@ class Lookout:
         elif not reading.failed and found.identity.size_bytes:
             rate = reading.seconds / found.identity.size_bytes
             self._seconds_per_byte += 0.2 * (rate - self._seconds_per_byte)
-        fate = self._watcher.finish(found, reading.after, reading.failed)
+        # What ends a process is not tried again: it would do so each time.
+        fate = self._watcher.finish(
+            found, reading.after, reading.failed, for_good=outcome.died
+        )
         if fate is Fate.AGAIN and reading.failed:
             self._wait_for(found.name, reading)
         elif fate is not Fate.AGAIN:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import sys
 import time
 from collections import Counter
@@ -15,9 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Callable, Generator, Iterator, Opti
 
 import typer
 
+from microscope_quality.batch.budget import SECONDS
 from microscope_quality.cli.options import (
     MANY,
     WRITTEN,
+    DigestOption,
+    FileMemoryOption,
+    FileTimeOption,
     InFocusLimitOption,
     JobsOption,
     LuminanceOption,
@@ -33,7 +36,7 @@ from microscope_quality.cli.options import (
 if TYPE_CHECKING:
     from microscope_quality.batch.run import Outcome
     from microscope_quality.cli.record import Record
-    from microscope_quality.measuring.page import Item, Measured, Settings
+    from microscope_quality.measuring.page import Item, Listed, Measured, Settings
 
 
 class Pictures(str, Enum):
@@ -112,6 +115,7 @@ def measure(
             help="Measure also what was measured before and did not change.",
         ),
     ] = False,
+    digest: DigestOption = True,
     jobs: JobsOption = None,
     sample: SampleOption = None,
     seed: SeedOption = 0,
@@ -124,6 +128,8 @@ def measure(
             show_default="no limit",
         ),
     ] = None,
+    file_time: FileTimeOption = SECONDS,
+    file_memory: FileMemoryOption = None,
     cluster: Annotated[
         Optional[str],
         typer.Option(
@@ -188,6 +194,9 @@ def measure(
             sample=sample,
             seed=seed,
             pictures=out / "overlays" if out and pictures is Pictures.all else None,
+            digest=digest,
+            file_time=file_time,
+            file_memory=file_memory,
         )
         if cluster is not None and find_spec("distributed") is None:
             raise SettingsError(
@@ -245,34 +254,40 @@ def _outcomes(
 ) -> Generator[Outcome[Item, Measured], None, None]:
     """What becomes of the pages, measured here or on a cluster."""
     from microscope_quality.measuring.memory import run_within
-    from microscope_quality.measuring.page import bytes_of, measure_page, on_any_machine
+    from microscope_quality.measuring.page import bytes_of, follow, measure_item, on_any_machine
 
-    pages = _announced(record, advance)
+    def followed(item: Item, listed: Listed) -> tuple[Item, Iterator[Item]]:
+        advance(0, len(listed.pages) - 1)
+        return follow(item, listed)
+
+    files = _announced(record, advance)
     if cluster is not None:
         from microscope_quality.batch.cluster import run_on_cluster
 
-        function = functools.partial(measure_page, on_any_machine(settings))
-        return run_on_cluster(function, map(on_any_machine, pages), cluster)
-    first = list(itertools.islice(pages, 2))
-    # A single page needs no process besides this one.
+        return run_on_cluster(
+            functools.partial(measure_item, on_any_machine(settings)),
+            map(on_any_machine, files),
+            cluster,
+            budget=settings.budget,
+            follow=followed,
+        )
     return run_within(
         limit_bytes,
         functools.partial(bytes_of, settings),
-        functools.partial(measure_page, settings),
-        itertools.chain(first, pages),
-        jobs=min(jobs, max(len(first), 1)),
+        functools.partial(measure_item, settings),
+        files,
+        jobs=jobs,
+        budget=settings.budget,
+        follow=followed,
     )
 
 
 def _announced(record: Record, advance: Callable[[int, int], None]) -> Iterator[Item]:
-    """Pages to measure, of which the bar learns as files turn out to be kept, or to hold more."""
-    last = -1
+    """Files to measure, of which the bar learns as others turn out to be kept."""
     n_kept = 0
-    for item in record.pages():
-        if item.file == last:
-            advance(0, 1)
+    for item in record.to_measure():
         advance(record.n_kept - n_kept, 0)
-        last, n_kept = item.file, record.n_kept
+        n_kept = record.n_kept
         yield item
 
 

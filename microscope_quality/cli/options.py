@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from microscope_quality.batch.budget import SECONDS, Budget
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -120,8 +122,40 @@ JobsOption = Annotated[
 ]
 
 
+FileTimeOption = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        rich_help_panel=MANY,
+        min=0.001,
+        help="Time that a file may take to be listed, and each of its pages; large ones get more "
+        "(a second for each megapixel). One that takes longer is a row with an error.",
+    ),
+]
+FileMemoryOption = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="AMOUNT",
+        rich_help_panel=MANY,
+        help="Memory that a file may take, such as 4GB, of the process at work on it (Linux "
+        "alone). One that takes more is a row with an error.",
+        show_default="by its size",
+    ),
+]
+DigestOption = Annotated[
+    bool,
+    typer.Option(
+        "--digest/--no-digest",
+        rich_help_panel=WRITTEN,
+        help="Keep a digest of each file, by which `microscope-quality verify` knows it again.",
+    ),
+]
+
+
 # Of this process, of one at work, and of an image of 1080 × 1080 pixels of 16 bits.
 _LEAST_BYTES = 200_000_000
+# Of an image of that size, and of what its reader brings.
+_LEAST_FILE_BYTES = 100_000_000
 
 
 def settings_of(
@@ -136,6 +170,9 @@ def settings_of(
     sample: Optional[int] = None,
     seed: int = 0,
     pictures: Optional[Path] = None,
+    digest: bool = True,
+    file_time: float = SECONDS,
+    file_memory: Optional[str] = None,
 ) -> tuple[Settings, ModelDescription]:
     """Make settings of the options, and read what the model is.
 
@@ -163,6 +200,8 @@ def settings_of(
         sample=sample,
         seed=seed,
         pictures=pictures,
+        digest=digest,
+        budget=budget_of(file_time, file_memory),
     )
     check_pattern(pattern)
     description = FocusModel.from_pretrained(model).description
@@ -172,6 +211,28 @@ def settings_of(
             f"{description.levels - 1}."
         )
     return settings, description
+
+
+def budget_of(file_time: float, file_memory: Optional[str]) -> Budget:
+    """Make of options what the process at work on a file may take.
+
+    Raises
+    ------
+    SettingsError
+        One is no amount, or less than any file takes.
+    """
+    from microscope_quality.batch.memory import bytes_in_words, parse_bytes
+    from microscope_quality.errors import SettingsError
+
+    if file_memory is None:
+        return Budget(file_time)
+    amount = parse_bytes(file_memory)
+    if amount < _LEAST_FILE_BYTES:
+        raise SettingsError(
+            f"--file-memory is {file_memory}; it has to be {bytes_in_words(_LEAST_FILE_BYTES)} or "
+            "more, which is what an ordinary image and its reader take"
+        )
+    return Budget(file_time, amount)
 
 
 def limit_of(text: str) -> int:

@@ -25,7 +25,11 @@ from microscope_quality.cli.summary import NOT_MEASURED, Line, StackLine, Summar
 from microscope_quality.errors import FileError, SettingsError, reason_of
 from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.tables import (
+    GROUPS,
+    PATCHES,
+    RESULTS,
     STACK_COLUMNS,
+    STACKS,
     Table,
     as_stored,
     as_text,
@@ -34,26 +38,21 @@ from microscope_quality.files.tables import (
     read_table,
     run_columns,
 )
-from microscope_quality.measuring.memory import run_within
+from microscope_quality.measuring.memory import USUAL_BYTES, run_within
 from microscope_quality.measuring.page import (
-    GROUPS,
-    PATCHES,
-    RESULTS,
-    STACKS,
     Item,
     Measured,
     Place,
     Settings,
     Wanted,
-    bytes_to_draw,
     draw_plane,
     failed_row,
     groups,
     is_drawn,
-    items,
     model_facts,
     picture_name,
     settings_id,
+    unlisted,
 )
 from microscope_quality.measuring.rows import (
     DOUBTFUL,
@@ -258,9 +257,9 @@ class Record:
         """Whether a plane could not be measured or drawn."""
         return bool(self.summary.statuses[NOT_MEASURED] or self._not_drawn)
 
-    def pages(self) -> Iterator[Item]:
-        """Pages that are still to be measured, files being opened when their turn comes."""
-        return items(self._files, self._done)
+    def to_measure(self) -> Iterator[Item]:
+        """Files that are still to be measured."""
+        return unlisted(self._files, self._done)
 
     def _done(self, name: str, size_bytes: int, modified: str) -> Optional[int]:
         if self._results is None or not modified:
@@ -430,8 +429,15 @@ class Record:
 
     def _draw(self, wanted: Sequence[Wanted], jobs: int, limit_bytes: Optional[int]) -> None:
         draw = functools.partial(draw_plane, self._settings)
-        need = functools.partial(bytes_to_draw, self._settings)
-        drawing = run_within(limit_bytes, need, draw, wanted, jobs=min(jobs, len(wanted)) or 1)
+        drawing = run_within(
+            limit_bytes,
+            # What a plane takes, its file tells.
+            lambda _: USUAL_BYTES,
+            draw,
+            wanted,
+            jobs=min(jobs, len(wanted)) or 1,
+            budget=self._settings.budget,
+        )
         with bar("Drawing") as move, contextlib.closing(drawing) as outcomes:
             for number, outcome in enumerate(outcomes, 1):
                 if move is not None:
@@ -478,7 +484,13 @@ class Record:
 
         if self._out is not None:
             with bar("Writing the report") as move:
-                page = write_report(self._out, jobs=jobs, limit_bytes=limit_bytes, progress=move)
+                page = write_report(
+                    self._out,
+                    jobs=jobs,
+                    limit_bytes=limit_bytes,
+                    budget=self._settings.budget,
+                    progress=move,
+                )
             self._copied.append(page.name)
 
     def so_far(self) -> str:
@@ -539,6 +551,13 @@ class Record:
             more = sum(others[ending] for ending in ranked[6:])
             listed += [f"{more:,} others"] if more else []
             console.print(f"Left out, no images by their endings: {', '.join(listed)}", style="dim")
+        if self._results is not None and self._results.edited:
+            edited = self._results.edited
+            files = "file was" if len(edited) == 1 else "files were"
+            console.print(
+                f"{len(edited):,} {files} measured again, since another program changed the rows "
+                f"in the tables, {printable(edited[0])}{' first' * (len(edited) > 1)}."
+            )
         if self._gone:
             files = "file that was" if len(self._gone) == 1 else "files that were"
             console.print(
@@ -546,6 +565,8 @@ class Record:
                 f"and not named now, {printable(self._gone[0])}"
                 f"{' first' * (len(self._gone) > 1)}.",
             )
+        if self._results is not None and self._results.older is not None:
+            console.print(f"The tables as they were before are in {self._results.older}.")
         if self._out is not None:
             tables = {RESULTS: self.summary.n_planes, **self._written}
             written = [

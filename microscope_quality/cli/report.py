@@ -7,6 +7,9 @@ from typing import Annotated, Optional
 
 import typer
 
+from microscope_quality.batch.budget import SECONDS
+from microscope_quality.cli.options import FileMemoryOption, FileTimeOption
+
 
 def report(
     results: Annotated[
@@ -66,6 +69,8 @@ def report(
             show_default="all cores",
         ),
     ] = None,
+    file_time: FileTimeOption = SECONDS,
+    file_memory: FileMemoryOption = None,
 ) -> None:
     r"""Make a page of results: verdict, worst images, plates, z-stacks, and what to keep.
 
@@ -82,6 +87,7 @@ def report(
     Exit codes: 0 written, 2 refused.
     """
     from microscope_quality.batch.run import n_cores
+    from microscope_quality.cli.options import budget_of
     from microscope_quality.cli.progress import bar
     from microscope_quality.cli.record import check_pattern
     from microscope_quality.cli.refusal import refused
@@ -101,6 +107,7 @@ def report(
                 pattern=pattern,
                 title=title,
                 jobs=jobs or n_cores(),
+                budget=budget_of(file_time, file_memory),
                 progress=advance,
                 tell=said.append,
             )

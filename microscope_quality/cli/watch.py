@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import Enum
 from pathlib import Path
@@ -9,8 +10,12 @@ from typing import Annotated, Optional
 
 import typer
 
+from microscope_quality.batch.budget import SECONDS
 from microscope_quality.cli.options import (
     WRITTEN,
+    DigestOption,
+    FileMemoryOption,
+    FileTimeOption,
     InFocusLimitOption,
     JobsOption,
     LuminanceOption,
@@ -25,6 +30,9 @@ from microscope_quality.cli.options import (
 
 #: Heading of options in the command's help.
 ALERTS = "Alerts"
+
+# Where the webhook's address can stand, which gives access to others' servers.
+_WEBHOOK_VARIABLE = "MICROSCOPE_QUALITY_WEBHOOK"
 
 
 class BadStatus(str, Enum):
@@ -118,7 +126,7 @@ def watch(
         typer.Option(
             metavar="URL",
             rich_help_panel=ALERTS,
-            envvar="MICROSCOPE_QUALITY_WEBHOOK",
+            envvar=_WEBHOOK_VARIABLE,
             help="Web address to send each alert to, as JSON by POST; it is sent again until the "
             "other side has it.",
             show_default=False,
@@ -153,7 +161,10 @@ def watch(
     luminance: LuminanceOption = False,
     sample: SampleOption = None,
     seed: SeedOption = 0,
+    digest: DigestOption = True,
     jobs: JobsOption = None,
+    file_time: FileTimeOption = SECONDS,
+    file_memory: FileMemoryOption = None,
 ) -> None:
     """Measure new images as a microscope writes them, and tell at once of bad ones.
 
@@ -184,6 +195,8 @@ def watch(
     from microscope_quality.errors import FileError, MicroscopeQualityError, SettingsError
     from microscope_quality.measuring.verdicts import Threshold
 
+    # No process that is started from here needs it.
+    os.environ.pop(_WEBHOOK_VARIABLE, None)
     try:
         settings, description = settings_of(
             model=model,
@@ -195,6 +208,9 @@ def watch(
             pattern=pattern,
             sample=sample,
             seed=seed,
+            digest=digest,
+            file_time=file_time,
+            file_memory=file_memory,
         )
         if not folder.is_dir():
             raise FileError(f"There is no folder {folder}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, List, Optional, Protocol, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 
@@ -41,6 +41,49 @@ class Page:
     height: int = 0
     pixel_bytes: int = 0
     band_rows: int = 0
+
+
+_NUMBERS = ("series", "z", "c", "t", "width", "height", "pixel_bytes", "band_rows")
+_NAMES = ("plate", "well", "site")
+
+
+class Pages:
+    """Pages of a file, in little memory: a million of them go from one process to another.
+
+    Parameters
+    ----------
+    pages : sequence of Page
+        In the file's order; the first one's `index` may be any.
+    """
+
+    def __init__(self, pages: Sequence[Page]) -> None:
+        self._first = pages[0].index if pages else 0
+        self._numbers = np.empty((len(pages), len(_NUMBERS)), np.int64)
+        # Few are different, as a well has many planes.
+        names: dict[Tuple[Optional[str], ...], int] = {}
+        self._named = np.empty(len(pages), np.int64)
+        for k, page in enumerate(pages):
+            numbers = (getattr(page, name) for name in _NUMBERS)
+            self._numbers[k] = [-1 if number is None else number for number in numbers]
+            of_page = tuple(getattr(page, name) for name in _NAMES)
+            self._named[k] = names.setdefault(of_page, len(names))
+        self._names = list(names)
+
+    def __len__(self) -> int:
+        """Count the pages."""
+        return len(self._numbers)
+
+    def __getitem__(self, number: int) -> Page:
+        """Give a page by its place in the list."""
+        numbers = dict(zip(_NUMBERS, self._numbers[number].tolist()))
+        for axis in ("series", "z", "c", "t"):
+            numbers[axis] = None if numbers[axis] < 0 else numbers[axis]
+        names = dict(zip(_NAMES, self._names[self._named[number]]))
+        return Page(self._first + number, **numbers, **names)
+
+    def __iter__(self) -> Iterator[Page]:
+        """Give the pages in their order."""
+        return (self[number] for number in range(len(self)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Generator, Iterable
 from typing import Optional
 
-from microscope_quality.batch.run import Item, Outcome, Value, run
+from microscope_quality.batch.budget import Budget
+from microscope_quality.batch.run import Follow, Item, Outcome, Value, run
 
 #: Of a process that has the library and a model, in bytes: 75 MB were measured after small images.
 PROCESS_BYTES = 85_000_000
@@ -72,6 +73,10 @@ def memory_of(
     return PROCESS_BYTES + _NETWORK_BYTES + round(pixels * each) + at_work
 
 
+#: Of a process at work on an image of a usual size, until it has told how large it is.
+USUAL_BYTES = memory_of(1080, 1080, 2)
+
+
 def run_within(
     limit_bytes: Optional[int],
     bytes_of: Callable[[Item], int],
@@ -79,6 +84,8 @@ def run_within(
     items: Iterable[Item],
     *,
     jobs: int,
+    budget: Budget,
+    follow: Optional[Follow[Item]] = None,
 ) -> Generator[Outcome[Item, Value], None, None]:
     """Run a function over items as `batch.run.run` does, within a limit of memory.
 
@@ -88,11 +95,11 @@ def run_within(
         Of all processes together, this one too; None for no limit.
     bytes_of
         Memory of a process at work on an item.
-    function, items, jobs
+    function, items, jobs, budget, follow
         As for `run`.
     """
     if limit_bytes is None:
-        return run(function, items, jobs=jobs)
+        return run(function, items, jobs=jobs, budget=budget, follow=follow)
     return run(
         function,
         items,
@@ -100,6 +107,7 @@ def run_within(
         limit_bytes=limit_bytes,
         bytes_of=bytes_of,
         idle_bytes=PROCESS_BYTES,
-        # With one job, what is at work is this process.
-        own_bytes=PROCESS_BYTES if jobs > 1 else 0,
+        own_bytes=PROCESS_BYTES,
+        budget=budget,
+        follow=follow,
     )

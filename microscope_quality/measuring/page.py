@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import logging
 import re
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Union
 
+from microscope_quality.batch.budget import Budget, hand_out, need
 from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
+from microscope_quality.files.digest import digest_of
 from microscope_quality.files.images import open_image
 from microscope_quality.files.metadata import optics_of
 from microscope_quality.files.ome_zarr import identity as zarr_identity
 from microscope_quality.files.ome_zarr import is_zarr
-from microscope_quality.files.plane import ImageFile, Page, Plane
-from microscope_quality.files.tables import patch_columns, run_columns
+from microscope_quality.files.plane import ImageFile, Page, Pages, Plane
+from microscope_quality.files.tables import PATCHES, RESULTS, patch_columns, run_columns
 from microscope_quality.focus import FocusResult, measure_focus
-from microscope_quality.measuring.memory import PROCESS_BYTES, memory_of
+from microscope_quality.measuring.memory import PROCESS_BYTES, USUAL_BYTES, memory_of
 from microscope_quality.model import FocusModel, ModelDescription
 from microscope_quality.optics import Optics
 from microscope_quality.sampling import sample_focus
@@ -32,9 +35,11 @@ from microscope_quality.version import __version__
 if TYPE_CHECKING:
     import numpy as np
 
-#: What a pattern may find in a file's name.
-GROUPS = ("plate", "well", "site", "channel")
-RESULTS, PATCHES, STACKS = "results.csv", "patches.csv", "stacks.csv"
+# What is read and measured at the least in a second, on a slow drive and a busy machine.
+_BYTES_PER_S = 2e6
+_PIXELS_PER_S = 1e6
+# Of a file of which a sample of places is measured, in bytes: of a larger one there is no digest.
+_SAMPLED_BYTES = 256_000_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,10 @@ class Settings:
     pattern: Optional[str] = None
     #: Folder for a picture of each plane, drawn as it is measured.
     pictures: Optional[Path] = None
+    #: Whether rows have a digest of their file, by which `verify` knows it again.
+    digest: bool = True
+    #: What the process at work on a file may take.
+    budget: Budget = field(default_factory=Budget)
 
     def tables(self, levels: int) -> dict[str, tuple[str, ...]]:
         """Columns of the tables that a page has rows for, by the names of their files."""
@@ -73,12 +82,18 @@ class Settings:
             "seed": None if self.sample is None else self.seed,
             "per_patch": self.keep_patches,
             "pattern": self.pattern,
+            "digest": self.digest,
+            "budget": self.budget.to_dict(),
         }
 
 
 @dataclass(frozen=True)
 class Item:
-    """A page to measure, or a file that has none because of an error; `last` of its file."""
+    """A page to measure, `last` of its file, or a file that has none because of an error.
+
+    One that is not `listed` is a file of which nothing is known but its name and, of an earlier
+    run, how many of its pages are `done`.
+    """
 
     file: int
     name: str
@@ -90,6 +105,9 @@ class Item:
     error: str = ""
     #: The path as it was given, where `path` is made for another machine.
     given: Optional[Path] = None
+    listed: bool = True
+    done: int = 0
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +133,14 @@ class Measured:
     not_drawn: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Listed:
+    """Pages of a file that are to be measured, and the digest of the file."""
+
+    pages: Pages
+    sha256: str
+
+
 #: Plane of a file that is to be drawn: its name and path, its place, the picture, a remark.
 Wanted = tuple[str, Path, Place, Path, str]
 Seen = Callable[[Place, "np.ndarray[Any, Any]", FocusResult], None]
@@ -124,8 +150,10 @@ def settings_id(settings: Settings, description: ModelDescription) -> str:
     """Name what decides about a row beside its file: settings, model and version."""
     facts = {
         **settings.to_dict(),
-        # It decides about no number.
+        # They decide about no number.
         "pattern": None,
+        "digest": None,
+        "budget": None,
         "model": description.sha256,
         "levels": description.levels,
         "patch_size": description.patch_size,
@@ -175,11 +203,24 @@ def modified_text(mtime_ns: int) -> str:
         return f"{mtime_ns} ns"
 
 
-def items(
-    files: Sequence[tuple[str, Path]],
+def items(files: Iterable[tuple[str, Path]]) -> Iterator[Item]:
+    """Pages of files, each file opened by this process when its turn comes."""
+    for file in unlisted(files):
+        try:
+            listed = _listed(Settings(digest=False), file)
+        except FileError as error:
+            yield replace(file, error=str(error), listed=True)
+            continue
+        first, more = follow(file, listed)
+        yield first
+        yield from more
+
+
+def unlisted(
+    files: Iterable[tuple[str, Path]],
     done: Callable[[str, int, str], Optional[int]] = lambda name, size_bytes, modified: 0,
 ) -> Iterator[Item]:
-    """Pages of files that are still to be measured, each file opened when its turn comes.
+    """Files that are still to be measured, of which nothing is read.
 
     Parameters
     ----------
@@ -189,19 +230,71 @@ def items(
         Tells of a file's name, size and time how many of its pages are measured; None for all.
     """
     for number, (name, path) in enumerate(files):
-        known = identity(path)
-        pages_done = done(name, *known)
-        if pages_done is None:
-            continue
-        item = Item(number, name, path, Page(0), size_bytes=known[0], modified=known[1])
-        try:
-            pages = _opened(path).pages
-        except FileError as error:
-            yield replace(item, error=reason_of(error, path))
-            continue
-        for index, page in enumerate(pages):
-            if index >= pages_done:
-                yield replace(item, page=page, last=index == len(pages) - 1)
+        size_bytes, modified = identity(path)
+        pages_done = done(name, size_bytes, modified)
+        if pages_done is not None:
+            yield Item(
+                number,
+                name,
+                path,
+                Page(0),
+                size_bytes=size_bytes,
+                modified=modified,
+                listed=False,
+                done=pages_done,
+            )
+
+
+def _listed(settings: Settings, item: Item) -> Listed:
+    """List the pages of a file that are to be measured.
+
+    Raises
+    ------
+    FileError
+        It cannot be read.
+    """
+    try:
+        pages = _opened(item.path).pages
+        sha256 = ""
+        # A sample of a large image is there to save the time of reading it.
+        large = settings.sample is not None and item.size_bytes > _SAMPLED_BYTES
+        if settings.digest and not large:
+            need(PROCESS_BYTES, item.size_bytes / _BYTES_PER_S)
+            sha256 = digest_of(item.path)
+    except FileError as error:
+        raise FileError(reason_of(error, item.path)) from error
+    return Listed(Pages(pages[item.done :] or pages), sha256)
+
+
+def follow(item: Item, listed: Listed) -> tuple[Item, Iterator[Item]]:
+    """Give the first page of a file that is listed by now, and the others that follow it."""
+
+    def page(number: int) -> Item:
+        return replace(
+            item,
+            page=listed.pages[number],
+            last=number == len(listed.pages) - 1,
+            listed=True,
+            sha256=listed.sha256,
+        )
+
+    return page(0), map(page, range(1, len(listed.pages)))
+
+
+def measure_item(settings: Settings, item: Item) -> Measured:
+    """Measure a page, or the first one of a file after listing all: `hand_out` gives the others.
+
+    Raises
+    ------
+    FileError
+        The file or the page cannot be read, or changed meanwhile.
+    """
+    if item.listed:
+        return measure_page(settings, item)
+    listed = _listed(settings, item)
+    if len(listed.pages) > 1:
+        hand_out(listed)
+    return measure_page(settings, follow(item, listed)[0])
 
 
 def measure_page(settings: Settings, item: Item, seen: Optional[Seen] = None) -> Measured:
@@ -214,6 +307,7 @@ def measure_page(settings: Settings, item: Item, seen: Optional[Seen] = None) ->
     """
     if item.error:
         raise FileError(item.error)
+    need(bytes_of(settings, item), seconds_of(item.page))
     model = FocusModel.from_pretrained(settings.model)
     rows: dict[str, list[dict[str, object]]] = {
         name: [] for name in settings.tables(model.description.levels)
@@ -229,7 +323,7 @@ def measure_page(settings: Settings, item: Item, seen: Optional[Seen] = None) ->
         try:
             result = _measure(settings, model, plane, optics)
         except MicroscopeQualityError as error:
-            row["error"] = reason_of(error, item.path)
+            row.update(sha256="", error=reason_of(error, item.path))
             continue
         message = " ".join(filter(None, (result.message, message)))
         row.update(result.to_row(), message=message)
@@ -270,9 +364,9 @@ def measure_file(
     rows: dict[str, list[dict[str, object]]] = {
         name: [] for name in settings.tables(description.levels)
     }
-    for item in items([file]):
-        if item.error:
-            raise FileError(item.error)
+    (whole,) = unlisted([file])
+    first, others = follow(whole, _listed(settings, whole))
+    for item in itertools.chain([first], others):
         try:
             measured = measure_page(settings, item, seen)
         except FileError as error:
@@ -296,6 +390,7 @@ def blank_row(
         "size_bytes": item.size_bytes if item.modified else None,
         "modified": item.modified,
         "settings_id": settings_id(settings, description),
+        "sha256": item.sha256,
     }
 
 
@@ -305,7 +400,7 @@ def failed_row(
     """Give the row of a page that could not be measured."""
     page = item.page
     place = Place(page.series, page.z, page.c, page.t)
-    return {**blank_row(settings, description, item, place), "error": error}
+    return {**blank_row(settings, description, item, place), "sha256": "", "error": error}
 
 
 def groups(pattern: Optional[str], path: Path) -> dict[str, str]:
@@ -336,7 +431,11 @@ def on_any_machine(thing: Union[Settings, Item]) -> Any:
 def bytes_of(settings: Settings, item: Item) -> int:
     """Tell how much memory a process takes with an item, as far as its header tells."""
     page = item.page
-    if item.error or not page.pixel_bytes:
+    if item.error:
+        return PROCESS_BYTES
+    if not item.listed:
+        return USUAL_BYTES
+    if not page.pixel_bytes:
         return PROCESS_BYTES
     return memory_of(
         page.width,
@@ -348,19 +447,15 @@ def bytes_of(settings: Settings, item: Item) -> int:
     )
 
 
-def bytes_to_draw(settings: Settings, wanted: Wanted) -> int:
-    """Tell how much memory a process takes to draw a plane, as far as its header tells."""
-    name, source, place, target, _ = wanted
-    for item in items([(name, source)]):
-        if not item.error and _may_hold(item.page, place):
-            return bytes_of(replace(settings, pictures=target.parent), item)
-    return PROCESS_BYTES
+def seconds_of(page: Page) -> float:
+    """Tell what time a page may take beside that of any page: ten times what was measured."""
+    return page.width * page.height / _PIXELS_PER_S
 
 
 def measure_again(
     settings: Settings, name: str, path: Path, place: Place
 ) -> tuple[Plane, FocusResult]:
-    """Read and measure one plane of a file.
+    """Read and measure one plane of a file, to draw it.
 
     Raises
     ------
@@ -375,6 +470,7 @@ def measure_again(
             raise FileError(f"{path}: {item.error}")
         if not _may_hold(item.page, place):
             continue
+        need(bytes_of(replace(settings, pictures=path.parent), item), seconds_of(item.page))
         for plane in _read(settings, item):
             if Place(plane.series, plane.z, plane.c, plane.t) == place:
                 optics, _ = optics_of(plane.known_optics, settings.optics)

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from microscope_quality.batch.watching import Found, Identity, identity_of
 from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
 from microscope_quality.files.plane import Page
-from microscope_quality.files.tables import STACK_COLUMNS, as_text
+from microscope_quality.files.tables import RESULTS, STACK_COLUMNS, STACKS, as_text
 from microscope_quality.measuring.page import (
-    RESULTS,
-    STACKS,
     Item,
     Place,
     Settings,

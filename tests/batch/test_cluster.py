@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
@@ -17,6 +20,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
+from microscope_quality.batch.budget import Budget, hand_out
 from microscope_quality.batch.cluster import run_on_cluster
 from microscope_quality.batch.run import Outcome, run
 from microscope_quality.errors import FileError, MicroscopeQualityError, SettingsError
@@ -94,14 +98,34 @@ def accident_prone(x: int) -> Any:
 
 
 def slow(folder: Path, x: int) -> Dict[str, Any]:
-    (folder / f"{x} {os.getpid()}").touch()
+    # The worker of Dask's has a process of its own for what it does.
+    (folder / f"{x} {os.getppid()}").touch()
     time.sleep(0.02)
     return {"x": x, "square": x * x}
 
 
 def killer(x: int) -> int:
     if x == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    return x
+
+
+def over_budget(x: int) -> int:
+    if x == 1:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if x == 2:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if x == 3:
+        return len(bytes(2**31))
+    return x
+
+
+def counting(x: Any) -> Any:
+    """Hand out the numbers below a number."""
+    if isinstance(x, int):
+        hand_out(range(x))
+        return "number"
     return x
 
 
@@ -131,6 +155,27 @@ def test_items_are_taken_only_a_few_ahead(cluster: str) -> None:
         assert next(outcomes) == Outcome(x, x)
         assert len(taken) <= x + 1 + 4 * 2
     outcomes.close()
+
+
+def test_an_item_over_its_budget_costs_neither_its_worker_nor_others(cluster: str) -> None:
+    outcomes = list(run_on_cluster(over_budget, range(8), cluster, budget=Budget(seconds=2)))
+    assert [o.value for o in outcomes] == [0, None, None, None, 4, 5, 6, 7]
+    said = [outcomes[x].error for x in (1, 2, 3)]
+    assert "was ended by SIGSEGV" in said[0]
+    assert said[1] == "took longer than the 2 s that it may take"
+    assert "needs more memory than the 537 MB that it may take" in said[2]
+    assert [outcomes[x].died for x in (1, 2, 3)] == [True, True, False]
+
+
+def test_what_follows_from_an_item_comes_behind_it(cluster: str) -> None:
+    def follow(item: Any, part: range) -> Any:
+        return f"{item} with parts", (f"part {k} of {item}" for k in part)
+
+    outcomes = run_on_cluster(counting, [2, 0, 30], cluster, follow=follow)
+    assert [o.item for o in outcomes] == [
+        *("2 with parts", "part 0 of 2", "part 1 of 2", "0 with parts", "30 with parts"),
+        *(f"part {k} of 30" for k in range(30)),
+    ]
 
 
 def test_tasks_that_overlap_compute_with_one_thread(cluster: str) -> None:
@@ -258,3 +303,215 @@ def test_what_is_no_scheduler_file_is_refused_at_once(tmp_path: Path) -> None:
     file.write_text("[1]")
     with pytest.raises(SettingsError, match="is no scheduler file"):
         run_on_cluster(abs, [1], str(file))
+
+
+@contextlib.contextmanager
+def talking(said: bytes, again: bool = False) -> Iterator[str]:
+    """Run what is no scheduler: it says something to everybody, once or without an end."""
+    over = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            connection.sendall(said)
+            while not over.wait(0.05):
+                if again:
+                    connection.sendall(said)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=talk, args=server.accept()[:1], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        over.set()
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@contextlib.contextmanager
+def stalling(target: str, nth: int, n_bytes: int) -> Iterator[str]:
+    """Stand before a scheduler, and hold back what it says but for some first bytes.
+
+    It does so to all connections from the `nth` one, counted from 1.
+    """
+    host, port = target.rpartition("//")[2].split(":")
+    held = contextlib.ExitStack()
+
+    def pass_on(source: socket.socket, sink: socket.socket, left: float) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(2**16):
+                kept = piece[: int(min(left, len(piece)))]
+                left -= len(kept)
+                sink.sendall(kept)
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            for n in itertools.count(1):
+                client = held.enter_context(server.accept()[0])
+                there = held.enter_context(socket.create_connection((host, int(port))))
+                left = n_bytes if n >= nth else float("inf")
+                for ends in ((client, there, float("inf")), (there, client, left)):
+                    threading.Thread(target=pass_on, args=ends, daemon=True).start()
+
+    with held, socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize("said", [b"", (100_000).to_bytes(8, "little")])
+@pytest.mark.parametrize("again", [False, True])
+def test_an_address_that_says_nothing_or_never_all_is_not_waited_for(
+    said: bytes, again: bool, capfd: Any
+) -> None:
+    began = time.monotonic()
+    with talking(said, again) as address:
+        words = f"no Dask scheduler answers at {address} within 1 s"
+        with pytest.raises(MicroscopeQualityError, match=words):
+            list(run_on_cluster(abs, [1], address, wait_s=1.0))
+    # A guard against waiting for ever.
+    assert time.monotonic() - began < 20
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n" * 10,
+        bytes(100),
+        (50).to_bytes(8, "little") + b"\x01" * 50,
+        (2**36).to_bytes(8, "little"),
+        b"\xff" * 1000,
+    ],
+)
+def test_what_is_no_scheduler_is_told(said: bytes, capfd: Any) -> None:
+    with talking(said) as address:
+        # What could be the beginning of something very long is waited for.
+        words = (
+            f"what answers at {address} is no Dask|no Dask scheduler answers at {address} within"
+        )
+        with pytest.raises(MicroscopeQualityError, match=words):
+            list(run_on_cluster(abs, [1], address, wait_s=1.0))
+    assert capfd.readouterr() == ("", "")
+
+
+def address_in(file: str) -> str:
+    address: str = json.loads(Path(file).read_text())["address"]
+    return address
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("n_bytes", [0, 20, 300])
+def test_a_scheduler_that_falls_silent_amid_the_first_words_is_not_waited_for(
+    cluster: str, nth: int, n_bytes: int, capfd: Any
+) -> None:
+    began = time.monotonic()
+    with stalling(address_in(cluster), nth, n_bytes) as address:
+        words = f"{address} .*(within|has not answered for) 1 s"
+        with pytest.raises(MicroscopeQualityError, match=words):
+            list(run_on_cluster(abs, [1], address, wait_s=1.0))
+    # A guard against waiting for ever.
+    assert time.monotonic() - began < 20
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_scheduler_that_falls_silent_amid_the_run_is_not_waited_for(
+    tmp_path: Path, capfd: Any
+) -> None:
+    place = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(tmp_path / "s.json"))
+    with process("dask_scheduler", *place) as started:
+        while not (tmp_path / "s.json").exists():
+            time.sleep(0.05)
+        with worker(str(tmp_path / "s.json")):
+            # It has begun by then.
+            assert list(run_on_cluster(abs, [1], str(tmp_path / "s.json")))
+            items = run_on_cluster(
+                functools.partial(slow, tmp_path),
+                range(100_000),
+                str(tmp_path / "s.json"),
+                wait_s=3,
+            )
+            next(items)
+            started.send_signal(signal.SIGSTOP)
+            with pytest.raises(MicroscopeQualityError, match="has not answered for 3 s; run it"):
+                list(items)
+            # So that nobody waits for its end either.
+            started.send_signal(signal.SIGCONT)
+    assert capfd.readouterr() == ("", "")
+
+
+RUN = """
+import sys, time
+from microscope_quality.batch.cluster import run_on_cluster
+try:
+    print("begins", flush=True)
+    for outcome in run_on_cluster(time.sleep, [0.5] * 1000, sys.argv[1], wait_s=100.0):
+        print("has", flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def run_of(address: str, *words: str) -> Iterator[Any]:
+    """Run a script on a cluster in a process of its own, until it has said some words."""
+    started = subprocess.Popen(
+        [sys.executable, "-c", RUN, address],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for word in words:
+            assert started.stdout is not None
+            assert started.stdout.readline() == f"{word}\n"
+        yield started
+    finally:
+        started.kill()
+        started.communicate()
+
+
+def interrupted(started: Any) -> None:
+    """End a run by Ctrl-C, soon and without a word of Dask's."""
+    began = time.monotonic()
+    started.send_signal(signal.SIGINT)
+    said, errors = started.communicate(timeout=30)
+    assert (said.splitlines()[-1:], errors) == (["interrupted"], "")
+    # As long as somebody waits for it, with some more for a machine at work on other things.
+    assert time.monotonic() - began < 10
+
+
+def test_ctrl_c_while_nobody_answers(tmp_path: Path) -> None:
+    with talking(b"") as address, run_of(address, "begins") as started:
+        time.sleep(2)
+        interrupted(started)
+
+
+def test_ctrl_c_while_there_is_no_worker(lonely: str) -> None:
+    with run_of(lonely, "begins") as started:
+        time.sleep(2)
+        interrupted(started)
+
+
+def test_ctrl_c_while_results_come_and_when_they_stop_coming(tmp_path: Path) -> None:
+    file = str(tmp_path / "s.json")
+    place = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", file)
+    with process("dask_scheduler", *place) as its_scheduler:
+        while not Path(file).exists():
+            time.sleep(0.05)
+        with worker(file):
+            with run_of(file, "begins", "has") as started:
+                interrupted(started)
+            with run_of(file, "begins", "has") as started:
+                its_scheduler.send_signal(signal.SIGSTOP)
+                time.sleep(1)
+                interrupted(started)
+            its_scheduler.send_signal(signal.SIGCONT)

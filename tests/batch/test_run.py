@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
+from microscope_quality.batch.budget import Budget, hand_out, need
 from microscope_quality.batch.run import Outcome, n_cores, run
 from microscope_quality.errors import FileError, MicroscopeQualityError, SettingsError
 
@@ -368,3 +370,193 @@ def test_a_worker_has_its_next_item_before_it_has_answered(tmp_path: Path) -> No
     with contextlib.closing(run(functools.partial(note, tmp_path), range(100), jobs=2)) as outcomes:
         # Two at work and an answer that waits would be three.
         assert any(begun(k + 4) for k, _ in enumerate(outcomes, 1))
+
+
+# A budget, and what follows from an item.
+
+
+def over_budget(x: int) -> int:
+    if x == 1:
+        time.sleep(1000)
+    if x == 2:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if x == 3:
+        return len(bytes(2**31))
+    if x == 4:
+        need(10**9)
+        return len(bytes(2**31))
+    if x == 5:
+        # More than the time of each: it says so.
+        for _ in range(4):
+            need(0, 1.0)
+            time.sleep(1)
+    return x
+
+
+@posix
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_item_over_its_budget_costs_no_other(jobs: int) -> None:
+    outcomes = list(run(over_budget, range(8), jobs=jobs, budget=Budget(seconds=2)))
+    assert [o.value for o in outcomes] == [0, None, None, None, 2**31, 5, 6, 7]
+    for x in (1, 2):
+        assert outcomes[x].error == "took longer than the 2 s that it may take"
+        assert outcomes[x].died
+    assert outcomes[3].error == "needs more memory than the 537 MB that it may take"
+    assert not workers()
+
+
+@posix
+def test_a_limit_of_memory_may_be_given() -> None:
+    outcomes = list(run(over_budget, [4, 3], budget=Budget(memory_bytes=10**9)))
+    said = "needs more memory than the 1.0 GB that it may take"
+    assert [o.error for o in outcomes] == [said, said]
+    outcomes = list(run(over_budget, [4, 3], budget=Budget(memory_bytes=3 * 10**9)))
+    assert [o.value for o in outcomes] == [2**31, 2**31]
+
+
+@pytest.mark.parametrize("options", [{"seconds": 0}, {"seconds": float("inf")}])
+def test_a_budget_is_positive(options: Any) -> None:
+    with pytest.raises(SettingsError, match="it has to be a positive number"):
+        Budget(**options)
+    with pytest.raises(SettingsError, match="it has to be a positive number"):
+        Budget(memory_bytes=0)
+    with pytest.raises(SettingsError, match="follow needs a budget"):
+        run(square, [1], follow=lambda item, part: (item, []))
+
+
+def folders(x: Any) -> Any:
+    """Hand out the numbers below a number; a text is an item as it is."""
+    if isinstance(x, int) and x:
+        hand_out(range(1, x))
+        time.sleep(0.05 * (x % 3))
+        if x == 5:
+            raise FileError("the first of five is damaged")
+        if x == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return str(x)
+
+
+def listed(item: Any, part: range) -> Any:
+    return f"0 of {item}", (f"{k} of {item}" for k in part)
+
+
+@posix
+@pytest.mark.parametrize("jobs", [1, 2, 3])
+def test_what_follows_from_an_item_comes_behind_it(jobs: int) -> None:
+    sizes = [3, 0, 40, 1, 5, 6, 2, 7]
+    outcomes = list(run(folders, sizes, jobs=jobs, budget=Budget(), follow=listed))
+    wanted = [0 if size == 0 else f"{k} of {size}" for size in sizes for k in range(max(size, 1))]
+    assert [o.item for o in outcomes] == wanted
+    errors = {o.item: o.error for o in outcomes if o.error}
+    assert list(errors) == ["0 of 5", "0 of 6"]
+    assert errors["0 of 5"] == "the first of five is damaged"
+    assert "SIGKILL" in errors["0 of 6"]
+    good = [o for o in outcomes if not o.error]
+    assert all(o.value == o.item for o in good if "0 of" not in str(o.item) and o.item != 0)
+
+
+@posix
+def test_what_follows_is_taken_only_a_few_ahead() -> None:
+    taken: List[int] = []
+
+    def follow(item: Any, part: range) -> Any:
+        return item, (taken.append(k) or f"{k}" for k in part)
+
+    outcomes = run(folders, [10_000, 3], jobs=2, budget=Budget(), follow=follow)
+    for number in range(200):
+        next(outcomes)
+        assert len(taken) <= number + 1 + 3 * 4 * 2
+    outcomes.close()
+
+
+def needy(x: int) -> int:
+    need(x)
+    return x
+
+
+@posix
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_turns_out_to_need_more_waits_for_room_or_is_an_error(jobs: int) -> None:
+    sizes = [10, 900, 50, 901, 20, 500, 600]
+    outcomes = list(
+        run(
+            needy,
+            sizes,
+            jobs=jobs,
+            limit_bytes=1000,
+            own_bytes=100,
+            bytes_of=lambda _: 100,
+            budget=Budget(),
+        )
+    )
+    assert [o.item for o in outcomes] == sizes
+    assert [o.value for o in outcomes] == [10, 900, 50, None, 20, 500, 600]
+    assert outcomes[3].error == "needs about 1.0 kB of memory, and the limit is 1.0 kB"
+
+
+@posix
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.path[:0] = %r\n"
+        "from test_run import note_and_wait, Budget, run\n"
+        "import functools, pathlib\n"
+        "if __name__ == '__main__':\n"
+        "    function = functools.partial(note_and_wait, pathlib.Path(%r))\n"
+        "    list(run(function, range(2), jobs=2, budget=Budget()))\n"
+    ) % ([str(Path(__file__).parent), *sys.path], str(tmp_path))
+    path = tmp_path / "script.py"
+    path.write_text(script)
+    process = subprocess.Popen([sys.executable, str(path)])
+    until = time.monotonic() + 60
+    while len(list(tmp_path.glob("pid*"))) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    pids = [int(path.name[3:]) for path in tmp_path.glob("pid*")]
+    assert len(pids) == 2
+    while any(map(is_alive, pids)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(is_alive, pids))
+
+
+def note_and_wait(folder: Path, x: int) -> None:
+    (folder / f"pid{os.getpid()}").touch()
+    time.sleep(1000)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "Z (zombie)" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return False
+
+
+@posix
+def test_time_in_which_all_were_asleep_does_not_count(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    command = [sys.executable, "-c", WAKER, str(os.getpid()), str(begun)]
+    with subprocess.Popen(command) as child:
+        outcomes = list(run(functools.partial(nap, begun), [2.0], budget=Budget(seconds=6)))
+        assert child.wait() == 0
+    assert [o.error for o in outcomes] == [""]
+
+
+# Stops a process and those that it started, for longer than an item may take.
+WAKER = """
+import os, pathlib, signal, sys, time
+while not os.path.exists(sys.argv[2]): time.sleep(0.05)
+pid = int(sys.argv[1])
+all_of = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+others = [one for one in [pid, *map(int, all_of)] if one != os.getpid()]
+for one in others: os.kill(one, signal.SIGSTOP)
+time.sleep(8)
+for one in others: os.kill(one, signal.SIGCONT)
+"""
+
+
+def nap(begun: Path, seconds: float) -> float:
+    begun.touch()
+    # Not at one go: the end of that would come while the process is stopped.
+    for _ in range(round(seconds / 0.05)):
+        time.sleep(0.05)
+    return seconds

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from microscope_quality.cli import app
+from microscope_quality.cli.app import app
 from microscope_quality.simulate import nuclei
 
 

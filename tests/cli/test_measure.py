@@ -22,7 +22,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import microscope_quality
-from microscope_quality.cli import app
+from microscope_quality.cli.app import app
 from microscope_quality.cli.record import Record
 from microscope_quality.files.pictures import is_overlay
 from microscope_quality.files.tables import PATCH_COLUMNS, run_columns
@@ -309,7 +309,8 @@ def test_bad_files_are_rows_and_the_rest_goes_on(plate, model, tmp_path):
     assert bad == {"cut.tif", "empty.png", "folder.tif", "link.tif", "text.tif", "mask.tif"}
     for name in bad:
         filled = {column for column, value in rows[name].items() if value}
-        assert filled - {"size_bytes", "modified"} == {"file", "error", "settings_id"}
+        filled -= {"size_bytes", "modified"}
+        assert filled == {"file", "error", "settings_id", "checksum"}
         assert name in screen
         assert str(plate) not in rows[name]["error"]
     assert rows[odd]["level"] == rows["A01_s1.tif"]["level"]
@@ -817,7 +818,7 @@ def test_help_teaches():
 
 def test_the_command_line_starts_without_what_is_heavy():
     code = (
-        "import sys; from microscope_quality.cli import app\n"
+        "import sys; from microscope_quality.cli.app import app\n"
         "heavy = {'tensorflow', 'keras', 'scipy', 'tifffile', 'PIL', 'rich', 'imagecodecs'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

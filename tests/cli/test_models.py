@@ -8,7 +8,7 @@ import coded
 import pytest
 from typer.testing import CliRunner
 
-from microscope_quality.cli import app
+from microscope_quality.cli.app import app
 from microscope_quality.model import available_models
 
 

@@ -6,7 +6,7 @@ import tifffile
 import typer
 from typer.testing import CliRunner
 
-from microscope_quality.cli import app
+from microscope_quality.cli.app import app
 from microscope_quality.cli.refusal import as_typed, refused
 from microscope_quality.errors import FileError, SettingsError
 

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 from written_results import plane_row, write_image, write_results
 
-from microscope_quality.cli import app
+from microscope_quality.cli.app import app
 
 
 def run(*arguments):

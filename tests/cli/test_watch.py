@@ -424,7 +424,7 @@ def test_a_copy_for_spreadsheets_that_is_open_elsewhere_is_written_later(plate, 
 def test_wrong_use_is_a_sentence_and_exit_code_2(plate, tmp_path, arguments, words):
     from typer.testing import CliRunner
 
-    from microscope_quality.cli import app
+    from microscope_quality.cli.app import app
 
     arguments = [text.format(tmp=tmp_path) for text in arguments]
     result = CliRunner().invoke(app, ["watch", str(plate), *arguments], catch_exceptions=False)
@@ -459,7 +459,7 @@ def test_what_is_too_small_is_said_to_be(plate, model, tmp_path):
 def test_a_port_that_is_taken_leaves_nothing_behind(plate, model, tmp_path):
     from typer.testing import CliRunner
 
-    from microscope_quality.cli import app
+    from microscope_quality.cli.app import app
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
