@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from microscope_quality.errors import FileError
+from microscope_quality.files import ome_xml
+from microscope_quality.files.regular import open_regular
 
 _SEGMENT = struct.Struct("<16sqq")
 # Schema, pixel type, place, part of the file, compression, kind of pyramid, dimensions.
@@ -29,6 +31,7 @@ _DIMENSION = struct.Struct("<4siifi")
 _MOST_DIMENSIONS = 40
 _MOST_ENTRIES = 4_000_000
 _MOST_SCENES = 100_000
+_MOST_XML_BYTES = 2**28
 # A block's own entry follows three lengths; its data begin after 256 bytes at least.
 _BLOCK = struct.Struct("<iiq")
 _BLOCK_BYTES = 256
@@ -124,7 +127,7 @@ class Blocks:
             blocks = [block for block in blocks if block.ranges["M"][0] == tile]
         if not blocks:
             raise FileError(f"is incomplete: {_words(place)} is not in it")
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             size = os.fstat(stream.fileno()).st_size
             for block in blocks:
                 _check_block(stream, size, block, _words(place))
@@ -138,7 +141,7 @@ def read_blocks(path: Path) -> Blocks:
     FileError
         It is not there, is damaged, or names places outside of the file.
     """
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         _segment(stream, 0, size, b"ZISRAWFILE")
         stream.seek(_SEGMENT.size + 52)
@@ -148,6 +151,8 @@ def read_blocks(path: Path) -> Blocks:
             n_xml, n_more = struct.unpack("<ii", stream.read(8).ljust(8, b"\0"))
             if min(n_xml, n_more) < 0 or _BLOCK_BYTES + n_xml + n_more > used:
                 raise FileError("is damaged: its metadata do not fit their place")
+            stream.seek(metadata + _SEGMENT.size + _BLOCK_BYTES)
+            ome_xml.check(stream.read(min(n_xml, _MOST_XML_BYTES)))
         used = _segment(stream, directory, size, b"ZISRAWDIRECTORY")
         content = stream.read(used)
     (count,) = struct.unpack_from("<i", content.ljust(4, b"\0"))

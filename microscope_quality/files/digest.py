@@ -12,7 +12,7 @@ from microscope_quality.errors import FileError, reason_of
 from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.regular import open_regular
 
-_BLOCK_BYTES = 2**20
+_BLOCK_BYTES = 2**17
 
 
 def digest_of(path: Path) -> str:

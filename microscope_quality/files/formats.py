@@ -7,6 +7,7 @@ import importlib
 import itertools
 import logging
 import math
+import struct
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microscope_quality.errors import FileError, reason_of
-from microscope_quality.files import czi_blocks, nd2_frames
+from microscope_quality.files import czi_blocks, nd2_frames, ome_xml
 from microscope_quality.files.lazy import MAX_WHOLE_BYTES
 from microscope_quality.files.metadata import KnownOptics, from_ome_xml, of_place, with_pixel_size
 from microscope_quality.files.plane import Page, Plane, grey_channels
+from microscope_quality.files.regular import open_regular
 from microscope_quality.optics import IMMERSIONS
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 _MOST_PLANES = 1_000_000
 # Pixels on a side: the readers make a list of all columns before they read any.
 _LONGEST_SIDE = 4_000_000
+# Two lengths, a mark, and the characters of the description, of two bytes each.
+_LIF_HEAD = struct.Struct("<IIBI")
+_MOST_LIF_CHARACTERS = 2**26
 
 
 @dataclass(frozen=True)
@@ -108,12 +113,14 @@ class FormatImage:
                 reader = self._open()
                 self._scenes = [self._described(n) for n in range(len(reader.scenes))]
             else:
+                _check_lif(path)
                 with self._lif() as file:
                     self._scenes = [_lif_scene(image) for image in file.images]
                 self._check_sizes([one.lengths for one in self._scenes])
             self.pages: Sequence[Page] = self._list_pages()
 
     def _open(self) -> Any:
+        open_regular(self._path).close()
         if self._reader is None:
             reader = importlib.import_module(self._format.module).Reader
             # For the metadata, bioio-czi describes all chunks of a scene: let there be one.
@@ -122,6 +129,7 @@ class FormatImage:
         return self._reader
 
     def _lif(self) -> Any:
+        open_regular(self._path).close()
         return importlib.import_module("liffile").LifFile(self._path)
 
     def _check_sizes(self, scenes: Sequence[Mapping[str, int]]) -> None:
@@ -234,7 +242,7 @@ class FormatImage:
             # bioio-czi takes the scenes from the metadata, which may tell of others, and the
             # colours from the first channel.
             wanted = self._blocks.coordinates(scene, place)
-            with self._path.open("rb") as stream:
+            with open_regular(self._path) as stream:
                 file = importlib.import_module("aicspylibczi").CziFile(stream)
                 pixels, axes = file.read_image(**wanted)
             return np.asarray(pixels)[tuple(slice(None) if a in "YXA" else 0 for a, _ in axes)]
@@ -286,6 +294,8 @@ class FormatImage:
                 yield
         except FileError as error:
             raise FileError(f"{self._path}: {reason_of(error, self._path):.400}") from error
+        except MemoryError as error:
+            raise FileError(f"{self._path}: needs more memory than it is allowed") from error
         except Exception as error:
             said = " ".join(str(error).replace(str(self._path), self._path.name).split())
             reason = said[:200] or type(error).__name__
@@ -294,6 +304,19 @@ class FormatImage:
             ) from error
         finally:
             logging.disable(disabled)
+
+
+def _check_lif(path: Path) -> None:
+    """Refuse a description that the reader should not parse: it is the first thing in the file."""
+    with open_regular(path) as stream:
+        head = stream.read(_LIF_HEAD.size).ljust(_LIF_HEAD.size, b"\0")
+        _, _, _, n_characters = _LIF_HEAD.unpack(head)
+        if n_characters > _MOST_LIF_CHARACTERS:
+            raise FileError(
+                f"is damaged, or too large: its description has {n_characters} characters"
+            )
+        description = stream.read(2 * n_characters).decode("utf-16-le", "replace")
+    ome_xml.check(description)
 
 
 def _lif_scene(image: Any) -> _Scene:

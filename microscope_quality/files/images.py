@@ -12,7 +12,6 @@ import math
 import os
 import re
 import stat
-import struct
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -36,11 +35,16 @@ from typing import (
 import numpy as np
 
 from microscope_quality.errors import FileError, reason_of
-from microscope_quality.files import formats, lazy, ome_zarr
+from microscope_quality.files import formats, lazy, ome_xml, ome_zarr, tiff_file
+from microscope_quality.files.directories import read_directories
 from microscope_quality.files.lazy import MAX_WHOLE_BYTES, LazyPlane
-from microscope_quality.files.metadata import from_tiff, of_place
+from microscope_quality.files.metadata import KnownOptics, from_tiff, of_place
+from microscope_quality.files.ome_xml import MAX_PLANES
+from microscope_quality.files.patterns import matching
 from microscope_quality.files.plane import ImageFile, Page, Plane, grey_channels, luminance
-from microscope_quality.files.segments import check_segments
+from microscope_quality.files.raster import BMP, JPEG, PNG, bare
+from microscope_quality.files.regular import open_regular
+from microscope_quality.files.segments import check_packing, check_segments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,38 +60,17 @@ SUFFIXES = (
     ome_zarr.SUFFIX,
 )
 
-#: Most planes of a file; their list takes some 0.5 GB.
-MAX_PLANES = 1_000_000
 # Planes that are read at once, of which each takes some kB beside its pixels: more than any
 # spectrum has.
 _MOST_PLANES_OF_PAGE = 4096
-
-# Tags with the places and sizes of a page's strips or tiles, each of which becomes a number of
-# Python's, and how many of these there may be: 100,000 × 100,000 pixels in tiles of 32 × 32.
-_PLACES = (273, 279, 324, 325)
-_MOST_SEGMENTS = 10_000_000
-
-# Tags with a length in pixels, or a number of samples, rows or planes, and the types that these
-# may have: 8, 16, 32 and 64 bits, of either sign.
-_SINGLE = (256, 257, 277, 278, 322, 323, 32997, 32998)
-_COUNTS = (1, 3, 4, 6, 8, 9, 16, 17)
-
-# Tags that decide how pixels are decoded: size, bits, compression, black, samples, their order,
-# predictor, tiles, kind of numbers.
-_DECISIVE = (256, 257, 258, 259, 262, 266, 277, 284, 317, 322, 323, 339)
+# Axes of a series, of which tifffile knows some twenty.
+_MOST_AXES = 64
 
 #: Deflate packs at most 1,032 bytes into one, and JPEG and BMP pack less: a file that claims more
 #: cannot hold its pixels.
 _MAX_COMPRESSION = 1032
 
-# Compressions of CCITT; what their decoder makes of damaged data is whatever was in memory.
-_OF_FAXES = (2, 3, 4)
-
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
-_BMP = b"BM"
-
 
 _PathLike = Union[str, "os.PathLike[str]"]
 
@@ -142,12 +125,12 @@ def open_image(path: _PathLike) -> ImageFile:
             raise FileError("is a folder, not an image file")
         if not stat.S_ISREG(mode):
             raise FileError("is not a regular file")
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             start = stream.read(32)
             size = os.fstat(stream.fileno()).st_size
         if not start:
             raise FileError("is empty (0 bytes)")
-        if not start.startswith((*_TIFF, _PNG, _JPEG, _BMP)):
+        if not start.startswith((*_TIFF, PNG, JPEG, BMP)):
             if path.suffix.lower() in formats.FORMATS:
                 return formats.FormatImage(path)
             raise FileError(
@@ -195,8 +178,7 @@ def find(
     for path in paths:
         text = os.fspath(path)
         if not os.path.lexists(text) and glob.has_magic(text):
-            matches = glob.glob(text, recursive=True)  # noqa: PTH207 - also of absolute patterns
-            named += [Path(match) for match in _sorted(matches)]
+            named += [Path(match) for match in _sorted(matching(text))]
         else:
             named.append(Path(text))
 
@@ -301,11 +283,11 @@ class _RasterImage:
 
     def __init__(self, path: Path, start: bytes, size: int) -> None:
         self._path = path
-        self._png16 = start.startswith(_PNG) and start[24:25] == b"\x10"
+        self._png16 = start.startswith(PNG) and start[24:25] == b"\x10"
         self.pages: Sequence[Page] = (Page(0),)
         try:
-            with path.open("rb") as stream:
-                image = _pillow(stream, start)
+            with open_regular(path) as stream:
+                image = _pillow(bare(stream, start), start)
                 width, height = image.size
                 n_bytes = width * height * len(image.getbands()) * (2 if self._png16 else 1)
             _check_size(n_bytes, height, width)
@@ -325,7 +307,7 @@ class _RasterImage:
 
     def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> List[Plane]:
         try:
-            with self._path.open("rb") as stream:
+            with open_regular(self._path) as stream:
                 array, colour = _decode_png16(stream) if self._png16 else _decode(stream)
             planes = grey_channels(array, colour, luminance)
             return [Plane(plane, c=c) for c, plane in planes]
@@ -339,11 +321,11 @@ def _pillow(stream: BinaryIO, start: bytes) -> Any:
     The three formats by name: `Image.open` would load all of Pillow's, and has an opinion of its
     own on what is too large.
     """
-    if start.startswith(_PNG):
+    if start.startswith(PNG):
         from PIL.PngImagePlugin import PngImageFile
 
         return PngImageFile(stream)
-    if start.startswith(_JPEG):
+    if start.startswith(JPEG):
         from PIL.JpegImagePlugin import JpegImageFile
 
         return JpegImageFile(stream)
@@ -355,7 +337,7 @@ def _pillow(stream: BinaryIO, start: bytes) -> Any:
 def _decode(stream: BinaryIO) -> Tuple[NDArray[Any], bool]:
     start = stream.read(32)
     stream.seek(0)
-    image = _pillow(stream, start)
+    image = _pillow(bare(stream, start), start)
     if image.mode == "P":
         image = image.convert("RGB")
     bands = image.getbands()
@@ -369,7 +351,8 @@ def _decode_png16(stream: BinaryIO) -> Tuple[NDArray[Any], bool]:
     # Pillow reduces colour of 16 bits to 8 without a word.
     from imagecodecs import png_decode
 
-    array = np.asarray(png_decode(stream.read()))
+    start = stream.read(32)
+    array = np.asarray(png_decode(bare(stream, start).read()))
     if array.ndim == 3 and array.shape[2] in (2, 4):
         array = array[..., :-1]
     return array, array.ndim == 3 and array.shape[2] == 3
@@ -408,8 +391,6 @@ class _TiffImage:
     """A TIFF file, with the series, axes and pages that tifffile finds in it."""
 
     def __init__(self, path: Path, size: int) -> None:
-        from tifffile import TiffFile
-
         self._path = path
         self._size = size
         self.pages: Sequence[Page] = ()
@@ -417,33 +398,43 @@ class _TiffImage:
         # Of pages in colour that were read lazily: whether the three channels are equal.
         self._equal: Dict[int, bool] = {}
         try:
-            with path.open("rb") as stream:
-                self._ways = _check_directories(stream, size)
-            with TiffFile(path) as tiff:
-                xml = _own_ome_xml(tiff.ome_metadata, path.name) if tiff.is_ome else None
-                if xml is None:
-                    self._list_pages(tiff)
+            with open_regular(path) as stream:
+                found = read_directories(stream, size, hamamatsu=path.suffix.lower() == ".ndpi")
+            self._ways = found.ways
+            with tiff_file.opened(path, found) as tiff:
+                known = from_tiff(tiff)
+                xml = None
+                if tiff.is_ome:
+                    own = (path.name, len(tiff.pages), found.sides)
+                    xml = ome_xml.of_own_file(tiff.ome_metadata, *own)
+                else:
+                    tiff_file.check_description(tiff)
+                    self._list_pages(tiff, known)
             if xml is not None:
-                with TiffFile(path, omexml=xml) as tiff:
-                    self._list_pages(tiff)
+                with tiff_file.opened(path, found, xml) as tiff:
+                    self._list_pages(tiff, known)
             if not self.pages:
                 raise FileError("holds no image")
         except Exception as error:
             raise _file_error(path, error, "is damaged or cut short") from error
 
-    def _list_pages(self, tiff: Any) -> None:
+    def _list_pages(self, tiff: Any, known: List[List[KnownOptics]]) -> None:
         self._tiff = tiff
-        self._known = from_tiff(tiff)
+        self._known = known
         _check_imagej(tiff, self._size)
         pages: List[Page] = []
         n_planes = 0
         every = [s for s in tiff.series if not s.keyframe.is_reduced] or tiff.series[:1]
+        reduced = [s for s in tiff.series if s.keyframe.is_reduced]
         # Pages that were written one by one are a stack all the same when they are alike.
         alike = {(len(one), one.shape, one.dtype) for one in every}
         stacked = len(every) > 1 and not tiff.is_ome and len(alike) == 1 and len(every[0]) == 1
         for number, series in enumerate(every):
+            if len(series.get_axes(False)) > _MOST_AXES:
+                raise FileError(f"is damaged: it has {len(series.get_axes(False))} axes")
             layout = _layout(series)
-            levels = _levels(series, tiff.series)
+            check_packing(layout.key)
+            levels = _levels(series, reduced)
             outer = layout.shape[: layout.n_outer]
             n_pages = math.prod(outer)
             if not layout.key.size:
@@ -477,6 +468,8 @@ class _TiffImage:
                 # A plane that lies in another file of the same set is in that file's rows.
                 if page is None or page.parent is not tiff:
                     continue
+                if page.keyframe is not layout.key:
+                    check_packing(page.keyframe)
                 offset = None if start is None else start + k * layout.key.nbytes
                 lower = [] if start is not None else [level[k] for level in levels]
                 self._stored.append(_Stored(layout, index, page, offset, lower, number))
@@ -491,8 +484,6 @@ class _TiffImage:
         stored = self._stored[page.index]
         key = stored.layout.key
         try:
-            if key.compression in _OF_FAXES:
-                raise FileError("is packed as a fax, which is black or white: it has no focus")
             planes: Optional[Iterable[Tuple[Dict[str, int], Any]]] = None
             if not whole and key.imagelength * key.imagewidth > lazy.LAZY_PIXELS:
                 planes = self._lazily(page.index, luminance)
@@ -527,6 +518,7 @@ class _TiffImage:
         for lower in stored.lower:
             # For pictures alone: the image can be measured without them.
             with contextlib.suppress(FileError):
+                check_packing(lower.keyframe)
                 smaller = self._lazy_page(lower.keyframe, lower, None)
                 if smaller is not None and smaller.n_samples == page.n_samples:
                     pages.append(smaller)
@@ -567,8 +559,7 @@ class _TiffImage:
             key = page.keyframe  # pages of a stack need not be compressed alike
             if not can_be_lazy(key, offset):
                 return None
-        stream = self._tiff.filehandle
-        stream.open()  # tables of some JPEG compressed tiles are read from the file
+        stream = self._reopened()  # tables of some JPEG compressed tiles are read from the file
         try:
             return LazyPage(self._path, key, page, offset, self._tiff.byteorder)
         finally:
@@ -581,8 +572,7 @@ class _TiffImage:
             raise FileError(f"holds {key.dtype} pixels; real numbers can be measured")
         if offset is None:
             self._check_segments(key, stored)
-        stream = self._tiff.filehandle
-        stream.open()
+        stream = self._reopened()
         try:
             if offset is None:
                 check_segments(stored.keyframe, stored, stream)
@@ -600,6 +590,11 @@ class _TiffImage:
         elif key.photometric == 0 and array.dtype.kind == "b":
             array = ~array
         return array
+
+    def _reopened(self) -> Any:
+        open_regular(self._path).close()  # what it opens by its name
+        self._tiff.filehandle.open()
+        return self._tiff.filehandle
 
     def _way(self, page: Any) -> Optional[int]:
         index = page.index  # a tuple for pages within pages
@@ -626,6 +621,10 @@ class _TiffImage:
             raise FileError(
                 f"lacks pixels that its header promises: it has {len(counts)} strips or tiles of "
                 f"{math.prod(own.chunked)}"
+            )
+        if sum(counts) > 4 * key.nbytes + 2**24 and not own.is_contiguous:
+            raise FileError(
+                "is damaged: its strips or tiles overlap, or are larger than its pixels"
             )
         if own.is_contiguous:
             end = offsets[0] + key.nbytes
@@ -654,15 +653,15 @@ class _Stored:
     series: int
 
 
-def _levels(series: Any, every: Sequence[Any]) -> List[List[Any]]:
+def _levels(series: Any, reduced: Sequence[Any]) -> List[List[Any]]:
     """Pages of a series at its lower resolutions, each list like that of the series."""
     key = series.keyframe
     levels = list(getattr(series, "levels", None) or [])[1:]
-    for other in every:
+    for other in reduced:
         # Reduced copies that follow the image as pages of their own.
         ratio = key.imagewidth / max(other.keyframe.imagewidth, 1)
         alike = abs(other.keyframe.imagelength * ratio - key.imagelength) <= 2 * ratio
-        if other.keyframe.is_reduced and other.keyframe.dtype == key.dtype and alike:
+        if other.keyframe.dtype == key.dtype and alike:
             levels += [level for level in other.levels if level not in levels]
     return [list(level) for level in levels if len(level) == len(series) and None not in level]
 
@@ -693,7 +692,10 @@ def _layout(series: Any) -> _Layout:
     else:
         axes, shape = "".join(series.axes), tuple(series.shape)
     n_outer = len(axes)
-    while n_outer > 0 and math.prod(shape[n_outer:]) < key.size:
+    # A picture of one row has as many pixels without the axis of its rows.
+    while n_outer > 0 and not (
+        math.prod(shape[n_outer:]) >= key.size and {"Y", "X"} <= set(axes[n_outer:])
+    ):
         n_outer -= 1
     n_pages = math.prod(shape[:n_outer])
     one_by_one = len(series) == n_pages and not series.is_truncated
@@ -739,29 +741,6 @@ def _split(
             yield ({**place, "c": place.get("c", 0) * 3 + c} if c is not None else place), plane
 
 
-def _own_ome_xml(xml: Optional[str], filename: str) -> Optional[str]:
-    """OME-XML of a file without the planes that it keeps in other files; None if it has none.
-
-    Opening one file of a set would otherwise open all of them, each time.
-    """
-    if xml is None or "FileName" not in xml:
-        return None
-    from xml.etree import ElementTree
-
-    root = ElementTree.fromstring(xml)
-    own_uuid = root.get("UUID")
-    foreign = []
-    for pixels in root.iter():
-        for data in pixels:
-            for uuid in data:
-                other = uuid.get("FileName")
-                if other and other.lower() != filename.lower() and uuid.text != own_uuid:
-                    foreign.append((pixels, data))
-    for pixels, data in foreign:
-        pixels.remove(data)
-    return ElementTree.tostring(root, encoding="unicode") if foreign else None
-
-
 def _check_imagej(tiff: Any, size: int) -> None:
     """Refuse a stack over 4 GB, of which ImageJ describes only the first plane, if it is cut."""
     page = tiff.pages.first
@@ -770,62 +749,6 @@ def _check_imagej(tiff: Any, size: int) -> None:
     images = (tiff.imagej_metadata or {}).get("images", 1)
     if isinstance(images, int) and page.dataoffsets[0] + images * page.nbytes > size:
         raise FileError(f"is cut short: it ends before the last of its {images} planes")
-
-
-def _check_directories(stream: BinaryIO, size: int) -> List[int]:
-    """Follow the chain of a TIFF's directories to its end.
-
-    A reader that finds the chain broken, or the description with the names of the axes missing,
-    makes do with what is left, and nobody is told. What is given tells for each directory by which
-    tags its pixels are decoded: equal numbers for equal ones.
-    """
-    start = stream.read(16)
-    order = "<" if start[:1] == b"I" else ">"
-    big = start[2:4] in (b"+\0", b"\0+")
-    if not big and size >= 2**32:
-        return []  # some writers continue offsets of 32 bits by rules of their own
-    number, pointer = (order + "Q", order + "Q") if big else (order + "H", order + "I")
-    entry = order + ("HHQQ" if big else "HHII")  # tag, type, count, value or where it is
-    in_place = struct.calcsize(pointer)
-    seen = set()
-    ways: List[int] = []
-    stream.seek(8 if big else 4)
-    while True:
-        (at,) = _unpack(stream, pointer, "within a directory")
-        if at == 0:
-            break
-        if at in seen:
-            raise FileError("is damaged: its directories form a loop")
-        seen.add(at)
-        if len(seen) > MAX_PLANES:
-            raise FileError(f"has more than {MAX_PLANES} directories")
-        stream.seek(at)
-        (entries,) = _unpack(stream, number, f"before page {len(seen)}")
-        if entries * struct.calcsize(entry) > size:
-            raise FileError("is cut short: it ends within a directory")
-        way = []
-        for _ in range(entries):
-            tag, kind, length, where = _unpack(stream, entry, "within a directory")
-            if tag in _SINGLE and (kind not in _COUNTS or length != 1):
-                raise FileError(f"is damaged: its tag {tag} is not one whole number")
-            if tag in _PLACES and length > _MOST_SEGMENTS:
-                raise FileError(f"has {length} strips or tiles; {_MOST_SEGMENTS} are read at most")
-            if tag == 270 and length > in_place and where + length > size:
-                raise FileError("is cut short: it ends before its description")
-            if tag in _DECISIVE and length == 1:
-                short = kind == 3 and order == ">"
-                way.append((tag, where >> (8 * in_place - 16) if short else where))
-        ways.append(hash(tuple(way)))
-    if not seen:
-        raise FileError("holds no image: its writing was not finished")
-    return ways
-
-
-def _unpack(stream: BinaryIO, form: str, where: str) -> Tuple[int, ...]:
-    content = stream.read(struct.calcsize(form))
-    if len(content) < struct.calcsize(form):
-        raise FileError(f"is cut short: it ends {where}")
-    return struct.unpack(form, content)
 
 
 def _check_size(n_bytes: int, *shape: int) -> None:
@@ -843,5 +766,7 @@ def _file_error(path: Path, error: Exception, otherwise: str) -> FileError:
         return FileError(f"{path}: {reason_of(error, path)}")
     if isinstance(error, OSError) and error.strerror:
         return FileError(f"{path}: cannot be read: {error.strerror}")
+    if isinstance(error, MemoryError):
+        return FileError(f"{path}: needs more memory than it is allowed")
     reason = " ".join(str(error).split())
     return FileError(f"{path}: {otherwise} ({reason[:200] or type(error).__name__})")

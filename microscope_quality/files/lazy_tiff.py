@@ -10,12 +10,13 @@ import numpy as np
 
 from microscope_quality.errors import FileError
 from microscope_quality.files.lazy import MAX_SEGMENT_BYTES, LazyPlane, Read, Segments
+from microscope_quality.files.regular import open_regular
 from microscope_quality.files.segments import check_segment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_JPEG = (6, 7, 34892, 33007)
+_JPEG = (7, 34892)
 
 
 class LazyPage:
@@ -94,7 +95,8 @@ class LazyPage:
         shape = (self._height, self._width)
 
         def finished(pixels: NDArray[Any]) -> NDArray[Any]:
-            native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+            # A codec may give numbers of another type; this is what they become in a whole page.
+            native = pixels.astype(np.dtype(self._key.dtype).newbyteorder("="), copy=False)
             return np.ascontiguousarray(self._invert(grey(native)))
 
         read: Read
@@ -162,6 +164,8 @@ class LazyPage:
             pixels, _, _ = self._decode(content, index, **self._arguments)
             if pixels is None or pixels.shape[1] < height or pixels.shape[2] < width:
                 raise FileError("it lacks pixels")
+        except MemoryError as error:
+            raise FileError(f"{self._path}: needs more memory than it is allowed") from error
         except Exception as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise FileError(
@@ -218,6 +222,8 @@ def _inversion(key: Any) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
 def _opened(path: Path) -> Any:
     try:
-        return path.open("rb")
+        return open_regular(path)
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror}") from error

@@ -6,13 +6,15 @@ is never an error.
 
 from __future__ import annotations
 
+import json
 import math
+import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Optional
-from xml.etree import ElementTree
 
-from microscope_quality.errors import OpticsError
+from microscope_quality.errors import FileError, OpticsError
+from microscope_quality.files.ome_xml import parse
 from microscope_quality.optics import IMMERSIONS, Optics
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ _PLAUSIBLE = {
     "wavelength_um": (0.15, 15.0),
     "pixel_size_um": (0.001, 1000.0),
 }
+# Where Micro-Manager's numbers begin, the one before the length of its summary, and how long that
+# may be.
+_MICROMANAGER_BEGIN, _MICROMANAGER_SUMMARY, _MOST_SUMMARY_BYTES = 8, 2355492, 2**24
 # Sides of a pixel that differ by more are no square's.
 _SQUARE = 0.01
 
@@ -166,12 +171,11 @@ def from_ome_xml(xml: Optional[str]) -> list[list[KnownOptics]]:
     A channel counts as often as it has samples, as those of a colour camera. An image without
     channels has one. XML that cannot be read tells nothing.
     """
-    # Entities can be of any size; OME-XML has none.
-    if xml is None or "<!DOCTYPE" in xml or "<!ENTITY" in xml:
-        return []
     try:
-        root = ElementTree.fromstring(xml.encode() if isinstance(xml, str) else xml)
-    except (ElementTree.ParseError, ValueError):
+        root = parse(xml)
+    except FileError:
+        return []
+    if root is None:
         return []
     objectives = {one.get("ID"): one for one in _all(root, "Objective")}
     return [_of_image(image, objectives) for image in root if _name(image) == "Image"]
@@ -221,10 +225,10 @@ def from_tiff(tiff: Any) -> list[list[KnownOptics]]:
     tiff
         An open `tifffile.TiffFile`.
     """
-    if tiff.is_ome:
-        return from_ome_xml(tiff.ome_metadata)
     known = KnownOptics()
     try:
+        if tiff.is_ome:
+            return from_ome_xml(tiff.ome_metadata)
         if tiff.is_imagej:
             unit = str((tiff.imagej_metadata or {}).get("unit", ""))
             tags = tiff.pages.first.tags
@@ -239,13 +243,24 @@ def from_tiff(tiff: Any) -> list[list[KnownOptics]]:
             width, height = found.get("XCalibration"), found.get("YCalibration")
             known = with_pixel_size({}, width, height, unit, unit)
         elif tiff.is_micromanager:
-            summary = (tiff.micromanager_metadata or {}).get("Summary", {})
+            summary = _micromanager_summary(tiff.filehandle, tiff.byteorder)
             size = summary.get("PixelSizeUm", summary.get("PixelSize_um")) or None
             known = with_pixel_size({}, size, size, "µm", "µm")
     # Metadata of any form are no reason not to measure.
     except Exception:
         return []
     return [[known]]
+
+
+def _micromanager_summary(stream: Any, order: str) -> dict[str, Any]:
+    """What Micro-Manager tells of a whole acquisition, in JSON before the first directory."""
+    stream.seek(_MICROMANAGER_BEGIN)
+    numbers = struct.unpack(f"{order}8I", stream.read(32))
+    at = numbers.index(_MICROMANAGER_SUMMARY)  # it has moved with the format's version
+    length = numbers[at + 1]
+    stream.seek(_MICROMANAGER_BEGIN + 4 * (at + 2))
+    found = json.loads(stream.read(min(length, _MOST_SUMMARY_BYTES)))
+    return found if isinstance(found, dict) else {}
 
 
 def of_place(

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from microscope_quality.errors import FileError
+from microscope_quality.files import ome_xml
+from microscope_quality.files.regular import open_regular
 
 _MAGIC = 0x0ABECEDA
 _CHUNK = struct.Struct("<IIQ")
@@ -89,7 +91,7 @@ class Frames:
         if number not in self.places:
             raise FileError(f"is incomplete: frame {number} is not in it")
         at, begin = self.places[number]
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             name, length = _begin(stream, at, os.fstat(stream.fileno()).st_size)
             # The library takes the pixels from where they are after a name of this length.
             if not name.startswith(begin) or not (self.packed or len(name) == _IMAGE_NAME_BYTES):
@@ -120,6 +122,7 @@ def read_frames(path: Path) -> Frames | None:
         return None
     import nd2
 
+    open_regular(path).close()
     with nd2.ND2File(path) as file:
         about = file.attributes
         sizes = {str(axis): int(length) for axis, length in file.sizes.items()}
@@ -131,7 +134,7 @@ def read_frames(path: Path) -> Frames | None:
 
 def _images(path: Path) -> dict[int, tuple[int, bytes]] | None:
     """Place and name of each image's chunk; others are seen to be whole, and not too large."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         if stream.read(4) != struct.pack("<I", _MAGIC):
             return None
@@ -162,7 +165,10 @@ def _check_chunk(stream: BinaryIO, size: int, at: int, name: bytes) -> None:
             raise FileError(f"is damaged: its {told:.40} is not where it should be")
         return
     # A record that is packed begins with an L.
-    if stream.read(1) == b"L":
+    kind = stream.read(1)
+    if kind == b"<":
+        ome_xml.check(kind + stream.read(min(length, _MOST_BYTES) - 1))
+    if kind == b"L":
         stream.seek(_PACKED_HEAD - 1, os.SEEK_CUR)
         # Or what is no record has an L by chance.
         with contextlib.suppress(zlib.error):

@@ -13,7 +13,7 @@ from lif_files import lif
 from nd2_files import nd2
 from typer.testing import CliRunner
 
-from microscope_quality.cli import app
+from microscope_quality.cli.app import app
 from microscope_quality.errors import FileError
 from microscope_quality.files import formats
 from microscope_quality.files.images import find, open_image, planes
@@ -450,3 +450,38 @@ def test_what_is_no_such_file_is_refused(tmp_path, ending):
     path = tmp_path / f"a{ending}"
     path.write_bytes(b"\x00no microscope wrote this" * 100)
     refused(path, "damaged")
+
+
+DTD = '<!DOCTYPE a [<!ENTITY x "y">]>'
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="liffile needs Python 3.11")
+def test_xml_of_a_lif_with_a_document_type_is_refused(tmp_path):
+    words = (DTD + "<LMSDataContainerHeader/>").encode("utf-16-le")
+    text = struct.pack("<BI", 0x2A, len(words) // 2) + words
+    (tmp_path / "a.lif").write_bytes(struct.pack("<II", 0x70, len(text)) + text)
+    refused(tmp_path / "a.lif", "DOCTYPE")
+    text = struct.pack("<BI", 0x2A, 2**31) + words
+    (tmp_path / "a.lif").write_bytes(struct.pack("<II", 0x70, len(text)) + text)
+    refused(tmp_path / "a.lif", "description has 2147483648 characters")
+
+
+def test_xml_of_a_czi_with_a_document_type_is_refused(tmp_path):
+    path = czi_file(tmp_path / "a.czi", [(np.zeros((60, 90), np.uint16), {})])
+    content = path.read_bytes()
+    begin = content.index(b"ZISRAWMETADATA") + 32 + 256
+    for encoding in ("utf-8", "utf-16"):
+        xml = f'<?xml version="1.0" encoding="{encoding}"?>{DTD}<a/>'.encode(encoding)
+        end = begin + len(xml)
+        path.write_bytes(content[:begin] + xml + content[end:])
+        refused(path, "DOCTYPE")
+
+
+def test_xml_of_an_nd2_with_a_document_type_is_refused(tmp_path):
+    content = bytearray(nd2(np.zeros((1, 20, 30, 1), np.uint16)))
+    at = content.index(b"ImageMetadataSeqLV|0!")
+    (n_name,) = struct.unpack_from("<I", content, at - 12)
+    xml = f"{DTD}<a/>".encode()
+    content[at + n_name : at + n_name + len(xml)] = xml
+    (tmp_path / "a.nd2").write_bytes(content)
+    refused(tmp_path / "a.nd2", "DOCTYPE")

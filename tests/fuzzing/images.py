@@ -188,6 +188,19 @@ def seeds() -> Dict[str, bytes]:
     ):
         data = rgb if codec in ("jpeg", "webp", "jpegxl") else rgb[..., 0]
         tiffs[f"tiff_{codec}"] = {"data": data, "compression": codec, "metadata": None}
+    tiffs["tiff_lerc_zstd"] = {
+        "data": plane,
+        "compression": "lerc",
+        "compressionargs": {"compression": "zstd"},
+        "metadata": None,
+    }
+    tiffs["tiff_webp_alpha"] = {
+        "data": np.dstack([rgb, rgb[..., :1]]),
+        "compression": "webp",
+        "photometric": "rgb",
+        "extrasamples": ["unassalpha"],
+        "metadata": None,
+    }
     result = {name: _written(tifffile.imwrite, **options) for name, options in tiffs.items()}
     with io.BytesIO() as stream:
         with tifffile.TiffWriter(stream, ome=True) as writer:
@@ -260,6 +273,12 @@ _TEXTS = (
     b'DimensionOrder="XYZCT" SizeC="1" SizeT="1" SizeX="16" SizeY="16" SizeZ="3" Type="uint16" '
     b'PhysicalSizeX="0.5"><Channel SamplesPerPixel="1"/><TiffData IFD="0" FirstZ="0" '
     b'PlaneCount="3"><UUID FileName="b.tif">urn:1</UUID></TiffData></Pixels></Image></OME>\0',
+    b'<OME><StructuredAnnotations><XMLAnnotation ID="A" Namespace="modulo"><Value><Modulo>'
+    b'<ModuloAlongZ Type="angle" Start="0" End="2" Step="1"/></Modulo></Value></XMLAnnotation>'
+    b'</StructuredAnnotations><Image><AnnotationRef ID="A"/><Pixels DimensionOrder="XYZCT" '
+    b'SizeC="1" SizeT="1" SizeX="16" SizeY="16" SizeZ="3"><TiffData/></Pixels></Image></OME>\0',
+    b'<scn><collection><image><pixels><dimension c="0" z="0" r="0" ifd="0"/>'
+    b'<dimension c="2" z="0" r="0" ifd="2"/></pixels></image></collection></scn>\0',
 )
 
 

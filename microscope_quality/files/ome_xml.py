@@ -1,0 +1,300 @@
+"""What XML in image files claims, held against what there is before a library believes it.
+
+tifffile takes numbers in OME-XML for true, and opens the files that it names. So it is given XML
+of the same meaning that was checked, and tells of one file alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from xml.etree import ElementTree
+from xml.parsers import expat
+
+from microscope_quality.errors import FileError
+
+Element = ElementTree.Element
+
+#: Most planes that a file may have or tell of.
+MAX_PLANES = 1_000_000
+# Of a text: elements and attributes take some hundred bytes of memory each.
+_MOST_PARTS = 8_000_000
+_MOST_CHARACTERS = 2**28
+_DEEPEST = 256
+_MOST_IMAGES = 100_000
+_MOST_SAMPLES = 4096
+_NOTHING = "<OME></OME>"
+
+
+def parse(xml: Union[str, bytes, None]) -> Optional[Element]:
+    """Root of XML, or None where it is none.
+
+    Raises
+    ------
+    FileError
+        It has a document type, whose entities can be of any size and name other files, or too
+        many elements.
+    """
+    if not xml or not check(xml):
+        return None
+    try:
+        return ElementTree.fromstring(xml)
+    except (ElementTree.ParseError, ValueError):
+        return None
+
+
+def check(xml: Union[str, bytes]) -> bool:
+    """Whether a text is well-formed XML, in whatever encoding.
+
+    Raises
+    ------
+    FileError
+        As for `parse`.
+    """
+    if len(xml) > _MOST_CHARACTERS:
+        raise FileError(f"is too large: its XML has {len(xml)} characters")
+    parser = expat.ParserCreate()
+    parts = depth = 0
+
+    def begin(name: str, attributes: List[str]) -> None:
+        nonlocal parts, depth
+        parts += 1 + len(attributes) // 2
+        depth += 1
+        if parts > _MOST_PARTS or depth > _DEEPEST:
+            raise FileError(
+                f"has XML of more than {_MOST_PARTS} elements and attributes, "
+                f"or more than {_DEEPEST} within each other"
+            )
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def document_type(*about: Any) -> None:
+        raise FileError("has XML with a document type (DOCTYPE), which image files have no use for")
+
+    parser.ordered_attributes = True
+    parser.StartElementHandler = begin
+    parser.EndElementHandler = end
+    parser.StartDoctypeDeclHandler = document_type
+    parser.EntityDeclHandler = document_type
+    try:
+        parser.Parse(xml, True)
+    except (expat.ExpatError, ValueError, LookupError):
+        return False
+    return True
+
+
+def of_own_file(
+    xml: str, filename: str, n_directories: int, sides: Sequence[Tuple[int, int]]
+) -> str:
+    """OME-XML of the planes in the file itself, as tifffile may take it for true.
+
+    Parameters
+    ----------
+    xml
+        As it is in the file.
+    filename
+        Of the file, without its folder.
+    n_directories
+        Pages that there are in the file: planes that were told of and never written, as of an
+        acquisition that was interrupted, are left out.
+
+    sides
+        Width and height of each page. An image that has pages of another size is left out: these
+        are not its planes.
+
+    Raises
+    ------
+    FileError
+        It tells of what cannot be.
+    """
+    root = parse(xml)
+    if root is None:
+        return _NOTHING
+    own = ElementTree.Element("OME")
+    modulo = _modulo(root)
+    planes = pages = 0
+    for number, image in enumerate(_children(root, "Image", before="BinaryOnly")):
+        if number == _MOST_IMAGES:
+            raise FileError(f"tells of more than {_MOST_IMAGES} images")
+        copy = ElementTree.SubElement(own, "Image")
+        if image.get("Name"):
+            copy.set("Name", image.get("Name", ""))
+        refs = [one.get("ID") for one in image if _is(one, "AnnotationRef")][:1]
+        for pixels in _children(image, "Pixels"):
+            sizes = _sizes(pixels)
+            planes += math.prod(sizes[axis] for axis in "ZCT")
+            if planes > MAX_PLANES:
+                raise FileError(f"tells of {planes} planes; at most {MAX_PLANES} are read")
+            own_data = _own_data(pixels, filename, root.get("UUID"), n_directories)
+            pages += sum(int(data["PlaneCount"]) for data in own_data)
+            if pages > MAX_PLANES:
+                raise FileError(f"tells of its pages more than {MAX_PLANES} times")
+            if _are_like(sides, own_data, (sizes["X"], sizes["Y"])):
+                _copy_pixels(copy, pixels, sizes, own_data)
+            for ref in refs:
+                if ref in modulo:
+                    _check_lengths(modulo[ref], sizes)
+    referred = {one.get("ID") for image in root for one in image if _is(one, "AnnotationRef")}
+    _copy_modulo(own, {name: found for name, found in modulo.items() if name in referred}, root)
+    return ElementTree.tostring(own, encoding="unicode", short_empty_elements=False)
+
+
+def _copy_modulo(own: Element, modulo: Dict[Optional[str], Any], root: Element) -> None:
+    if not modulo:
+        return
+    annotations = ElementTree.Element("StructuredAnnotations")
+    for name, alongs in modulo.items():
+        one = ElementTree.SubElement(
+            annotations, "XMLAnnotation", ID=name or "", Namespace="modulo"
+        )
+        value = ElementTree.SubElement(ElementTree.SubElement(one, "Value"), "Modulo")
+        for axis, (kind, length) in alongs.items():
+            about = {"Type": kind, "Start": "0", "End": str(length - 1), "Step": "1"}
+            ElementTree.SubElement(value, f"ModuloAlong{axis}", about)
+    own.insert(0, annotations)
+    for copy, image in zip(
+        (one for one in own if one.tag == "Image"), _children(root, "Image", before="BinaryOnly")
+    ):
+        for ref in [one.get("ID") for one in image if _is(one, "AnnotationRef")][:1]:
+            copy.insert(0, ElementTree.Element("AnnotationRef", ID=ref or ""))
+
+
+def _copy_pixels(
+    copy: Element, pixels: Element, sizes: Dict[str, int], own_data: List[Dict[str, str]]
+) -> None:
+    order = pixels.get("DimensionOrder", "")
+    about = {f"Size{axis}": str(n) for axis, n in sizes.items()}
+    place = ElementTree.SubElement(copy, "Pixels", {"DimensionOrder": order, **about})
+    samples = [_number(one, "SamplesPerPixel", 1, _MOST_SAMPLES) for one in _all(pixels, "Channel")]
+    # All are alike, or tifffile refuses them.
+    for n in sorted(set(samples)):
+        ElementTree.SubElement(place, "Channel", SamplesPerPixel=str(n))
+    for data in own_data:
+        ElementTree.SubElement(place, "TiffData", data)
+
+
+def _are_like(
+    sides: Sequence[Tuple[int, int]], own_data: List[Dict[str, str]], expected: Tuple[int, int]
+) -> bool:
+    """Whether the pages that are told of have the image's size."""
+    for data in own_data:
+        first = int(data["IFD"])
+        if any(one != expected for one in sides[first : first + int(data["PlaneCount"])]):
+            return False
+    return True
+
+
+def _own_data(
+    pixels: Element, filename: str, own_uuid: Optional[str], n_directories: int
+) -> List[Dict[str, str]]:
+    """What tells of planes in the file itself: the first page, how many, and where they belong."""
+    found = []
+    for data in _all(pixels, "TiffData"):
+        first = _number(data, "IFD", 0, MAX_PLANES)
+        n_default = 1 if "IFD" in data.attrib else 0
+        count = _number(data, "PlaneCount", _number(data, "NumPlanes", n_default))
+        firsts = {f"First{axis}": str(_number(data, f"First{axis}", 0)) for axis in "ZCT"}
+        count = min(count or n_directories, n_directories - first)
+        if count > 0 and not _is_foreign(data, filename, own_uuid):
+            found.append({"IFD": str(first), "PlaneCount": str(count), **firsts})
+    return found
+
+
+def _is_foreign(data: Element, filename: str, own_uuid: Optional[str]) -> bool:
+    """Whether a plane lies in another file of a set, whose row it is in."""
+    for uuid in data:
+        other = uuid.get("FileName")
+        if other and other.lower() != filename.lower() and uuid.text != own_uuid:
+            return True
+    return False
+
+
+def _sizes(pixels: Element) -> Dict[str, int]:
+    order = pixels.get("DimensionOrder", "")
+    if sorted(order) != sorted("XYZCT"):
+        raise FileError(f"is damaged: its metadata have the axes {order:.20}")
+    sizes = {axis: _number(pixels, f"Size{axis}", 0, 2**40) for axis in "XYZCT"}
+    if min(sizes.values()) < 1:
+        raise FileError(f"is damaged: its metadata tell of the sizes {sizes}")
+    return sizes
+
+
+def _modulo(root: Element) -> Dict[Optional[str], Dict[str, Tuple[str, int]]]:
+    """Axes that are stored along others, by annotation: kind of the inner one, and its length."""
+    found: Dict[Optional[str], Dict[str, Tuple[str, int]]] = {}
+    for annotation in (one for part in _children(root, "StructuredAnnotations") for one in part):
+        if not annotation.get("Namespace", "").endswith("modulo"):
+            continue
+        alongs = found.setdefault(annotation.get("ID"), {})
+        for along in (one for value in annotation for modulo in value for one in modulo):
+            if str(along.tag)[:-1].endswith("Along"):
+                axis = str(along.tag)[-1]
+                alongs[axis] = (along.get("Type", "other"), _length(along))
+    return found
+
+
+def _length(along: Element) -> int:
+    if "Start" not in along.attrib:
+        return sum(1 for one in along if _is(one, "Label"))
+    try:
+        step = float(along.get("Step", 1))
+        start, last = float(along.get("Start", 0)), float(along.get("End", 0))
+        length = math.ceil((last + step - start) / step)
+    except (ValueError, OverflowError, ZeroDivisionError):
+        length = -1
+    if not 0 < length <= MAX_PLANES:
+        told = ", ".join(f"{name} {value:.20}" for name, value in sorted(along.attrib.items()))
+        raise FileError(f"is damaged: its metadata tell of an axis of impossible length ({told})")
+    return length
+
+
+def _check_lengths(alongs: Dict[str, Tuple[str, int]], sizes: Dict[str, int]) -> None:
+    for axis, (_, length) in alongs.items():
+        if axis not in "ZCT" or length < 1 or sizes[axis] % length:
+            raise FileError(
+                f"is damaged: its metadata divide {sizes.get(axis)} planes along {axis} by {length}"
+            )
+
+
+def check_scn(xml: str, n_directories: int) -> None:
+    """Refuse Leica's XML that numbers more planes than there are pages in the file."""
+    root = parse(xml)
+    for pixels in () if root is None else _all(root, "pixels"):
+        spans = {"c": 0, "z": 0}
+        for one in _all(pixels, "dimension"):
+            for axis in spans:
+                spans[axis] = max(spans[axis], _number(one, axis, 0, n_directories))
+        planes = math.prod(n + 1 for n in spans.values())
+        if planes > n_directories:
+            raise FileError(f"tells of {planes} planes, and has {n_directories} pages")
+
+
+def _number(element: Element, name: str, default: int, most: int = MAX_PLANES) -> int:
+    text = element.get(name)
+    try:
+        number = default if text is None else int(text[:40])
+    except ValueError:
+        number = -1
+    if not 0 <= number <= most:
+        raise FileError(
+            f"is damaged: its metadata have {name} {text!s:.40}; a number from 0 to {most} can be"
+        )
+    return number
+
+
+def _children(element: Element, name: str, before: str = "") -> Iterator[Element]:
+    for child in element:
+        if before and _is(child, before):
+            return
+        if _is(child, name):
+            yield child
+
+
+def _all(element: Element, name: str) -> Iterator[Element]:
+    return (one for one in element.iter() if _is(one, name))
+
+
+def _is(element: Element, name: str) -> bool:
+    return str(element.tag).endswith(name)
