@@ -308,7 +308,7 @@ def measure_page(settings: Settings, item: Item, seen: Optional[Seen] = None) ->
     if item.error:
         raise FileError(item.error)
     need(bytes_of(settings, item), seconds_of(item.page))
-    model = FocusModel.from_pretrained(settings.model)
+    model = _model(settings.model)
     rows: dict[str, list[dict[str, object]]] = {
         name: [] for name in settings.tables(model.description.levels)
     }
@@ -348,6 +348,12 @@ def measure_page(settings: Settings, item: Item, seen: Optional[Seen] = None) ->
     return Measured(rows, tuple(drawn), tuple(not_drawn))
 
 
+@functools.lru_cache(maxsize=1)
+def _model(name: Optional[str]) -> FocusModel:
+    """The model of a run: that it had at its start, read once."""
+    return FocusModel.from_pretrained(name)
+
+
 def measure_file(
     settings: Settings, file: tuple[str, Path], seen: Optional[Seen] = None
 ) -> dict[str, list[dict[str, object]]]:
@@ -360,7 +366,7 @@ def measure_file(
     FileError
         The file cannot be opened, or changed meanwhile.
     """
-    description = FocusModel.from_pretrained(settings.model).description
+    description = _model(settings.model).description
     rows: dict[str, list[dict[str, object]]] = {
         name: [] for name in settings.tables(description.levels)
     }
@@ -464,7 +470,7 @@ def measure_again(
     MicroscopeQualityError
         It cannot be measured.
     """
-    model = FocusModel.from_pretrained(settings.model)
+    model = _model(settings.model)
     for item in items([(name, path)]):
         if item.error:
             raise FileError(f"{path}: {item.error}")
@@ -502,7 +508,7 @@ def is_drawn(settings: Settings, wanted: Wanted) -> bool:
 
 def _subject(settings: Settings, path: Path, place: Place, remark: str) -> str:
     """Name what a picture shows: the file as it is, the plane, how it is measured."""
-    description = FocusModel.from_pretrained(settings.model).description
+    description = _model(settings.model).description
     size_bytes, modified = identity(path)
     facts = [settings_id(settings, description), size_bytes, modified, str(place), remark]
     return json.dumps([*facts, str(path.absolute())])
