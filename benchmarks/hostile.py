@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import csv
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -135,6 +136,39 @@ def cluster(folder: Path) -> Iterator[str]:
         yield str(file)
 
 
+def workers_of(pid: int) -> List[int]:
+    """Processes at work for a run."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError):
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+            if parent == pid and "spawn_main" in status.with_name("cmdline").read_text():
+                found.append(int(status.parent.name))
+    return found
+
+
+def interrupted(images: Path, out: Path, command: str) -> float:
+    """Stop all workers of a run, then ask for its end; gives the seconds until it comes."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "microscope_quality", command, str(images)),
+            *("--out", str(out), "--jobs", "2"),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    stopped: List[int] = []
+    while len(stopped) < 2 and process.poll() is None:
+        for pid in set(workers_of(process.pid)) - set(stopped):
+            os.kill(pid, signal.SIGSTOP)
+            stopped.append(pid)
+    time.sleep(2)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    return time.monotonic() - began
+
+
 def listing(folder: Path) -> Counter[str]:
     """All that is in a folder, without following links."""
     found: Counter[str] = Counter()
@@ -193,6 +227,16 @@ def runs(folder: Path) -> Iterator[Figure]:
         run = started([*common, "--cluster", file], folder / "on-cluster")
         before.update(listing(place))
     yield from judged("measure --cluster", run, "on-cluster")
+    seconds = [
+        interrupted(alone, folder / f"stopped-{command}", command)
+        for command in ("measure", "watch")
+    ]
+    yield Figure(
+        "from Ctrl-C to the end of measure and watch, all their workers stopped (SIGSTOP)",
+        ", ".join(f"{one:.1f} s" for one in seconds),
+        "< 3 s",
+        max(seconds) < 3,
+    )
 
 
 def main(arguments: Sequence[str] = ()) -> int:

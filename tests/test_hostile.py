@@ -200,11 +200,9 @@ def test_a_stopped_worker_neither_holds_up_a_run_nor_ctrl_c(
                 stopped.append(pid)
         assert len(stopped) == 2
         time.sleep(0.5)
-        began = time.monotonic()
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
-        # A watch gives what is being measured two seconds.
-        assert time.monotonic() - began < 3 + 2 * (command == "watch")
+        # Not for ever; how long, `benchmarks/hostile.py` measures.
+        assert process.wait(60) == 130
         assert not any(Path(f"/proc/{pid}").exists() for pid in stopped)
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -111,16 +111,18 @@ class _Account:
         self.most_bytes = 0
         self.limit(0)
 
-    def limit(self, n_bytes: int) -> None:
+    def limit(self, n_bytes: int, beside_bytes: int = 0) -> None:
         """Let the process take what something needs that takes so many bytes."""
         own = self._budget.memory_bytes
-        self.most_bytes = _SPARE_BYTES + _TIMES * n_bytes if own is None else own
+        more = max(0, n_bytes - self._began_bytes)
+        reckoned = _SPARE_BYTES + _TIMES * more + beside_bytes
+        self.most_bytes = reckoned if own is None else own
         limit_memory(self._began_bytes + self.most_bytes)
 
-    def need(self, n_bytes: int, seconds: float) -> None:
+    def need(self, n_bytes: int, seconds: float, beside_bytes: int) -> None:
         if self._room_bytes is not None and n_bytes > self._room_bytes:
             raise NeedsRoomError(n_bytes)
-        self.limit(n_bytes)
+        self.limit(n_bytes, beside_bytes)
         wanted = self._budget.seconds + seconds
         now = time.monotonic()
         if self._until - now < _SHARE * wanted:
@@ -161,7 +163,7 @@ def spending(
         limit_memory(None)
 
 
-def need(n_bytes: int, seconds: float = 0.0) -> None:
+def need(n_bytes: int, seconds: float = 0.0, *, beside_bytes: int = 0) -> None:
     """Say what the item takes from here on, before it is taken.
 
     Parameters
@@ -170,6 +172,8 @@ def need(n_bytes: int, seconds: float = 0.0) -> None:
         Memory of the process, all that it has counted, in bytes.
     seconds
         What it takes at the most beyond the budget that all items have.
+    beside_bytes
+        Memory that it may take in rare cases, which is not set aside.
 
     Raises
     ------
@@ -177,7 +181,7 @@ def need(n_bytes: int, seconds: float = 0.0) -> None:
         It is more than was set aside; the item will be tried again when there is room.
     """
     if _account is not None:
-        _account.need(n_bytes, seconds)
+        _account.need(n_bytes, seconds, beside_bytes)
 
 
 def hand_out(part: Any) -> None:

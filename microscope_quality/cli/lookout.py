@@ -61,7 +61,7 @@ _LONG_SECONDS = 1.0
 # The longest wait for anything, so that a signal is heeded soon.
 _NAP_SECONDS = 0.25
 # When the watch is to stop: for what is being measured, for a spreadsheet, for alerts.
-_LAST_SECONDS = 2.0
+_LAST_SECONDS = 1.5
 _LAST_SPREADSHEET_SECONDS = 60.0
 _LAST_ALERT_SECONDS = 30.0
 # Results of an earlier run that the page shows at first, and alerts that it lists.
@@ -463,9 +463,7 @@ class Lookout:
             rate = reading.seconds / found.identity.size_bytes
             self._seconds_per_byte += 0.2 * (rate - self._seconds_per_byte)
         # What ends a process is not tried again: it would do so each time.
-        fate = self._watcher.finish(
-            found, reading.after, reading.failed, for_good=outcome.died
-        )
+        fate = self._watcher.finish(found, reading.after, reading.failed, for_good=outcome.died)
         if fate is Fate.AGAIN and reading.failed:
             self._wait_for(found.name, reading)
         elif fate is not Fate.AGAIN:

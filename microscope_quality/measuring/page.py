@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 # What is read and measured at the least in a second, on a slow drive and a busy machine.
 _BYTES_PER_S = 2e6
 _PIXELS_PER_S = 1e6
+# What a list of pages may take at the most.
+_LIST_BYTES = 2**30
 # Of a file of which a sample of places is measured, in bytes: of a larger one there is no digest.
 _SAMPLED_BYTES = 256_000_000
 
@@ -253,13 +255,18 @@ def _listed(settings: Settings, item: Item) -> Listed:
     FileError
         It cannot be read.
     """
+    # A list of very many pages takes memory, and their file at least as much on the disk.
+    need(
+        PROCESS_BYTES,
+        item.size_bytes / _BYTES_PER_S,
+        beside_bytes=min(4 * item.size_bytes, _LIST_BYTES),
+    )
     try:
         pages = _opened(item.path).pages
         sha256 = ""
         # A sample of a large image is there to save the time of reading it.
         large = settings.sample is not None and item.size_bytes > _SAMPLED_BYTES
         if settings.digest and not large:
-            need(PROCESS_BYTES, item.size_bytes / _BYTES_PER_S)
             sha256 = digest_of(item.path)
     except FileError as error:
         raise FileError(reason_of(error, item.path)) from error

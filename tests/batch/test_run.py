@@ -496,14 +496,15 @@ def test_what_turns_out_to_need_more_waits_for_room_or_is_an_error(jobs: int) ->
 
 @posix
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
-    script = (
-        "import sys; sys.path[:0] = %r\n"
-        "from test_run import note_and_wait, Budget, run\n"
-        "import functools, pathlib\n"
-        "if __name__ == '__main__':\n"
-        "    function = functools.partial(note_and_wait, pathlib.Path(%r))\n"
-        "    list(run(function, range(2), jobs=2, budget=Budget()))\n"
-    ) % ([str(Path(__file__).parent), *sys.path], str(tmp_path))
+    script = f"""
+import sys
+sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+import functools, pathlib
+from test_run import Budget, note_and_wait, run
+if __name__ == "__main__":
+    function = functools.partial(note_and_wait, pathlib.Path({str(tmp_path)!r}))
+    list(run(function, range(2), jobs=2, budget=Budget()))
+"""
     path = tmp_path / "script.py"
     path.write_text(script)
     process = subprocess.Popen([sys.executable, str(path)])
