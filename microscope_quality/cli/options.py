@@ -130,6 +130,7 @@ FileTimeOption = Annotated[
         min=0.001,
         help="Time that a file may take to be listed, and each of its pages; large ones get more "
         "(a second for each megapixel). One that takes longer is a row with an error.",
+        show_default=f"{SECONDS:g}",
     ),
 ]
 FileMemoryOption = Annotated[
