@@ -331,7 +331,7 @@ class _OwnProcess:
         worker = self._worker
         if worker is None or task != self._task or not worker.process.is_alive():
             self._end()
-            worker = self._worker = Worker(task.function, task.budget)
+            worker = self._worker = Worker().begin(task.function, task.budget)
             self._task = task
         worker.give(Work(0, item, 0))
         looks = Looks()

@@ -73,7 +73,7 @@ class Pool(Generic[Item, Value]):
                 break
             self._end(worker)
         if idle is None:
-            idle = Worker(self._function, self._budget)
+            idle = Worker().begin(self._function, self._budget)
             self._workers.append(idle)
         self._number += 1
         self._taken[self._number] = item

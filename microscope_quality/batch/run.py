@@ -87,6 +87,7 @@ def run(
     own_bytes: int = 0,
     budget: Optional[Budget] = None,
     follow: Optional[Follow[Item]] = None,
+    ready: Iterable[Worker] = (),
 ) -> Generator[Outcome[Item, Value], None, None]:
     """Apply a function to each item and give the outcomes in the items' order.
 
@@ -118,6 +119,8 @@ def run(
         What each item may take.
     follow
         Called with an item and what the function knows of it (`budget.hand_out`); needs a budget.
+    ready
+        Workers that were started before, to be used first; they are ended with the others.
 
     Yields
     ------
@@ -143,7 +146,7 @@ def run(
     memory = _Memory(limit_bytes, bytes_of, own_bytes, idle_bytes)
     if jobs == 1 and budget is None:
         return _in_process(function, items, memory)
-    crew = _Crew(function, jobs, memory, budget)
+    crew = _Crew(function, jobs, memory, budget, ready)
     return _in_workers(Turns(items, _AHEAD * jobs), crew, memory, follow)
 
 
@@ -193,11 +196,19 @@ def _in_process(
 class _Crew:
     """The workers of a run, as many as the jobs and the limit of memory allow."""
 
-    def __init__(self, function: Any, jobs: int, memory: _Memory, budget: Optional[Budget]) -> None:
+    def __init__(
+        self,
+        function: Any,
+        jobs: int,
+        memory: _Memory,
+        budget: Optional[Budget],
+        ready: Iterable[Worker],
+    ) -> None:
         self._jobs = jobs
         self._pickled = pickle.dumps(function)
         self._memory = memory
         self._budget = budget
+        self._ready = list(ready)
         self._workers: List[Worker] = []
         self._looks = Looks()
         #: Items that no worker takes yet, in their order.
@@ -240,8 +251,9 @@ class _Crew:
 
     def stop(self) -> None:
         """End all workers."""
-        stop_all(self._workers)
+        stop_all([*self._workers, *self._ready])
         self._workers.clear()
+        self._ready.clear()
 
     def _worker_for(self, work: Work) -> Optional[Worker]:
         """Find the worker to take an item, or start it; None while there is none."""
@@ -252,8 +264,9 @@ class _Crew:
             if not self._makes_room(work, None):
                 return None
             counted = self._memory.limit_bytes is not None
-            self._workers.append(Worker(self._pickled, self._budget, counted=counted))
-            return self._workers[-1]
+            worker = self._ready.pop() if self._ready else Worker()
+            self._workers.append(worker.begin(self._pickled, self._budget, counted=counted))
+            return worker
         for worker in self._workers:
             ahead = not worker.is_full and worker.takes_ahead(work)
             if ahead and self._makes_room(work, worker):

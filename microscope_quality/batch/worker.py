@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import multiprocessing
 import os
 import pickle
@@ -126,26 +127,22 @@ class Answer:
 class Worker:
     """A process that takes items through a pipe and answers with the value of one at a time.
 
+    It starts when this is made, and takes items after `begin`.
+
     Parameters
     ----------
-    function
-        Of an item, pickled.
-    budget
-        Of each item.
-    counted
-        Whether an item that needs more memory than its `Work` says is to be `Refused`.
+    module
+        Name of one to load at its start, before it is told what to do.
     """
 
-    def __init__(
-        self, function: bytes, budget: Optional[Budget] = None, *, counted: bool = False
-    ) -> None:
+    def __init__(self, module: str = "") -> None:
         # "spawn" also where forking is the habit: a fork copies the locks of threads that it
         # does not copy, such as those of a progress bar or of BLAS.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self._budget = budget
+        self._budget: Optional[Budget] = None
         self.process: BaseProcess = context.Process(
-            target=_work, args=(theirs, budget, counted), daemon=True
+            target=_work, args=(theirs, module), daemon=True
         )
         with _may_have_children():
             self.process.start()
@@ -157,7 +154,29 @@ class Worker:
         # Seconds that are left, and that were given, for what it does now.
         self._left_s = self._given_s = SECONDS
         self.is_full = False
-        self._send(function)
+
+    def begin(
+        self, function: bytes, budget: Optional[Budget] = None, *, counted: bool = False
+    ) -> Worker:
+        """Tell it what to do.
+
+        Parameters
+        ----------
+        function
+            Of an item, pickled.
+        budget
+            Of each item.
+        counted
+            Whether an item that needs more memory than its `Work` says is to be `Refused`.
+
+        Returns
+        -------
+        Worker
+            Itself.
+        """
+        self._budget = budget
+        self._send((function, budget, counted))
+        return self
 
     def give(self, work: Work) -> None:
         """Have it work on an item, after the one that it may be at."""
@@ -243,7 +262,7 @@ class Worker:
 
     def end(self) -> None:
         """Have it end soon: by itself, or at once when it is at work."""
-        if self.works:
+        if self.works or not self.started:
             # Not by a request: a process that was stopped, or waits for a drive, hears none.
             self.process.kill()
         self.connection.close()
@@ -333,7 +352,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(connection: Connection[Any, Any], budget: Optional[Budget], counted: bool) -> None:
+def _work(connection: Connection[Any, Any], module: str) -> None:
     # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -343,7 +362,13 @@ def _work(connection: Connection[Any, Any], budget: Optional[Budget], counted: b
         # A crash is an error of its item, and leaves nothing on the disk.
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    function, error = attempt(pickle.loads, connection.recv())
+    try:
+        if module:
+            importlib.import_module(module)
+        pickled, budget, counted = connection.recv()
+    except (EOFError, OSError):  # it is not needed after all
+        return
+    function, error = attempt(pickle.loads, pickled)
     connection.send(("started", error))
     began_bytes = data_bytes()
     while function is not None:

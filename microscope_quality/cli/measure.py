@@ -35,6 +35,7 @@ from microscope_quality.cli.options import (
 
 if TYPE_CHECKING:
     from microscope_quality.batch.run import Outcome
+    from microscope_quality.batch.worker import Worker
     from microscope_quality.cli.record import Record
     from microscope_quality.measuring.page import Item, Listed, Measured, Settings
 
@@ -159,6 +160,11 @@ def measure(
     A file that cannot be read is a row with an error, and the rest goes on. Exit codes: 0 all
     measured, 1 some files failed, 2 wrong use, 130 stopped by Ctrl-C.
     """
+    from microscope_quality.batch.worker import Worker
+
+    # It loads what measuring takes while this process loads the rest.
+    ready = [] if cluster is not None else [Worker("microscope_quality.measuring.page")]
+
     from microscope_quality.batch.run import n_cores
     from microscope_quality.cli.copies import Copies
     from microscope_quality.cli.interruption import as_interrupts
@@ -219,7 +225,9 @@ def measure(
         try:
             with record:
                 with _progress(len(files)) as advance:
-                    outcomes = _outcomes(settings, record, advance, jobs, limit_bytes, cluster)
+                    outcomes = _outcomes(
+                        settings, record, advance, jobs, limit_bytes, cluster, ready
+                    )
                     with contextlib.closing(outcomes):
                         for outcome in outcomes:
                             record.add(outcome)
@@ -251,6 +259,7 @@ def _outcomes(
     jobs: int,
     limit_bytes: Optional[int],
     cluster: Optional[str],
+    ready: list[Worker],
 ) -> Generator[Outcome[Item, Measured], None, None]:
     """What becomes of the pages, measured here or on a cluster."""
     from microscope_quality.measuring.memory import run_within
@@ -279,6 +288,7 @@ def _outcomes(
         jobs=jobs,
         budget=settings.budget,
         follow=followed,
+        ready=ready,
     )
 
 

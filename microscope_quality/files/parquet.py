@@ -14,13 +14,15 @@ from microscope_quality.files.whole import whole
 
 # Read and written at a time: some 20,000 rows, which are a row group of the file.
 _BLOCK_BYTES = 2**23
+# All times of these years can be held in nanoseconds since 1970.
+_FIRST_YEAR, _LAST_YEAR = "1678", "2261"
 
 
 def write_parquet(csv_path: Path, columns: Sequence[str]) -> Path:
     """Write a table that is there as CSV as Parquet too.
 
     Whole numbers are int64, other numbers float64, and both are null where the field is empty;
-    `modified` is a timestamp[ns, UTC], null where it is before 1677 or after 2262; all else is
+    `modified` is a timestamp[ns, UTC], null where it is before 1678 or after 2261; all else is
     text. The memory it takes does not grow with the table.
 
     Parameters
@@ -101,7 +103,12 @@ def _moments(texts: Any, kind: Any) -> Any:
     import pyarrow
     from pyarrow import compute
 
-    texts = compute.if_else(compute.equal(texts, ""), None, texts)
+    # Older versions of pyarrow take another time for one that cannot be held.
+    years = compute.utf8_slice_codeunits(texts, 0, 4)
+    held = compute.and_(
+        compute.greater_equal(years, _FIRST_YEAR), compute.less_equal(years, _LAST_YEAR)
+    )
+    texts = compute.if_else(held, texts, None)
     try:
         return texts.cast(kind)
     except pyarrow.ArrowInvalid:

@@ -8,6 +8,7 @@ from typing import Optional
 
 from microscope_quality.batch.budget import Budget
 from microscope_quality.batch.run import Follow, Item, Outcome, Value, run
+from microscope_quality.batch.worker import Worker
 
 #: Of a process that has the library and a model, in bytes: 75 MB were measured after small images.
 PROCESS_BYTES = 85_000_000
@@ -86,6 +87,7 @@ def run_within(
     jobs: int,
     budget: Budget,
     follow: Optional[Follow[Item]] = None,
+    ready: Iterable[Worker] = (),
 ) -> Generator[Outcome[Item, Value], None, None]:
     """Run a function over items as `batch.run.run` does, within a limit of memory.
 
@@ -95,11 +97,11 @@ def run_within(
         Of all processes together, this one too; None for no limit.
     bytes_of
         Memory of a process at work on an item.
-    function, items, jobs, budget, follow
+    function, items, jobs, budget, follow, ready
         As for `run`.
     """
     if limit_bytes is None:
-        return run(function, items, jobs=jobs, budget=budget, follow=follow)
+        return run(function, items, jobs=jobs, budget=budget, follow=follow, ready=ready)
     return run(
         function,
         items,
@@ -110,4 +112,5 @@ def run_within(
         own_bytes=PROCESS_BYTES,
         budget=budget,
         follow=follow,
+        ready=ready,
     )
