@@ -180,9 +180,6 @@ def _arranged(blocks: Sequence[Block]) -> Blocks:
             scene[axis] = (min(low, begin), end - min(low, begin))
     if not spans:
         raise FileError("holds no image in full resolution")
-    # The library counts through all that come before.
-    if min(spans) < 0 or max(spans) >= _MOST_SCENES:
-        raise FileError(f"is damaged: it has scenes {min(spans)} to {max(spans)}")
     for block in blocks:
         scene = spans[block.ranges.get("S", (0, 1))[0]]
         begins = {axis: block.ranges.get(axis, span)[0] for axis, span in scene.items()}
@@ -218,6 +215,9 @@ def _entry(content: bytes, at: int) -> tuple[Block, int]:
             size = 1
         if size < 1 or n_stored < 0 or not -(2**30) < first < 2**30 - size:
             raise FileError(f"is damaged: a block has {size} numbers from {first} along {axis!r}")
+        # The library counts through all that come before, also of smaller copies.
+        if axis == "S" and not 0 <= first < _MOST_SCENES:
+            raise FileError(f"is damaged: a block is of scene {first}")
     return Block(place, pixel_type, compression, ranges, (stored["X"], stored["Y"]), full), at
 
 
