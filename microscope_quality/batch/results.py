@@ -94,6 +94,8 @@ class Results:
     ----------
     edited : list of str
         Files that are measured again because rows of theirs are not as they were written.
+    other_columns : bool
+        Whether the table in place has rows and other columns than this run's, so that none is kept.
     older : Path or None
         Where the tables of earlier runs were copied to, since rows of theirs left the tables. That
         is done once at most: what a run has measured itself, it may replace.
@@ -129,6 +131,7 @@ class Results:
         self._placed: Dict[str, int] = {}
         self._fresh: List[Optional[str]] = []
         self.edited: List[str] = []
+        self.other_columns = False
         self.older: Optional[Path] = None
         # What the tables had of each file when they were found, as long as it is in no copy; and
         # whether they had rows besides, which are in no table to come.
@@ -451,6 +454,8 @@ class Results:
             sizes.append((block.file, block.rows))
         # Rows of other columns, or behind what is damaged.
         self._loses |= has_measured_rows(path) if start is None else rows_follow(path, end)
+        if table == self._main and start is None and has_measured_rows(path):
+            self.other_columns = True
         if table != self._main and path.exists():
             nothing = start is None or (not sizes and path.stat().st_size > start)
             last = [file for file, _ in sizes[-1:]]

@@ -347,7 +347,7 @@ class Lookout:
         look_at = 0.0
         if self._changed:
             self._screen.say(
-                f"Measured again, since another program changed the rows in the tables: "
+                f"Measured again, since rows in the tables were edited: "
                 f"{len(self._changed):,} files, {printable(self._changed[0])} first"
             )
         with self._signals():

@@ -551,19 +551,25 @@ class Record:
             more = sum(others[ending] for ending in ranked[6:])
             listed += [f"{more:,} others"] if more else []
             console.print(f"Left out, no images by their endings: {', '.join(listed)}", style="dim")
+        if self._results is not None and self._results.other_columns:
+            console.print(
+                "All was measured again, since the table had other columns: of another version, "
+                "or changed by another program."
+            )
         if self._results is not None and self._results.edited:
             edited = self._results.edited
             files = "file was" if len(edited) == 1 else "files were"
             console.print(
-                f"{len(edited):,} {files} measured again, since another program changed the rows "
-                f"in the tables, {printable(edited[0])}{' first' * (len(edited) > 1)}."
+                f"{len(edited):,} {files} measured again, since rows in the tables were edited: "
+                f"{printable(edited[0])}{' first' * (len(edited) > 1)}."
             )
         if self._gone:
             files = "file that was" if len(self._gone) == 1 else "files that were"
+            verb = "is" if len(self._gone) == 1 else "are"
             console.print(
-                f"The tables have no rows any more of {len(self._gone):,} {files} measured before "
-                f"and not named now, {printable(self._gone[0])}"
-                f"{' first' * (len(self._gone) > 1)}.",
+                f"{len(self._gone):,} {files} measured before {verb} not named now, or not "
+                f"there, and left the tables: "
+                f"{printable(self._gone[0])}{' first' * (len(self._gone) > 1)}."
             )
         if self._results is not None and self._results.older is not None:
             console.print(f"The tables as they were before are in {self._results.older}.")

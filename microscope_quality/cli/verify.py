@@ -55,8 +55,10 @@ def verify(
     Exit codes: 0 all fits, 1 something differs, 2 wrong use, 130 stopped by Ctrl-C.
     """
     from microscope_quality.batch.run import n_cores
+    from microscope_quality.batch.run_record import earlier_folder
     from microscope_quality.cli.progress import bar
     from microscope_quality.cli.refusal import refused
+    from microscope_quality.cli.summary import printable
     from microscope_quality.errors import FileError, MicroscopeQualityError
     from microscope_quality.measuring.integrity import check_images, check_results
 
@@ -73,6 +75,10 @@ def verify(
     except MicroscopeQualityError as error:
         raise refused("verify", error) from error
     _show(checks, with_images=images is not None)
+    missing = [] if images is None else checks[-1].told
+    named = earlier_folder(results)
+    if missing and named and all(told.endswith(": is not there") for told in missing):
+        typer.echo(f"Names in the tables are relative to {printable(str(named))}, by run.json.")
     raise typer.Exit(1 if any(check.differ for check in checks) else 0)
 
 

@@ -122,7 +122,9 @@ def check_results(results: Path) -> tuple[list[Check], list[MeasuredImage]]:
     if not results.is_dir():
         raise FileError(f"{results}: is no folder; name one that measure or watch wrote")
     if not any((results / name).exists() for name in (RESULTS, RUN_RECORD)):
-        raise FileError(f"{results}: has neither {RESULTS} nor {RUN_RECORD}, so no results")
+        inner = sorted(path.parent.name for path in results.glob(f"*/{RESULTS}"))
+        hint = f"; {', '.join(inner[:3])} in it has" if inner else ""
+        raise FileError(f"{results}: has neither {RESULTS} nor {RUN_RECORD}, so no results{hint}")
     record, of_record = _check_record(results)
     look = _Look(results, record)
     look.at_results()
@@ -193,7 +195,7 @@ def _compare(item: tuple[Path, MeasuredImage]) -> _Compared:
     except FileError as error:
         return _Compared(str(error))
     if digest != image.sha256:
-        return _Compared("has other content than when it was measured")
+        return _Compared("has other content than when it was measured; measure --again measures it")
     return _Compared(dated=modified != image.modified)
 
 
