@@ -512,3 +512,36 @@ def test_a_pattern_that_is_none(plate, model, pattern):
 
     with pytest.raises(SettingsError, match="--pattern"):
         check_pattern(pattern)
+
+
+def test_a_link_in_the_place_of_the_pictures_is_refused(plate, model, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".a.png.part").touch()
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "overlays").symlink_to(other)
+    for pictures in ("all", "doubtful", "none"):
+        said = measure(plate, "--model", model, "--out", out, "--overlay", pictures, code=2)
+        assert "overlays: is a link" in said
+    assert [path.name for path in other.iterdir()] == [".a.png.part"]
+
+
+def test_a_table_that_is_almost_all_holes_is_refused(plate, model, tmp_path):
+    out = tmp_path / "out"
+    measure(plate, "--model", model, "--out", out, "--per-patch")
+    with (out / "patches.csv").open("r+b") as stream:
+        stream.truncate(2**40)
+    for more in ([], ["--per-patch"]):
+        said = measure(plate, "--model", model, "--out", out, *more, code=2)
+        assert "patches.csv: is almost all holes" in said
+
+
+def test_an_image_that_is_almost_all_holes_is_a_row(plate, model, tmp_path):
+    with (plate / "a.tif").open("r+b") as stream:
+        stream.truncate(2**40)
+    out = tmp_path / "out"
+    measure(plate, "--model", model, "--out", out, code=1)
+    errors = {row["file"]: row["error"] for row in read_table(out / "results.csv")}
+    assert "of which almost none are there" in errors["a.tif"]
+    assert not errors["b.tif"]

@@ -153,7 +153,7 @@ def drop_record(folder: Path) -> None:
 def _content(path: Path) -> bytes:
     """Read a record; empty where there is none that can be read."""
     try:
-        with open_regular(path) as stream:
+        with open_regular(path, follow_link=False) as stream:
             return stream.read(_MOST_RECORD_BYTES)
     except OSError:
         return b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import importlib
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from collections import deque
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -85,6 +87,20 @@ def with_one_thread() -> Any:
     return _pools(len(sys.modules)).limit(limits=1)
 
 
+#: Those that nobody has stopped yet.
+_alive: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+@atexit.register
+def _kill_all() -> None:
+    """End what is left, as when Ctrl-C came before anybody could look after it.
+
+    Before the standard library asks them to end and waits: one that was stopped does not hear it.
+    """
+    for worker in list(_alive):
+        worker.kill()
+
+
 class WorkerDiedError(Exception):
     """The process ended without an answer; says how."""
 
@@ -154,6 +170,7 @@ class Worker:
         # Seconds that are left, and that were given, for what it does now.
         self._left_s = self._given_s = SECONDS
         self.is_full = False
+        _alive.add(self)
 
     def begin(
         self, function: bytes, budget: Optional[Budget] = None, *, counted: bool = False
@@ -267,8 +284,15 @@ class Worker:
             self.process.kill()
         self.connection.close()
 
+    def kill(self) -> None:
+        """End it at once."""
+        # It may have been ended before, and be no process any more.
+        with contextlib.suppress(ValueError):
+            self.process.kill()
+
     def stop(self) -> None:
         """End it."""
+        _alive.discard(self)
         self.end()
         self.process.join(_END_S)
         if self.process.exitcode is None:

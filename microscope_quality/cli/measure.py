@@ -169,7 +169,7 @@ def measure(
     from microscope_quality.cli.copies import Copies
     from microscope_quality.cli.interruption import as_interrupts
     from microscope_quality.cli.options import limit_of, settings_of
-    from microscope_quality.cli.record import Record, check_matches
+    from microscope_quality.cli.record import OVERLAYS, Record, check_matches
     from microscope_quality.cli.refusal import refused
     from microscope_quality.errors import MicroscopeQualityError, SettingsError
     from microscope_quality.files.images import find_some
@@ -199,7 +199,7 @@ def measure(
             pattern=pattern,
             sample=sample,
             seed=seed,
-            pictures=out / "overlays" if out and pictures is Pictures.all else None,
+            pictures=out / OVERLAYS if out and pictures is Pictures.all else None,
             digest=digest,
             file_time=file_time,
             file_memory=file_memory,

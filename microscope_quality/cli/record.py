@@ -65,6 +65,8 @@ from microscope_quality.measuring.rows import (
 )
 from microscope_quality.model import ModelDescription
 
+#: Folder of the pictures, in that of the results.
+OVERLAYS = "overlays"
 #: Pictures of doubtful planes, at most.
 MOST_DOUBTFUL = 24
 
@@ -176,6 +178,8 @@ class Record:
         if out is None:
             return
         tables = settings.tables(description.levels)
+        if (out / OVERLAYS).is_symlink():
+            raise FileError(f"{out / OVERLAYS}: is a link, through which no picture is written")
         for name in (RESULTS, PATCHES, STACKS):
             if out.is_dir():
                 check_replaceable(out / name, self._columns(name))
@@ -415,7 +419,7 @@ class Record:
             return
         wanted = []
         for rank, (_, _, line, name, place) in enumerate(sorted(self._doubtful, reverse=True)):
-            target = self._out / "overlays" / picture_name(name, place, rank + 1)
+            target = self._out / OVERLAYS / picture_name(name, place, rank + 1)
             one = (name, self._paths[name], place, target, line.why)
             if is_drawn(self._settings, one):
                 self._drawn.add(target)
@@ -455,7 +459,7 @@ class Record:
 
         if self._out is None:
             return
-        for path in (self._out / "overlays").glob("*.png"):
+        for path in (self._out / OVERLAYS).glob("*.png"):
             if path not in self._drawn and is_overlay(path):
                 path.unlink(missing_ok=True)
 
@@ -463,7 +467,7 @@ class Record:
         """Take away what processes were writing when they were ended."""
         if self._results is None:
             return
-        for path in (self._results.folder / "overlays").glob(".*.png.part"):
+        for path in (self._results.folder / OVERLAYS).glob(".*.png.part"):
             with contextlib.suppress(OSError):
                 path.unlink()
 

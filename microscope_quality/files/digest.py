@@ -10,7 +10,7 @@ from typing import Dict, Iterator, Tuple
 
 from microscope_quality.errors import FileError, reason_of
 from microscope_quality.files.ome_zarr import is_zarr
-from microscope_quality.files.regular import open_regular
+from microscope_quality.files.regular import is_hollow, open_regular
 
 _BLOCK_BYTES = 2**17
 
@@ -52,8 +52,10 @@ def _of_file(path: Path, buffer: memoryview, *, follow_link: bool = True) -> Tup
     """Size in bytes and digest of a regular file."""
     digest = hashlib.sha256()
     with open_regular(path, follow_link=follow_link) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        left = size
+        status = os.fstat(stream.fileno())
+        if is_hollow(status):
+            raise FileError(f"{path}: has {status.st_size} bytes, of which almost none are there")
+        left = size = status.st_size
         # One that grows has no end that could be waited for.
         while n := stream.readinto(buffer[:left]):  # type: ignore[attr-defined]
             digest.update(buffer[:n])

@@ -5,6 +5,7 @@ The layout is read here, from the folder's JSON files; `zarr_arrays` reads the p
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import json
 import math
@@ -12,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union, overload
 
 import numpy as np
 
@@ -99,6 +100,59 @@ class _Image:
     site: Optional[str] = None
 
 
+class _Planes(Sequence[Page]):
+    """Pages of images, each made when it is asked for: there may be a million."""
+
+    def __init__(self, images: Sequence[_Image]) -> None:
+        self._images = images
+        self._ends = list(itertools.accumulate(math.prod(one.shape[:-2]) for one in images))
+
+    def __len__(self) -> int:
+        """Count the pages."""
+        return self._ends[-1]
+
+    def at(self, number: int) -> tuple[int, _Image, tuple[int, ...]]:
+        """Number of a page's image, the image, and the numbers along all axes but y and x."""
+        k = bisect.bisect_right(self._ends, number)
+        image = self._images[k]
+        inside = number - (self._ends[k - 1] if k else 0)
+        index: list[int] = []
+        for length in reversed(image.shape[:-2]):
+            inside, i = divmod(inside, length)
+            index.insert(0, i)
+        return k, image, tuple(index)
+
+    @overload
+    def __getitem__(self, number: int) -> Page: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[Page]: ...
+
+    def __getitem__(self, number: Union[int, slice]) -> Union[Page, list[Page]]:
+        """Give a page, or some."""
+        if isinstance(number, slice):
+            return [self[k] for k in range(*number.indices(len(self)))]
+        number = range(len(self))[number]
+        k, image, index = self.at(number)
+        outer = zip(image.axes, index, image.shape)
+        place = {axis: i for axis, i, length in outer if length > 1}
+        return Page(
+            number,
+            k if len(self._images) > 1 else None,
+            place.get("z"),
+            place.get("c"),
+            place.get("t"),
+            image.plate,
+            image.well,
+            image.site,
+            width=image.shape[-1],
+            height=image.shape[-2],
+            # Whatever their type, which counts when they are read: of the common ones, the largest.
+            pixel_bytes=4,
+            band_rows=1,
+        )
+
+
 class ZarrImage:
     """An OME-Zarr folder: one image, several, or a plate of wells.
 
@@ -118,16 +172,15 @@ class ZarrImage:
         self._folder = Folder(path)
         # Of the list of pages, or of the image that was opened last.
         self._metadata_bytes = 0
-        # Beside each page: its image and the numbers along all axes but y and x.
-        self._stored: list[tuple[_Image, tuple[int, ...]]] = []
         # Of the page that was read last, for the next one.
         self._opened: tuple[Optional[_Image], list[ZarrArray]] = (None, [])
         try:
-            self.pages: Sequence[Page] = self._list_pages()
+            self._images_of = _Planes(self._listed())
+            self.pages: Sequence[Page] = self._images_of
         except Exception as error:
             raise self._error(error, "is no OME-Zarr image, or is damaged") from error
 
-    def _list_pages(self) -> list[Page]:
+    def _listed(self) -> list[_Image]:
         images = list(itertools.islice(self._images(), _MOST_IMAGES + 1))
         if len(images) > _MOST_IMAGES:
             raise FileError(f"is too large: it has more than {_MOST_IMAGES} images")
@@ -136,35 +189,11 @@ class ZarrImage:
             raise FileError(f"is too large: it has {n_planes} planes")
         if not images:
             raise FileError("holds no image")
-        pages: list[Page] = []
-        for number, image in enumerate(images):
-            outer = image.shape[:-2]
-            for index in np.ndindex(outer):
-                place = {axis: i for axis, i, length in zip(image.axes, index, outer) if length > 1}
-                pages.append(
-                    Page(
-                        len(pages),
-                        number if len(images) > 1 else None,
-                        place.get("z"),
-                        place.get("c"),
-                        place.get("t"),
-                        image.plate,
-                        image.well,
-                        image.site,
-                        width=image.shape[-1],
-                        height=image.shape[-2],
-                        # Whatever their type, which counts when they are read: of the common
-                        # ones, the largest.
-                        pixel_bytes=4,
-                        band_rows=1,
-                    )
-                )
-                self._stored.append((image, index))
-        return pages
+        return images
 
     def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> list[Plane]:
         """Planes of one page; see `images.ImageFile`."""
-        image, index = self._stored[page.index]
+        image, index = self._images_of.at(page.index)[1:]
         try:
             if self._opened[0] is not image:
                 self._metadata_bytes, kept = 0, Kept()

@@ -51,13 +51,23 @@ def _next(folders: List[_Folder], part: str, is_last: bool) -> Iterator[_Folder]
     elif not part:  # the pattern ends with a slash: folders alone
         yield from (f"{folder}{os.sep}" for folder in folders if os.path.isdir(folder))
     elif glob.has_magic(part):
-        for folder in folders:
+        for folder in _once(folders):
             yield from (_joined(folder, name) for name in _names(folder, _matcher(part), is_last))
     else:
         for folder in folders:
             path = _joined(folder, part)
             if os.path.lexists(path) if is_last else os.path.isdir(path):
                 yield path
+
+
+def _once(folders: List[_Folder]) -> Iterator[_Folder]:
+    """Leave out folders that others are links to: with links in circles there are ever more."""
+    entered: Set[str] = set()
+    for folder in folders:
+        real = os.path.realpath(folder or os.curdir)
+        if real not in entered:
+            entered.add(real)
+            yield folder
 
 
 def _names(folder: _Folder, matches: Callable[[str], bool], is_last: bool) -> Iterator[str]:

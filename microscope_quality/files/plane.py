@@ -53,16 +53,19 @@ class Pages:
     Parameters
     ----------
     pages : sequence of Page
-        In the file's order; the first one's `index` may be any.
+        In the file's order.
+    first : int
+        Number of the first one to take.
     """
 
-    def __init__(self, pages: Sequence[Page]) -> None:
-        self._first = pages[0].index if pages else 0
-        self._numbers = np.empty((len(pages), len(_NUMBERS)), np.int64)
+    def __init__(self, pages: Sequence[Page], first: int = 0) -> None:
+        self._first = first
+        n_pages = len(pages) - first
+        self._numbers = np.empty((n_pages, len(_NUMBERS)), np.int64)
         # Few are different, as a well has many planes.
         names: dict[Tuple[Optional[str], ...], int] = {}
-        self._named = np.empty(len(pages), np.int64)
-        for k, page in enumerate(pages):
+        self._named = np.empty(n_pages, np.int64)
+        for k, page in enumerate(pages[number] for number in range(first, len(pages))):
             numbers = (getattr(page, name) for name in _NUMBERS)
             self._numbers[k] = [-1 if number is None else number for number in numbers]
             of_page = tuple(getattr(page, name) for name in _NAMES)

@@ -12,6 +12,10 @@ from microscope_quality.errors import FileError, reason_of
 # Letters of a name that metadata tell, and folders of which the places are kept.
 _LONGEST_NAME = 1000
 _MOST_FOLDERS = 10_000
+# A file of more bytes than this that takes so much less of the disk; packing by the disk itself
+# saves less.
+_HOLLOW_BYTES = 2**30
+_HOLLOW_TIMES = 1000
 
 
 def open_regular(path: Union[str, os.PathLike[str]], *, follow_link: bool = True) -> BinaryIO:
@@ -44,6 +48,14 @@ def open_regular(path: Union[str, os.PathLike[str]], *, follow_link: bool = True
         stream.close()
         raise FileError(f"{os.fspath(path)}: is not a regular file")
     return stream
+
+
+def is_hollow(status: os.stat_result) -> bool:
+    """Whether a file is almost all holes, which take long to read and no place on the disk."""
+    stored = getattr(status, "st_blocks", None)
+    if stored is None or status.st_size < _HOLLOW_BYTES:
+        return False
+    return bool(512 * stored < status.st_size / _HOLLOW_TIMES)
 
 
 def read_text(path: Path, most_bytes: int) -> str:

@@ -31,7 +31,7 @@ from typing import (
 import numpy as np
 
 from microscope_quality.errors import FileError
-from microscope_quality.files.regular import open_regular
+from microscope_quality.files.regular import is_hollow, open_regular
 
 # A name that is not valid text, as file systems allow, must not cost the whole table.
 _UNDECODABLE = "backslashreplace"
@@ -198,6 +198,8 @@ def check_replaceable(path: Path, columns: Sequence[str]) -> None:
     """
     try:
         with open_regular(path) as stream:
+            if is_hollow(os.fstat(stream.fileno())):
+                raise FileError(f"{path}: is almost all holes, as no table is; move it away")
             header = fields(next(records(stream), (0, b""))[1])
     except FileNotFoundError:
         return

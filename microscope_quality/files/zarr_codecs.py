@@ -216,7 +216,9 @@ def _blosc(stored: Any, most: int) -> Buffer:
     # Blosc is given no length, and reads as much memory as its header says.
     if packed != size or unpacked > most:
         raise ValueError(f"{size} bytes, {unpacked} when unpacked, in place of {packed} and {most}")
-    if version != 2 or not item or not 1 <= block <= unpacked:
+    # Of a block that is no whole number of items, it leaves out the rest.
+    uneven = 0 < item < block and block % item
+    if version != 2 or not item or not 1 <= block <= unpacked or uneven:
         raise ValueError(
             f"Blosc's header: version {version}, {item}-byte items, {block}-byte blocks"
         )
@@ -232,6 +234,8 @@ def _blosc(stored: Any, most: int) -> Buffer:
         if starts.min() < first or starts.max() > size - 4:
             raise ValueError("blocks of Blosc lie outside of the chunk")
     unpacked_bytes: Buffer = blosc_decode(stored, numthreads=1, out=bytearray(unpacked))
+    if len(unpacked_bytes) != unpacked:
+        raise ValueError(f"{len(unpacked_bytes)} bytes of Blosc where its header has {unpacked}")
     return unpacked_bytes
 
 

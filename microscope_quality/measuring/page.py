@@ -270,7 +270,7 @@ def _listed(settings: Settings, item: Item) -> Listed:
             sha256 = digest_of(item.path)
     except FileError as error:
         raise FileError(reason_of(error, item.path)) from error
-    return Listed(Pages(pages[item.done :] or pages), sha256)
+    return Listed(Pages(pages, item.done if item.done < len(pages) else 0), sha256)
 
 
 def follow(item: Item, listed: Listed) -> tuple[Item, Iterator[Item]]:

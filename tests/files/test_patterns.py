@@ -113,3 +113,11 @@ def test_folders_deeper_than_calls(tmp_path, monkeypatch):
     finally:
         sys.setrecursionlimit(limit)
     assert found == ["d/" * 200 + "x.tif"]
+
+
+def test_links_in_circles_match_each_folder_once_for_each_part_of_a_pattern(tmp_path):
+    (tmp_path / "a.tif").touch()
+    for k in range(200):
+        (tmp_path / f"l{k}").symlink_to(".")
+    assert len(patterns.matching(f"{tmp_path}/*/*/*/*.tif")) == 1
+    assert len(patterns.matching(f"{tmp_path}/**/*/*/*.tif")) == 1

@@ -624,7 +624,7 @@ def test_checksums_at_either_end(tmp_path, location):
 @pytest.mark.parametrize(
     ("at", "value"),
     [
-        *[(0, b"\1"), (0, b"\3"), (3, b"\0"), (4, b"\xff\xff\xff\x7f"), (4, bytes(4))],
+        *[(0, b"\1"), (0, b"\3"), (3, b"\0"), (3, b"\3"), (4, b"\xff\xff\xff\x7f"), (4, bytes(4))],
         *[(8, bytes(4)), (8, b"\xff\xff\xff\xff"), (8, b"\1\0\0\0"), (12, b"\xff\xff\0\0")],
         *[(16, b"\xff\xff\xff\xff"), (16, b"\0\0\0\0"), (16, b"\xff\xff\0\0"), (2, b"\2")],
     ],
