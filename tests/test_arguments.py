@@ -426,7 +426,7 @@ WRONG = {
     "huge": lambda: np.where(PLANE > 150, 1.7e308, -1.7e308),
     "tiny": lambda: PLANE * 1e-322,
     "negative": lambda: -PLANE.astype(float),
-    "largest": lambda: np.where(PLANE > 150, 2**64 - 1, 0).astype(np.uint64),
+    "largest": lambda: np.where(PLANE > 150, np.uint64(2**64 - 1), np.uint64(0)),
     "least": lambda: np.where(PLANE > 150, -(2**63), 0).astype(np.int64),
     "constant": lambda: np.full((168, 168), 7, np.uint8),
     "patch": lambda: coded.patch(3)[None].astype(float) * np.nan,

@@ -259,7 +259,9 @@ with Results(Path(sys.argv[1]), TABLES, "s") as results:
     assert names(out / "results.csv") == [(f"file{k}", str(z)) for k in range(400) for z in "012"]
     assert len(read(out / "patches.csv")) == 3 * 1200
     assert deaths
-    assert {path.name for path in out.iterdir()} <= {"results.csv", "patches.csv", ".lock"}
+    # Killed between two tables, one of them may have been taken for an older run's.
+    allowed = {"results.csv", "patches.csv", ".lock", "older"}
+    assert {path.name for path in out.iterdir()} <= allowed
 
 
 def test_a_table_that_grows_is_the_one_that_is_written_anew(tmp_path):
