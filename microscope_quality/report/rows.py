@@ -117,16 +117,17 @@ def read_rows(path: Path, stacks: Path | None = None) -> Rows:
     numbers: dict[str, list[float]] = {name: [] for name in NUMBERS}
     status, edited = [], []
     for number, row in enumerate(read_table(path, wanted), 1):
+        if not is_as_written(names, [row[name] for name in names]):
+            edited.append(number - 1)
         fault = fault_of_row(row)
         if fault:
-            raise FileError(f"{path}, row {number}, {row['file'][:200]!r}: {fault}.")
+            # Nothing in it can be believed, and the others are worth a page all the same.
+            row = {**dict.fromkeys(row, ""), "file": row["file"], "error": f"was edited: {fault}"}
         for name, texts in columns.items():
             texts.append(row[name])
         for name in NUMBERS:
             numbers[name].append(as_number(row[name]))
         status.append(UNREADABLE if row["error"] else row["status"])
-        if not is_as_written(names, [row[name] for name in names]):
-            edited.append(number - 1)
     arrays = {name: np.array(values, np.float64) for name, values in numbers.items()}
     images = _images(columns)
     best = _best_planes(stacks)

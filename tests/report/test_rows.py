@@ -79,6 +79,9 @@ def test_a_table_without_rows(tmp_path):
     assert read.shown == []
 
 
+KEPT = ("file", "error")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -102,8 +105,13 @@ def test_a_table_without_rows(tmp_path):
 )
 def test_a_damaged_row_is_named(tmp_path, change, said):
     rows = [plane_row("a.tif"), plane_row("b.tif") | change]
-    with pytest.raises(FileError, match=re.escape(f"results.csv, row 2, 'b.tif': {said}")):
-        read_rows(write_results(tmp_path, rows) / "results.csv")
+    read = read_rows(write_results(tmp_path, rows) / "results.csv")
+    assert read.status == ["in_focus", "unreadable"]
+    assert read.columns["file"] == ["a.tif", "b.tif"]
+    assert read.columns["error"][1].startswith(f"was edited: {said}")
+    # Nothing else of it is believed.
+    assert not any(texts[1] for name, texts in read.columns.items() if name not in KEPT)
+    assert np.isnan(read.numbers["expected_level"][1])
 
 
 def test_rows_that_were_edited_are_told_apart(tmp_path):
