@@ -220,13 +220,9 @@ def runs(folder: Path) -> Iterator[Figure]:
         yield from judged(f"measure --jobs {jobs}", run, out)
     run = started(["watch", str(images), "--once", "--interval", "0.2"], folder / "watched")
     yield from judged("watch --once", run, "watched")
-    place = folder / "dask"
-    place.mkdir()
-    with cluster(place) as file:
-        before.update(listing(place))
+    with tempfile.TemporaryDirectory() as place, cluster(Path(place)) as file:
         run = started([*common, "--cluster", file], folder / "on-cluster")
-        before.update(listing(place))
-    yield from judged("measure --cluster", run, "on-cluster")
+    yield from judged("measure --cluster (memory without its workers)", run, "on-cluster")
     seconds = [
         interrupted(alone, folder / f"stopped-{command}", command)
         for command in ("measure", "watch")
