@@ -263,7 +263,7 @@ def whole_command(plane: npt.NDArray[np.uint16]) -> List[Figure]:
             ratio < 0.5,
         ),
         Figure(
-            "peak memory of that command, one job",
+            "peak memory of that command, the larger of its two processes",
             f"{max(peaks):.0f} MB",
             "< 400 MB",
             max(peaks) < 400,
