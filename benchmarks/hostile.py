@@ -28,6 +28,7 @@ from microscope_quality.degrade import Camera, defocus
 from microscope_quality.optics import TRAINING_OPTICS, psf
 from microscope_quality.simulate import nuclei
 from tests.hostile_files import make
+from tests.processes import resident, workers_of
 
 GOOD = 200
 SIDE = 256
@@ -103,17 +104,6 @@ def started(command: Sequence[str], out: Path) -> Run:
     return Run(process.returncode, rows, errors, seconds, peak, said)
 
 
-def resident(group: int) -> int:
-    """Memory of all processes of a session, in bytes."""
-    total = 0
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError):
-            fields = status.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == group:
-                total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
-    return total
-
-
 @contextlib.contextmanager
 def cluster(folder: Path) -> Iterator[str]:
     """A Dask cluster of two workers; gives its scheduler file."""
@@ -134,17 +124,6 @@ def cluster(folder: Path) -> Iterator[str]:
             while not file.exists():
                 time.sleep(0.05)
         yield str(file)
-
-
-def workers_of(pid: int) -> List[int]:
-    """Processes at work for a run."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError):
-            parent = int(status.read_text().rpartition(")")[2].split()[1])
-            if parent == pid and "spawn_main" in status.with_name("cmdline").read_text():
-                found.append(int(status.parent.name))
-    return found
 
 
 def interrupted(images: Path, out: Path, command: str) -> float:

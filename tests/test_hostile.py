@@ -20,6 +20,7 @@ import coded
 import hostile_files
 import pytest
 import tifffile
+from processes import resident, workers_of
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="makes files and limits as Linux has them"
@@ -74,17 +75,6 @@ def run(folder: Path, *arguments: Any) -> subprocess.CompletedProcess[str]:
     assert peak < MOST_BYTES
     assert "Traceback" not in said
     return subprocess.CompletedProcess(process.args, process.returncode, said)
-
-
-def resident(session: int) -> int:
-    """Memory of all processes of a session, in bytes."""
-    total = 0
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError):
-            fields = status.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session:
-                total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
-    return total
 
 
 def rows(out: Path) -> Dict[str, Dict[str, str]]:
@@ -165,17 +155,6 @@ def plate(folder: Path) -> Path:
     for k in range(6):
         tifffile.imwrite(images / f"{k}.tif", coded.plane([[k]]))
     return images
-
-
-def workers_of(pid: int) -> List[int]:
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError):
-            fields = status.read_text().rpartition(")")[2].split()
-            line = status.with_name("cmdline").read_text()
-            if int(fields[1]) == pid and "spawn_main" in line:
-                found.append(int(status.parent.name))
-    return found
 
 
 @pytest.mark.parametrize("command", ["measure", "watch"])

@@ -348,7 +348,8 @@ class Lookout:
         if self._changed:
             self._screen.say(
                 f"Measured again, since rows in the tables were edited: "
-                f"{len(self._changed):,} files, {printable(self._changed[0])} first"
+                f"{len(self._changed):,} file{'s' * (len(self._changed) > 1)}, "
+                f"{printable(self._changed[0])}{' first' * (len(self._changed) > 1)}"
             )
         with self._signals():
             # The first images are not to wait for processes that start.

@@ -461,7 +461,7 @@ def bytes_of(settings: Settings, item: Item) -> int:
 
 
 def seconds_of(page: Page) -> float:
-    """Tell what time a page may take beside that of any page: ten times what was measured."""
+    """Tell what time a page may take beside that of any page; it rarely takes a tenth of that."""
     return page.width * page.height / _PIXELS_PER_S
 
 
