@@ -1,0 +1,82 @@
+"""The statuses of images: how each is called, drawn and ranked, on every screen, page and table."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """A status that an image can have.
+
+    Attributes
+    ----------
+    key : str
+        In tables and files.
+    words : str
+        For people.
+    sign : str
+        One character, told apart without colours.
+    colour : str
+        As ``#rrggbb``.
+    badness : int
+        Ranks statuses: 0 good, 1 nothing to judge by, 2 partly bad, 3 bad, 4 not measured.
+    said : str
+        What is said of images that are counted, where it is more than `words`.
+    mark, hatch : str
+        Of points and areas in charts, in the terms of Plotly.
+    """
+
+    key: str
+    words: str
+    sign: str
+    colour: str
+    badness: int
+    said: str = ""
+    mark: str = "circle"
+    hatch: str = ""
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the numbers of such an image mean something."""
+        return self.badness not in (1, 4)
+
+    @property
+    def tint(self) -> str:
+        """The colour as a ground to write on, as ``#rrggbb``."""
+        parts = (int(self.colour[at : at + 2], 16) for at in (1, 3, 5))
+        return "#" + "".join(f"{255 - round(0.35 * (255 - part)):02x}" for part in parts)
+
+    def to_dict(self) -> Dict[str, object]:
+        """Give what a page is told."""
+        return {
+            **dataclasses.asdict(self),
+            "said": self.said or self.words,
+            "judged": self.is_judged,
+        }
+
+
+# Colours of focus are those of levels 0, 4 and 8: see `overlay.level_colours`.
+IN_FOCUS = Status("in_focus", "in focus", "●", "#3cbeff", 0)
+OUT_OF_FOCUS = Status("out_of_focus", "out of focus", "○", "#f89045", 3, "", "circle-open", "/")
+MIXED = Status(
+    "mixed", "mixed", "◐", "#b24bbd", 2, "mixed (parts at different levels)", "diamond", "x"
+)
+NO_CONTENT = Status(
+    "no_content",
+    "no content",
+    "·",
+    "#8a8f98",
+    1,
+    "without enough content to judge by",
+    "cross-thin-open",
+    ".",
+)
+#: Of a measure that knows no limit between good and bad.
+MEASURED = Status("measured", "measured", "●", "#4f7fd9", 0)
+#: Of an image that could not be measured; its row says why.
+ERROR = Status("error", "not measured", "×", "#d1242f", 4, "", "x-thin-open", "-")
+
+#: Of focus, in the order in which they are shown.
+FOCUS_STATUSES = (IN_FOCUS, OUT_OF_FOCUS, MIXED, NO_CONTENT)
