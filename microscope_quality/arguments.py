@@ -11,7 +11,7 @@ import math
 import numbers
 import os
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Optional, Tuple, Type, TypeVar
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Type, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,6 +163,23 @@ def as_mapping(name: str, value: Any) -> Mapping[Any, Any]:
     return value
 
 
+def as_entries(
+    name: str, value: Any, names: Iterable[str], *, error: Error = None
+) -> Dict[str, Any]:
+    """Give what has exactly these entries."""
+    names = list(names)
+    asked = f"{name} must have exactly the entries {', '.join(names)}"
+    if not isinstance(value, Mapping):
+        raise (error or SettingsError)(f"{asked}, not {shown(value)}.")
+    missing = [name for name in names if name not in value]
+    unknown = sorted(shown(key) for key in value if key not in names)
+    if missing or unknown:
+        wrong = ((missing, "missing"), (unknown, "unknown"))
+        found = [f"{', '.join(keys)} {what}" for keys, what in wrong if keys]
+        raise (error or SettingsError)(f"{asked}: {'; '.join(found)}.")
+    return dict(value)
+
+
 def as_iterator(name: str, value: Any, of: str) -> Iterator[Any]:
     """Give an iterator over what can be gone through; a text or a mapping is one thing."""
     try:
@@ -193,16 +210,22 @@ def as_path(name: str, value: Any) -> Path:
     return Path(path)
 
 
-def as_shape(name: str, value: Any) -> Tuple[int, int]:
-    """Give the height and width of a plane that is to be made."""
-    sides = [as_count(f"A side in {name}", side, 1) for side in as_list(name, value, "two sides")]
+def as_sides(name: str, value: Any, low: int = 0) -> Tuple[int, int]:
+    """Give the height and width of a plane."""
+    sides = [as_count(f"A side in {name}", side, low) for side in as_list(name, value, "two sides")]
     if len(sides) != 2:
         raise SettingsError(f"{name} must be a height and a width, not {len(sides)} numbers.")
-    if sides[0] * sides[1] > MOST_PIXELS:
-        raise SettingsError(
-            f"{name} must be of at most {MOST_PIXELS} pixels, not {sides[0]} x {sides[1]}."
-        )
     return sides[0], sides[1]
+
+
+def as_shape(name: str, value: Any) -> Tuple[int, int]:
+    """Give the height and width of a plane that is to be made."""
+    height, width = as_sides(name, value, 1)
+    if height * width > MOST_PIXELS:
+        raise SettingsError(
+            f"{name} must be of at most {MOST_PIXELS} pixels, not {height} x {width}."
+        )
+    return height, width
 
 
 def as_array(name: str, value: Any, *, error: Error = None) -> NDArray[Any]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from microscope_quality.arguments import (
     as_array,
+    as_entries,
     as_floats,
     as_list,
     as_number,
@@ -42,7 +43,7 @@ def defocus(image: npt.ArrayLike, kernel: npt.ArrayLike) -> FloatArray:
     image : array_like
         Two-dimensional, of any size and real type.
     kernel : array_like
-        Two-dimensional, usually from `microscope_quality.optics.psf`. Its centre is at
+        Two-dimensional, usually from `microscope_quality.psf.psf`. Its centre is at
         ``(side - 1) // 2`` along each axis.
 
     Returns
@@ -57,18 +58,8 @@ def defocus(image: npt.ArrayLike, kernel: npt.ArrayLike) -> FloatArray:
     SettingsError
         If the kernel is not.
     """
-    plane = _real_plane(image)
-    if plane is None:
-        raise ImageError(
-            "An image to defocus must be two-dimensional, real, finite and not empty, but is "
-            f"{_described(image)}."
-        )
-    blur = _real_plane(kernel, SettingsError)
-    if blur is None:
-        raise SettingsError(
-            "A kernel must be two-dimensional, real, finite and not empty, but is "
-            f"{_described(kernel)}."
-        )
+    plane = _real_plane("An image to defocus", image)
+    blur = _real_plane("A kernel", kernel, SettingsError)
     # Imported where it is used: it takes long to start, and a camera does not need it.
     from scipy.signal import fftconvolve
 
@@ -125,17 +116,11 @@ def defocus_varying(
     another place, with another level, is left out: in a tilt of 8 levels over 1000 px the blur
     disc of level 8 spans 0.2 levels.
     """
-    plane = _real_plane(image)
-    if plane is None:
+    plane = _real_plane("An image to defocus", image)
+    level_of = _real_plane("A level map", level_map)
+    if level_of.shape != plane.shape:
         raise ImageError(
-            "An image to defocus must be two-dimensional, real, finite and not empty, but is "
-            f"{_described(image)}."
-        )
-    level_of = _real_plane(level_map)
-    if level_of is None or level_of.shape != plane.shape:
-        raise ImageError(
-            f"A level map must be real, finite and shaped as its image, {plane.shape}, but is "
-            f"{_described(level_map)}."
+            f"A level map must be shaped as its image, {plane.shape}, but is {shown(level_of)}."
         )
     kernels = as_list("kernels", kernels, "kernels")
     known = as_floats(
@@ -256,16 +241,12 @@ class Camera:
         for name in ("photons_per_level", "offset", "read_noise", "full_well"):
             number = as_number(name, getattr(self, name), infinite=name == "full_well")
             object.__setattr__(self, name, number)
-        if self.photons_per_level <= 0:
-            raise SettingsError(
-                f"photons_per_level must be positive, not {self.photons_per_level}."
-            )
-        if self.offset < 0:
-            raise SettingsError(f"offset must not be negative, but is {self.offset}.")
-        if self.read_noise < 0:
-            raise SettingsError(f"read_noise must not be negative, but is {self.read_noise}.")
-        if self.full_well <= 0:
-            raise SettingsError(f"full_well must be positive, not {self.full_well}.")
+        for name in ("photons_per_level", "full_well"):
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name} must be positive, not {getattr(self, name)}.")
+        for name in ("offset", "read_noise"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} must not be negative, but is {getattr(self, name)}.")
 
     def expose(self, photons: npt.ArrayLike, seed: Seed) -> npt.NDArray[np.unsignedinteger[Any]]:
         """Take a picture: Poisson noise, read noise, saturation, then whole grey levels.
@@ -334,39 +315,29 @@ class Camera:
         SettingsError
             If a value is missing, unknown or wrong.
         """
-        names = [field.name for field in fields(cls)]
-        if not isinstance(values, Mapping):
-            raise SettingsError(
-                f"A camera needs exactly {', '.join(names)} by name, not {shown(values)}."
-            )
-        if set(values) != set(names):
-            raise SettingsError(
-                f"A camera needs exactly {', '.join(names)}, not {', '.join(map(str, values))}."
-            )
-        given = {name: values[name] for name in names}
+        given = as_entries("A camera", values, [field.name for field in fields(cls)])
         if given["full_well"] is None:
             given["full_well"] = math.inf
         return cls(**given)
 
 
 def _real_plane(
-    values: npt.ArrayLike, error: Type[MicroscopeQualityError] = ImageError
-) -> Optional[FloatArray]:
-    """Give a plane as floats, or None for anything else."""
+    what: str, values: npt.ArrayLike, error: Type[MicroscopeQualityError] = ImageError
+) -> FloatArray:
+    """Give a plane as floats."""
     array = as_array("A plane", values, error=error)
-    if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "buif":
-        return None
-    with np.errstate(over="ignore"):
-        plane = array.astype(np.float64)
-    return plane if bool((np.abs(plane) <= _LARGEST).all()) else None
-
-
-def _described(values: npt.ArrayLike) -> str:
-    array = np.asarray(values)
-    description = shown(array)
-    if array.dtype.kind == "f" and _real_plane(np.atleast_2d(array)) is None and array.size:
-        description += " with values that are not finite, or too large"
-    return description
+    wrong = ""
+    if array.dtype.kind in "buif":
+        with np.errstate(over="ignore"):
+            plane = array.astype(np.float64)
+        if (np.abs(plane) <= _LARGEST).all():
+            if array.ndim == 2 and array.size:
+                return plane
+        else:
+            wrong = " with values that are not finite, or too large"
+    raise error(
+        f"{what} must be two-dimensional, real, finite and not empty, but is {shown(array)}{wrong}."
+    )
 
 
 def _field_positions(length: int) -> FloatArray:

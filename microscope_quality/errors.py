@@ -43,3 +43,8 @@ def reason_of(error: Union[Exception, str], path: Union[str, os.PathLike[str]]) 
     said = str(getattr(error, "strerror", None) or error)
     named = f"{path}: "
     return said[len(named) :] if said.startswith(named) else said
+
+
+def printable(text: str) -> str:
+    """Text without characters that would move a terminal's cursor or break the line."""
+    return "".join(character if character.isprintable() else "�" for character in text)

@@ -8,12 +8,13 @@ import io
 import json
 import math
 import os
+import re
 import stat
 import tempfile
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple, Union
+from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,7 @@ from microscope_quality.arguments import (
     as_a,
     as_array,
     as_count,
+    as_entries,
     as_mapping,
     as_number,
     as_numbers,
@@ -31,22 +33,22 @@ from microscope_quality.arguments import (
     shown_path,
 )
 from microscope_quality.errors import (
+    ArgumentError,
     FileError,
     ImageError,
     ModelError,
     ModelNotFoundError,
     OpticsError,
-    SettingsError,
     reason_of,
 )
-from microscope_quality.network import MOST_PATCH_SIZE, Network, planned
+from microscope_quality.network import MOST_PATCH_SIZE, Network, Step, planned
+from microscope_quality.normalisation import check_normalisation, normalise
 from microscope_quality.optics import Optics
 
-SCHEMA_VERSION = 1
+#: Of what is written; all up to it are read.
+SCHEMA_VERSION = 2
+FOCUS = "focus"
 DEFAULT_MODEL = "compact"
-NORMALISATIONS = ("zscore", "type_range")
-# A patch whose deviation is below this fraction of its mean's size is constant.
-CONSTANT_DEVIATION = 1e-6
 
 _DESCRIPTION_FILE = "model.json"
 _WEIGHTS_FILE = "weights.npz"
@@ -55,12 +57,63 @@ _MOST_DESCRIPTION_BYTES = 2**24
 _MOST_WEIGHTS_BYTES = 2**30
 _MOST_LEVELS = 1000
 _LONGEST_NAME = 1000
-# Patches normalised at a time, and their pixels: their float64 copies then stay in the cache.
-_CHUNK = 8
-_CHUNK_PIXELS = 2**20
 
-_loaded: Dict[Path, FocusModel] = {}
+_Kind = TypeVar("_Kind", bound="Model")
+
+_loaded: Dict[Path, Model] = {}
 _loading = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class FocusTask:
+    """What a model of focus knows beside its network.
+
+    Attributes
+    ----------
+    levels : int
+        Number of defocus levels, from 0 (in focus); 2 to 1000.
+    optics : Optics
+        The microscope of the training images; its pixel size * NA / wavelength is the sampling
+        that the model knows.
+    sure_certainty : float
+        The certainty, 0 to 1, from which a patch is sure.
+
+    Raises
+    ------
+    ModelError
+        For a value that is out of its range.
+    """
+
+    levels: int
+    optics: Optics
+    sure_certainty: float
+
+    def __post_init__(self) -> None:
+        levels = as_count("levels", self.levels, 2, _MOST_LEVELS, error=ModelError)
+        object.__setattr__(self, "levels", levels)
+        if not isinstance(self.optics, Optics):
+            raise ModelError(f"optics must be an Optics, not {shown(self.optics)}.")
+        as_number("sure_certainty", self.sure_certainty, 0, 1, error=ModelError)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Give the object that ``model.json`` has for it."""
+        return {**vars(self), "optics": self.optics.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FocusTask:
+        """Read what `to_dict` gives.
+
+        Raises
+        ------
+        ModelError
+            For missing or unknown entries, or wrong values.
+        """
+        entries = as_entries(FOCUS, values, cls.__annotations__, error=ModelError)
+        try:
+            entries["optics"] = Optics.from_dict(entries["optics"])
+        except OpticsError as error:
+            raise ModelError(f"The optics of the description: {error}") from error
+        return cls(**entries)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,19 +124,17 @@ class ModelDescription:
     ----------
     name : str
         The name under which it is found.
+    task : str
+        What it was trained for, such as ``"focus"``.
     architecture : str
         Its kind, such as ``"compact"`` or ``"yang2018"``.
     patch_size : int
         Side of the patches in pixels, 1 to 1024.
-    levels : int
-        Number of defocus levels, from 0 (in focus); 2 to 1000.
     normalisation : str
-        ``"zscore"`` or ``"type_range"``: see `normalise`.
-    optics : Optics
-        The microscope of the training images; its pixel size * NA / wavelength is the sampling
-        that the model knows.
-    sure_certainty : float
-        The certainty, 0 to 1, from which a patch is sure.
+        ``"zscore"`` or ``"type_range"``: see `normalisation.normalise`.
+    details : FocusTask or dict
+        What belongs to the task: a `FocusTask` for focus, an object as it stands in the file for
+        tasks that this version of the library does not know.
     layers : tuple of dicts
         As `network.Network` takes them.
     training : dict
@@ -92,8 +143,6 @@ class ModelDescription:
         Licences of the images that it was trained on.
     sha256 : str
         Checksum of ``weights.npz``, in hexadecimal; empty until written.
-    schema_version : int
-        Of the folder's format.
 
     Raises
     ------
@@ -102,38 +151,26 @@ class ModelDescription:
     """
 
     name: str
+    task: str
     architecture: str
     patch_size: int
-    levels: int
     normalisation: str
-    optics: Optics
-    sure_certainty: float
+    details: Union[FocusTask, Mapping[str, Any]]
     layers: Tuple[Dict[str, Any], ...]
     training: Dict[str, Any] = dataclasses.field(default_factory=dict)
     licences: Tuple[Any, ...] = ()
     sha256: str = ""
-    schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        if not _is_known(self.schema_version):
-            raise ModelError(
-                f"Schema version {shown(self.schema_version)} is unknown; "
-                f"this version of the library reads {SCHEMA_VERSION}."
-            )
-        for field, low, high in (("patch_size", 1, MOST_PATCH_SIZE), ("levels", 2, _MOST_LEVELS)):
-            number = as_count(field, getattr(self, field), low, high, error=ModelError)
-            object.__setattr__(self, field, number)
+        size = as_count("patch_size", self.patch_size, 1, MOST_PATCH_SIZE, error=ModelError)
+        object.__setattr__(self, "patch_size", size)
         for field in ("name", "architecture", "sha256"):
             if len(as_text(field, getattr(self, field), error=ModelError)) > _LONGEST_NAME:
                 raise ModelError(f"{field} must have at most {_LONGEST_NAME} characters.")
-        if not isinstance(self.normalisation, str) or self.normalisation not in NORMALISATIONS:
-            raise ModelError(
-                f"Normalisation {shown(self.normalisation)} is unknown; "
-                f"known are {', '.join(NORMALISATIONS)}."
-            )
-        if not isinstance(self.optics, Optics):
-            raise ModelError(f"optics must be an Optics, not {shown(self.optics)}.")
-        as_number("sure_certainty", self.sure_certainty, 0, 1, error=ModelError)
+        check_normalisation(self.normalisation, error=ModelError)
+        kind = FocusTask if _checked_task(self.task) == FOCUS else Mapping
+        if not isinstance(self.details, kind):
+            raise ModelError(f"{self.task} must be an object, not {shown(self.details)}.")
         if not isinstance(self.layers, (list, tuple)) or not all(
             isinstance(layer, Mapping) for layer in self.layers
         ):
@@ -145,13 +182,44 @@ class ModelDescription:
         object.__setattr__(self, "layers", tuple(dict(layer) for layer in self.layers))
         object.__setattr__(self, "licences", tuple(self.licences))
 
+    @property
+    def focus(self) -> FocusTask:
+        """What it knows of focus; a model of another task raises `ModelError`."""
+        if not isinstance(self.details, FocusTask):
+            raise ModelError(
+                f"{shown(self.name)} is a model of the task {shown(self.task)}, not of {FOCUS}."
+            )
+        return self.details
+
+    @property
+    def levels(self) -> int:
+        """See `FocusTask`; so are the next two."""
+        return self.focus.levels
+
+    @property
+    def optics(self) -> Optics:
+        return self.focus.optics
+
+    @property
+    def sure_certainty(self) -> float:
+        return self.focus.sure_certainty
+
     def to_dict(self) -> Dict[str, Any]:
         """Give the content of ``model.json``."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        fields["optics"] = self.optics.to_dict()
-        fields["layers"] = [dict(layer) for layer in self.layers]
-        fields["licences"] = list(self.licences)
-        return {"schema_version": fields.pop("schema_version"), **fields}
+        details = self.details
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.name,
+            "task": self.task,
+            "architecture": self.architecture,
+            "patch_size": self.patch_size,
+            "normalisation": self.normalisation,
+            self.task: details.to_dict() if isinstance(details, FocusTask) else dict(details),
+            "layers": [dict(layer) for layer in self.layers],
+            "training": self.training,
+            "licences": list(self.licences),
+            "sha256": self.sha256,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelDescription:
@@ -166,26 +234,25 @@ class ModelDescription:
             raise ModelError("The description must be an object.")
         version = values.get("schema_version")
         # Asked before anything else: another version may have other entries.
-        if not _is_known(version):
+        if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
             raise ModelError(
                 f"Schema version {shown(version)} is unknown; "
-                f"this version of the library reads {SCHEMA_VERSION}."
+                f"this version of the library reads those up to {SCHEMA_VERSION}."
             )
-        known = {field.name for field in dataclasses.fields(cls)}
-        if set(values) != known:
-            missing, unknown = sorted(known - set(values)), sorted(map(str, set(values) - known))
-            found = [f"lacks {', '.join(missing)}"] if missing else []
-            found += [f"has the unknown entries {', '.join(unknown)}"] if unknown else []
-            raise ModelError(f"The description {' and '.join(found)}.")
-        try:
-            optics = Optics.from_dict(values["optics"])
-        except OpticsError as error:
-            raise ModelError(f"The optics of the description: {error}") from error
-        return cls(**{**values, "optics": optics})
+        own = [field for field in cls.__annotations__ if field not in ("task", "details")]
+        names = ["schema_version", *own]
+        # At first all models were of focus, whose entries stood among the others.
+        task = FOCUS if version == 1 else _checked_task(values.get("task", FOCUS))
+        names += FocusTask.__annotations__ if version == 1 else ["task", task]
+        entries = as_entries("The description", values, names, error=ModelError)
+        if version == 1:
+            entries[FOCUS] = {key: entries[key] for key in FocusTask.__annotations__}
+        details = FocusTask.from_dict(entries[task]) if task == FOCUS else entries[task]
+        return cls(task=task, details=details, **{key: entries[key] for key in own})
 
 
-class FocusModel:
-    """A trained model, ready to use; make one with `from_pretrained`.
+class Model:
+    """A trained model of whatever task; each task has a class of its own.
 
     Nothing is written to the object after construction: it may be used from several threads.
 
@@ -199,40 +266,74 @@ class FocusModel:
     Raises
     ------
     ModelError
-        When layers, weights, patch size and levels do not fit together, the last layer gives no
-        probabilities, or the network would take more memory or time than any model needs; see
-        `network.planned` and `network.Network`.
+        When it is of another task than the class, layers, weights, patch size and what the task
+        states do not fit together, or the network would take more memory or time than any model
+        needs; see `network.planned` and `network.Network`.
     """
 
+    task: ClassVar[Optional[str]] = None
+    default: ClassVar[str] = ""
+
     def __init__(self, description: ModelDescription, weights: Mapping[str, NDArray[Any]]) -> None:
-        self.description = as_a(ModelDescription, "description", description)
-        _check_layers(description)
+        self.check(description)
+        self.description = description
         self._network = Network(description.layers, weights, description.patch_size)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: Union[str, os.PathLike[str], None] = None) -> FocusModel:
+    def check(cls, description: ModelDescription) -> None:
+        """Refuse a description of another task, or of layers that would not serve it.
+
+        No memory is taken before.
+        """
+        as_a(ModelDescription, "description", description)
+        if cls.task not in (None, description.task):
+            raise ModelError(
+                f"{shown(description.name)} is a model of the task {shown(description.task)}, "
+                f"not of {cls.task}."
+            )
+        last = planned(description.layers, description.patch_size)[-1]
+        if isinstance(description.details, FocusTask):
+            _check_last(last, description.levels)
+
+    @classmethod
+    def from_pretrained(
+        cls: Type[_Kind], name_or_path: Union[str, os.PathLike[str], None] = None
+    ) -> _Kind:
         """Load a model, once in a process.
 
         Parameters
         ----------
         name_or_path : str or path, optional
-            A name out of `available_models`, or a model folder; without it, the default model.
+            A name out of `available_models`, or a model folder; without it, the default model of
+            the task.
 
         Raises
         ------
         ModelNotFoundError
             When there is none; the message lists the names that there are.
         ModelError
-            When the folder is damaged.
+            When the folder is damaged, or the model of another task.
         ArgumentError
             For what is neither a text nor a path.
         """
-        folder = _find(DEFAULT_MODEL if name_or_path is None else name_or_path)
+        folder = find_model(cls.default if name_or_path is None else name_or_path)
         with _loading:
             description = _read_description(folder)
-            if folder not in _loaded or _loaded[folder].description != description:
-                _loaded[folder] = _load(folder, description)
-            return _loaded[folder]
+            loaded = _loaded.get(folder)
+            if not isinstance(loaded, cls) or loaded.description != description:
+                loaded, _ = _load(cls, folder, description)
+                _loaded[folder] = loaded
+            return loaded
+
+
+class FocusModel(Model):
+    """A trained model of focus, ready to use; make one with `from_pretrained`.
+
+    Parameters and errors are those of `Model`.
+    """
+
+    task = FOCUS
+    default = DEFAULT_MODEL
 
     def predict(
         self,
@@ -277,113 +378,18 @@ class FocusModel:
         return probabilities
 
 
-def normalise(
-    patches: NDArray[Any],
-    normalisation: str,
-    *,
-    masks: Optional[NDArray[np.bool_]] = None,
-    type_max: Optional[float] = None,
-) -> Tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Bring patches to the scale that a model was trained with.
+ModelLike = Union[FocusModel, str, "os.PathLike[str]", None]
 
-    ``zscore`` gives each patch mean 0 and population standard deviation 1. ``type_range`` divides
-    by the largest value of the image's type, as published by Yang et al. (BMC Bioinformatics 19,
-    77, 2018). Masked pixels take the patch's mean.
 
-    Parameters
-    ----------
-    patches : (n, P, P) array of any integer or float type
-        Finite wherever they are unmasked.
-    normalisation : {"zscore", "type_range"}
-        See above.
-    masks : (n, P, P) array of bool, optional
-        True where a pixel counts. Mean and deviation are over these pixels.
-    type_max : float, optional
-        For ``type_range``: the largest value of the image's type. By default it comes from the
-        type of `patches`; floats are taken to lie in 0 to 1. What lies beyond is clipped.
-
-    Returns
-    -------
-    normalised : (n, P, P) array of float32
-        Zeros for patches that do not count.
-    counts : (n,) array of bool
-        False for a patch that is constant (deviation at most 1e-6 of its mean's size) or less
-        than half unmasked.
-
-    Raises
-    ------
-    SettingsError
-        For an unknown normalisation, masks that are not the patches', and a `type_max` that is
-        not positive.
-    ImageError
-        For patches of another shape or type, or that are not finite.
-    """
-    if as_text("normalisation", normalisation) not in NORMALISATIONS:
-        raise SettingsError(
-            f"Normalisation {shown(normalisation)} is unknown; "
-            f"known are {', '.join(NORMALISATIONS)}."
+def as_model(model: ModelLike) -> FocusModel:
+    """Give the model that an argument of `focus.measure_focus` names."""
+    if isinstance(model, FocusModel):
+        return model
+    if model is not None and not isinstance(model, (str, os.PathLike)):
+        raise ArgumentError(
+            f"model must be a FocusModel, or the name or folder of one, not {shown(model)}."
         )
-    patches = as_numbers("patches", patches, shape=(None, None, None), error=ImageError)
-    if masks is not None:
-        masks = as_numbers("masks", masks, shape=patches.shape, kinds="b")
-    if type_max is None:
-        type_max = float(np.iinfo(patches.dtype).max) if patches.dtype.kind in "iu" else 1.0
-    type_max = as_number("type_max", type_max, float(np.finfo(np.float32).tiny))
-    normalised = np.zeros(patches.shape, np.float32)
-    counts = np.zeros(len(patches), np.bool_)
-    if not patches.size:
-        return normalised, counts
-    at_a_time = max(1, min(_CHUNK, _CHUNK_PIXELS // (patches.shape[1] * patches.shape[2])))
-    for start in range(0, len(patches), at_a_time):
-        chunk = slice(start, start + at_a_time)
-        with np.errstate(over="ignore"):
-            values = patches[chunk].astype(np.float64).reshape(len(patches[chunk]), -1)
-        counted = np.ones(len(values), np.bool_)
-        pixels: Union[int, NDArray[np.intp]] = values.shape[1]
-        if masks is not None:
-            outside = ~masks[chunk].reshape(values.shape)
-            values[outside] = 0
-            counted = half_unmasked(masks[chunk])
-            pixels = np.maximum(np.count_nonzero(~outside, axis=1), 1)
-        if normalisation == "type_range":
-            with np.errstate(over="ignore"):
-                values = np.clip(values / type_max, 0, 1)
-        elif patches.dtype.kind == "f" and patches.dtype.itemsize >= 8:
-            # Powers of two, which do not round, keep sums of squares inside float64.
-            exponent = np.frexp(np.abs(values).max(axis=1, keepdims=True))[1]
-            values = np.ldexp(values, -exponent)
-        with np.errstate(invalid="ignore"):
-            mean = (values.sum(axis=1) / pixels)[:, np.newaxis]
-        if not np.isfinite(mean).all():
-            raise ImageError("patches must be finite wherever they are unmasked.")
-        values -= mean
-        if masks is not None:
-            values[outside] = 0
-        deviation = np.sqrt(np.einsum("ij,ij->i", values, values) / pixels)[:, np.newaxis]
-        counted &= (deviation > CONSTANT_DEVIATION * np.abs(mean))[:, 0]
-        values[~counted] = 0
-        to = normalised[chunk].reshape(values.shape)
-        if normalisation == "zscore":
-            np.multiply(values, 1 / np.where(counted[:, np.newaxis], deviation, 1), out=to)
-        else:
-            np.add(values, mean * counted[:, np.newaxis], out=to)
-        counts[chunk] = counted
-    return normalised, counts
-
-
-def half_unmasked(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell which of (n, P, P) masks are True in at least half of their pixels: (n,) bool."""
-    masks = as_numbers("masks", masks, shape=(None, None, None), kinds="b")
-    pixels = masks.shape[1] * masks.shape[2]
-    enough: NDArray[np.bool_] = 2 * np.count_nonzero(masks, axis=(1, 2)) >= pixels
-    return enough
-
-
-def zscore(
-    patches: NDArray[Any], masks: Optional[NDArray[np.bool_]] = None
-) -> Tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Give each patch mean 0 and population standard deviation 1: `normalise` with ``zscore``."""
-    return normalise(patches, "zscore", masks=masks)
+    return FocusModel.from_pretrained(model)
 
 
 def available_models() -> Dict[str, Path]:
@@ -399,8 +405,57 @@ def available_models() -> Dict[str, Path]:
     return models
 
 
+def find_model(name_or_path: Union[str, os.PathLike[str]]) -> Path:
+    """Give the folder of a model, by a name out of `available_models` or its path.
+
+    Raises
+    ------
+    ModelNotFoundError
+        When there is none; the message lists the names that there are.
+    ArgumentError
+        For what is neither a text nor a path.
+    """
+    models = available_models()
+    if isinstance(name_or_path, str) and name_or_path in models:
+        return models[name_or_path]
+    folder = as_path("name_or_path", name_or_path)
+    why_not = _why_no_folder(folder)
+    if why_not is None:
+        return folder.resolve()
+    names = ", ".join(sorted(models)) or "none"
+    raise ModelNotFoundError(
+        f"There is no model named {shown_path(folder)} and no folder of that path{why_not}; "
+        f"models that come with the library: {names}."
+    )
+
+
 def verify(folder: Union[str, os.PathLike[str]]) -> ModelDescription:
     """Read a model folder from disk and check all that loading checks.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelError
+        As `FocusModel.from_pretrained`.
+    """
+    return read_model(folder)[0]
+
+
+def read_model(
+    folder: Union[str, os.PathLike[str]],
+) -> Tuple[ModelDescription, Dict[str, NDArray[Any]]]:
+    """Read a model folder from disk, checked as loading checks it.
+
+    Parameters
+    ----------
+    folder : str or path
+        Of a model; see `find_model` for the folder of a name.
+
+    Returns
+    -------
+    ModelDescription
+        Out of ``model.json``.
+    dict of str to ndarray
+        The weights, as `network.Network` takes them; read-only.
 
     Raises
     ------
@@ -412,7 +467,9 @@ def verify(folder: Union[str, os.PathLike[str]]) -> ModelDescription:
     if why_not is not None:
         raise ModelNotFoundError(f"There is no folder {shown_path(path)}{why_not}.")
     path = path.resolve()
-    return _load(path, _read_description(path)).description
+    description = _read_description(path)
+    _, weights = _load(Model, path, description)
+    return description, weights
 
 
 def write_model(
@@ -448,7 +505,7 @@ def write_model(
         as_text("The name of a weight", key): as_array(f"weights[{shown(key)}]", value)
         for key, value in as_mapping("weights", weights).items()
     }
-    FocusModel(description, arrays)
+    Model(description, arrays)
     arrays = {key: array.astype(np.float32) for key, array in arrays.items()}
     archive = io.BytesIO()
     np.savez(archive, **arrays)  # type: ignore[arg-type]
@@ -479,21 +536,6 @@ def write_model(
     return description
 
 
-def _find(name_or_path: Union[str, os.PathLike[str]]) -> Path:
-    models = available_models()
-    if isinstance(name_or_path, str) and name_or_path in models:
-        return models[name_or_path]
-    folder = as_path("name_or_path", name_or_path)
-    why_not = _why_no_folder(folder)
-    if why_not is None:
-        return folder.resolve()
-    names = ", ".join(sorted(models)) or "none"
-    raise ModelNotFoundError(
-        f"There is no model named {shown_path(folder)} and no folder of that path{why_not}; "
-        f"models that come with the library: {names}."
-    )
-
-
 def _why_no_folder(path: Path) -> Optional[str]:
     """Give None for a folder, else what is to be said of it beside that it is none."""
     try:
@@ -514,23 +556,26 @@ def _resolved(path: Path) -> Path:
         raise FileError(f"{shown_path(path)} leads nowhere: {_brief(error)}.") from error
 
 
-def _is_known(schema_version: Any) -> bool:
-    return type(schema_version) is int and schema_version == SCHEMA_VERSION
-
-
-def _check_layers(description: ModelDescription) -> None:
-    """Refuse layers that would not give probabilities of the levels, before memory is taken."""
-    last = planned(description.layers, description.patch_size)[-1]
-    if last.result[0] != description.levels:
+def _check_last(last: Step, levels: int) -> None:
+    """Refuse a last layer that would not give probabilities of the levels."""
+    if last.result[0] != levels:
         raise ModelError(
-            f"The layers give {last.result[0]} values, "
-            f"but the description states {description.levels} levels."
+            f"The layers give {last.result[0]} values, but the description states {levels} levels."
         )
     if last.layer.get("activation") != "softmax":
         raise ModelError(
             "The last layer must be a dense one with softmax, whose values are probabilities; "
             f"it is {last.layer['kind']} with {last.layer.get('activation', 'no activation')}."
         )
+
+
+def _checked_task(task: Any) -> str:
+    name = as_text("task", task, error=ModelError)
+    # Its object stands among the other entries, under its name.
+    taken = {"schema_version", *ModelDescription.__annotations__}
+    if name in taken or not re.fullmatch("[a-z][a-z0-9_]{0,99}", name):
+        raise ModelError(f"task must be one word in small letters, not {shown(task)}.")
+    return name
 
 
 def _read_description(folder: Path) -> ModelDescription:
@@ -560,11 +605,22 @@ def _read_file(path: Path, most_bytes: int) -> bytes:
         return stream.read(status.st_size)
 
 
-def _load(folder: Path, description: ModelDescription) -> FocusModel:
+def _load(
+    kind: Type[_Kind], folder: Path, description: ModelDescription
+) -> Tuple[_Kind, Dict[str, NDArray[Any]]]:
+    """Make a model of a folder that holds this description, and give its weights."""
     try:
-        _check_layers(description)
+        kind.check(description)
     except ModelError as error:
         raise ModelError(f"{folder / _DESCRIPTION_FILE}: {_brief(error)}") from error
+    weights = _read_weights(folder, description)
+    try:
+        return kind(description, weights), weights
+    except ModelError as error:
+        raise ModelError(f"{folder}: {_brief(error)}") from error
+
+
+def _read_weights(folder: Path, description: ModelDescription) -> Dict[str, NDArray[Any]]:
     path = folder / _WEIGHTS_FILE
     try:
         content = _read_file(path, _MOST_WEIGHTS_BYTES)
@@ -583,18 +639,14 @@ def _load(folder: Path, description: ModelDescription) -> FocusModel:
             f"as {_DESCRIPTION_FILE} states."
         )
     try:
-        weights = _read_weights(content)
+        return _unpacked(content)
     except ModelError as error:
         raise ModelError(f"{path} {_brief(error)}") from error
     except Exception as error:  # the decoders of an archive raise what they like
         raise ModelError(f"{path} cannot be read: {_brief(error)}") from error
-    try:
-        return FocusModel(description, weights)
-    except ModelError as error:
-        raise ModelError(f"{folder}: {_brief(error)}") from error
 
 
-def _read_weights(content: bytes) -> Dict[str, NDArray[Any]]:
+def _unpacked(content: bytes) -> Dict[str, NDArray[Any]]:
     """Arrays of an archive; none takes memory beyond what the archive really holds."""
     weights: Dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -97,7 +97,8 @@ class Network:
             kernel = bias = _NOTHING
             if step.kernel is not None:
                 kernel, bias, reach = _weights(step, weights, reach)
-            if step.layer["kind"] == "dense":
+            prepared = _KINDS[step.layer["kind"]].prepared
+            if prepared is None:
                 activation = _ACTIVATIONS[step.layer["activation"]]
                 self._on_vectors.append((kernel, bias, activation))
                 continue
@@ -106,7 +107,7 @@ class Network:
                     "The weights are too large: with them the sums of mean_max_pool may reach "
                     f"{reach * step.floats:.3g}; {_LARGEST_VALUE:g} is the most that is allowed."
                 )
-            self._on_images.append(_BUILDERS[step.layer["kind"]](step, kernel, bias))
+            self._on_images.append(prepared(step, kernel, bias))
         names = {step.layer["name"] for step in steps if step.kernel is not None}
         unused = set(weights) - {f"{name}/{part}" for name in names for part in ("kernel", "bias")}
         if unused:
@@ -239,7 +240,7 @@ def planned(layers: Sequence[Mapping[str, Any]], patch_size: int) -> List[Step]:
                 f"Layer {number} ({kind}) cannot take its input of shape {shape}: dense layers "
                 "take a vector, as flatten and mean_max_pool give it, all others an image."
             )
-        steps.append(_PLANS[kind](layer, shape))
+        steps.append(_KINDS[kind].plan(layer, shape))
         shape = steps[-1].result
         _check_size(number, steps)
     if len(shape) != 1:
@@ -302,15 +303,6 @@ def _plan_mean_max_pool(layer: Mapping[str, Any], shape: Shape) -> Step:
 def _plan_dense(layer: Mapping[str, Any], shape: Shape) -> Step:
     kernel = (shape[0], layer["units"])
     return Step(layer, shape, (layer["units"],), kernel, 0, 0)
-
-
-_PLANS: Dict[str, Callable[[Mapping[str, Any], Shape], Step]] = {
-    "conv2d": _plan_conv2d,
-    "max_pool": _plan_max_pool,
-    "flatten": _plan_flatten,
-    "mean_max_pool": _plan_mean_max_pool,
-    "dense": _plan_dense,
-}
 
 
 def same_padding(length: int, size: int, stride: int) -> Tuple[int, int, int]:
@@ -452,35 +444,40 @@ def _mean_max_pool(step: Step, kernel: Float32Array, bias: Float32Array) -> Prep
 
 _NOTHING: Float32Array = np.empty(0, np.float32)
 
-_BUILDERS: Dict[str, Callable[[Step, Float32Array, Float32Array], Prepare]] = {
-    "conv2d": _conv2d,
-    "max_pool": _max_pool,
-    "flatten": _flatten,
-    "mean_max_pool": _mean_max_pool,
-}
 
-# The entries of each kind of layer, beside the kind itself.
-_ENTRIES: Dict[Any, Set[str]] = {
-    "conv2d": {"name", "filters", "size", "stride", "activation"},
-    "max_pool": {"size"},
-    "flatten": set(),
-    "mean_max_pool": set(),
-    "dense": {"name", "units", "activation"},
+class _Kind(NamedTuple):
+    """A kind of layer.
+
+    Its entries beside the kind itself, what it makes of its input, and, if it works on images,
+    how it is prepared.
+    """
+
+    entries: Set[str]
+    plan: Callable[[Mapping[str, Any], Shape], Step]
+    prepared: Optional[Callable[[Step, Float32Array, Float32Array], Prepare]] = None
+
+
+_KINDS: Dict[Any, _Kind] = {
+    "conv2d": _Kind({"name", "filters", "size", "stride", "activation"}, _plan_conv2d, _conv2d),
+    "max_pool": _Kind({"size"}, _plan_max_pool, _max_pool),
+    "flatten": _Kind(set(), _plan_flatten, _flatten),
+    "mean_max_pool": _Kind(set(), _plan_mean_max_pool, _mean_max_pool),
+    "dense": _Kind({"name", "units", "activation"}, _plan_dense),
 }
 
 
 def _check_layer(number: int, layer: Mapping[str, Any]) -> None:
     kind = layer.get("kind") if isinstance(layer, Mapping) else layer
-    if not isinstance(kind, str) or kind not in _ENTRIES:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ModelError(
             f"Layer {number} is of the unknown kind {shown(kind)}; "
-            f"known are {', '.join(sorted(_ENTRIES))}."
+            f"known are {', '.join(sorted(_KINDS))}."
         )
     found = set(layer) - {"kind"}
     # An entry that is passed over, such as batch_norm, would make another network.
-    if found != _ENTRIES[kind]:
+    if found != _KINDS[kind].entries:
         raise ModelError(
-            f"Layer {number} ({kind}) must have the entries {sorted(_ENTRIES[kind])}, "
+            f"Layer {number} ({kind}) must have the entries {sorted(_KINDS[kind].entries)}, "
             f"but has {sorted(map(str, found))}."
         )
     for key, value in layer.items():

@@ -9,7 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from microscope_quality.arguments import as_a, as_count, as_floats, as_numbers
 from microscope_quality.errors import SettingsError
-from microscope_quality.focus import FocusResult, as_plane, is_lazy, resample, scaled_down
+from microscope_quality.focus import FocusResult
+from microscope_quality.planes import as_plane, is_lazy
+from microscope_quality.resampling import resample, scaled_down
 from microscope_quality.sampling import SampleResult
 
 ByteArray = NDArray[np.uint8]
@@ -90,32 +92,19 @@ def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = 
         A plane that lies in a file cannot be read.
     """
     as_a(FocusResult, "result", result)
-    if max_side is not None:
-        max_side = as_count("max_side", max_side, 1)
-    stays: Any = plane if is_lazy(plane) else None
-    pixels, unmasked = (stays, None) if stays is not None else as_plane(plane)
-    shape = int(pixels.shape[0]), int(pixels.shape[1])
-    if shape != (result.height, result.width):
+    grey, own_shape = _grey(plane, max_side)
+    if own_shape != (result.height, result.width):
         raise SettingsError(
-            f"The image has {shape[0]} x {shape[1]} pixels, but the result is of one with "
+            f"The image has {own_shape[0]} x {own_shape[1]} pixels, but the result is of one with "
             f"{result.height} x {result.width}."
         )
-    if stays is not None:
-        if max_side is None:
-            raise SettingsError("max_side must be given for a plane that is not in memory.")
-        pixels = _area_averaged(stays, max_side)
-    grey = _stretched(pixels, unmasked)
-    shrink = 1.0 if max_side is None else min(1.0, max_side / max(shape))
-    if shrink < 1:
-        shape = max(1, round(shape[0] * shrink)), max(1, round(shape[1] * shrink))
-    if grey.shape != shape:
-        grey = resample(grey, shape).astype(np.float32)
+    shrink = 1.0 if max_side is None else min(1.0, max_side / max(own_shape))
     picture = np.repeat(grey[..., np.newaxis], 3, axis=2)
     side = result.patch_size_px * shrink
     line = max(1, round(side / 40))
     corners = (result.patch_positions * shrink).astype(np.float64)
     if isinstance(result, SampleResult):
-        parts = _marks(corners, side, shape)
+        parts = _marks(corners, side, grey.shape)
     elif side < _SMALLEST_FRAMED:
         return _to_bytes(_tinted(grey, corners, side, _of_patches(result)))
     else:
@@ -131,6 +120,11 @@ def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = 
             edge[...] = colour
         picture[area] = patch
     return _to_bytes(picture)
+
+
+def grey_picture(plane: ArrayLike, max_side: Optional[int] = None) -> ByteArray:
+    """Draw a plane alone, its contrast stretched; arguments, result and errors of `overlay`."""
+    return _to_bytes(np.repeat(_grey(plane, max_side)[0][..., np.newaxis], 3, axis=2))
 
 
 def legend(height: int, levels: int = 11) -> ByteArray:
@@ -224,6 +218,25 @@ def visible_parts(result: FocusResult) -> NDArray[np.intp]:
     """
     as_a(FocusResult, "result", result)
     return _parts(result.patch_positions.astype(np.float64), result.patch_size_px)
+
+
+def _grey(plane: ArrayLike, max_side: Optional[int]) -> Tuple[Float32Array, Tuple[int, int]]:
+    """Give a plane's grey values from 0 to 1, at most so large, and its own shape."""
+    if max_side is not None:
+        max_side = as_count("max_side", max_side, 1)
+    unmasked = None
+    pixels: Any = plane
+    if not is_lazy(plane):
+        pixels, unmasked = as_plane(plane)
+    own_shape = int(pixels.shape[0]), int(pixels.shape[1])
+    if is_lazy(plane):
+        if max_side is None:
+            raise SettingsError("max_side must be given for a plane that is not in memory.")
+        pixels = _area_averaged(plane, max_side)
+    grey = _stretched(pixels, unmasked)
+    shrink = 1.0 if max_side is None else min(1.0, max_side / max(own_shape))
+    shape = max(1, round(own_shape[0] * shrink)), max(1, round(own_shape[1] * shrink))
+    return grey if grey.shape == shape else resample(grey, shape).astype(np.float32), own_shape
 
 
 def _marks(corners: Float64Array, side: float, shape: Tuple[int, int]) -> NDArray[np.intp]:

@@ -9,11 +9,13 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from microscope_quality import certainty, focus, tiles
-from microscope_quality.arguments import as_count, as_seed
-from microscope_quality.focus import FocusResult, ModelLike
-from microscope_quality.model import FocusModel, half_unmasked
-from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
+from microscope_quality import certainty, planes, tiles, verdicts
+from microscope_quality.arguments import as_count, as_number, as_seed
+from microscope_quality.focus import FocusResult, summed_up
+from microscope_quality.model import FocusModel, ModelLike, as_model
+from microscope_quality.normalisation import half_unmasked
+from microscope_quality.optics import Optics
+from microscope_quality.resampling import resample_unmasked, sampling_of
 
 Float64Array = NDArray[np.float64]
 
@@ -153,13 +155,10 @@ def sample_focus(
     """
     places = as_count("places", places, FEWEST_PLACES)
     seed = as_seed(seed)
-    used = focus.as_model(model)
-    limit = focus.checked_limit(in_focus_limit, used)
-    messages = focus.messages_of_optics(optics, used, rescale)
-    sampling = 1.0
-    if rescale and optics is not None:
-        sampling, more = focus.sampling_of(optics, used)
-        messages += more
+    used = as_model(model)
+    focus = used.description.focus
+    limit = as_number("in_focus_limit", in_focus_limit, 0, focus.levels - 1)
+    sampling, messages = sampling_of(optics, focus.optics, rescale)
     size = used.description.patch_size
     side = max(1, round(size / sampling))
     source = _Source(plane, used, side)
@@ -178,17 +177,13 @@ def sample_focus(
     drawn = [one for group in groups for one in group]
     measured = [place for one in drawn for place in one.measured]
     weights = np.concatenate([one.weights for one in drawn]) if drawn else np.empty(0)
-    levels_of = used.description.levels
-    probabilities = np.array([place.probabilities for place in measured]).reshape(-1, levels_of)
+    probabilities = np.array([place.probabilities for place in measured]).reshape(-1, focus.levels)
     certainties = np.array([place.certainty for place in measured])
     counted = np.array([place.counted for place in measured], np.bool_)
-    levels = certainty.level(probabilities)
     c = weights * certainties
-    overall = certainty.aggregate(probabilities, c)
-    level = float(certainty.level(overall))
-    expected = float(certainty.expected_level(overall))
+    found = summed_up(probabilities, certainties, c, size, sampling, optics)
+    level, levels, expected = found["level"], found["patch_levels"], found["expected_level"]
     half = _half_width(groups, expected)
-    blur = BLUR_PX_PER_LEVEL * expected / sampling
     if measured and not counted.any():
         messages.append("No place is at least half unmasked.")
     elif measured and math.isnan(level):
@@ -196,32 +191,18 @@ def sample_focus(
     of_counted = weights * counted
     total = float(of_counted.sum())
     return SampleResult(
-        level=level,
-        expected_level=expected,
-        probabilities=overall,
-        product_probabilities=certainty.product(probabilities),
-        certainty=float(certainty.certainty(overall)),
+        **found,
         mean_certainty=float(of_counted @ certainties / total) if total > 0 else 0.0,
-        max_certainty=float(certainties.max(initial=0)),
         weighted_certainty=float(c @ certainties / c.sum()) if c.sum() > 0 else 0.0,
-        status=focus.status_of(
-            level, levels, certainties, used.description.sure_certainty, limit, weights
-        ),
+        status=verdicts.status_of(level, levels, certainties, focus.sure_certainty, limit, weights),
         message=" ".join(messages),
-        blur_diameter_px=blur,
-        defocus_um=math.nan if optics is None else float(optics.defocus_um(blur)),
         saturated_fraction=_saturated_fraction(source.dtype, measured, weights),
         height=source.height,
         width=source.width,
-        patch_size_px=size / sampling,
         patch_positions=np.array([(p.y, p.x) for p in measured], np.intp).reshape(-1, 2),
-        patch_levels=levels,
-        patch_expected_levels=certainty.expected_level(probabilities),
-        patch_certainties=certainties,
-        patch_probabilities=probabilities,
         places=len(measured),
         expected_level_low=max(expected - half, 0.0),
-        expected_level_high=min(expected + half, levels_of - 1.0),
+        expected_level_high=min(expected + half, focus.levels - 1.0),
     )
 
 
@@ -293,8 +274,8 @@ class _Source:
     def __init__(self, plane: ArrayLike, model: FocusModel, side: int) -> None:
         self._plane: Any = plane
         self._unmasked: Optional[NDArray[np.bool_]] = None
-        if not focus.is_lazy(plane):
-            self._plane, self._unmasked = focus.as_plane(plane)
+        if not planes.is_lazy(plane):
+            self._plane, self._unmasked = planes.as_plane(plane)
         self.dtype = np.dtype(self._plane.dtype)
         self.height, self.width = (int(length) for length in self._plane.shape)
         self.sure_certainty = model.description.sure_certainty
@@ -306,7 +287,7 @@ class _Source:
         patches, masks, highest = [], [], []
         for y, x in places.tolist():
             area = (slice(y, y + self._side), slice(x, x + self._side))
-            patch = focus.as_measured(np.asarray(self._plane[area]))
+            patch = planes.as_measured(np.asarray(self._plane[area]))
             mask = np.ones(patch.shape, np.bool_)
             if self._unmasked is not None:
                 mask = self._unmasked[area]
@@ -314,9 +295,7 @@ class _Source:
                 mask = np.isfinite(patch)
             highest.append(_highest(patch, mask))
             if self._side != size:
-                patch, some = focus.resample_unmasked(
-                    patch, None if mask.all() else mask, (size, size)
-                )
+                patch, some = resample_unmasked(patch, None if mask.all() else mask, (size, size))
                 mask = np.ones(patch.shape, np.bool_) if some is None else some
             patches.append(patch)
             masks.append(mask)
@@ -324,7 +303,7 @@ class _Source:
         probabilities = self._model.predict(
             np.stack(patches),
             masks=None if unmasked.all() else unmasked,
-            type_max=focus.largest_value(self.dtype),
+            type_max=planes.largest_value(self.dtype),
         )
         values = zip(
             places.tolist(),
@@ -352,7 +331,7 @@ def _saturated_fraction(dtype: Any, measured: List[_Place], weights: Float64Arra
         return math.nan
     tops = np.array([place.highest for place in measured], np.float64)
     highest = max(place.highest for place, is_known in zip(measured, known) if is_known)
-    if highest not in focus.saturated_values(dtype) or not weights[known].sum() > 0:
+    if highest not in planes.saturated_values(dtype) or not weights[known].sum() > 0:
         return 0.0
     at_highest = np.where(tops == float(highest), shares, 0.0)
     return float(np.average(at_highest[known], weights=weights[known]))

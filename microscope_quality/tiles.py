@@ -1,4 +1,4 @@
-"""Cut a plane into square patches, and put values of patches back in their place."""
+"""Cut a plane into square patches."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from microscope_quality.arguments import (
-    as_array,
-    as_count,
-    as_floats,
-    as_list,
-    as_numbers,
-    as_positive,
-    as_shape,
-    shown,
-)
+from microscope_quality.arguments import as_array, as_count, as_floats, as_numbers, as_sides, shown
 from microscope_quality.errors import ArgumentError, SettingsError
 
 # Above, the places alone take gigabytes.
@@ -162,7 +153,7 @@ def checked_centres(centres: ArrayLike, shape: Tuple[int, ...]) -> NDArray[np.fl
     SettingsError
         For an array of another shape, or a point outside the plane.
     """
-    height, width = _sides(shape)
+    height, width = as_sides("shape", shape)
     points = as_floats("centres", centres)
     if points.size == 0:
         points = points.reshape(0, 2)
@@ -177,42 +168,6 @@ def checked_centres(centres: ArrayLike, shape: Tuple[int, ...]) -> NDArray[np.fl
     return points
 
 
-def paint(
-    values: ArrayLike, places: NDArray[np.intp], patch_size: float, shape: Tuple[int, int]
-) -> NDArray[np.float64]:
-    """Paint each patch's value over its pixels.
-
-    Parameters
-    ----------
-    values : (n,) or (n, k) array
-        Of the patches.
-    places : (n, 2) array of int
-        As `positions` gives them. A pixel that two patches cover takes the value of the earlier
-        one, which is the one that was not shifted.
-    patch_size : float
-        In pixels.
-    shape : (height, width)
-        Of the map.
-
-    Returns
-    -------
-    (height, width) or (height, width, k) array of float64
-        NaN where there is no patch.
-    """
-    places = as_numbers("places", places, shape=(None, 2), kinds="iu")
-    of_patches = as_floats("values", values)
-    if of_patches.ndim not in (1, 2) or len(of_patches) != len(places):
-        raise SettingsError(
-            f"values must be of the {len(places)} places, not an array of shape {of_patches.shape}."
-        )
-    shape = as_shape("shape", shape)
-    painted = np.full((*shape, *of_patches.shape[1:]), np.nan)
-    side = int(np.ceil(min(as_positive("patch_size", patch_size), max(shape))))
-    for (y, x), value in zip(places[::-1], of_patches[::-1]):
-        painted[y : y + side, x : x + side] = value
-    return painted
-
-
 def _as_plane(plane: Any) -> NDArray[Any]:
     array = as_array("plane", plane)
     if array.dtype.hasobject:
@@ -220,13 +175,6 @@ def _as_plane(plane: Any) -> NDArray[Any]:
     if array.ndim != 2:
         raise SettingsError(f"plane must have two dimensions, not the shape {array.shape}.")
     return array
-
-
-def _sides(shape: Any) -> Tuple[int, int]:
-    sides = [as_count("A side in shape", side) for side in as_list("shape", shape, "two sides")]
-    if len(sides) != 2:
-        raise SettingsError(f"shape must be a height and a width, not {len(sides)} numbers.")
-    return sides[0], sides[1]
 
 
 def _mirrored(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:

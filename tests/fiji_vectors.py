@@ -19,22 +19,20 @@ import numpy as np
 import tifffile
 
 from microscope_quality import certainty, overlay, tiles
-from microscope_quality.focus import (
-    best_plane,
-    measure_at,
-    measure_focus,
-    measure_stack,
-    resample,
-    sure_by_chance,
-)
+from microscope_quality.focus import measure_at, measure_focus
 from microscope_quality.model import (
+    FOCUS,
     FocusModel,
+    FocusTask,
     ModelDescription,
     available_models,
-    normalise,
     write_model,
 )
+from microscope_quality.normalisation import normalise
 from microscope_quality.optics import TRAINING_OPTICS, Optics
+from microscope_quality.resampling import resample
+from microscope_quality.stacks import best_plane, measure_stack
+from microscope_quality.verdicts import sure_by_chance
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "docs" / "sample"
@@ -322,12 +320,11 @@ def write_layers(folder):
     weights["conv3/kernel"] *= 3
     description = ModelDescription(
         name="layers",
+        task=FOCUS,
         architecture="layers",
         patch_size=84,
-        levels=5,
         normalisation="type_range",
-        optics=TRAINING_OPTICS,
-        sure_certainty=0.2,
+        details=FocusTask(levels=5, optics=TRAINING_OPTICS, sure_certainty=0.2),
         layers=layers,
         licences=("none: made of random numbers",),
     )

@@ -24,11 +24,17 @@ from microscope_quality import (
     metrics,
     model,
     network,
+    normalisation,
     optics,
     overlay,
+    planes,
+    psf,
+    resampling,
     sampling,
     simulate,
+    stacks,
     tiles,
+    verdicts,
 )
 from microscope_quality.errors import (
     ArgumentError,
@@ -40,11 +46,11 @@ from microscope_quality.errors import (
 )
 
 MODULES = (
-    *(certainty, classical, degrade, focus, metrics, model, network, optics, overlay),
-    *(sampling, simulate, tiles),
+    *(certainty, classical, degrade, focus, metrics, model, network, normalisation, optics),
+    *(overlay, planes, psf, resampling, sampling, simulate, stacks, tiles, verdicts),
 )
 # Made by the library, not by its users.
-RESULTS = {"FocusResult", "StackResult", "PointsResult", "SampleResult", "Step"}
+RESULTS = {"FocusResult", "StackResult", "PointsResult", "SampleResult", "Step", "Statistics"}
 RESULTS |= {"Calibration", "RiskCoverage"}
 
 CODED = FocusModel(coded.description(), coded.weights())
@@ -79,7 +85,7 @@ CALLS = {
     ),
     **{
         f"classical.{name}": (getattr(classical, name), dict(plane=PLANE))
-        for name in (*classical.MEASURES, "contrasting")
+        for name in (*classical.MEASURES, *classical.CLASSICAL, "contrasting", "measure_classical")
     },
     "classical.local_focus_score": (classical.local_focus_score, dict(plane=PLANE, tile_px=20)),
     "classical.correlation": (classical.correlation, dict(plane=PLANE, distance_px=20)),
@@ -105,8 +111,8 @@ CALLS = {
         focus.measure_focus,
         dict(plane=PLANE, model=CODED, optics=OPTICS, rescale=True, mask=MASK, in_focus_limit=1),
     ),
-    "focus.measure_stack": (
-        focus.measure_stack,
+    "stacks.measure_stack": (
+        stacks.measure_stack,
         dict(
             planes=[PLANE, PLANE],
             model=CODED,
@@ -116,32 +122,37 @@ CALLS = {
             in_focus_limit=1,
         ),
     ),
-    "focus.best_plane": (focus.best_plane, dict(results=[RESULT, RESULT], in_focus_limit=1)),
+    "stacks.best_plane": (stacks.best_plane, dict(results=[RESULT, RESULT], in_focus_limit=1)),
     "focus.measure_at": (
         focus.measure_at,
         dict(plane=PLANE, centres=[(5, 9)], model=CODED, optics=OPTICS, rescale=True, mask=MASK),
     ),
-    "focus.is_lazy": (focus.is_lazy, dict(plane=PLANE)),
-    "focus.as_plane": (focus.as_plane, dict(plane=PLANE, mask=MASK)),
-    "focus.resample": (focus.resample, dict(plane=PLANE, shape=(200, 50))),
-    "focus.scaled_down": (focus.scaled_down, dict(pixels=PLANE)),
-    "focus.sure_by_chance": (focus.sure_by_chance, dict(patches=100)),
-    "focus.as_model": (focus.as_model, dict(model=CODED)),
-    "focus.checked_limit": (focus.checked_limit, dict(limit=1, model=CODED)),
-    "focus.as_measured": (focus.as_measured, dict(pixels=PLANE)),
-    "focus.largest_value": (focus.largest_value, dict(dtype=PLANE.dtype)),
-    "focus.messages_of_optics": (
-        focus.messages_of_optics,
-        dict(optics=OPTICS, model=CODED, rescale=False),
-    ),
-    "focus.sampling_of": (focus.sampling_of, dict(optics=OPTICS, model=CODED)),
-    "focus.resample_unmasked": (
-        focus.resample_unmasked,
+    "planes.is_lazy": (planes.is_lazy, dict(plane=PLANE)),
+    "planes.as_plane": (planes.as_plane, dict(plane=PLANE, mask=MASK)),
+    "planes.as_measured": (planes.as_measured, dict(pixels=PLANE)),
+    "planes.largest_value": (planes.largest_value, dict(dtype=PLANE.dtype)),
+    "planes.saturated_values": (planes.saturated_values, dict(dtype=PLANE.dtype)),
+    "resampling.resample": (resampling.resample, dict(plane=PLANE, shape=(200, 50))),
+    "resampling.resample_unmasked": (
+        resampling.resample_unmasked,
         dict(pixels=PLANE, unmasked=MASK, shape=(50, 60)),
     ),
-    "focus.saturated_values": (focus.saturated_values, dict(dtype=PLANE.dtype)),
-    "focus.status_of": (
-        focus.status_of,
+    "resampling.scaled_down": (resampling.scaled_down, dict(pixels=PLANE)),
+    "resampling.sampling_of": (
+        resampling.sampling_of,
+        dict(optics=OPTICS, known=OPTICS, rescale=False),
+    ),
+    "verdicts.judged_level": (
+        verdicts.judged_level,
+        dict(status="mixed", level=1.0, expected_level=3.6),
+    ),
+    "verdicts.representative": (
+        verdicts.representative,
+        dict(statuses=["mixed", "error"], values=[1.0, math.nan], best=0),
+    ),
+    "verdicts.sure_by_chance": (verdicts.sure_by_chance, dict(patches=100)),
+    "verdicts.status_of": (
+        verdicts.status_of,
         dict(
             level=1.0,
             levels=np.ones(9),
@@ -182,31 +193,47 @@ CALLS = {
         metrics.within_of_certain_half,
         dict(predictions=PREDICTED, tolerance=1),
     ),
+    "model.FocusTask": (model.FocusTask, vars(coded.description().focus)),
+    "model.FocusTask.to_dict": (coded.description().focus.to_dict, {}),
+    "model.FocusTask.from_dict": (
+        model.FocusTask.from_dict,
+        dict(values=coded.description().focus.to_dict()),
+    ),
     "model.ModelDescription": (model.ModelDescription, vars(coded.description())),
     "model.ModelDescription.to_dict": (coded.description().to_dict, {}),
     "model.ModelDescription.from_dict": (
         model.ModelDescription.from_dict,
         dict(values=coded.description().to_dict()),
     ),
-    "model.FocusModel": (
-        FocusModel,
-        dict(description=coded.description(), weights=coded.weights()),
-    ),
-    "model.FocusModel.from_pretrained": (
-        FocusModel.from_pretrained,
+    **{
+        f"model.{kind.__name__}": (
+            kind,
+            dict(description=coded.description(), weights=coded.weights()),
+        )
+        for kind in (model.Model, FocusModel)
+    },
+    "model.Model.check": (model.Model.check, dict(description=coded.description())),
+    "model.Model.from_pretrained": (
+        model.Model.from_pretrained,
         dict(name_or_path="compact"),
     ),
     "model.FocusModel.predict": (
         CODED.predict,
         dict(patches=PLANE[None, :84, :84], masks=MASK[None, :84, :84], type_max=9.0),
     ),
-    "model.normalise": (
-        model.normalise,
+    "model.as_model": (model.as_model, dict(model=CODED)),
+    "normalisation.normalise": (
+        normalisation.normalise,
         dict(patches=PLANE[None], normalisation="type_range", masks=MASK[None], type_max=65535),
     ),
-    "model.half_unmasked": (model.half_unmasked, dict(masks=MASK[None])),
-    "model.zscore": (model.zscore, dict(patches=PLANE[None], masks=MASK[None])),
+    "normalisation.half_unmasked": (normalisation.half_unmasked, dict(masks=MASK[None])),
+    "normalisation.zscore": (
+        normalisation.zscore,
+        dict(patches=PLANE[None], masks=MASK[None]),
+    ),
     "model.available_models": (available_models, {}),
+    "model.find_model": (model.find_model, dict(name_or_path="compact")),
+    "model.read_model": (model.read_model, dict(folder=available_models()["compact"])),
     "model.verify": (model.verify, dict(folder=available_models()["compact"])),
     "model.write_model": (
         model.write_model,
@@ -229,6 +256,7 @@ CALLS = {
         Optics.parse,
         dict(text="na=0.5,n=1,wavelength_um=0.5,pixel_size_um=1"),
     ),
+    "optics.Optics.tangent": (OPTICS.tangent, dict(paraxial=True)),
     "optics.parse_values": (optics.parse_values, dict(text="na=0.5")),
     "optics.Optics.blur_diameter_px": (
         OPTICS.blur_diameter_px,
@@ -237,12 +265,12 @@ CALLS = {
     "optics.Optics.defocus_um": (OPTICS.defocus_um, dict(blur_diameter_px=1.0, paraxial=True)),
     "optics.Optics.level": (OPTICS.level, dict(defocus_um=1.0, paraxial=True)),
     "optics.Optics.defocus_of_level": (OPTICS.defocus_of_level, dict(level=1.0, paraxial=True)),
-    "optics.radial_intensity": (
-        optics.radial_intensity,
+    "psf.radial_intensity": (
+        psf.radial_intensity,
         dict(optics=OPTICS, radii_um=[1.0], defocus_um=1.0, paraxial=True, wavelength_um=0.5),
     ),
-    "optics.psf": (
-        optics.psf,
+    "psf.psf": (
+        psf.psf,
         dict(
             optics=OPTICS,
             defocus_um=2.0,
@@ -253,26 +281,27 @@ CALLS = {
             energy=0.9,
         ),
     ),
-    "optics.check_kernel": (
-        optics.check_kernel,
+    "psf.check_kernel": (
+        psf.check_kernel,
         dict(defocus_um=1.0, bandwidth=0.1, size=None, energy=0.9),
     ),
-    "optics.radial_kernel": (
-        optics.radial_kernel,
+    "psf.radial_kernel": (
+        psf.radial_kernel,
         dict(
             density=density, pixel_size_um=0.5, period_um=1.0, reach_um=3.0, size=None, energy=0.9
         ),
     ),
-    "optics.finest_period_um": (optics.finest_period_um, dict(optics=OPTICS, bandwidth=0.1)),
-    "optics.light_reach_um": (
-        optics.light_reach_um,
+    "psf.finest_period_um": (psf.finest_period_um, dict(optics=OPTICS, bandwidth=0.1)),
+    "psf.light_reach_um": (
+        psf.light_reach_um,
         dict(optics=OPTICS, defocus_um=1.0, paraxial=True, energy=0.9),
     ),
-    "optics.wavelength_band": (
-        optics.wavelength_band,
+    "psf.wavelength_band": (
+        psf.wavelength_band,
         dict(optics=OPTICS, bandwidth=0.1, radius_um=3.0, defocus_um=1.0),
     ),
     "overlay.overlay": (overlay.overlay, dict(plane=PLANE, result=RESULT, max_side=100)),
+    "overlay.grey_picture": (overlay.grey_picture, dict(plane=PLANE, max_side=100)),
     "overlay.legend": (overlay.legend, dict(height=20, levels=11)),
     "overlay.level_colours": (overlay.level_colours, dict(levels=11)),
     "overlay.colours": (
@@ -306,10 +335,6 @@ CALLS = {
     ),
     "tiles.cut_centred": (tiles.cut_centred, dict(plane=PLANE, centres=[(1, 2)], patch_size=84)),
     "tiles.checked_centres": (tiles.checked_centres, dict(centres=[(1, 2)], shape=(9, 9))),
-    "tiles.paint": (
-        tiles.paint,
-        dict(values=np.ones(4), places=RESULT.patch_positions, patch_size=84.0, shape=(168, 168)),
-    ),
 }
 
 
@@ -467,8 +492,12 @@ SENTENCES_UP_TO = 2000
 
 
 def test_all_that_is_public_is_tried():
-    # The second takes rows of tables as well; `focus.best_plane` checks what it is given.
-    elsewhere = {"sampling.SampleResult.to_row", "focus.best_of"}
+    # `stacks.best_of` takes rows of tables as well, and `stacks.best_plane` checks what it is
+    # given. What else the modules do for each other is tried through those that ask for it.
+    elsewhere = {"sampling.SampleResult.to_row", "focus.summed_up"}
+    elsewhere |= {"stacks.best_of", "stacks.spoken"}
+    elsewhere |= {"optics.checked_value", "normalisation.check_normalisation"}
+    elsewhere |= {name for name in public() if name.startswith("planes.Plane")}
     assert set(public()) - elsewhere <= set(CALLS)
     for name, (function, right) in CALLS.items():
         taken = set(inspect.signature(function).parameters)
@@ -509,7 +538,7 @@ def test_what_is_wrong_is_refused_with_a_sentence(name, argument, tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    ("name", "argument"), [(n, a) for n, a in ARGUMENTS if n != "focus.is_lazy"]
+    ("name", "argument"), [(n, a) for n, a in ARGUMENTS if n != "planes.is_lazy"]
 )
 def test_nothing_takes_just_anything(name, argument, tmp_path, monkeypatch):
     """A thing of no kind that any function takes is refused in words that name what was given."""

@@ -1,6 +1,5 @@
-"""Measuring planes, stacks and points, with a model whose answers are known beforehand."""
+"""Measuring planes and points, with a model whose answers are known beforehand."""
 
-import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from math import isnan, nan
@@ -11,20 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
-from scipy.stats import binom
 
 from microscope_quality.errors import ImageError, ModelNotFoundError, SettingsError
-from microscope_quality.focus import (
-    best_plane,
-    is_lazy,
-    measure_at,
-    measure_focus,
-    measure_stack,
-    resample,
-    sure_by_chance,
-)
+from microscope_quality.focus import measure_at, measure_focus
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS, Optics
+from microscope_quality.planes import is_lazy
 
 INTEGERS = [np.uint8, np.int16, np.uint16, np.uint32, np.int32, np.uint64, np.int64]
 FLOATS = [np.float16, np.float32, np.float64, np.longdouble]
@@ -126,21 +117,20 @@ def test_status(model, levels, status):
     assert measure_focus(coded.plane(levels), model).status == status
 
 
+def test_a_mixed_plane_is_judged_by_its_expected_level(model):
+    mixed = measure_focus(coded.plane([[0, 0, 0, 0, 9, 9, 9]]), model)
+    assert (mixed.status, mixed.level) == ("mixed", 0)
+    assert mixed.judged_level == round(mixed.expected_level) == 4
+    assert measure_focus(coded.plane([[3]]), model).judged_level == 3
+    assert measure_focus(coded.plane([[None]]), model).judged_level is None
+
+
 def test_the_in_focus_limit_is_the_callers(model, plain):
     assert measure_focus(plain, model, in_focus_limit=3).status == "in_focus"
     assert measure_focus(plain, model, in_focus_limit=2.9).status == "out_of_focus"
     for limit in (-1, 11, nan):
         with pytest.raises(SettingsError, match="in_focus_limit must be from 0 to 10"):
             measure_focus(plain, model, in_focus_limit=limit)
-
-
-@pytest.mark.parametrize("patches", [0, 1, 2, 10, 11, 150, 625, 10_000, 10**6])
-def test_sure_by_chance_is_the_binomial_quantile(patches):
-    assert sure_by_chance(patches) == (binom.isf(0.01, patches, 0.001) if patches else 0)
-
-
-def test_five_scattered_nuclei_in_a_large_field_are_content():
-    assert sure_by_chance(625) < 5
 
 
 @pytest.mark.parametrize("dtype", INTEGERS + FLOATS)
@@ -394,43 +384,6 @@ def test_type_range_models_see_the_scale_of_the_type(tmp_path, plain):
 # Rescaling ------------------------------------------------------------------------------------
 
 
-def area_weights(old, new):
-    """Share of each old pixel in each new one, by the overlap of their intervals."""
-    weights = np.zeros((new, old))
-    for i in range(new):
-        low, high = i * old / new, (i + 1) * old / new
-        for j in range(old):
-            weights[i, j] = max(0, min(high, j + 1) - max(low, j)) / (high - low)
-    return weights
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_area_averages_are_exact(data):
-    height, width = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 20))
-    shape = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
-    plane = np.random.default_rng(height).integers(0, 4000, (height, width)) + 10_000
-    expected = area_weights(height, shape[0]) @ plane @ area_weights(width, shape[1]).T
-    found = resample(plane, shape)
-    assert found.shape == shape
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
-    assert found.mean() == pytest.approx(plane.mean(), rel=1e-12)
-
-
-@pytest.mark.parametrize("shape", [(30, 40), (31, 47), (24, 40), (60, 20)])
-def test_coarse_images_are_interpolated(shape):
-    """A wave that both samplings resolve keeps its values at the new pixels' middles."""
-
-    def wave(height, width):
-        y = (np.arange(height) + 0.5) * 24 / height
-        x = (np.arange(width) + 0.5) * 32 / width
-        # Whole half periods over the plane: its mirror images continue it.
-        return np.cos(np.pi * y * 4 / 24)[:, np.newaxis] * np.cos(np.pi * x * 3 / 32)
-
-    tolerance = 0.02 if shape[1] > 32 else 0.05
-    np.testing.assert_allclose(resample(wave(24, 32), shape), wave(*shape), atol=tolerance)
-
-
 @pytest.mark.parametrize("factor", [2, 3])
 def test_rescaled_planes_are_measured_at_the_models_sampling(model, factor):
     plane = coded.plane([[0, 2], [4, 9]])
@@ -563,121 +516,6 @@ def test_points_outside_are_refused(model, plain):
         measure_at(np.ones(7), [(1, 1)], model)
 
 
-# Stacks ---------------------------------------------------------------------------------------
-
-
-def stack_of(model, levels):
-    return [measure_focus(coded.plane([[level]]), model) for level in levels]
-
-
-@pytest.mark.parametrize(
-    ("levels", "best", "position"),
-    [
-        ([6, 4, 2, 0, 2, 4, 6], 3, 3.0),
-        ([3, 1.4, 0, 0, 1.4, 3], None, 2.5),
-        # A plateau: its middle.
-        ([9, 5, 0, 0, 0, 0, 0, 5, 9], 4, 4.0),
-        ([0, 2, 4, 6], 0, 0.0),
-        ([6, 4, 2, 0], 3, 3.0),
-        # Nearer to the side where the level rises more slowly.
-        ([6, 4, 2, 0, 1, 3, 5], 3, 3.2),
-        ([0], 0, 0.0),
-        ([None, None, 0, None], 2, 2.0),
-        # No parabola: the middle of the lowest planes.
-        ([0, 0, 0, 0, 0], 2, 2.0),
-        ([0, 0], None, 0.5),
-        ([0, 1, 1], 0, 0.0),
-    ],
-)
-def test_the_best_plane_of_a_stack(model, levels, best, position):
-    result = best_plane(stack_of(model, levels))
-    assert result.best_position == pytest.approx(position, abs=0.2)
-    if best is not None:
-        assert result.best_plane == best
-    assert result.status == "in_focus"
-    assert result.expected_level == result.results[result.best_plane].expected_level
-    assert len(result.results) == len(levels)
-
-
-@settings(max_examples=20, deadline=None)
-@given(focus=st.floats(2, 8), slope=st.floats(0.5, 2), flip=st.booleans())
-def test_best_positions_follow_the_focus(model, focus, slope, flip):
-    levels = np.clip(slope * np.abs(np.arange(11) - focus), 0, 10)
-    planes = stack_of(model, levels[::-1] if flip else levels)
-    result = best_plane(planes)
-    expected = 10 - focus if flip else focus
-    assert result.best_position == pytest.approx(expected, abs=0.5)
-    assert abs(result.best_plane - expected) <= 1
-
-
-def test_no_plane_in_focus(model):
-    result = best_plane(stack_of(model, [6, 4, 3, 5]))
-    assert result.best_plane is None
-    assert result.best_position is None
-    assert result.status == "out_of_focus"
-    assert result.expected_level == pytest.approx(3, abs=0.05)
-    assert best_plane(stack_of(model, [6, 4, 3, 5]), in_focus_limit=3).best_plane == 2
-
-
-def test_no_plane_with_content(model):
-    result = best_plane(stack_of(model, [None, None]))
-    assert result.best_plane is None
-    assert isnan(result.expected_level)
-    assert result.status == "no_content"
-    constant = measure_stack(np.zeros((3, 100, 100)), model)
-    assert constant.status == "no_content"
-
-
-def test_planes_without_content_are_never_best(model):
-    """An empty plane's expected level, the mean of all, lies below a blurred plane's."""
-    planes = stack_of(model, [9, 8, 8])
-    planes.insert(1, measure_focus(coded.plane([[None]]), model))
-    result = best_plane(planes)
-    assert result.expected_level == pytest.approx(8, abs=0.05)
-
-
-def test_stacks_are_taken_one_plane_at_a_time(model):
-    def planes():
-        previous = None
-        for level in (4, 0, 4):
-            assert previous is None or previous() is None
-            plane = coded.plane([[level]])
-            previous = weakref.ref(plane)
-            yield plane
-            del plane
-
-    result = measure_stack(planes(), model)
-    assert result.best_plane == 1
-    array = np.stack([coded.plane([[level]]) for level in (4, 0, 4)])
-    assert measure_stack(array, model).best_position == result.best_position
-
-
-def test_stacks_take_a_mask_for_each_plane(model):
-    planes = [coded.plane([[0, 9]]), coded.plane([[0, 9]])]
-    left = np.zeros((84, 168), bool)
-    left[:, :84] = True
-    result = measure_stack(planes, model, masks=[left, ~left])
-    assert [r.level for r in result.results] == [0, 9]
-    assert measure_stack(planes, model, masks=[None, left]).results[1].level == 0
-    for masks in ([left], [left] * 3):
-        with pytest.raises(SettingsError, match="as many as planes"):
-            measure_stack(planes, model, masks=masks)
-
-
-def test_stacks_need_planes(model):
-    with pytest.raises(ImageError, match="one plane at least"):
-        measure_stack([], model)
-    with pytest.raises(ImageError, match="three dimensions"):
-        measure_stack(np.ones((100, 100)), model)
-
-
-def test_stacks_turn_optics_and_limit_on(model):
-    planes = [coded.plane([[2]])]
-    result = measure_stack(planes, model, optics=OIL, in_focus_limit=2)
-    assert result.best_plane == 0
-    assert result.results[0].defocus_um > 0
-
-
 def test_several_threads_measure_at_a_time(model):
     planes = [coded.plane([[level, None], [level, level]]) for level in range(8)]
     with ThreadPoolExecutor(4) as pool:
@@ -685,11 +523,9 @@ def test_several_threads_measure_at_a_time(model):
     assert [r.level for r in results] == list(range(8))
 
 
-def test_a_path_and_a_single_plane_as_a_stack_are_refused_with_the_way_out(model, plain):
+def test_a_path_is_refused_with_the_way_out(model, plain):
     with pytest.raises(ImageError, match="read it first"):
         measure_focus("cells.tif", model)
-    with pytest.raises(ImageError, match="One plane is for measure_focus"):
-        measure_stack(plain, model)
 
 
 def test_a_result_prints_in_one_line(model, plain):
@@ -783,16 +619,3 @@ def test_floats_of_any_size_are_rescaled_alike(model, plain, pixel_size_um, mask
     for exponent in (-900, 900, 1016):
         found = measure_focus(np.ldexp(plain.astype(float), exponent), model, **options)
         np.testing.assert_allclose(found.patch_probabilities, expected.patch_probabilities)
-
-
-def test_values_that_interpolation_takes_beyond_floats_are_the_largest():
-    steps = np.where(np.arange(40) % 8 < 4, 1.79e308, -1.79e308)
-    found = resample(np.tile(steps, (4, 1)), (4, 120))
-    assert np.isfinite(found).all()
-    assert found.max() == np.finfo(float).max
-
-
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_only_finite_planes_are_resampled(wrong):
-    with pytest.raises(ImageError, match="finite"):
-        resample(np.array([[1.0, wrong]]), (1, 4))

@@ -15,6 +15,7 @@ from pathlib import Path
 import coded
 import numpy as np
 import pytest
+from coded import write_of_another_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,22 +29,22 @@ from microscope_quality.errors import (
     SettingsError,
 )
 from microscope_quality.model import (
-    NORMALISATIONS,
     FocusModel,
     ModelDescription,
     available_models,
-    half_unmasked,
-    normalise,
+    find_model,
+    read_model,
     verify,
     write_model,
-    zscore,
 )
+from microscope_quality.normalisation import NORMALISATIONS, half_unmasked, normalise, zscore
 from microscope_quality.optics import TRAINING_OPTICS
 
 PACKAGE = Path(model.__file__).parent
 INTEGERS = [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64]
 FLOATS = [np.float16, np.float32, np.float64]
 OPTICS = TRAINING_OPTICS.to_dict()
+OF_FOCUS = ("levels", "optics", "sure_certainty")
 
 
 @pytest.fixture
@@ -55,7 +56,19 @@ def folder(tmp_path):
 def edit(folder, **changes):
     path = folder / "model.json"
     values = json.loads(path.read_text(encoding="utf-8"))
+    of_focus = {key: changes.pop(key) for key in OF_FOCUS if key in changes}
     values.update(changes)
+    if of_focus:
+        values["focus"].update(of_focus)
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def as_schema_1(folder):
+    """Write the description as it was when all models were of focus."""
+    path = folder / "model.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    del values["task"]
+    values.update(values.pop("focus"), schema_version=1)
     path.write_text(json.dumps(values), encoding="utf-8")
 
 
@@ -182,8 +195,70 @@ def test_written_models_read_back(folder):
     assert verify(folder) == loaded.description
     assert sorted(path.name for path in folder.parent.iterdir()) == ["coded"]
     values = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    assert values["schema_version"] == 1
+    assert list(values)[:3] == ["schema_version", "name", "task"]
+    assert (values["schema_version"], values["task"]) == (2, "focus")
+    assert values["focus"] == {"levels": 11, "optics": OPTICS, "sure_certainty": coded.SURE}
     assert ModelDescription.from_dict(values).to_dict() == values
+
+
+def test_the_first_schema_reads_as_focus(folder):
+    described = verify(folder)
+    as_schema_1(folder)
+    assert verify(folder) == described
+    loaded = FocusModel.from_pretrained(folder)
+    assert loaded.description.task == "focus"
+    assert loaded.predict(coded.patch(3)[None]).argmax() == 3
+    edit(folder, task="focus")
+    with pytest.raises(ModelError, match="'task' unknown"):
+        verify(folder)
+
+
+def test_a_model_of_another_task_is_found_and_read_and_not_taken_for_focus(tmp_path):
+    written = write_of_another_task(tmp_path / "toy")
+    described, weights = read_model(tmp_path / "toy")
+    assert described == written == verify(find_model(tmp_path / "toy"))
+    assert (described.task, described.details) == ("score", {"good": "up"})
+    assert sorted(weights) == ["d/bias", "d/kernel"]
+    values = json.loads((tmp_path / "toy" / "model.json").read_text(encoding="utf-8"))
+    assert (values["task"], values["score"]) == ("score", {"good": "up"})
+    assert model.Model.from_pretrained(tmp_path / "toy").description == written
+    words = "'toy' is a model of the task 'score', not of focus"
+    for _ in range(2):
+        with pytest.raises(ModelError, match=words) as caught:
+            FocusModel.from_pretrained(tmp_path / "toy")
+        assert str(tmp_path) in str(caught.value)
+    with pytest.raises(ModelError, match=words):
+        FocusModel(described, weights)
+    for entry in OF_FOCUS:
+        with pytest.raises(ModelError, match=words):
+            getattr(described, entry)
+
+
+@pytest.mark.parametrize("task", ["", "Score", "two words", "sha256", "schema_version", "a" * 101])
+def test_what_is_no_name_of_a_task_is_refused(tmp_path, task):
+    with pytest.raises(ModelError, match="task must be one word in small letters"):
+        write_of_another_task(tmp_path / "toy", task=task)
+
+
+def test_a_task_without_its_object_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="score must be an object, not 1"):
+        write_of_another_task(tmp_path / "toy", details=1)
+    with pytest.raises(ModelError, match="focus must be an object"):
+        write_of_another_task(tmp_path / "toy", task="focus")
+    write_of_another_task(tmp_path / "toy")
+    edit(tmp_path / "toy", task="rating")
+    with pytest.raises(ModelError, match="rating missing; 'score' unknown"):
+        verify(tmp_path / "toy")
+
+
+def test_weights_are_read_as_they_were_written(folder):
+    described, weights = read_model(folder)
+    assert described == verify(folder)
+    assert weights.keys() == coded.weights().keys()
+    for key, values in coded.weights().items():
+        np.testing.assert_array_equal(weights[key], values)
+    with pytest.raises(ModelNotFoundError, match="There is no folder"):
+        read_model(folder / "below")
 
 
 def test_predictions_are_the_networks(folder):
@@ -290,10 +365,10 @@ def test_truncated_weights_are_refused(folder, share):
         FocusModel.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "1", None])
 def test_unknown_schema_versions_are_refused(folder, version):
     edit(folder, schema_version=version)
-    with pytest.raises(ModelError, match=r"Schema version .* is unknown; .* reads 1"):
+    with pytest.raises(ModelError, match=r"Schema version .* is unknown; .* reads those up to 2"):
         FocusModel.from_pretrained(folder)
 
 
@@ -558,7 +633,11 @@ def test_shapes_that_do_not_fit_are_refused(folder):
         ({"licences": "MIT"}, "licences must be a list"),
         ({"optics": {"na": 1}}, "optics"),
         ({"optics": None}, "optics"),
-        ({"surprise": 1}, "has the unknown entries surprise"),
+        ({"surprise": 1}, "'surprise' unknown"),
+        ({"": 1}, "entries .*: '' unknown"),
+        ({"focus": {}}, "levels, optics, sure_certainty missing"),
+        ({"focus": None}, "focus must have exactly the entries .*, not None"),
+        ({"task": 3}, "task must be a text, not 3"),
         ({"patch_size": 10**9}, "patch_size must be a whole number from 1 to 1024"),
         ({"patch_size": 10**30}, "patch_size must be"),
         ({"levels": 10**9}, "levels must be a whole number from 2 to 1000"),
@@ -590,7 +669,8 @@ def test_wrong_descriptions_are_refused(folder, changes, words):
     [
         ("{", "cannot be read"),
         ("[]", "must be an object"),
-        ('{"schema_version": 1}', "lacks architecture, layers"),
+        ('{"schema_version": 1}', "architecture, .*, sha256, levels, .* missing"),
+        ('{"schema_version": 2}', "name, architecture, .*, task, focus missing"),
         ("\xff\xfe", "cannot be read"),
     ],
 )

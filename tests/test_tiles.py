@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microscope_quality.errors import SettingsError
-from microscope_quality.tiles import cut, cut_centred, paint, positions
+from microscope_quality.tiles import cut, cut_centred, positions
 
 sizes = st.integers(1, 40)
 patch_sizes = st.integers(1, 12)
@@ -56,28 +56,6 @@ def test_cut_copies():
     plane = np.zeros((6, 6))
     cut(plane, positions(6, 6, 3), 3)[...] = 1
     assert not plane.any()
-
-
-@settings(deadline=None)
-@given(sizes, sizes, patch_sizes)
-def test_paint_gives_each_pixel_its_unshifted_patch(height, width, size):
-    places = positions(height, width, size)
-    painted = paint(np.arange(len(places)), places, size, (height, width))
-    if not len(places):
-        assert np.isnan(painted).all()
-        return
-    across = -(-width // size)
-    rows, columns = np.indices((height, width)) // size
-    np.testing.assert_array_equal(painted, rows * across + columns)
-
-
-def test_paint_takes_vectors_and_leaves_the_rest_undefined():
-    painted = paint([[1, 2], [3, 4]], np.array([[0, 0], [2, 2]]), 2, (4, 5))
-    assert painted.shape == (4, 5, 2)
-    np.testing.assert_array_equal(painted[0, 0], [1, 2])
-    np.testing.assert_array_equal(painted[3, 3], [3, 4])
-    assert np.isnan(painted[0, 2]).all()
-    assert np.isnan(painted[:, 4]).all()
 
 
 @settings(max_examples=50, deadline=None)

@@ -10,19 +10,16 @@ import io
 import os
 import zipfile
 from pathlib import Path
-from typing import Union
 
 from microscope_quality.errors import FileError
-from microscope_quality.model import ModelDescription, verify
+from microscope_quality.model import FocusModel, ModelDescription, verify
 
 _FILES = ("model.json", "weights.npz")
 # The oldest time that a ZIP archive can state: equal models make equal files.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def export_model(
-    folder: Union[str, os.PathLike[str]], path: Union[str, os.PathLike[str]]
-) -> ModelDescription:
+def export_model(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> ModelDescription:
     """Write a model folder into one file that the plugin takes in place of its own model.
 
     Parameters
@@ -40,11 +37,12 @@ def export_model(
     Raises
     ------
     ModelNotFoundError, ModelError
-        As `model.verify`.
+        As `model.verify`; also for a model of another task than focus, all that the plugin knows.
     FileError
         There is anything else at that place, or nothing can be written there.
     """
     description = verify(folder)
+    FocusModel.check(description)
     target = Path(path)
     archive = io.BytesIO()
     try:

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import Dict, List, Mapping, Optional, Sequence, Union
+from typing import Dict, List, Mapping, Sequence, Union
 
 from microscope_quality.errors import FileError
 from microscope_quality.version import __version__
@@ -46,7 +46,7 @@ def install(files: Mapping[str, bytes], folder: StrPath, record: str) -> List[Pa
     """
     target = Path(folder)
     before = _recorded(target, record)
-    fresh = {name: _checksum(data) for name, data in files.items()}
+    fresh = {name: [_checksum(data)] for name, data in files.items()}
     for name in sorted({*before, *fresh}):
         place = _inside(target, name)
         if place.exists() and not _is(place, before.get(name, ())):
@@ -56,7 +56,7 @@ def install(files: Mapping[str, bytes], folder: StrPath, record: str) -> List[Pa
             )
     _inside(target, record)
     # Recorded before it is written: after an interruption all that is there is known to be ours.
-    either = {name: [*before.get(name, ()), *_one(fresh.get(name))] for name in {*before, *fresh}}
+    either = {name: [*before.get(name, ()), *fresh.get(name, ())] for name in {*before, *fresh}}
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".installing-", dir=target) as beside:
@@ -65,8 +65,7 @@ def install(files: Mapping[str, bytes], folder: StrPath, record: str) -> List[Pa
                 _replace(target / name, data, Path(beside))
             for name in before.keys() - fresh.keys():
                 _take_away(target, name)
-            kept = {name: [checksum] for name, checksum in fresh.items()}
-            _replace(target / record, _record(kept), Path(beside))
+            _replace(target / record, _record(fresh), Path(beside))
     except OSError as error:
         raise FileError(f"{target} cannot be written to: {error}") from error
     return [target / name for name in sorted(files)]
@@ -150,10 +149,6 @@ def _inside(target: Path, name: str) -> Path:
 
 def _checksum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _one(checksum: Optional[str]) -> List[str]:
-    return [] if checksum is None else [checksum]
 
 
 def _is(place: Path, checksums: Sequence[str]) -> bool:

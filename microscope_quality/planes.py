@@ -1,0 +1,279 @@
+"""Planes as they are measured: what is an image, which of its pixels count, and its patches."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any, Callable, NamedTuple, Optional, Tuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from microscope_quality import resampling, tiles
+from microscope_quality.arguments import as_a, as_array, as_numbers, shown, shown_path, told
+from microscope_quality.errors import ArgumentError, ImageError, SettingsError
+
+Patches = Tuple[NDArray[Any], Optional[NDArray[np.bool_]]]
+
+Cut = Callable[[NDArray[Any], NDArray[Any], int], NDArray[Any]]
+
+
+class Statistics(NamedTuple):
+    """What a plane's own pixels are like.
+
+    Attributes
+    ----------
+    unfinite : int
+        Number of pixels that are NaN or infinite.
+    largest : float
+        Largest value of a plane of floats, of the pixels that count; at least 0.
+    saturated_fraction : float
+        As `focus.FocusResult.saturated_fraction`.
+    """
+
+    unfinite: int
+    largest: float
+    saturated_fraction: float
+
+
+class PlaneInMemory:
+    """A plane as the network shall see it.
+
+    Parameters
+    ----------
+    plane, mask : array
+        As for `focus.measure_focus`.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Height and width in pixels.
+    type_max : float
+        As `model.FocusModel.predict` takes it.
+    statistics : Statistics
+        Of the pixels as they were given.
+    """
+
+    def __init__(self, plane: ArrayLike, mask: Optional[ArrayLike] = None) -> None:
+        self._pixels, self._unmasked = as_plane(plane, mask)
+        self.type_max = largest_value(self._pixels.dtype)
+        counter = _Counter(self._pixels.dtype)
+        counter.add(self._pixels, self._unmasked)
+        self.statistics = counter.statistics
+
+    @property
+    def shape(self) -> Tuple[int, int]:
+        return self._pixels.shape[0], self._pixels.shape[1]
+
+    def resample(self, factor: float) -> None:
+        """Take that many pixels for one, down and across, rounded to whole pixels."""
+        shape = max(1, round(self.shape[0] * factor)), max(1, round(self.shape[1] * factor))
+        if shape != self.shape:
+            self._pixels, self._unmasked = resampling.resample_unmasked(
+                self._pixels, self._unmasked, shape
+            )
+
+    def cut(self, places: NDArray[Any], size: int, by: Cut = tiles.cut) -> Patches:
+        """Give patches and, unless all of the plane's pixels count, which of theirs do."""
+        masks = None if self._unmasked is None else by(self._unmasked, places, size)
+        return by(self._pixels, places, size), masks
+
+
+class PlaneInBands:
+    """A plane that is not in memory, read in bands of rows, each band once.
+
+    The numbers are the same as those of the plane in memory.
+
+    Parameters
+    ----------
+    plane : array-like
+        For which `is_lazy` is true.
+    size : int
+        Side of the patches, in pixels.
+
+    Attributes
+    ----------
+    shape, type_max
+        As of `PlaneInMemory`.
+    """
+
+    def __init__(self, plane: Any, size: int) -> None:
+        self.plane = plane
+        self.dtype = np.dtype(plane.dtype)
+        self.shape: Tuple[int, int] = plane.shape
+        self.type_max = largest_value(self.dtype)
+        self._size = size
+        self._band: NDArray[Any] = np.empty((0, 0))
+        self._top = -1
+        self._seen = 0  # rows
+        self._counter = _Counter(self.dtype)
+
+    def cut(self, places: NDArray[Any], size: int) -> Patches:
+        """As `PlaneInMemory.cut`, row by row of the grid; calls may not go back to earlier rows."""
+        parts = []
+        for top in np.unique(places[:, 0]).tolist():
+            if top != self._top:
+                self._band, self._top = self._read(top, top + size), top
+            row = places[places[:, 0] == top]
+            parts.append(tiles.cut(self._band, row - [top, 0], size))
+        patches = np.concatenate(parts)
+        if patches.dtype.kind != "f":
+            return patches, None
+        finite = np.isfinite(patches)
+        return patches, None if finite.all() else finite
+
+    @property
+    def statistics(self) -> Statistics:
+        """Those of the whole plane: what no patch needed is read now."""
+        for top in range(self._seen, self.shape[0], self._size):
+            self._read(top, min(top + self._size, self.shape[0]))
+        return self._counter.statistics
+
+    def _read(self, top: int, bottom: int) -> NDArray[Any]:
+        """Rows of the plane, which later calls may overlap but not leave out."""
+        band = as_measured(np.asarray(self.plane[top:bottom, :]))
+        self._counter.add(band[max(self._seen - top, 0) :])
+        self._seen = max(self._seen, bottom)
+        return band
+
+
+class _Counter:
+    """Counts pixels for `Statistics`, part by part."""
+
+    def __init__(self, dtype: Any) -> None:
+        self._is_float = dtype.kind == "f"
+        self._saturated = () if self._is_float else saturated_values(dtype)
+        self._unfinite, self._largest = 0, 0.0
+        self._pixels, self._highest, self._at_highest = 0, 0, 0
+
+    def add(self, pixels: NDArray[Any], unmasked: Optional[NDArray[np.bool_]] = None) -> None:
+        """Count some pixels, of which the unmasked ones are finite."""
+        if self._is_float:
+            finite = np.isfinite(pixels)
+            self._unfinite += pixels.size - int(np.count_nonzero(finite))
+            where = finite if unmasked is None else unmasked
+            self._largest = float(np.max(pixels, where=where, initial=self._largest))
+            return
+        values = pixels if unmasked is None else pixels[unmasked]
+        self._pixels += values.size
+        highest = int(values.max(initial=self._highest))
+        if highest > self._highest:
+            self._highest, self._at_highest = highest, 0
+        if highest in self._saturated and values.size:
+            self._at_highest += int(np.count_nonzero(values == highest))
+
+    @property
+    def statistics(self) -> Statistics:
+        share = math.nan if self._is_float or not self._pixels else self._at_highest / self._pixels
+        return Statistics(self._unfinite, self._largest, share)
+
+
+def is_lazy(plane: Any) -> bool:
+    """Tell whether an array of two dimensions is not in memory, and so read in parts."""
+    if isinstance(plane, np.memmap):
+        return plane.ndim == 2 and plane.dtype.kind in "iuf"
+    if isinstance(plane, (np.ndarray, np.generic, list, tuple)):
+        return False
+    return (
+        getattr(plane, "ndim", None) == 2
+        and isinstance(getattr(plane, "shape", None), tuple)
+        and hasattr(plane, "__getitem__")
+        and isinstance(getattr(plane, "dtype", None), np.dtype)
+        and plane.dtype.kind in "iuf"
+        and 0 not in plane.shape
+    )
+
+
+def as_plane(
+    plane: ArrayLike, mask: Optional[ArrayLike] = None
+) -> Tuple[NDArray[Any], Optional[NDArray[np.bool_]]]:
+    """Give an image's grey values and which of its pixels count.
+
+    Parameters
+    ----------
+    plane, mask : array
+        As for `measure_focus`.
+
+    Returns
+    -------
+    pixels : (height, width) array
+        Of the image's own type; extended precision as float64.
+    unmasked : (height, width) array of bool, or None
+        True where `mask` is, the pixel is finite, and not masked by a `numpy.ma.MaskedArray`;
+        None when all are.
+
+    Raises
+    ------
+    ImageError, SettingsError
+        As `measure_focus`.
+    """
+    pixels = as_array("An image", plane, error=ImageError)
+    if pixels.dtype.kind == "b":
+        raise ImageError(
+            "A boolean array is a mask, not an image: its edges are sharp whatever the focus."
+        )
+    if isinstance(plane, (str, os.PathLike)):
+        raise ImageError(
+            f"{shown_path(plane)} names a file: read it first, such as with tifffile.imread."
+        )
+    if pixels.dtype.kind not in "iuf":
+        raise ImageError(
+            f"An image must be an array of integers or floats, not {told(plane, pixels)}."
+        )
+    if pixels.size == 0:
+        raise ImageError(f"An image needs pixels; this array has the shape {pixels.shape}.")
+    hidden: Optional[NDArray[np.bool_]] = None
+    if isinstance(plane, np.ma.MaskedArray):
+        hidden = np.ma.getmaskarray(plane)
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        first = pixels[..., :1]
+        equal = (pixels == first) | (pixels != pixels) & (first != first)
+        if not equal.all():
+            raise ImageError(
+                "The three colour channels differ: measure one of them, such as image[..., 0], "
+                "or their luminance."
+            )
+        pixels = pixels[..., 0]
+        hidden = None if hidden is None else np.any(hidden, axis=2)
+    if pixels.ndim != 2:
+        raise ImageError(
+            f"An image must have two dimensions; this array has the shape {pixels.shape}. Give "
+            "one plane or channel of it, or all planes to measure_stack."
+        )
+    pixels = as_measured(pixels)
+    if mask is None and hidden is None and pixels.dtype.kind != "f":
+        return pixels, None
+    unmasked = np.ones(pixels.shape, np.bool_)
+    if mask is not None:
+        unmasked = as_numbers("The mask", mask) != 0
+    if unmasked.shape != pixels.shape:
+        raise SettingsError(
+            f"The mask must have the image's shape {pixels.shape}, not {unmasked.shape}."
+        )
+    if hidden is not None:
+        unmasked &= ~hidden
+    if pixels.dtype.kind == "f":
+        unmasked &= np.isfinite(pixels)
+    return pixels, None if unmasked.all() else unmasked
+
+
+def as_measured(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Bring extended precision to float64; what is beyond it is infinite."""
+    pixels = as_numbers("pixels", pixels, error=ImageError)
+    if pixels.dtype.itemsize <= 8:
+        return pixels
+    with np.errstate(over="ignore"):
+        return pixels.astype(np.float64)
+
+
+def largest_value(dtype: Any) -> float:
+    """Give the largest value of an image's type, as `FocusModel.predict` takes it."""
+    as_a(np.dtype, "dtype", dtype)
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+
+
+def saturated_values(dtype: Any) -> Tuple[int, ...]:
+    """Give the values that, as an image's largest, are those of saturated pixels."""
+    if as_a(np.dtype, "dtype", dtype).kind not in "iu":
+        raise ArgumentError(f"dtype must be of whole numbers, not {shown(dtype)}.")
+    return int(np.iinfo(dtype).max), 2**10 - 1, 2**12 - 1, 2**14 - 1
