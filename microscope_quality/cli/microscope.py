@@ -2,131 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from microscope_quality.training.microscope import Microscope
+    from microscope_quality.training.defocus.microscope import Microscope
 
 PANEL = "Microscope"
 NONE = (0.0, 0.0)
 
+
+def _option(flag: str, told: str, metavar: str | None = "LOW HIGH") -> Any:
+    return typer.Option(flag, metavar=metavar, rich_help_panel=PANEL, help=told)
+
+
+Range = tuple[float, float]
 OpticsOption = Annotated[
-    Optional[str],
-    typer.Option(
+    str | None,
+    _option(
         "--optics",
-        metavar="KEY=…,…",
-        rich_help_panel=PANEL,
-        help="The microscope to simulate, as na=…,n=…,wavelength_um=…,pixel_size_um=… "
+        "The microscope to simulate, as na=…,n=…,wavelength_um=…,pixel_size_um=… "
         "immersion=air, water, glycerol or oil can stand for n, and magnification=… with "
         "camera_pixel_um=… for pixel_size_um. Unless given, the one the pretrained model learned "
         "with: NA 0.5 in air, 0.5 µm, pixels of 0.65 µm.",
+        "KEY=…,…",
     ),
 ]
 ExactOption = Annotated[
     bool,
-    typer.Option(
+    _option(
         "--exact",
-        rich_help_panel=PANEL,
-        help="Use the true cone of light and the exact phase instead of the paraxial ones.",
+        "Use the true cone of light and the exact phase instead of the paraxial ones.",
+        None,
     ),
 ]
 PsfOption = Annotated[
     str,
-    typer.Option(
+    _option(
         "--psf",
-        metavar="PSF",
-        rich_help_panel=PANEL,
-        help="Point spread function, bessel or gibson_lanni. gibson_lanni is for a specimen "
+        "Point spread function, bessel or gibson_lanni. gibson_lanni is for a specimen "
         "whose refractive index is not the immersion's; it is exact and needs pip install "
         "'microscope-quality[psf]'.",
+        "PSF",
     ),
 ]
 DepthOption = Annotated[
-    tuple[float, float],
-    typer.Option(
-        "--depth",
-        metavar="LOW HIGH",
-        rich_help_panel=PANEL,
-        help="With gibson_lanni: depth in the specimen, in µm.",
-    ),
+    Range, _option("--depth", "With gibson_lanni: depth in the specimen, in µm.")
 ]
 SampleIndexOption = Annotated[
-    float,
-    typer.Option(
-        "--sample-index",
-        rich_help_panel=PANEL,
-        help="With gibson_lanni: refractive index of the specimen.",
-    ),
+    float, _option("--sample-index", "With gibson_lanni: refractive index of the specimen.", None)
 ]
-SphericalOption = Annotated[
-    tuple[float, float],
-    typer.Option(
-        "--spherical",
-        metavar="LOW HIGH",
-        rich_help_panel=PANEL,
-        help="Spherical aberration, in waves RMS.",
-    ),
-]
+SphericalOption = Annotated[Range, _option("--spherical", "Spherical aberration, in waves RMS.")]
 AstigmatismOption = Annotated[
-    tuple[float, float],
-    typer.Option(
-        "--astigmatism",
-        metavar="LOW HIGH",
-        rich_help_panel=PANEL,
-        help="Astigmatism at a random angle, in waves RMS.",
-    ),
+    Range, _option("--astigmatism", "Astigmatism at a random angle, in waves RMS.")
 ]
 TiltOption = Annotated[
-    tuple[float, float],
-    typer.Option(
+    Range,
+    _option(
         "--tilt",
-        metavar="LOW HIGH",
-        rich_help_panel=PANEL,
-        help="Tilt of the specimen: levels between the field's two ends; an image's level is then "
-        "that of its centre.",
+        "Tilt of the specimen: levels between the field's two ends; an image's level is then that "
+        "of its centre.",
     ),
 ]
 VignettingOption = Annotated[
-    tuple[float, float],
-    typer.Option(
-        "--vignetting",
-        metavar="LOW HIGH",
-        rich_help_panel=PANEL,
-        help="Share of the light that is lost in the field's corners.",
-    ),
+    Range, _option("--vignetting", "Share of the light that is lost in the field's corners.")
 ]
 SaturationOption = Annotated[
-    tuple[float, float],
-    typer.Option(
-        "--saturation",
-        metavar="LOW HIGH",
-        rich_help_panel=PANEL,
-        help="Share of the pixels that are saturated.",
-    ),
+    Range, _option("--saturation", "Share of the pixels that are saturated.")
 ]
 
 
-def microscope(
-    optics: Optional[str] = None,
-    psf: str = "bessel",
-    exact: bool = False,
-    spherical: tuple[float, float] = NONE,
-    astigmatism: tuple[float, float] = NONE,
-    tilt: tuple[float, float] = NONE,
-    vignetting: tuple[float, float] = NONE,
-    saturation: tuple[float, float] = NONE,
-    depth: tuple[float, float] = NONE,
-    sample_index: float = 1.33,
+def microscope_of(
+    *,
+    optics: str | None,
+    psf: str,
+    exact: bool,
+    spherical: Range,
+    astigmatism: Range,
+    tilt: Range,
+    vignetting: Range,
+    saturation: Range,
+    depth: Range,
+    sample_index: float,
+    **_: object,
 ) -> Microscope:
-    """Make the microscope that the options describe.
+    """Make the microscope that a command's options describe.
 
     Parameters
     ----------
     optics, psf, exact, spherical, astigmatism, tilt, vignetting, saturation, depth, sample_index
-        As the options of the same names. The Gibson-Lanni PSF is exact, asked or not.
+        As the options of the same names; others do not count. The Gibson-Lanni PSF is exact,
+        asked or not.
 
     Returns
     -------
@@ -141,7 +110,7 @@ def microscope(
         Gibson-Lanni PSF is missing.
     """
     from microscope_quality.optics import TRAINING_OPTICS, Optics
-    from microscope_quality.training.microscope import GIBSON_LANNI, Microscope
+    from microscope_quality.training.defocus.microscope import GIBSON_LANNI, Microscope
 
     made = Microscope(
         optics=TRAINING_OPTICS if optics is None else Optics.parse(optics),
@@ -183,8 +152,8 @@ def check_sets(paths: Sequence[Path], simulated: Microscope, *, optics_given: bo
     from dataclasses import replace
 
     from microscope_quality.errors import SettingsError
-    from microscope_quality.training.microscope import Microscope
-    from microscope_quality.training.stored import is_set, optics_of
+    from microscope_quality.training.defocus.microscope import Microscope
+    from microscope_quality.training.defocus.stored import is_set, optics_of
 
     for folder in filter(is_set, paths):
         if replace(simulated, optics=Microscope().optics) != Microscope():

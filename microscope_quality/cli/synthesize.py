@@ -7,23 +7,11 @@ from typing import Annotated
 
 import typer
 
-from microscope_quality.cli.microscope import (
-    NONE,
-    AstigmatismOption,
-    DepthOption,
-    ExactOption,
-    OpticsOption,
-    PsfOption,
-    SampleIndexOption,
-    SaturationOption,
-    SphericalOption,
-    TiltOption,
-    VignettingOption,
-    microscope,
-)
+from microscope_quality.cli import microscope
 
 
 def synthesize(
+    context: typer.Context,
     paths: Annotated[
         list[str],
         typer.Argument(metavar="IN...", help="Sharp images: files, folders or patterns."),
@@ -42,16 +30,16 @@ def synthesize(
         typer.Option(metavar="LOW HIGH", help="Background, as a fraction of these photons."),
     ] = (0.0, 0.1),
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same set.")] = 0,
-    optics: OpticsOption = None,
-    exact: ExactOption = False,
-    psf: PsfOption = "bessel",
-    depth: DepthOption = NONE,
-    sample_index: SampleIndexOption = 1.33,
-    spherical: SphericalOption = NONE,
-    astigmatism: AstigmatismOption = NONE,
-    tilt: TiltOption = NONE,
-    vignetting: VignettingOption = NONE,
-    saturation: SaturationOption = NONE,
+    optics: microscope.OpticsOption = None,
+    exact: microscope.ExactOption = False,
+    psf: microscope.PsfOption = "bessel",
+    depth: microscope.DepthOption = microscope.NONE,
+    sample_index: microscope.SampleIndexOption = 1.33,
+    spherical: microscope.SphericalOption = microscope.NONE,
+    astigmatism: microscope.AstigmatismOption = microscope.NONE,
+    tilt: microscope.TiltOption = microscope.NONE,
+    vignetting: microscope.VignettingOption = microscope.NONE,
+    saturation: microscope.SaturationOption = microscope.NONE,
 ) -> None:
     """Make a defocus training set: each sharp image at levels 0 to 10.
 
@@ -67,34 +55,21 @@ def synthesize(
     from rich.console import Console
     from rich.progress import track
 
-    from microscope_quality.cli.refusal import refused
+    from microscope_quality.cli.refusal import refusing
     from microscope_quality.errors import MicroscopeQualityError, reason_of
     from microscope_quality.files.images import find_some
-    from microscope_quality.training.sets import SetSettings, SetWriter
+    from microscope_quality.training.defocus.sets import SetSettings, SetWriter
 
-    screen = Console(stderr=True)
-    try:
+    screen = Console(stderr=True, highlight=False)
+    with refusing("synthesize"):
         settings = SetSettings(
-            microscope(
-                optics=optics,
-                psf=psf,
-                exact=exact,
-                depth=depth,
-                sample_index=sample_index,
-                spherical=spherical,
-                astigmatism=astigmatism,
-                tilt=tilt,
-                vignetting=vignetting,
-                saturation=saturation,
-            ),
+            microscope.microscope_of(**context.params),
             photons=photons,
             background=background,
             seed=seed,
         )
         files = find_some(paths)
         writer = SetWriter(out, settings)
-    except MicroscopeQualityError as error:
-        raise refused("synthesize", error) from error
     failed = 0
     try:
         with writer:
@@ -104,9 +79,7 @@ def synthesize(
                 except MicroscopeQualityError as error:
                     failed += 1
                     said = f"left out: {name}: {reason_of(error, path)}"
-                    screen.print(
-                        said, style="yellow", markup=False, highlight=False, soft_wrap=True
-                    )
+                    screen.print(said, style="yellow", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         typer.echo(
             f"\nInterrupted: {out} is no whole set, but holds {writer.n_images} images at 11 "

@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from microscope_quality.cli.microscope import (
-    NONE,
-    AstigmatismOption,
-    DepthOption,
-    ExactOption,
-    OpticsOption,
-    PsfOption,
-    SampleIndexOption,
-    SaturationOption,
-    SphericalOption,
-    TiltOption,
-    VignettingOption,
-    check_sets,
-    microscope,
-)
+from microscope_quality.cli import microscope
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-IMAGES = "Images"
-CHECK = "Check of the images"
-TRAINING = "Training"
+_image_option = partial(typer.Option, rich_help_panel="Images")
+_check_option = partial(typer.Option, rich_help_panel="Check of the images")
+_training_option = partial(typer.Option, rich_help_panel="Training")
 # Reasons shown on the screen; the model's record has them all.
 _SHOWN = 10
 
 
 def train(
+    context: typer.Context,
     paths: Annotated[
         list[Path],
         typer.Argument(
@@ -46,8 +33,7 @@ def train(
         ),
     ],
     out: Annotated[
-        Path,
-        typer.Option("--out", metavar="DIR", help="Folder for the checkpoint and the model."),
+        Path, typer.Option("--out", metavar="DIR", help="Folder for the checkpoint and the model.")
     ],
     name: Annotated[
         str, typer.Option(help="Name of the model, and of its folder in DIR.")
@@ -56,7 +42,7 @@ def train(
         str, typer.Option(help="compact; small or large; or yang2018, the published network.")
     ] = "compact",
     start: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             "--from",
             metavar="MODEL",
@@ -65,19 +51,17 @@ def train(
         ),
     ] = None,
     manifest: Annotated[
-        Optional[Path],
-        typer.Option(
+        Path | None,
+        _image_option(
             metavar="CSV",
-            rich_help_panel=IMAGES,
             help="Table with the columns file, field and licence: images of one field stay on "
             "the same side of the split, licences go into the model's description.",
         ),
     ] = None,
     group_by: Annotated[
-        Optional[str],
-        typer.Option(
+        str | None,
+        _image_option(
             metavar="REGEX",
-            rich_help_panel=IMAGES,
             help="What stays on one side of the split: a regular expression for the file's name "
             "with named groups, such as `(?P<well>[A-P]\\d+)`, or column=NAME of the manifest. "
             "A group z tells the planes of a z-stack apart, a group channel the channels of a "
@@ -86,139 +70,103 @@ def train(
     ] = None,
     validation_fraction: Annotated[
         float,
-        typer.Option(
-            min=0,
-            max=0.5,
-            metavar="SHARE",
-            rich_help_panel=IMAGES,
-            help="Share of each folder's fields to hold out.",
+        _image_option(
+            min=0, max=0.5, metavar="SHARE", help="Share of each folder's fields to hold out."
         ),
     ] = 0.15,
     sharpest: Annotated[
         str,
-        typer.Option(
+        _image_option(
             metavar="std|model",
-            rich_help_panel=IMAGES,
             help="The plane that is taken of a z-stack: the one of the largest standard deviation "
             "(std), or the sharpest to the model that checks (model).",
         ),
     ] = "std",
     check: Annotated[
         bool,
-        typer.Option(
-            rich_help_panel=CHECK,
+        _check_option(
             help="Leave out images that are blurred (above level 1.5), saturated or empty; but no "
-            "kind of which most would go.",
+            "kind of which most would go."
         ),
     ] = True,
     check_with: Annotated[
-        Optional[str],
-        typer.Option(
-            metavar="MODEL",
-            rich_help_panel=CHECK,
-            help="The model that checks; else the one that comes with the program.",
+        str | None,
+        _check_option(
+            metavar="MODEL", help="The model that checks; else the one that comes with the program."
         ),
     ] = None,
     strict: Annotated[
         bool,
-        typer.Option(
-            "--strict",
-            rich_help_panel=CHECK,
-            help="Leave them out even where they are most of a kind (a folder).",
+        _check_option(
+            "--strict", help="Leave them out even where they are most of a kind (a folder)."
         ),
     ] = False,
-    optics: OpticsOption = None,
-    exact: ExactOption = False,
-    psf: PsfOption = "bessel",
-    depth: DepthOption = NONE,
-    sample_index: SampleIndexOption = 1.33,
-    spherical: SphericalOption = NONE,
-    astigmatism: AstigmatismOption = NONE,
-    tilt: TiltOption = NONE,
-    vignetting: VignettingOption = NONE,
-    saturation: SaturationOption = NONE,
+    optics: microscope.OpticsOption = None,
+    exact: microscope.ExactOption = False,
+    psf: microscope.PsfOption = "bessel",
+    depth: microscope.DepthOption = microscope.NONE,
+    sample_index: microscope.SampleIndexOption = 1.33,
+    spherical: microscope.SphericalOption = microscope.NONE,
+    astigmatism: microscope.AstigmatismOption = microscope.NONE,
+    tilt: microscope.TiltOption = microscope.NONE,
+    vignetting: microscope.VignettingOption = microscope.NONE,
+    saturation: microscope.SaturationOption = microscope.NONE,
     empty_fraction: Annotated[
         float,
-        typer.Option(
-            min=0,
-            max=0.5,
-            metavar="SHARE",
-            rich_help_panel=TRAINING,
-            help="Share of empty patches, trained to be unsure of.",
+        _training_option(
+            min=0, max=0.5, metavar="SHARE", help="Share of empty patches, trained to be unsure of."
         ),
     ] = 0.06,
     augment: Annotated[
         bool,
-        typer.Option(
-            rich_help_panel=TRAINING,
-            help="For yang2018: random gain and offset, as published. compact takes them out.",
+        _training_option(
+            help="For yang2018: random gain and offset, as published. compact takes them out."
         ),
     ] = True,
     steps: Annotated[
-        Optional[int],
-        typer.Option(
+        int | None,
+        _training_option(
             min=1,
             metavar="N",
-            rich_help_panel=TRAINING,
             help="Optimiser steps; else the architecture's own, fewer for few images.",
         ),
     ] = None,
     batch_size: Annotated[
-        Optional[int],
-        typer.Option(
-            min=1,
-            metavar="N",
-            rich_help_panel=TRAINING,
-            help="Patches a step; a power of two up to 1024.",
-        ),
+        int | None,
+        _training_option(min=1, metavar="N", help="Patches a step; a power of two up to 1024."),
     ] = None,
     learning_rate: Annotated[
-        Optional[float],
-        typer.Option(min=0, rich_help_panel=TRAINING, help="Adam's; else the architecture's own."),
+        float | None, _training_option(min=0, help="Adam's; else the architecture's own.")
     ] = None,
     patience: Annotated[
-        Optional[int],
-        typer.Option(
+        int | None,
+        _training_option(
             min=0,
             metavar="EPOCHS",
-            rich_help_panel=TRAINING,
             help="Stop after so many epochs of 250 steps without a better score on held-out "
             "patches; 0: never, which is compact's own, as its decaying rate gives the best at "
             "the end. In any case the best weights are kept.",
         ),
     ] = None,
     seed: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            metavar="N",
-            rich_help_panel=TRAINING,
-            help="Of the split, the stream and the weights.",
-        ),
+        int, _training_option(min=0, metavar="N", help="Of the split, the stream and the weights.")
     ] = 0,
     workers: Annotated[
         int,
-        typer.Option(
-            min=0,
-            metavar="N",
-            rich_help_panel=TRAINING,
-            help="Processes that make the stream; 0: none of its own.",
+        _training_option(
+            min=0, metavar="N", help="Processes that make the stream; 0: none of its own."
         ),
     ] = 1,
     devices: Annotated[
-        Optional[str],
-        typer.Option(
+        str | None,
+        _training_option(
             metavar="N|all",
-            rich_help_panel=TRAINING,
             help="GPUs to share each batch; else one. Several machines: the same command on each, "
             "DIR on a shared disk, and TF_CONFIG set as TensorFlow describes it.",
         ),
     ] = None,
     tensorboard: Annotated[
-        bool,
-        typer.Option(
-            "--tensorboard", rich_help_panel=TRAINING, help="Write the curves into DIR/logs too."
-        ),
+        bool, _training_option("--tensorboard", help="Write the curves into DIR/logs too.")
     ] = False,
 ) -> None:
     """Train a focus model on sharp images; their defocused versions are made on the way.
@@ -231,71 +179,42 @@ def train(
     """
     from rich.console import Console
 
+    from microscope_quality.cli.interruption import INTERRUPTED
+    from microscope_quality.cli.options import settings_among
     from microscope_quality.cli.quiet import import_keras
-    from microscope_quality.cli.refusal import refused
-    from microscope_quality.errors import MicroscopeQualityError
+    from microscope_quality.cli.refusal import refusing
     from microscope_quality.evaluation.card import write_card
-    from microscope_quality.training.stream import StreamSettings
-    from microscope_quality.training.train import TrainingSettings
-    from microscope_quality.training.train import train as run
+    from microscope_quality.training.defocus.stream import StreamSettings
+    from microscope_quality.training.defocus.train import TrainingSettings
+    from microscope_quality.training.defocus.train import train as run
 
     # Lines of a log are not for folding.
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     display = Display(screen)
+    remedy = "pip install 'microscope-quality[train]' brings what training needs"
     try:
-        simulated = microscope(
-            optics,
-            psf,
-            exact,
-            spherical,
-            astigmatism,
-            tilt,
-            vignetting,
-            saturation,
-            depth,
-            sample_index,
-        )
-        check_sets(paths, simulated, optics_given=optics is not None)
-        settings = TrainingSettings(
-            architecture=architecture,
-            start=start,
-            stream=StreamSettings(microscope=simulated, empty_fraction=empty_fraction),
-            augment=augment,
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            patience=patience,
-            validation_fraction=validation_fraction,
-            group_by=group_by,
-            sharpest=sharpest,
-            check=check,
-            check_with=check_with,
-            strict=strict,
-            devices=devices,
-            tensorboard=tensorboard,
-            seed=seed,
-            workers=workers,
-        )
-        import_keras()
-        with display:
-            description = run(
-                paths,
-                out,
-                name,
-                settings,
-                manifest=manifest,
-                command=shlex.join(["microscope-quality", *sys.argv[1:]]),
-                report=display.show,
+        with refusing("train", remedy=remedy):
+            simulated = microscope.microscope_of(**context.params)
+            microscope.check_sets(paths, simulated, optics_given=optics is not None)
+            settings = TrainingSettings(
+                stream=StreamSettings(microscope=simulated, empty_fraction=empty_fraction),
+                **settings_among(context.params, TrainingSettings),
             )
-    except MicroscopeQualityError as error:
-        raise refused("train", error) from error
-    except ImportError as error:
-        remedy = "pip install 'microscope-quality[train]' brings what training needs"
-        raise refused("train", error, remedy) from error
+            import_keras()
+            with display:
+                description = run(
+                    paths,
+                    out,
+                    name,
+                    settings,
+                    manifest=manifest,
+                    command=shlex.join(["microscope-quality", *sys.argv[1:]]),
+                    report=display.show,
+                )
     except KeyboardInterrupt:
         kept = f"{out} holds step {display.kept:,}" if display.kept else "No step was kept"
         typer.echo(f"Stopped. {kept}; the same command goes on from there.", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     if not description.sha256:
         typer.echo("done; the first of the machines writes the model")
         return
@@ -330,12 +249,7 @@ class Display:
         self._line.start()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._line.stop()
 
     def show(self, record: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Making one's own model: synthetic defocus sets, the training stream, fitting and export.
+"""Making one's own model: a task, its stream of patches, fitting and export.
 
-Only :mod:`microscope_quality.training.fitting` imports Keras.
+Only :mod:`.fitting`, :mod:`.distributed` and the tasks import Keras.
 """

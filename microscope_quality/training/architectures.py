@@ -15,6 +15,9 @@ from microscope_quality.optics import N_LEVELS
 
 Layer = dict[str, Any]
 
+# Pixels on a side.
+PATCH_SIZE = 84
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -59,7 +62,7 @@ class Architecture:
     normalisation: str
     layers: tuple[Layer, ...]
     recipe: Recipe
-    patch_size: int = 84
+    patch_size: int = PATCH_SIZE
 
 
 def _conv(name: str, filters: int, size: int, stride: int, batch_norm: bool) -> Layer:

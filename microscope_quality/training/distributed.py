@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import keras
 import numpy as np
@@ -59,7 +59,7 @@ class Devices:
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
 
-def connect(devices: Optional[str] = None) -> Devices:
+def connect(devices: str | None = None) -> Devices:
     """Find the devices to train on; with several machines, wait for the others.
 
     Call it before anything else is done with TensorFlow.

@@ -1,6 +1,6 @@
-"""Fitting a network with Keras, which this module and ``distributed`` alone import.
+"""Fitting a network to a task, with Keras.
 
-Loss and layers are written with ``keras.ops``, so on one device any backend of Keras 3 will do.
+Losses and layers are written with ``keras.ops``, so on one device any backend of Keras 3 will do.
 """
 
 from __future__ import annotations
@@ -10,34 +10,32 @@ import json
 import platform
 import time
 import zipfile
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.errors import FileError, SettingsError, reason_of
+from microscope_quality.files.regular import refusals
 from microscope_quality.files.whole import whole
+from microscope_quality.model import ModelDescription
 from microscope_quality.network import Network
-from microscope_quality.training import stored, stream
-from microscope_quality.training.architectures import Architecture, Layer
+from microscope_quality.training.architectures import Architecture, Layer, Recipe
+from microscope_quality.training.blocks import Block, FloatArray
 from microscope_quality.training.distributed import Devices, of_chief, stepper
 from microscope_quality.training.entries import entries
-from microscope_quality.training.stored import StoredImage
-from microscope_quality.training.stream import SharpImage, StreamSettings
+from microscope_quality.training.task import Task
 from microscope_quality.version import __version__
-
-FloatArray = npt.NDArray[np.float32]
-Images = Sequence[SharpImage | StoredImage]
 
 STEPS_PER_EPOCH = 250
 BLOCK_SIZE = 1024
 PROGRESS = "checkpoint.json"
 # A seed's streams beside the first worker's, 0: of the validation patches, and, more by its
-# number, of each further worker. The empty patches of ``train.sure_certainty`` have 2.
+# number, of each further worker. A task's own streams have others.
 VALIDATION_STREAM = 1
 WORKER_STREAM = 10
 
@@ -48,13 +46,16 @@ class Progress:
 
     Attributes
     ----------
+    score : str
+        The task's: epochs compare by ``validation_<score>``.
     stages : list of dict
         The settings under which it ran, and the ``first_step`` of each.
     history : list of dict
-        A record an epoch: step, mean loss, learning rate, patches a second, and on the validation
-        patches the ranked probability score and the shares exact and within one level.
+        A record an epoch: step, mean loss, learning rate, patches a second, and the task's figures
+        on the validation patches, ``validation_<name>``.
     """
 
+    score: str
     stages: list[dict[str, Any]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -64,13 +65,14 @@ class Progress:
         return int(self.history[-1]["step"]) if self.history else 0
 
     @property
-    def best(self) -> Optional[dict[str, Any]]:
+    def best(self) -> dict[str, Any] | None:
         """The record of the lowest validation score in the last stage, the first of equal ones.
 
         Stages differ in what they are validated on, so that their scores do not compare.
         """
-        scored = [record for record in self._epochs() if "validation_rps" in record]
-        return min(scored, key=lambda record: float(record["validation_rps"]), default=None)
+        score = f"validation_{self.score}"
+        scored = [record for record in self._epochs() if score in record]
+        return min(scored, key=lambda record: float(record[score]), default=None)
 
     @property
     def epochs_since_best(self) -> int:
@@ -87,25 +89,6 @@ class Progress:
     def _epochs(self) -> list[dict[str, Any]]:
         first = self.stages[-1]["first_step"] if self.stages else 0
         return [record for record in self.history if record["step"] > first]
-
-
-def ranked_probability_score(target: Any, predicted: Any) -> Any:
-    """Squared distance of two cumulative distributions: the loss.
-
-    ``Σ_k (CDF_p(k) − CDF_t(k))²``, unnormalised, in [0, K − 1] (A. H. Murphy, Journal of Applied
-    Meteorology 10:155, 1971), as S. J. Yang et al., BMC Bioinformatics 19:77 (2018), train with.
-
-    Parameters
-    ----------
-    target, predicted : tensor, shape (n, K)
-        Distributions over ordered levels.
-
-    Returns
-    -------
-    tensor, shape (n,)
-    """
-    difference = keras.ops.cumsum(predicted - target, axis=-1)
-    return keras.ops.sum(keras.ops.square(difference), axis=-1)
 
 
 def versions() -> dict[str, str]:
@@ -133,7 +116,7 @@ def build(architecture: Architecture, *, synchronised: bool = False) -> keras.Mo
     Returns
     -------
     keras.Model
-        From (n, patch, patch) float32 to (n, levels).
+        From (n, patch, patch) float32 to (n, outputs).
     """
     size = architecture.patch_size
     inputs = keras.Input((size, size), name="patches")
@@ -157,9 +140,7 @@ def _apply(layer: Layer, tensor: Any, synchronised: bool) -> Any:
         )(tensor)
         if layer.get("batch_norm"):
             tensor = keras.layers.BatchNormalization(
-                momentum=0.98,
-                synchronized=synchronised,
-                name=f"{layer['name']}_batch_norm",
+                momentum=0.98, synchronized=synchronised, name=f"{layer['name']}_batch_norm"
             )(tensor)
         return keras.layers.Activation(layer["activation"])(tensor)
     if kind == "dense":
@@ -236,25 +217,18 @@ def start_from(
 
 
 def fit(
+    task: Task,
     architecture: Architecture,
-    training: Images,
-    validation: Images,
-    settings: StreamSettings,
     folder: Path,
     *,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    patience: int = 0,
     seed: int = 0,
     workers: int = 1,
-    devices: Optional[Devices] = None,
-    start: Optional[Mapping[str, npt.NDArray[Any]]] = None,
-    start_sha256: Optional[str] = None,
+    devices: Devices | None = None,
+    start: tuple[ModelDescription, Mapping[str, npt.NDArray[Any]]] | None = None,
     tensorboard: bool = False,
-    progress: Optional[Callable[[dict[str, Any]], None]] = None,
+    progress: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> tuple[keras.Model, Progress]:
-    """Fit an architecture on the stream of the training images.
+    """Fit an architecture to a task, by its recipe.
 
     After each epoch of 250 steps the state is written into ``folder``; a call with the same
     arguments goes on from there, to the same result as without a stop. With other settings it
@@ -263,29 +237,24 @@ def fit(
 
     Parameters
     ----------
-    architecture : Architecture
-    training, validation : sequence of SharpImage, or of StoredImage
+    task : Task
         Without validation images the history has no validation figures.
-    settings : StreamSettings
+    architecture : Architecture
+        A batch is shared by the devices. Patience is with the task's score.
     folder : Path
         For the checkpoint; of several machines, one that they share.
-    steps, batch_size, learning_rate
-        Of Adam; see :class:`Recipe`. A batch is shared by the devices.
-    patience : int
-        Stop after so many epochs without a lower validation score; 0 never does.
     seed : int
         Of the stream and of the network's first weights.
     workers : int
         Processes that make the stream.
     devices : Devices, optional
         Several of them; see :func:`microscope_quality.training.distributed.connect`.
-    start : mapping of str to ndarray, optional
-        Weights to begin with; see :func:`start_from`.
-    start_sha256 : str, optional
-        Checksum of the model that they are of.
+    start : (ModelDescription, mapping of str to ndarray), optional
+        A model to begin with, as `microscope_quality.model.read_model` gives it; see
+        :func:`start_from`.
     tensorboard : bool
         Write the curves for TensorBoard too, into ``folder/logs``.
-    progress : callable, optional
+    progress : callable
         Called after each epoch with its record, to which ``seconds_left`` is added, and after each
         step with ``{"at": step, "steps": steps, "patches_per_second": …, "seconds_left": …}``.
 
@@ -305,103 +274,74 @@ def fit(
         If the checkpoint cannot be read or written.
     """
     devices = devices or Devices()
-    if steps < 1 or batch_size < 1 or BLOCK_SIZE % batch_size or batch_size % devices.count:
-        shared = f" and be shared by {devices.count} devices" if devices.count > 1 else ""
-        raise SettingsError(
-            f"steps must be positive and the batch size divide {BLOCK_SIZE}{shared}; "
-            f"they are {steps} and {batch_size}."
-        )
+    recipe = architecture.recipe
+    _check_recipe(recipe, devices)
     keras.utils.set_random_seed(seed)
-    _make_folder(folder)
+    with refusals(folder, "written"):
+        folder.mkdir(parents=True, exist_ok=True)
     basis = {
-        "training": entries(training),
-        "validation": entries(validation),
-        "from": start_sha256,
+        "training": entries(task.training),
+        "validation": entries(task.validation),
+        "from": None if start is None else start[0].sha256,
     }
     found = _read_progress(folder, architecture, basis)
-    reached = Progress() if found is None else Progress(found["stages"], found["history"])
+    reached = Progress(task.score)
+    if found is not None:
+        reached = Progress(task.score, found["stages"], found["history"])
     if of_chief(devices, reached.step) != reached.step:
         raise SettingsError(f"{folder} must be a folder that all workers share.")
-    stage = {
-        "steps": steps,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "cosine_decay": architecture.recipe.cosine_decay,
-        "seed": seed,
-        "training_images": len(training),
-        "validation_images": len(validation),
-        "stream": settings.to_dict(),
-    }
-    if devices.workers > 1:
-        # Each makes patches of its own, so that their number makes the stream another one.
-        stage["workers"] = devices.workers
-    if reached.step < steps:
-        reached.enter(stage)
+    if reached.step < recipe.steps:
+        reached.enter(_stage(task, recipe, seed, devices))
     with devices.scope():
         model = build(architecture, synchronised=devices.count > 1)
         if start is not None:
-            start_from(model, architecture, start)
-        rate = _rate(architecture.recipe.cosine_decay, steps, learning_rate)
+            start_from(model, architecture, start[1])
         model.compile(
-            optimizer=keras.optimizers.Adam(rate, clipnorm=1.0, name="adam"),
-            loss=ranked_probability_score,
+            optimizer=keras.optimizers.Adam(_rate(recipe), clipnorm=1.0, name="adam"),
+            loss=task.loss,
             # On processors XLA's convolutions are the slower ones.
             jit_compile=False,
         )
         model.optimizer.build(model.trainable_variables)
     if found is not None:
         _restore(folder / found["checkpoint"], _state(model))
-    checked = validation_patches(validation, settings, seed) if validation else None
-    done, first = reached.step, reached.step
-    batches = _batches(
-        training,
-        settings,
-        seed,
-        WORKER_STREAM + devices.worker if devices.worker else 0,
-        batch_size // devices.workers,
-        done,
-        workers,
-    )
+    checked = validation_patches(task, seed) if task.validation else None
+    stream = WORKER_STREAM + devices.worker if devices.worker else 0
+    shared = recipe.batch_size // devices.workers
+    batches = _batches(task, seed, stream, shared, reached.step, workers)
     step = stepper(devices, model)
     logs = _logs(folder / "logs") if tensorboard and devices.chief else None
-    begun = time.monotonic()
+    begun, first = time.monotonic(), reached.step
+
+    def tell(record: dict[str, Any], done: int) -> None:
+        # At the rate so far.
+        left = (time.monotonic() - begun) * (recipe.steps - done) / (done - first)
+        progress({**record, "seconds_left": round(left, 1)})
+
     try:
-        while done < steps and not (patience and _is_over(devices, reached, patience)):
-            count = min(STEPS_PER_EPOCH, steps - done)
-            started = time.monotonic()
-            loss = 0.0
+        while reached.step < recipe.steps and not _is_over(devices, reached, recipe.patience):
+            done = reached.step
+            count = min(STEPS_PER_EPOCH, recipe.steps - done)
+            started, loss, speed = time.monotonic(), 0.0, 0
             for number in range(1, count + 1):
                 loss += step(*next(batches))
-                if progress is not None:
-                    now = time.monotonic()
-                    progress(
-                        {
-                            "at": done + number,
-                            "steps": steps,
-                            "patches_per_second": round(number * batch_size / (now - started)),
-                            "seconds_left": _left(
-                                now - begun, done + number - first, steps - first
-                            ),
-                        }
-                    )
-            seconds = time.monotonic() - started
-            done += count
+                speed = round(number * recipe.batch_size / (time.monotonic() - started))
+                at = {"at": done + number, "steps": recipe.steps, "patches_per_second": speed}
+                tell(at, done + number)
             record: dict[str, Any] = {
-                "step": done,
+                "step": done + count,
                 "loss": round(loss / count, 5),
                 "learning_rate": float(f"{float(np.asarray(model.optimizer.learning_rate)):.4g}"),
-                "patches_per_second": round(count * batch_size / seconds),
+                "patches_per_second": speed,
             }
             if checked is not None:
-                record.update(check(model, *checked))
+                record.update(check(task, model, *checked))
             reached.history.append(record)
             if devices.chief:
                 _checkpoint(folder, model, architecture, basis, reached)
             if logs is not None:
                 logs(record)
-            if progress is not None:
-                left = _left(time.monotonic() - begun, done - first, steps - first)
-                progress({**record, "seconds_left": left})
+            tell(record, done + count)
     finally:
         batches.close()
     best = reached.best
@@ -410,55 +350,53 @@ def fit(
     return model, reached
 
 
-def blocks_of(
-    images: Images, settings: StreamSettings, **arguments: Any
-) -> Generator[tuple[FloatArray, FloatArray], None, None]:
-    """Make blocks from sharp images, or from the images of a set that is stored."""
-    from_set = [image for image in images if isinstance(image, StoredImage)]
-    if from_set:
-        return stored.blocks(from_set, settings, **arguments)
-    sharp = [image for image in images if isinstance(image, SharpImage)]
-    return stream.blocks(sharp, settings, **arguments)
+def _check_recipe(recipe: Recipe, devices: Devices) -> None:
+    steps, batch_size, count = recipe.steps, recipe.batch_size, devices.count
+    if steps < 1 or batch_size < 1 or BLOCK_SIZE % batch_size or batch_size % count:
+        shared = f" and be shared by {count} devices" if count > 1 else ""
+        raise SettingsError(
+            f"steps must be positive and batch_size divide {BLOCK_SIZE}{shared}; "
+            f"they are {steps} and {batch_size}."
+        )
 
 
-def validation_patches(
-    images: Images, settings: StreamSettings, seed: int, n_blocks: int = 3
-) -> tuple[FloatArray, FloatArray]:
-    """Give patches of the validation images, the same at every call."""
-    made = blocks_of(
-        images,
-        settings,
-        seed=seed,
-        block_size=BLOCK_SIZE,
-        workers=0,
-        stream=VALIDATION_STREAM,
+def _stage(task: Task, recipe: Recipe, seed: int, devices: Devices) -> dict[str, Any]:
+    """Give the settings of a stage: what a training depends on that may be changed on the way."""
+    stage = {
+        "steps": recipe.steps,
+        "batch_size": recipe.batch_size,
+        "learning_rate": recipe.learning_rate,
+        "cosine_decay": recipe.cosine_decay,
+        "seed": seed,
+        "training_images": len(task.training),
+        "validation_images": len(task.validation),
+        **task.settings(),
+    }
+    if devices.workers > 1:
+        # Each makes patches of its own, so that their number makes the stream another one.
+        stage["workers"] = devices.workers
+    return stage
+
+
+def validation_patches(task: Task, seed: int, n_blocks: int = 3) -> Block:
+    """Give patches of the validation images and their targets, the same at every call."""
+    made = task.blocks(
+        task.validation, seed=seed, block_size=BLOCK_SIZE, workers=0, stream=VALIDATION_STREAM
     )
     patches, targets = zip(*(next(made) for _ in range(n_blocks)))
     return np.concatenate(patches), np.concatenate(targets)
 
 
-def check(model: keras.Model, patches: FloatArray, targets: FloatArray) -> dict[str, float]:
-    """Measure a model on patches of known level.
-
-    Returns
-    -------
-    dict
-        ``validation_rps`` over all patches; ``validation_exact`` and ``validation_within_one``
-        over the patches with content.
-    """
-    predicted = predict(model, patches)
-    rps = np.square(np.cumsum(predicted - targets, axis=1)).sum(axis=1).mean()
-    content = targets.max(axis=1) == 1
-    distance = np.abs(predicted.argmax(axis=1) - targets.argmax(axis=1))[content]
-    return {
-        "validation_rps": round(float(rps), 5),
-        "validation_exact": round(float((distance == 0).mean()), 4),
-        "validation_within_one": round(float((distance <= 1).mean()), 4),
-    }
+def check(
+    task: Task, model: keras.Model, patches: FloatArray, targets: FloatArray
+) -> dict[str, float]:
+    """Give a task's figures of a model, ``validation_<name>``."""
+    figures = task.figures(targets, predict(model, patches))
+    return {f"validation_{name}": value for name, value in figures.items()}
 
 
 def predict(model: keras.Model, patches: FloatArray, batch_size: int = 256) -> FloatArray:
-    """Give the probabilities of normalised patches."""
+    """Give the outputs of normalised patches."""
     return np.concatenate(
         [
             # Called, not predict_on_batch, which would give each device the whole of it.
@@ -468,33 +406,26 @@ def predict(model: keras.Model, patches: FloatArray, batch_size: int = 256) -> F
     )
 
 
-def _rate(cosine_decay: bool, steps: int, learning_rate: float) -> Any:
+def _rate(recipe: Recipe) -> Any:
     """Give Adam's learning rate: constant, or risen to in a short warm-up and decayed."""
-    if not cosine_decay:
-        return learning_rate
-    warm_up = min(500, steps // 10)
+    if not recipe.cosine_decay:
+        return recipe.learning_rate
+    warm_up = min(500, recipe.steps // 10)
     return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=learning_rate / 20,
-        decay_steps=max(1, steps - warm_up),
-        warmup_target=learning_rate,
+        initial_learning_rate=recipe.learning_rate / 20,
+        decay_steps=max(1, recipe.steps - warm_up),
+        warmup_target=recipe.learning_rate,
         warmup_steps=warm_up,
     )
 
 
 def _batches(
-    images: Images,
-    settings: StreamSettings,
-    seed: int,
-    stream: int,
-    batch_size: int,
-    step: int,
-    workers: int,
-) -> Generator[tuple[FloatArray, FloatArray], None, None]:
+    task: Task, seed: int, stream: int, batch_size: int, step: int, workers: int
+) -> Generator[Block, None, None]:
     """Give the stream's batches from the given step on."""
     per_block = BLOCK_SIZE // batch_size
-    made = blocks_of(
-        images,
-        settings,
+    made = task.blocks(
+        task.training,
         seed=seed,
         block_size=BLOCK_SIZE,
         first=step // per_block,
@@ -512,12 +443,9 @@ def _batches(
 
 def _is_over(devices: Devices, reached: Progress, patience: int) -> bool:
     """Tell whether to stop early; the chief decides for all workers."""
+    if patience == 0:
+        return False
     return bool(of_chief(devices, float(reached.epochs_since_best >= patience)))
-
-
-def _left(seconds: float, done: int, steps: int) -> float:
-    """Give the seconds that the rest will take, at the rate so far."""
-    return round(seconds * (steps - done) / done, 1)
 
 
 def check_tensorboard() -> None:
@@ -586,13 +514,6 @@ def _best_name(record: Mapping[str, Any]) -> str:
     return f"best-{record['step']}.npz"
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
-
-
 def _checkpoint(
     folder: Path,
     model: keras.Model,
@@ -610,24 +531,23 @@ def _checkpoint(
         "architecture": architecture.name,
         "layers": architecture.layers,
         "checkpoint": name,
-        **asdict(reached),
+        "stages": reached.stages,
+        "history": reached.history,
         **basis,
     }
     with whole(folder / PROGRESS) as beside:
         beside.write_text(json.dumps(progress, indent=1), encoding="utf-8")
     kept = {name} if best is None else {name, _best_name(best)}
-    try:
+    with refusals(folder, "written"):
         for pattern in ("checkpoint-*.npz", "best-*.npz"):
             for old in folder.glob(pattern):
                 if old.name not in kept:
                     old.unlink()
-    except OSError as error:
-        raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
 def _read_progress(
     folder: Path, architecture: Architecture, basis: Mapping[str, Any]
-) -> Optional[dict[str, Any]]:
+) -> dict[str, Any] | None:
     """Read what :func:`_checkpoint` wrote, if there is anything.
 
     ``basis`` is what a training stands on: its images and its start. A checkpoint of before these

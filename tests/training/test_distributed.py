@@ -15,7 +15,7 @@ import tifffile
 from microscope_quality.errors import SettingsError
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.architectures import Architecture, Recipe
-from microscope_quality.training.stream import SharpImage, StreamSettings
+from microscope_quality.training.defocus.stream import SharpBlocks, SharpImage, StreamSettings
 
 distributed = pytest.importorskip(
     "microscope_quality.training.distributed",
@@ -26,7 +26,7 @@ PATCH = 32
 BATCH = 32
 
 
-def architecture(dropout=0.0):
+def architecture(dropout=0.0, **recipe):
     convolution = {
         "kind": "conv2d",
         "name": "conv1",
@@ -42,7 +42,10 @@ def architecture(dropout=0.0):
         {"kind": "dropout", "rate": dropout},
         {"kind": "dense", "name": "probabilities", "units": 11, "activation": "softmax"},
     )
-    return Architecture("tiny", "zscore", layers, Recipe(4, BATCH, 1e-2, False), patch_size=PATCH)
+    recipe = Recipe(
+        **{"steps": 4, **recipe}, batch_size=BATCH, learning_rate=1e-2, cosine_decay=False
+    )
+    return Architecture("tiny", "zscore", layers, recipe, patch_size=PATCH)
 
 
 def batches():
@@ -59,12 +62,13 @@ def stepped(devices):
     import keras
 
     from microscope_quality.training import fitting
+    from microscope_quality.training.defocus.task import ranked_probability_score
 
     keras.utils.set_random_seed(4)
     with devices.scope():
         model = fitting.build(architecture(), synchronised=devices.count > 1)
         optimiser = keras.optimizers.Adam(1e-2, clipnorm=0.1, name="adam")
-        model.compile(optimizer=optimiser, loss=fitting.ranked_probability_score)
+        model.compile(optimizer=optimiser, loss=ranked_probability_score)
         model.optimizer.build(model.trainable_variables)
     step = distributed.stepper(devices, model)
     own = slice(
@@ -77,23 +81,13 @@ def stepped(devices):
 def fitted(devices, folder, steps):
     """Train with dropout and validation; the number of epochs done and the last score."""
     from microscope_quality.training import fitting
+    from microscope_quality.training.defocus.task import DefocusTask
 
     images = [SharpImage(str(path), field=path.name) for path in sorted(folder.glob("*.tif"))]
-    settings = StreamSettings(patch_size=PATCH)
+    task = DefocusTask(images[:2], images[2:], StreamSettings(patch_size=PATCH), SharpBlocks)
+    net = architecture(dropout=0.3, steps=steps, patience=10)
     with patch.object(fitting, "STEPS_PER_EPOCH", 2):
-        model, progress = fitting.fit(
-            architecture(dropout=0.3),
-            images[:2],
-            images[2:],
-            settings,
-            folder / "training",
-            steps=steps,
-            batch_size=BATCH,
-            learning_rate=1e-2,
-            patience=10,
-            workers=0,
-            devices=devices,
-        )
+        model, progress = fitting.fit(task, net, folder / "training", workers=0, devices=devices)
     return progress.history, model.get_weights()
 
 

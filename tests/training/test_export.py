@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from microscope_quality.model import FocusModel, ModelDescription
+from microscope_quality.model import FOCUS, FocusModel, FocusTask, ModelDescription
 from microscope_quality.optics import TRAINING_OPTICS
 from microscope_quality.training.architectures import ARCHITECTURES, get_architecture
 from microscope_quality.training.export import fold
@@ -33,12 +33,11 @@ def test_the_numpy_network_agrees_with_keras(name):
     layers, weights = fold(architecture.layers, fitting.weights_of(network, architecture))
     description = ModelDescription(
         name="test",
+        task=FOCUS,
         architecture=name,
         patch_size=84,
-        levels=11,
         normalisation="type_range",
-        optics=TRAINING_OPTICS,
-        sure_certainty=0.2,
+        details=FocusTask(levels=11, optics=TRAINING_OPTICS, sure_certainty=0.2),
         layers=tuple(layers),
     )
     patches = np.random.default_rng(1).uniform(0, 1, (7, 84, 84)).astype(np.float32)
@@ -50,11 +49,3 @@ def test_the_numpy_network_agrees_with_keras(name):
 
 def test_yang2018_has_the_published_number_of_parameters():
     assert fitting.build(get_architecture("yang2018")).count_params() == 28_965_771
-
-
-def test_ranked_probability_score_by_hand():
-    target = np.array([[0, 1, 0], [1, 0, 0], [1 / 3, 1 / 3, 1 / 3]])
-    predicted = np.array([[0.2, 0.5, 0.3], [0, 0, 1.0], [1 / 3, 1 / 3, 1 / 3]])
-    # (0.2 − 0)² + (0.7 − 1)² = 0.13; (0 − 1)² + (0 − 1)² = 2, the largest of three levels; 0.
-    found = np.asarray(fitting.ranked_probability_score(target, predicted))
-    np.testing.assert_allclose(found, [0.13, 2.0, 0.0], atol=1e-7)

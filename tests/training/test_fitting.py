@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,8 +17,8 @@ from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.network import Network
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.architectures import COMPACT, YANG2018, Architecture, Recipe
+from microscope_quality.training.defocus.stream import SharpBlocks, SharpImage, StreamSettings
 from microscope_quality.training.export import fold
-from microscope_quality.training.stream import SharpImage, StreamSettings
 
 fitting = pytest.importorskip(
     "microscope_quality.training.fitting",
@@ -62,26 +63,26 @@ def images(tmp_path_factory):
     return sharp_images(tmp_path_factory.mktemp("sharp"))
 
 
-def fit(images, folder, net, *, steps, learning_rate=1e-2, **more):
-    return fitting.fit(
-        net,
-        images[:2],
-        images[2:],
-        SETTINGS,
-        folder,
-        steps=steps,
-        batch_size=64,
-        learning_rate=learning_rate,
-        workers=0,
-        **more,
-    )
+def defocus(training, validation, settings=SETTINGS):
+    from microscope_quality.training.defocus.task import DefocusTask
+
+    return DefocusTask(training, validation, settings, SharpBlocks)
+
+
+def with_recipe(net, **recipe):
+    return replace(net, recipe=replace(net.recipe, **recipe))
+
+
+def fit(images, folder, net, *, steps, learning_rate=1e-2, patience=0, **more):
+    net = with_recipe(net, steps=steps, learning_rate=learning_rate, patience=patience)
+    return fitting.fit(defocus(images[:2], images[2:]), net, folder, workers=0, **more)
 
 
 # Run by itself as a script: a training that can be killed.
 EPOCH, STEPS = 4, 60
 
 
-def train_to_the_end(sharp, folder, progress=None):
+def train_to_the_end(sharp, folder, progress=lambda record: None):
     """Train with batch normalisation, dropout, a decaying rate, best weights."""
     net = architecture(batch_norm=True, dropout=0.3, cosine_decay=True)
     images = [SharpImage(str(path), field=path.name) for path in sorted(sharp.glob("*.tif"))]
@@ -127,8 +128,9 @@ def test_the_weights_of_the_lowest_validation_score_are_given(images, tmp_path, 
     model, progress = fit(images, tmp_path, net, steps=24, learning_rate=0.3)
     scores = [record["validation_rps"] for record in progress.history]
     assert scores[-1] > min(scores)
-    patches, targets = fitting.validation_patches(images[2:], SETTINGS, 0)
-    assert fitting.check(model, patches, targets)["validation_rps"] == min(scores)
+    task = defocus(images[:2], images[2:])
+    checked = fitting.check(task, model, *fitting.validation_patches(task, 0))
+    assert checked["validation_rps"] == min(scores)
     assert progress.best["step"] == 2 * (1 + scores.index(min(scores)))
 
 
@@ -145,8 +147,16 @@ def test_training_stops_when_the_score_falls_no_more(images, tmp_path, monkeypat
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize(("steps", "batch_size"), [(0, 64), (1, 0), (1, 3), (1, 2048)])
+def test_steps_and_batches_that_cannot_be_are_refused(tmp_path, steps, batch_size):
+    net = with_recipe(architecture(batch_norm=False), steps=steps, batch_size=batch_size)
+    told = f"steps must be positive and batch_size divide 1024; they are {steps} and {batch_size}"
+    with pytest.raises(SettingsError, match=told):
+        fitting.fit(defocus([], []), net, tmp_path)
+
+
 def test_scores_of_another_stage_do_not_count():
-    progress = fitting.Progress()
+    progress = fitting.Progress("rps")
     progress.enter({"seed": 0})
     progress.history += [{"step": 5, "validation_rps": 0.1}, {"step": 10, "validation_rps": 0.2}]
     assert progress.best["step"] == 5
@@ -164,7 +174,7 @@ def test_a_training_goes_on_from_a_models_weights(images, tmp_path):
     plain = Architecture("tiny", "zscore", tuple(layers), net.recipe, patch_size=PATCH)
     other = fitting.build(plain)
     fitting.start_from(other, plain, weights)
-    patches, _ = fitting.validation_patches(images[2:], SETTINGS, 0, n_blocks=1)
+    patches, _ = fitting.validation_patches(defocus([], images[2:]), 0, n_blocks=1)
     expected = Network(layers, weights, PATCH)(patches)
     np.testing.assert_allclose(fitting.predict(other, patches), expected, atol=1e-5)
     np.testing.assert_allclose(fitting.predict(model, patches), expected, atol=1e-4)
@@ -183,10 +193,10 @@ def test_weights_that_a_network_would_not_use_alike_are_refused(images, tmp_path
 
 
 def test_validation_patches_are_of_no_training_stream(images):
-    settings = StreamSettings(patch_size=PATCH, empty_fraction=0.3)
-    checked, _ = fitting.validation_patches(images, settings, 0)
+    task = defocus(images, images, StreamSettings(patch_size=PATCH, empty_fraction=0.3))
+    checked, _ = fitting.validation_patches(task, 0)
     for seed, stream in ((0, 0), (0, fitting.WORKER_STREAM + 1), (1, 0)):
-        batches = fitting._batches(images, settings, seed, stream, 256, 0, 0)
+        batches = fitting._batches(task, seed, stream, 256, 0, 0)
         # Of the blocks that were checked on, and those after.
         found = np.concatenate([next(batches)[0] for _ in range(16)])
         batches.close()
@@ -224,13 +234,17 @@ def test_a_training_goes_on_with_its_own_images_and_start_only(images, tmp_path)
     net = architecture(batch_norm=False)
     fit(images, tmp_path, net, steps=1)
     first = (tmp_path / fitting.PROGRESS).read_text()
+    # This file is a script too, which other tests' modules are not there for.
+    import coded
+
+    other = replace(coded.description(), sha256="ab")
     # Those held out would have been learned from.
     with pytest.raises(SettingsError, match="holds a training on other images"):
         fit(images[::-1], tmp_path, net, steps=2)
     with pytest.raises(SettingsError, match="holds a training with other images held out"):
         fit(images[:2], tmp_path, net, steps=2)
     with pytest.raises(SettingsError, match="holds a training from another start"):
-        fit(images, tmp_path, net, steps=2, start_sha256="ab")
+        fit(images, tmp_path, net, steps=2, start=(other, {}))
     assert (tmp_path / fitting.PROGRESS).read_text() == first
     # As written before the images were.
     old = json.loads(first)
@@ -242,12 +256,48 @@ def test_a_training_goes_on_with_its_own_images_and_start_only(images, tmp_path)
     assert "training" in json.loads((tmp_path / fitting.PROGRESS).read_text())
 
 
-def test_the_loss_is_the_ranked_probability_score():
-    target = np.array([[1, 0, 0], [0, 0, 1]], dtype=np.float32)
-    predicted = np.array([[0.5, 0.25, 0.25], [1, 0, 0]], dtype=np.float32)
-    # Cumulative differences: -0.5, -0.25, 0; and 1, 1, 0.
-    loss = np.asarray(fitting.ranked_probability_score(target, predicted))
-    np.testing.assert_allclose(loss, [0.3125, 2.0], rtol=1e-6)
+@dataclass(frozen=True)
+class Brightness:
+    """A regression: the mean of a patch of white noise about it, its images the seeds."""
+
+    training: tuple
+    validation: tuple
+    score: str = "error"
+
+    def settings(self):
+        return {"noise": 1.0}
+
+    def blocks(self, images, *, seed, block_size, first=0, workers=0, stream=0):
+        while True:
+            rng = np.random.default_rng((images[0].plane, seed, first, stream))
+            targets = rng.uniform(-1, 1, (block_size, 1)).astype(np.float32)
+            noise = rng.standard_normal((block_size, PATCH, PATCH), dtype=np.float32)
+            yield targets[:, :, np.newaxis] + noise, targets
+            first += 1
+
+    def loss(self, targets, predicted):
+        import keras
+
+        return keras.losses.mean_squared_error(targets, predicted)
+
+    def figures(self, targets, predicted):
+        return {"error": float(np.sqrt(np.mean((predicted - targets) ** 2)))}
+
+
+def test_another_task_is_learned_by_its_own_loss_and_figures(tmp_path):
+    net = architecture(batch_norm=False)
+    head = {"kind": "dense", "name": "score", "units": 1, "activation": "linear"}
+    net = with_recipe(replace(net, layers=(*net.layers[:2], head)), steps=250, learning_rate=3e-3)
+    task = Brightness((SharpImage("a", plane=1),), (SharpImage("b", plane=2),))
+    model, progress = fitting.fit(task, net, tmp_path)
+    (record,) = progress.history
+    assert progress.best is record
+    assert progress.stages[0]["noise"] == 1.0
+    patches, targets = fitting.validation_patches(task, 0)
+    error = np.sqrt(np.mean((fitting.predict(model, patches) - targets) ** 2))
+    assert record["validation_error"] == pytest.approx(error, rel=1e-6)
+    # The targets' own deviation is what one gets who learns nothing.
+    assert error < 0.5 * targets.std()
 
 
 def test_few_images_take_fewer_steps():

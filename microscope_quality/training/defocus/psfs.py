@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.errors import OpticsError, SettingsError
-from microscope_quality.optics import (
+from microscope_quality.optics import Optics
+from microscope_quality.psf import (
     MAX_KERNEL_SIZE,
-    Optics,
     check_kernel,
     finest_period_um,
     light_reach_um,
@@ -38,13 +38,13 @@ def aberrated_psf(
     paraxial: bool = False,
     pixel_integrated: bool = True,
     bandwidth: float = 0.1,
-    size: Optional[int] = None,
+    size: int | None = None,
     energy: float = 0.99,
 ) -> FloatArray:
     """Point spread function of a pupil with aberrations, on the pixel grid.
 
     It is ``|∫∫ exp(i(φ(ρ) + 2πW(ρ, θ))) exp(2πi·NA/λ·r·ρ) d²ρ|²`` over the unit disc, with the
-    defocus phase φ of `microscope_quality.optics.radial_intensity` and the wavefront error, in
+    defocus phase φ of `microscope_quality.psf.radial_intensity` and the wavefront error, in
     waves, ``W = A·√5(6ρ⁴ − 6ρ² + 1) + B·√6ρ²cos(2(θ − θ₀))``: the Zernike terms of unit root mean
     square (R. J. Noll, J. Opt. Soc. Am. 66, 207 (1976), terms 11 and 6). Both are balanced: they
     leave the best focus at defocus 0.
@@ -62,13 +62,13 @@ def aberrated_psf(
     paraxial : bool
         Use the paraxial defocus phase.
     pixel_integrated, bandwidth, size, energy
-        As for `microscope_quality.optics.psf`.
+        As for `microscope_quality.psf.psf`.
 
     Returns
     -------
     ndarray of float64
         Square with an odd side, non-negative, with sum 1. Without aberrations within 1 % of the
-        peak of what `microscope_quality.optics.psf` gives, near focus within 0.2 %.
+        peak of what `microscope_quality.psf.psf` gives, near focus within 0.2 %.
 
     Raises
     ------
@@ -98,14 +98,8 @@ def aberrated_psf(
         period_um = 5 * max(reach_um, (radius_px + 0.5) * optics.pixel_size_um)
         period_um += 2 * steepest * optics.wavelength_um / optics.na
         pixels = _pixels_of_pupil(
-            optics,
-            defocus_um,
-            aberrations,
-            paraxial,
-            pixel_integrated,
-            bandwidth,
-            radius_px,
-            period_um,
+            *(optics, defocus_um, aberrations, paraxial, pixel_integrated, bandwidth),
+            *(radius_px, period_um),
         )
         if size is not None:
             return np.asarray(pixels / pixels.sum())
@@ -160,12 +154,9 @@ def _pixels_of_pupil(
     ):
         per_um = 2 * math.pi / wavelength
         pupil = amplitude * np.exp((1j * per_um * path_um).astype(np.complex64))
-        along_rows = np.exp(
-            (1j * per_um * optics.na * np.outer(rows_um, axis)).astype(np.complex64)
-        )
-        along_columns = np.exp(
-            (1j * per_um * optics.na * np.outer(axis, columns_um)).astype(np.complex64)
-        )
+        turn_per_um = 1j * per_um * optics.na
+        along_rows = np.exp((turn_per_um * np.outer(rows_um, axis)).astype(np.complex64))
+        along_columns = np.exp((turn_per_um * np.outer(axis, columns_um)).astype(np.complex64))
         field = along_rows @ pupil.astype(np.complex64) @ along_columns
         power = (field.real**2 + field.imag**2).reshape(
             radius_px + 1, nodes.size, 2 * radius_px + 1, nodes.size
@@ -205,7 +196,7 @@ def gibson_lanni_psf(
     depth_um: float = 0.0,
     sample_index: float,
     bandwidth: float = 0.1,
-    size: Optional[int] = None,
+    size: int | None = None,
     energy: float = 0.99,
 ) -> FloatArray:
     """Point spread function of a point in a specimen with another refractive index.
@@ -225,13 +216,13 @@ def gibson_lanni_psf(
     sample_index : float
         Refractive index of the specimen.
     bandwidth, size, energy
-        As for `microscope_quality.optics.psf`; the kernel is integrated over the pixels.
+        As for `microscope_quality.psf.psf`; the kernel is integrated over the pixels.
 
     Returns
     -------
     ndarray of float64
         Square with an odd side, non-negative, with sum 1. Without a mismatch within 3e-3 of the
-        peak of what `microscope_quality.optics.psf` gives with the exact phase.
+        peak of what `microscope_quality.psf.psf` gives with the exact phase.
 
     Raises
     ------
@@ -253,13 +244,10 @@ def gibson_lanni_psf(
         for wavelength, share in zip(*_few_wavelengths(optics, bandwidth, farthest_um, stage_um)):
             wavelength_um = float(wavelength)
             step_um = period_um / _SAMPLES_PER_PERIOD
-            intensity = _intensity_along_a_row(
-                optics,
-                stage_um,
-                (depth_um, sample_index, wavelength_um),
-                step_um,
-                math.ceil(farthest_um / step_um) + 8,
-            )
+            n = math.ceil(farthest_um / step_um) + 8
+            point = (depth_um, sample_index, wavelength_um)
+            # Along a row the library does not interpolate.
+            intensity = _intensity(optics, np.array([stage_um]), point, step_um, n)[0, n, n:]
             mirrored = np.concatenate([intensity[8:0:-1], intensity])
             profile = make_interp_spline(
                 step_um * np.arange(-8, len(intensity), dtype=np.float64), mirrored, k=7
@@ -334,24 +322,8 @@ def best_focus_um(optics: Optics, *, depth_um: float, sample_index: float) -> fl
     )
 
 
-def _intensity_along_a_row(
-    optics: Optics,
-    stage_um: float,
-    point: tuple[float, float, float],
-    step_um: float,
-    n: int,
-) -> FloatArray:
-    """Intensity from the axis on; along a row the library does not interpolate."""
-    values = _intensity(optics, np.array([stage_um]), point, step_um, n)
-    return np.asarray(values[0, n, n:])
-
-
 def _intensity(
-    optics: Optics,
-    stages_um: FloatArray,
-    point: tuple[float, float, float],
-    step_um: float,
-    n: int,
+    optics: Optics, stages_um: FloatArray, point: tuple[float, float, float], step_um: float, n: int
 ) -> FloatArray:
     """Intensity on planes of n steps to each side of the axis, 1 for an ideal point in focus."""
     depth_um, sample_index, wavelength_um = point

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.optics import N_LEVELS, TRAINING_OPTICS, Optics
-from microscope_quality.optics import psf as bessel_psf
-from microscope_quality.training.psfs import aberrated_psf, gibson_lanni_psf
+from microscope_quality.psf import psf as bessel_psf
+from microscope_quality.training.defocus.psfs import aberrated_psf, gibson_lanni_psf
 
 FloatArray = npt.NDArray[np.float64]
 Range = tuple[float, float]
@@ -63,10 +63,6 @@ class Aberrations:
         """Whether the two sides of focus look different."""
         return self.spherical_waves > 0 or self.astigmatism_waves > 0 or self.depth_um > 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the values by name."""
-        return asdict(self)
-
 
 IDEAL = Aberrations()
 
@@ -91,10 +87,6 @@ class Faults:
     tilt_deg: float = 0.0
     vignetting: float = 0.0
     saturation: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the values by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -176,7 +168,8 @@ class Microscope:
 
     def defocus_um(self, level: float) -> float:
         """Give the distance from focus of a level, in µm, with the level's sign."""
-        return _defocus_um(self.optics, level, self.paraxial)
+        distance_um = float(self.optics.defocus_of_level(abs(level), paraxial=self.paraxial))
+        return math.copysign(distance_um, level)
 
     def kernel(self, level: float, aberrations: Aberrations = IDEAL) -> FloatArray:
         """Give the kernel that defocuses an image to a level.
@@ -202,9 +195,7 @@ class Microscope:
         """
         if not aberrations.one_sided:
             level = abs(level)
-        return _kernel(
-            self.optics, self.paraxial, self.psf, self.sample_index, float(level), aberrations
-        )
+        return _kernel(self, float(level), aberrations)
 
     def draw_aberrations(self, rng: np.random.Generator) -> Aberrations:
         """Draw what an image's kernels depend on; nothing is drawn where there is no choice."""
@@ -230,47 +221,14 @@ class Microscope:
             saturation=_drawn(rng, self.saturation),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the settings by name, as plain numbers."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Microscope:
-        """Make a microscope from the mapping that `to_dict` gives, also after JSON.
-
-        A setting that is not there has its default.
-
-        Raises
-        ------
-        SettingsError, OpticsError
-            If a value is unknown or wrong.
-        """
-        names = [field.name for field in fields(cls)]
-        unknown = sorted(str(name) for name in values if name not in names)
-        if unknown:
-            raise SettingsError(
-                f"A microscope has {', '.join(names)}; it has no {', '.join(unknown)}."
-            )
-        given = dict(values)
-        if isinstance(given.get("optics"), Mapping):
-            given["optics"] = Optics.from_dict(given["optics"])
-        return cls(**given)
-
 
 @lru_cache(maxsize=512)
-def _kernel(
-    optics: Optics,
-    paraxial: bool,
-    psf: str,
-    sample_index: float,
-    level: float,
-    aberrations: Aberrations,
-) -> FloatArray:
-    distance_um = _defocus_um(optics, level, paraxial)
-    if psf == GIBSON_LANNI:
-        kernel = gibson_lanni_psf(
-            optics, distance_um, depth_um=aberrations.depth_um, sample_index=sample_index
-        )
+def _kernel(microscope: Microscope, level: float, aberrations: Aberrations) -> FloatArray:
+    optics, paraxial = microscope.optics, microscope.paraxial
+    distance_um = microscope.defocus_um(level)
+    if microscope.psf == GIBSON_LANNI:
+        depth_um, sample_index = aberrations.depth_um, microscope.sample_index
+        kernel = gibson_lanni_psf(optics, distance_um, depth_um=depth_um, sample_index=sample_index)
     elif aberrations.one_sided:
         kernel = aberrated_psf(
             optics,
@@ -284,11 +242,6 @@ def _kernel(
         kernel = bessel_psf(optics, distance_um, paraxial=paraxial)
     kernel.flags.writeable = False
     return kernel
-
-
-def _defocus_um(optics: Optics, level: float, paraxial: bool) -> float:
-    distance_um = float(optics.defocus_of_level(abs(level), paraxial=paraxial))
-    return math.copysign(distance_um, level)
 
 
 def _drawn(rng: np.random.Generator, values: Range) -> float:

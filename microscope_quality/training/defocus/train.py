@@ -4,47 +4,44 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from microscope_quality import metrics
-from microscope_quality.certainty import certainty
 from microscope_quality.errors import SettingsError
-from microscope_quality.focus import measure_focus
+from microscope_quality.focus import FocusResult, measure_focus
 from microscope_quality.metrics import Predictions
 from microscope_quality.model import (
+    FOCUS,
     FocusModel,
+    FocusTask,
     ModelDescription,
-    available_models,
-    verify,
+    find_model,
+    read_model,
     write_model,
 )
 from microscope_quality.optics import N_LEVELS, Optics
-from microscope_quality.training import sets, stored
 from microscope_quality.training.architectures import Architecture, fine_tuned, get_architecture
-from microscope_quality.training.check import check_sharp
-from microscope_quality.training.empties import empty_patch
-from microscope_quality.training.entries import entries
+from microscope_quality.training.defocus import sets, stored
+from microscope_quality.training.defocus.check import check_sharp
+from microscope_quality.training.defocus.empties import empty_certainty
+from microscope_quality.training.defocus.sources import by_deviation, by_model, find_sharp_images
+from microscope_quality.training.defocus.stored import StoredBlocks, find_stored_images, is_set
+from microscope_quality.training.defocus.stream import DefocusBlocks, SharpBlocks, StreamSettings
+from microscope_quality.training.entries import Listed, entries
 from microscope_quality.training.export import fold
-from microscope_quality.training.exposure import NormalNoise
-from microscope_quality.training.sources import (
-    GroupBy,
-    by_deviation,
-    by_model,
-    find_sharp_images,
-    split_by_field,
-)
-from microscope_quality.training.stored import StoredImage, find_stored_images, is_set
-from microscope_quality.training.stream import SharpImage, StreamSettings
+from microscope_quality.training.fields import GroupBy, split_by_field
 
 SURE_EMPTY_FRACTION = 0.001
+# Of the seed's streams; those of `fitting` have other numbers.
 EMPTY_STREAM = 2
-Images = Sequence[SharpImage | StoredImage]
+Labelled = Callable[[Iterable[Any]], Iterable[tuple[int, npt.NDArray[Any]]]]
 
 
 @dataclass(frozen=True)
@@ -66,13 +63,13 @@ class TrainingSettings:
     validation_fraction : float
         Share of each kind's fields that is held out.
     group_by : str, optional
-        What a field is; see :meth:`microscope_quality.training.sources.GroupBy.parse`.
+        What a field is; see :meth:`microscope_quality.training.defocus.sources.GroupBy.parse`.
     sharpest : str
         How the sharpest plane of a z-stack is found: ``"std"``, by the largest standard deviation,
         or ``"model"``, by the model that checks.
     check : bool
         Leave out images that are blurred, saturated or empty; see
-        :func:`microscope_quality.training.check.check_sharp`.
+        :func:`microscope_quality.training.defocus.check.check_sharp`.
     check_with : str, optional
         Name or folder of the model that checks; by default the one that comes with the library.
     strict : bool
@@ -89,20 +86,20 @@ class TrainingSettings:
     """
 
     architecture: str = "compact"
-    start: Optional[str] = None
+    start: str | None = None
     stream: StreamSettings = field(default_factory=StreamSettings)
     augment: bool = True
-    steps: Optional[int] = None
-    batch_size: Optional[int] = None
-    learning_rate: Optional[float] = None
-    patience: Optional[int] = None
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    patience: int | None = None
     validation_fraction: float = 0.15
-    group_by: Optional[str] = None
+    group_by: str | None = None
     sharpest: str = "std"
     check: bool = True
-    check_with: Optional[str] = None
+    check_with: str | None = None
     strict: bool = False
-    devices: Optional[str] = None
+    devices: str | None = None
     tensorboard: bool = False
     seed: int = 0
     workers: int = 1
@@ -115,7 +112,7 @@ def train(
     name: str,
     settings: TrainingSettings,
     *,
-    manifest: Optional[Path] = None,
+    manifest: Path | None = None,
     command: str = "",
     report: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> ModelDescription:
@@ -131,7 +128,7 @@ def train(
         The model's name.
     settings : TrainingSettings
     manifest : Path, optional
-        See :func:`microscope_quality.training.sources.find_sharp_images`.
+        See :func:`microscope_quality.training.defocus.sources.find_sharp_images`.
     command : str
         The command line, for the model's record.
     report : callable
@@ -152,8 +149,11 @@ def train(
         missing.
     """
     from microscope_quality.training import distributed, fitting
+    from microscope_quality.training.defocus.task import DefocusTask
 
-    architecture, origin, start = _architecture(settings)
+    start = None if settings.start is None else read_model(find_model(settings.start))
+    origin = None if start is None else start[0]
+    architecture = _architecture(settings, origin)
     group_by = GroupBy.parse(settings.group_by) if settings.group_by else GroupBy()
     if settings.sharpest not in ("std", "model"):
         raise SettingsError(f"sharpest must be 'std' or 'model', not {settings.sharpest!r}.")
@@ -161,12 +161,12 @@ def train(
         fitting.check_tensorboard()
     devices = distributed.connect(settings.devices)
     stream = stream_of(architecture, settings.stream, augment=settings.augment)
-    images, left_out, found = _images(paths, manifest, settings, group_by, stream)
-    stream = _with_optics_of(images, stream)
+    found = find_images(paths, manifest, settings, group_by, stream)
+    stream = found.stream
     # What the first model has seen, this one has seen.
     before = [] if origin is None else origin.training.get("training_files", [])
     training, validation = split_by_field(
-        images, settings.validation_fraction, settings.seed, seen=frozenset(before)
+        found.images, settings.validation_fraction, settings.seed, seen=frozenset(before)
     )
     recipe = architecture.recipe
     recipe = replace(
@@ -181,25 +181,18 @@ def train(
             "training": len(training),
             "validation": len(validation),
             "steps": recipe.steps,
-            "left_out": left_out,
-            "doubted": found.get("doubted", {}),
+            "left_out": found.left_out,
+            "doubted": found.record.get("doubted", {}),
         }
     )
     network, reached = fitting.fit(
-        architecture,
-        training,
-        validation,
-        stream,
+        DefocusTask(training, validation, stream, found.maker),
+        replace(architecture, recipe=recipe),
         folder,
-        steps=recipe.steps,
-        batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        patience=recipe.patience,
         seed=settings.seed,
         workers=settings.workers,
         devices=devices,
         start=start,
-        start_sha256=None if origin is None else origin.sha256,
         tensorboard=settings.tensorboard,
         progress=report,
     )
@@ -217,8 +210,8 @@ def train(
         "training_files": sorted(learned),
         # Of two files of one name in two folders of one name, neither is known to be unseen.
         "validation_files": [entry for entry in entries(validation) if entry not in learned],
-        "left_out": {Path(path).name: reason for path, reason in left_out.items()},
-        **found,
+        "left_out": {Path(path).name: reason for path, reason in found.left_out.items()},
+        **found.record,
         "history": _thinned(reached.history, best),
     }
     licences = _licences(training)
@@ -227,12 +220,11 @@ def train(
         licences += tuple(entry for entry in origin.licences if entry not in licences)
     description = ModelDescription(
         name=name,
+        task=FOCUS,
         architecture=architecture.name,
         patch_size=architecture.patch_size,
-        levels=N_LEVELS,
         normalisation=architecture.normalisation,
-        optics=stream.optics,
-        sure_certainty=1.0,
+        details=FocusTask(levels=N_LEVELS, optics=stream.optics, sure_certainty=1.0),
         layers=tuple(layers),
         # As JSON gives it back, with lists for tuples.
         training=json.loads(json.dumps(record)),
@@ -243,11 +235,11 @@ def train(
     model = FocusModel(description, weights)
     report({"doing": f"asking the model about {settings.empty_patches:,} empty patches"})
     sure = sure_certainty(model, stream, settings.seed, settings.empty_patches)
-    description = replace(description, sure_certainty=sure)
+    description = replace(description, details=replace(description.focus, sure_certainty=sure))
     if validation:
         n = len(validation)
         report({"doing": f"measuring {n} held-out image{'s' * (n != 1)} at {N_LEVELS} levels"})
-        figures = held_out_figures(FocusModel(description, weights), validation, stream)
+        figures = held_out_figures(FocusModel(description, weights), validation, found.labelled)
         description = replace(description, training={**description.training, **figures})
         report(figures)
     return write_model(folder / name, description, weights)
@@ -274,22 +266,25 @@ def sure_certainty(model: FocusModel, stream: StreamSettings, seed: int, n: int)
 
     Measured on ``n`` empty patches that training did not see.
     """
-    # Of its own key, which no stream of `fitting` has.
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(EMPTY_STREAM,)))
-    certainties = []
-    for start in range(0, n, 500):
-        normal = NormalNoise(rng)
-        count = min(500, n - start)
-        patches = np.stack([empty_patch(rng, normal, stream) for _ in range(count)])
-        certainties.append(certainty(model.predict(patches, type_max=65535)))
-    reached = np.sort(np.concatenate(certainties))
+    parts = [empty_certainty(model, rng, min(500, n - start), stream) for start in range(0, n, 500)]
+    reached = np.sort(np.concatenate(parts))
     allowed = int(SURE_EMPTY_FRACTION * len(reached))
     # One step above the highest certainty that must not reach it.
     return min(1.0, float(np.ceil(reached[-allowed - 1] * 1e4 + 1) / 1e4))
 
 
-def held_out_figures(model: FocusModel, images: Images, stream: StreamSettings) -> dict[str, Any]:
+def held_out_figures(
+    model: FocusModel, images: Sequence[Listed], labelled: Labelled
+) -> dict[str, Any]:
     """Measure the images that were held out, each at every level.
+
+    Parameters
+    ----------
+    model : FocusModel
+    images : sequence of SharpImage, or of StoredImage
+    labelled : callable
+        As of :class:`TrainingImages`.
 
     Returns
     -------
@@ -302,33 +297,53 @@ def held_out_figures(model: FocusModel, images: Images, stream: StreamSettings) 
     of_images: list[Predictions] = []
     of_patches: list[Predictions] = []
     for image in images:
-        for level, plane in _labelled(image, stream):
-            result = measure_focus(plane, model)
-            share = result.probabilities[np.newaxis]
-            sure = np.array([result.certainty])
-            of_images.append(_predictions(image, level, share, sure))
-            of_patches.append(
-                _predictions(image, level, result.patch_probabilities, result.patch_certainties)
-            )
+        true, results = measured(model, labelled([image]))
+        of_images.append(image_predictions(image.entry, image.kind, true, results))
+        of_patches.append(patch_predictions(image.entry, image.kind, true, results))
     return {
         f"validation_{what}": _figures(metrics.joined(parts), what)
         for what, parts in (("images", of_images), ("patches", of_patches))
     }
 
 
-def _predictions(
-    image: SharpImage | StoredImage,
-    level: int,
-    probabilities: npt.NDArray[np.float64],
-    certainties: npt.NDArray[np.float64],
+def measured(
+    model: FocusModel, labelled: Iterable[tuple[int, npt.NDArray[Any]]]
+) -> tuple[list[int], list[FocusResult]]:
+    """Measure images whose level is known, held one at a time: their levels, and the results."""
+    true, results = [], []
+    for level, plane in labelled:
+        true.append(level)
+        results.append(measure_focus(plane, model))
+    return true, results
+
+
+def image_predictions(
+    name: str, group: str, true: Sequence[int], results: Sequence[FocusResult]
 ) -> Predictions:
-    n = len(probabilities)
-    return Predictions(
-        np.full(n, image.entry),
-        np.full(n, image.kind),
-        np.full(n, level),
-        probabilities,
-        certainties,
+    """Give what a model says of the images of one sharp image."""
+    n = len(results)
+    probabilities = np.array([result.probabilities for result in results])
+    return Predictions.of(
+        [name] * n,
+        [group] * n,
+        true,
+        probabilities if n else np.empty((0, N_LEVELS)),
+        [result.certainty for result in results],
+    )
+
+
+def patch_predictions(
+    name: str, group: str, true: Sequence[int], results: Sequence[FocusResult]
+) -> Predictions:
+    """Give what a model says of the patches of one sharp image's images."""
+    counts = [len(result.patch_levels) for result in results]
+    n = sum(counts)
+    return Predictions.of(
+        [name] * n,
+        [group] * n,
+        np.repeat(true, counts),
+        np.concatenate([result.patch_probabilities for result in results]),
+        np.concatenate([result.patch_certainties for result in results]),
     )
 
 
@@ -338,12 +353,10 @@ def _figures(predictions: Predictions, what: str) -> dict[str, Any]:
     names = ("exact", "within_one", "mean_rps", "calibration_error")
     # JSON has no NaN: the mean of an empty bin is None.
     bins = {
-        name: [None if np.isnan(value) else round(float(value), 4) for value in values]
-        for name, values in (
-            ("edges", table.edges),
-            ("confidence", table.confidence),
-            ("accuracy", table.accuracy),
-        )
+        name: [
+            None if np.isnan(value) else round(float(value), 4) for value in getattr(table, name)
+        ]
+        for name in ("edges", "confidence", "accuracy")
     }
     return {
         what: len(predictions),
@@ -358,67 +371,96 @@ def _figures(predictions: Predictions, what: str) -> dict[str, Any]:
     }
 
 
-def _labelled(
-    image: SharpImage | StoredImage, stream: StreamSettings
-) -> Iterable[tuple[int, npt.NDArray[Any]]]:
-    if isinstance(image, StoredImage):
-        return stored.labelled([image])
-    # Of a tilted specimen only the middle would have the image's level.
-    level = replace(stream.microscope, tilt_levels=(0.0, 0.0))
-    return sets.labelled([image], sets.SetSettings(level))
-
-
-def _architecture(
-    settings: TrainingSettings,
-) -> tuple[Architecture, Optional[ModelDescription], Optional[Mapping[str, npt.NDArray[Any]]]]:
-    """Give the network to train and, when training goes on from a model, that and its weights."""
-    if settings.start is None:
-        return get_architecture(settings.architecture), None, None
-    # Says what there is when the name is wrong.
-    FocusModel.from_pretrained(settings.start)
-    folder = available_models().get(settings.start, Path(settings.start))
-    origin = verify(folder)
+def _architecture(settings: TrainingSettings, origin: ModelDescription | None) -> Architecture:
+    """Give the network to train: that of the model that training goes on from, if it does."""
+    if origin is None:
+        return get_architecture(settings.architecture)
     if origin.levels != N_LEVELS:
         raise SettingsError(
             f"{settings.start} has {origin.levels} levels; there must be {N_LEVELS}."
         )
-    with np.load(folder / "weights.npz", allow_pickle=False) as archive:
-        weights = {key: archive[key] for key in archive.files}
-    architecture = fine_tuned(
-        origin.architecture, origin.normalisation, origin.patch_size, origin.layers
-    )
-    return architecture, origin, weights
+    return fine_tuned(origin.architecture, origin.normalisation, origin.patch_size, origin.layers)
 
 
-def _images(
+@dataclass(frozen=True)
+class TrainingImages:
+    """The images of a training, and what follows from their being sharp ones or those of sets.
+
+    Attributes
+    ----------
+    images : sequence of SharpImage, or of StoredImage
+    maker : type
+        What makes blocks from them.
+    labelled : callable
+        Gives the planes of some of them, each with its level before it.
+    stream : StreamSettings
+        With the optics that sets were made for.
+    left_out : dict
+        Why files are not among them, by path.
+    record : dict
+        What the model's record says of the choice.
+    """
+
+    images: Sequence[Any]
+    maker: type[DefocusBlocks[Any]]
+    labelled: Labelled
+    stream: StreamSettings
+    left_out: dict[str, str]
+    record: dict[str, Any]
+
+
+def find_images(
     paths: Sequence[Path],
-    manifest: Optional[Path],
+    manifest: Path | None,
     settings: TrainingSettings,
     group_by: GroupBy,
     stream: StreamSettings,
-) -> tuple[Images, dict[str, str], dict[str, Any]]:
-    """Find the images, why others are left out, and what the model's record says of the choice."""
+) -> TrainingImages:
+    """Find the images to train on, of which some are to be held out.
+
+    Raises
+    ------
+    SettingsError
+        If there are none, or both sharp ones and sets.
+    """
     folders = [path for path in paths if is_set(Path(path))]
-    if folders:
-        if len(folders) < len(paths):
-            raise SettingsError(
-                f"{folders[0]} is a set that synthesize wrote; it cannot be mixed with sharp "
-                "images. Train on sets, or on sharp images."
-            )
-        made = find_stored_images(folders, stream.patch_size, group_by)
-        if not made:
-            raise SettingsError(f"{folders[0]} holds no image as large as a patch.")
-        return made, {}, {"stored_sets": len(folders)}
-    critic: Optional[FocusModel] = None
-    if settings.check or settings.sharpest == "model":
+    if not folders:
+        return _sharp_images(paths, manifest, settings, group_by, stream)
+    if len(folders) < len(paths):
+        raise SettingsError(
+            f"{folders[0]} is a set that synthesize wrote; it cannot be mixed with sharp "
+            "images. Train on sets, or on sharp images."
+        )
+    images = find_stored_images(folders, stream.patch_size, group_by)
+    if not images:
+        raise SettingsError(f"{folders[0]} holds no image as large as a patch.")
+    optics, *others = {image.optics for image in images}
+    if others:
+        told = "; ".join(sorted("unknown" if o is None else _told(o) for o in (optics, *others)))
+        raise SettingsError(f"A model is for one optics; the sets are for several: {told}.")
+    if optics is not None:
+        stream = replace(stream, microscope=replace(stream.microscope, optics=optics))
+    record = {"stored_sets": len(folders)}
+    return TrainingImages(images, StoredBlocks, stored.labelled, stream, {}, record)
+
+
+def _sharp_images(
+    paths: Sequence[Path],
+    manifest: Path | None,
+    settings: TrainingSettings,
+    group_by: GroupBy,
+    stream: StreamSettings,
+) -> TrainingImages:
+    critic: FocusModel | None = None
+    by_critic = settings.sharpest == "model"
+    if settings.check or by_critic:
         critic = FocusModel.from_pretrained(settings.check_with)
-    by_critic = settings.sharpest == "model" and critic is not None
     images, left_out = find_sharp_images(
         paths,
         manifest=manifest,
         patch_size=stream.patch_size,
         group_by=group_by,
-        sharpness=by_model(critic) if critic is not None and by_critic else by_deviation,
+        sharpness=by_model(critic) if critic and by_critic else by_deviation,
     )
     if not images:
         raise SettingsError("No image can be trained on: " + _first_reason(left_out))
@@ -435,22 +477,13 @@ def _images(
         record.update(check=check.to_dict(), doubted=doubted)
         if not images:
             raise SettingsError(
-                "No image passes the check; --no-check trains on them as they are: "
+                "No image passes the check; without `check` they are trained on as they are: "
                 + _first_reason(left_out)
             )
-    return images, left_out, record
-
-
-def _with_optics_of(images: Images, stream: StreamSettings) -> StreamSettings:
-    """Give the stream the optics that the images of sets were made for, where these tell them."""
-    found = {image.optics for image in images if isinstance(image, StoredImage)}
-    if len(found) > 1:
-        told = "; ".join(sorted("unknown" if o is None else _told(o) for o in found))
-        raise SettingsError(f"A model is for one optics; the sets are for several: {told}.")
-    for optics in found:
-        if optics is not None:
-            return replace(stream, microscope=replace(stream.microscope, optics=optics))
-    return stream
+    # Of a tilted specimen only the middle would have the image's level.
+    level = sets.SetSettings(replace(stream.microscope, tilt_levels=(0.0, 0.0)))
+    labelled = partial(sets.labelled, settings=level)
+    return TrainingImages(images, SharpBlocks, labelled, stream, left_out, record)
 
 
 def _told(optics: Optics) -> str:
@@ -458,7 +491,7 @@ def _told(optics: Optics) -> str:
 
 
 def _thinned(
-    history: Sequence[dict[str, Any]], best: Optional[dict[str, Any]]
+    history: Sequence[dict[str, Any]], best: dict[str, Any] | None
 ) -> list[dict[str, Any]]:
     """Give some 40 of the records, the best and the last one always among them."""
     every = history[:: -max(1, len(history) // 40)][::-1]
@@ -467,14 +500,9 @@ def _thinned(
     return sorted([*every, best], key=lambda record: int(record["step"]))
 
 
-def _licences(images: Images) -> tuple[dict[str, Any], ...]:
+def _licences(images: Sequence[Any]) -> tuple[dict[str, Any], ...]:
     """List the sources of the images, with what each says of its licence."""
-    counts = Counter(
-        (image.kind, image.source, image.licence)
-        if isinstance(image, SharpImage)
-        else (image.kind, "", "")
-        for image in images
-    )
+    counts = Counter((image.kind, image.source, image.licence) for image in images)
     return tuple(
         {"images": count, "kind": kind, "source": source, "licence": licence}
         for (kind, source, licence), count in sorted(counts.items())

@@ -9,16 +9,16 @@ import tifffile
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.optics import Optics
 from microscope_quality.simulate import nuclei
-from microscope_quality.training.sets import SetSettings, SetWriter
-from microscope_quality.training.sources import GroupBy, split_by_field
-from microscope_quality.training.stored import (
-    blocks,
+from microscope_quality.training.defocus.sets import SetSettings, SetWriter
+from microscope_quality.training.defocus.stored import (
+    StoredBlocks,
     find_stored_images,
     is_set,
     labelled,
     optics_of,
 )
-from microscope_quality.training.stream import StreamSettings
+from microscope_quality.training.defocus.stream import StreamSettings
+from microscope_quality.training.fields import GroupBy, split_by_field
 
 PATCH = 32
 # Grey levels over the type's largest value: the patch can be read back.
@@ -66,7 +66,9 @@ def grey(patches):
 
 def test_a_patch_is_cut_from_the_file_of_its_level(tmp_path):
     images = find_stored_images([write_set(tmp_path / "set")], PATCH)
-    patches, targets = next(blocks(images, SETTINGS, seed=3, block_size=300, workers=0))
+    patches, targets = next(
+        StoredBlocks.blocks(images, SETTINGS, seed=3, block_size=300, workers=0)
+    )
     values = grey(patches)
     shown = targets.max(axis=1) == 1
     assert 0.3 < shown.mean() < 1
@@ -87,7 +89,9 @@ def test_a_patch_is_cut_from_the_file_of_its_level(tmp_path):
 
 def test_a_place_without_anything_tells_no_level(tmp_path):
     images = find_stored_images([write_set(tmp_path / "set")], PATCH)
-    patches, targets = next(blocks(images, SETTINGS, seed=3, block_size=300, workers=0))
+    patches, targets = next(
+        StoredBlocks.blocks(images, SETTINGS, seed=3, block_size=300, workers=0)
+    )
     flat = np.ptp(grey(patches), axis=(1, 2)) == 0
     assert flat.any()
     np.testing.assert_allclose(targets[flat], 1 / 11, rtol=1e-6)
@@ -98,7 +102,7 @@ def test_blocks_are_the_same_from_anywhere_and_in_a_thread(tmp_path):
     settings = StreamSettings(patch_size=PATCH)
 
     def first(n, **arguments):
-        made = blocks(images, settings, seed=1, block_size=64, **arguments)
+        made = StoredBlocks.blocks(images, settings, seed=1, block_size=64, **arguments)
         found = [next(made) for _ in range(n)]
         made.close()
         return found
@@ -118,7 +122,9 @@ def test_a_seed_has_streams_that_share_no_block(tmp_path):
     images = find_stored_images([write_set(tmp_path / "set")], PATCH)
     found = []
     for seed, stream in ((1, 0), (1, 1), (1, 11), (2, 0)):
-        made = blocks(images, SETTINGS, seed=seed, block_size=64, workers=0, stream=stream)
+        made = StoredBlocks.blocks(
+            images, SETTINGS, seed=seed, block_size=64, workers=0, stream=stream
+        )
         found += [next(made)[0].tobytes() for _ in range(3)]
     assert len(set(found)) == len(found)
 
@@ -128,7 +134,7 @@ def test_empty_patches_are_mixed_in(tmp_path, fraction, low, high):
     # Where every place shows something, only empty patches tell no level.
     images = find_stored_images([write_set(tmp_path / "set", chequered=True)], PATCH)
     settings = StreamSettings(patch_size=PATCH, empty_fraction=fraction)
-    _, targets = next(blocks(images, settings, seed=1, block_size=400, workers=0))
+    _, targets = next(StoredBlocks.blocks(images, settings, seed=1, block_size=400, workers=0))
     assert low <= (targets.max(axis=1) < 1).mean() <= high
 
 

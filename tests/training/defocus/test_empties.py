@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
-from microscope_quality.training import empties
-from microscope_quality.training.empties import empty_image, empty_patch
-from microscope_quality.training.exposure import NormalNoise
-from microscope_quality.training.stream import StreamSettings
+from microscope_quality.training.architectures import PATCH_SIZE
+from microscope_quality.training.defocus import empties
+from microscope_quality.training.defocus.empties import empty_image, empty_patch
+from microscope_quality.training.defocus.exposure import NormalNoise
+from microscope_quality.training.defocus.stream import StreamSettings
 
 SHAPE = (70, 90)
 
 
-def made(kind, n=40):
+def made(kind, *size, n=40):
     rng = np.random.default_rng(7)
-    return [getattr(empties, kind)(rng, SHAPE) for _ in range(n)]
+    return [getattr(empties, kind)(rng, SHAPE, *size) for _ in range(n)]
 
 
 def polynomial_rest(image, degree):
@@ -37,7 +38,7 @@ def test_uneven_light_is_a_smooth_polynomial(kind, degree, least):
 
 
 def test_dust_is_some_dark_places_of_soft_outline():
-    lights = made("dust")
+    lights = made("dust", PATCH_SIZE)
     for light in lights:
         assert light.max() <= 1.08
         assert light.min() > 0.35
@@ -60,7 +61,7 @@ def test_line_noise_is_the_same_along_each_line():
 
 
 def test_hot_pixels_are_few_and_bright():
-    for bright in made("hot_pixels"):
+    for bright in made("hot_pixels", PATCH_SIZE):
         assert 1 <= np.count_nonzero(bright) <= 19
         assert 0 < bright.max() <= 300
 

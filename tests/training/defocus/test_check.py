@@ -8,8 +8,8 @@ import pytest
 import tifffile
 
 from microscope_quality.model import FocusModel
-from microscope_quality.training.check import check_sharp
-from microscope_quality.training.stream import SharpImage
+from microscope_quality.training.defocus.check import check_sharp
+from microscope_quality.training.defocus.stream import SharpImage
 
 
 @pytest.fixture(scope="module")

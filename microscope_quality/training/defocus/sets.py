@@ -8,23 +8,29 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from microscope_quality.degrade import defocus, defocus_varying, tilted_levels, vignette
+from microscope_quality.degrade import Camera, defocus, defocus_varying, tilted_levels, vignette
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.images import planes
+from microscope_quality.files.regular import refusals
 from microscope_quality.files.whole import whole
 from microscope_quality.optics import N_LEVELS, Optics
+from microscope_quality.training.defocus.exposure import (
+    Exposure,
+    check_ranges,
+    draw_exposure,
+    signal,
+)
+from microscope_quality.training.defocus.microscope import Aberrations, Faults, Microscope
+from microscope_quality.training.defocus.stream import SharpImage
 from microscope_quality.training.entries import entry_of
-from microscope_quality.training.exposure import Exposure, check_ranges, draw_exposure, signal
-from microscope_quality.training.microscope import Aberrations, Faults, Microscope
-from microscope_quality.training.stream import SharpImage
 
 Range = tuple[float, float]
 
@@ -146,6 +152,10 @@ def labelled(
             yield made.level, made.plane
 
 
+def _names(settings: Any) -> Iterator[str]:
+    return (value.name for value in fields(settings))
+
+
 class SetWriter:
     """Writes a set: eleven folders of 16-bit TIFFs and, when it is done, ``manifest.csv``.
 
@@ -166,35 +176,13 @@ class SetWriter:
     """
 
     COLUMNS = (
-        "file",
-        "source",
-        "plane",
-        "level",
-        "defocus_um",
-        "paraxial",
-        "na",
-        "refractive_index",
-        "wavelength_um",
-        "pixel_size_um",
-        "photons",
-        "background",
-        "photons_per_level",
-        "offset",
-        "read_noise",
-        "full_well",
-        "bit_depth",
-        "seed",
-        "psf",
-        "sample_index",
-        "spherical_waves",
-        "astigmatism_waves",
-        "astigmatism_deg",
-        "depth_um",
-        "side",
-        "tilt_levels",
-        "tilt_deg",
-        "vignetting",
-        "saturation",
+        *("file", "source", "plane", "level", "defocus_um", "paraxial"),
+        *_names(Optics),
+        *("photons", "background"),
+        *_names(Camera),
+        *("seed", "psf", "sample_index"),
+        *_names(Aberrations),
+        *_names(Faults),
         # Of the sharp image, as models list it: its name above depends on what was typed.
         "entry",
     )
@@ -204,14 +192,12 @@ class SetWriter:
         self.settings = settings
         self.n_images = 0
         self._was_there = folder.exists()
-        try:
+        with refusals(folder, "written"):
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise FileError(f"{folder}: is not empty; a set needs a folder of its own")
             for level in self._levels():
                 level.mkdir()
-        except OSError as error:
-            raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
         self._partial = folder / "manifest.csv.part"
 
     def __enter__(self) -> SetWriter:
@@ -219,7 +205,7 @@ class SetWriter:
             csv.DictWriter(file, self.COLUMNS).writeheader()
         return self
 
-    def __exit__(self, kind: Optional[type[BaseException]], *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             return
         if self.n_images:
@@ -292,7 +278,10 @@ class SetWriter:
                 file = f"level_{made.level:02d}/{stem}.tif"
                 place = {"file": file, "source": name, "plane": number}
                 rows.append({**place, **self._row(made), "entry": entry})
-                self._write(self.folder / file, made.plane)
+                with whole(self.folder / file) as beside:
+                    tifffile.imwrite(
+                        beside, made.plane, photometric="minisblack", compression="zlib"
+                    )
             self._append(rows)
         except BaseException:
             # Also when it is interrupted: part of a plane's levels is no training set.
@@ -314,26 +303,20 @@ class SetWriter:
             "seed": made.seed,
             "psf": self.settings.microscope.psf,
             "sample_index": self.settings.microscope.sample_index,
-            **made.aberrations.to_dict(),
-            **made.faults.to_dict(),
+            **asdict(made.aberrations),
+            **asdict(made.faults),
         }
-
-    def _write(self, path: Path, plane: npt.NDArray[Any]) -> None:
-        with whole(path) as beside:
-            tifffile.imwrite(beside, plane, photometric="minisblack", compression="zlib")
 
     def _append(self, rows: list[dict[str, Any]]) -> None:
         """Add all the rows of a plane, or none."""
         length = self._partial.stat().st_size
-        try:
-            with self._partial.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, self.COLUMNS).writerows(rows)
-        except BaseException as error:
-            os.truncate(self._partial, length)
-            if isinstance(error, OSError):
-                said = f"{self._partial}: cannot be written: {error.strerror or error}"
-                raise FileError(said) from error
-            raise
+        with refusals(self._partial, "written"):
+            try:
+                with self._partial.open("a", newline="", encoding="utf-8") as file:
+                    csv.DictWriter(file, self.COLUMNS).writerows(rows)
+            except BaseException:
+                os.truncate(self._partial, length)
+                raise
 
 
 def _file_stem(name: str, plane: int) -> str:

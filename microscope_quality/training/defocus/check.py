@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
-from microscope_quality.files.images import planes
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import Optics
-from microscope_quality.training.stream import SharpImage
+from microscope_quality.training.defocus.stream import SharpImage
 
 # Half way from the last level that counts as in focus, 1, to the next. Of 339 images that were
 # taken for sharp by eye, 7 lie above: three are visibly soft, four show large objects at fine
@@ -69,7 +67,7 @@ def check_sharp(
     images: Sequence[SharpImage],
     model: FocusModel,
     *,
-    optics: Optional[Optics] = None,
+    optics: Optics | None = None,
     strict: bool = False,
 ) -> SharpCheck:
     """Find the images that are blurred, saturated or empty.
@@ -95,7 +93,7 @@ def check_sharp(
     left_out: dict[str, str] = {}
     doubted: dict[str, str] = {}
     kept: list[SharpImage] = []
-    judged: list[tuple[SharpImage, Optional[str]]] = []
+    judged: list[tuple[SharpImage, str | None]] = []
     for image in images:
         try:
             judged.append((image, _reason(image, model, optics)))
@@ -117,7 +115,7 @@ def check_sharp(
     return SharpCheck(model.description.name, tuple(kept), left_out, doubted, seen)
 
 
-def _reason(image: SharpImage, model: FocusModel, optics: Optional[Optics]) -> Optional[str]:
+def _reason(image: SharpImage, model: FocusModel, optics: Optics | None) -> str | None:
     """Tell what is wrong with an image; None where nothing is.
 
     Raises
@@ -125,10 +123,7 @@ def _reason(image: SharpImage, model: FocusModel, optics: Optional[Optics]) -> O
     FileError
         If the file cannot be read, or has no such plane.
     """
-    numbered = enumerate(planes(Path(image.path)))
-    array = next((plane.array for number, plane in numbered if number == image.plane), None)
-    if array is None:
-        raise FileError(f"{image.path}: has no plane {image.plane}")
+    array = image.read()
     try:
         result = measure_focus(array, model, optics=optics, rescale=bool(optics))
     except MicroscopeQualityError:

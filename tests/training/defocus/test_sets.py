@@ -8,13 +8,13 @@ import tifffile
 
 from microscope_quality.degrade import defocus, defocus_varying, tilted_levels, vignette
 from microscope_quality.errors import FileError, SettingsError
-from microscope_quality.optics import Optics, psf
+from microscope_quality.optics import Optics
+from microscope_quality.psf import psf
 from microscope_quality.simulate import nuclei
-from microscope_quality.training.exposure import draw_exposure, signal
-from microscope_quality.training.microscope import Aberrations, Microscope
-from microscope_quality.training.sets import SetSettings, SetWriter, degraded
-from microscope_quality.training.sources import find_sharp_images, split_by_field
-from microscope_quality.training.stream import SharpImage
+from microscope_quality.training.defocus.exposure import draw_exposure, signal
+from microscope_quality.training.defocus.microscope import Aberrations, Microscope
+from microscope_quality.training.defocus.sets import SetSettings, SetWriter, degraded
+from microscope_quality.training.defocus.sources import find_sharp_images
 
 
 @pytest.fixture
@@ -223,29 +223,3 @@ def test_a_manifest_without_files_is_refused(tmp_path):
     manifest.write_text("name,licence\na.tif,CC0\n")
     with pytest.raises(FileError, match="no column 'file'"):
         find_sharp_images([tmp_path], manifest=manifest)
-
-
-def test_a_split_keeps_fields_together_and_is_reproducible():
-    images = [
-        SharpImage(f"{kind}/{field}_{channel}", kind=kind, field=f"{kind}{field}")
-        for kind in "ab"
-        for field in range(10)
-        for channel in range(3)
-    ] + [SharpImage("c/0", kind="c", field="c0")]
-    training, validation = split_by_field(images, 0.2, seed=4)
-    assert {image.field for image in training}.isdisjoint({image.field for image in validation})
-    assert len({image.field for image in validation}) == 4
-    assert {image.kind for image in validation} == {"a", "b"}
-    assert split_by_field(images, 0.2, seed=4) == (training, validation)
-    assert split_by_field(images, 0.2, seed=5) != (training, validation)
-
-
-@pytest.mark.parametrize("fraction", [-0.1, 0.6])
-def test_a_fraction_out_of_range_is_refused(fraction):
-    with pytest.raises(SettingsError, match="between 0 and 0.5"):
-        split_by_field([SharpImage("a")], fraction, 0)
-
-
-def test_too_few_fields_are_refused():
-    with pytest.raises(SettingsError, match="too few to split"):
-        split_by_field([SharpImage("a", field="a"), SharpImage("b", field="b")], 0.2, 0)

@@ -1,14 +1,13 @@
 """The simulated microscope: what it refuses, what it draws, and whose kernels it has."""
 
-import json
-
 import numpy as np
 import pytest
 
-from microscope_quality.errors import OpticsError, SettingsError
-from microscope_quality.optics import TRAINING_OPTICS, Optics, psf
-from microscope_quality.training.microscope import Aberrations, Faults, Microscope
-from microscope_quality.training.psfs import aberrated_psf
+from microscope_quality.errors import SettingsError
+from microscope_quality.optics import TRAINING_OPTICS, Optics
+from microscope_quality.psf import psf
+from microscope_quality.training.defocus.microscope import Aberrations, Faults, Microscope
+from microscope_quality.training.defocus.psfs import aberrated_psf
 
 FAULTY = Microscope(
     optics=Optics(0.75, 1.0, 0.52, 0.325),
@@ -71,15 +70,6 @@ def test_what_is_drawn_lies_in_its_range_and_without_one_nothing_is_drawn():
     assert rng.bit_generator.state == state
 
 
-@pytest.mark.parametrize("microscope", [Microscope(), FAULTY])
-def test_round_trips_through_json(microscope):
-    assert Microscope.from_dict(json.loads(json.dumps(microscope.to_dict()))) == microscope
-
-
-def test_what_is_missing_has_its_default():
-    assert Microscope.from_dict({"tilt_levels": [0, 4]}) == Microscope(tilt_levels=(0, 4))
-
-
 @pytest.mark.parametrize(
     ("values", "told"),
     [
@@ -103,14 +93,8 @@ def test_what_is_missing_has_its_default():
         ({"sample_index": "water"}, "sample_index must be a number"),
         ({"paraxial": "yes"}, "paraxial must be true or false"),
         ({"optics": "20x"}, "optics must be an Optics"),
-        ({"magnification": 20}, "it has no magnification"),
     ],
 )
 def test_refuses_what_cannot_be_with_a_sentence(values, told):
     with pytest.raises(SettingsError, match=told):
-        Microscope.from_dict(values)
-
-
-def test_refuses_optics_that_cannot_be():
-    with pytest.raises(OpticsError, match="na must be below"):
-        Microscope.from_dict({"optics": {**TRAINING_OPTICS.to_dict(), "na": 1.2}})
+        Microscope(**values)

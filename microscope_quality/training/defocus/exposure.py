@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Optional
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.degrade import Camera
 from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.training.architectures import PATCH_SIZE
 
 FloatArray = npt.NDArray[np.float32]
 # Gives normal deviates of a shape.
@@ -73,11 +74,7 @@ class Exposure:
     camera: Camera = field(default_factory=Camera)
 
     def take(
-        self,
-        light: npt.ArrayLike,
-        seed: Any,
-        *,
-        transmission: Optional[npt.ArrayLike] = None,
+        self, light: npt.ArrayLike, seed: Any, *, transmission: npt.ArrayLike | None = None
     ) -> npt.NDArray[np.unsignedinteger[Any]]:
         """Record light as grey levels.
 
@@ -93,18 +90,14 @@ class Exposure:
         return self.camera.expose(self.expected(light, transmission), seed)
 
     def expected(
-        self, light: npt.ArrayLike, transmission: Optional[npt.ArrayLike] = None
+        self, light: npt.ArrayLike, transmission: npt.ArrayLike | None = None
     ) -> npt.NDArray[np.floating[Any]]:
         """Give the photoelectrons that `take` expects of each pixel."""
         photons = self.photons * (np.maximum(light, 0) + self.background)
         return photons if transmission is None else photons * np.asarray(transmission)
 
     def saturating(
-        self,
-        light: npt.ArrayLike,
-        share: float,
-        *,
-        transmission: Optional[npt.ArrayLike] = None,
+        self, light: npt.ArrayLike, share: float, *, transmission: npt.ArrayLike | None = None
     ) -> Exposure:
         """Give the exposure whose gain takes a share of the pixels to the camera's largest number.
 
@@ -125,10 +118,6 @@ class Exposure:
         levels = 2**self.camera.bit_depth - 1 - self.camera.offset
         camera = replace(self.camera, photons_per_level=max(full, 1.0) / levels)
         return replace(self, camera=camera)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the settings as plain numbers."""
-        return asdict(self)
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -160,14 +149,11 @@ def draw_exposure(
     *,
     photons: tuple[float, float] = (300.0, 20_000.0),
     background: tuple[float, float] = (0.0, 0.1),
-    read_noise: tuple[float, float] = (0.5, 4.0),
-    bit_depth: int = 16,
 ) -> Exposure:
-    """Draw an exposure: photons log-uniform, background and read noise uniform.
+    """Draw an exposure with a camera of 16 bit: photons log-uniform, background uniform.
 
     The camera's gain is chosen so that the brightest percent lies well inside its range, as a
-    person would set the exposure: about half of the range in 8 bit, at most a quarter from 12 bit
-    on.
+    person would set the exposure: at most at a quarter of it.
 
     Parameters
     ----------
@@ -175,23 +161,15 @@ def draw_exposure(
         Photoelectrons at the brightest percent.
     background : (low, high)
         Fraction of ``photons``.
-    read_noise : (low, high)
-        Electrons, root mean square.
     """
     drawn = log_uniform(rng, *photons)
     fraction = float(rng.uniform(*background))
-    if bit_depth >= 12:
-        headroom = drawn * (1 + fraction) / 2.0 ** (bit_depth - 2)
-        per_level = max(log_uniform(rng, 0.5, 2.0), headroom)
-        offset = float(rng.uniform(50, 300))
-    else:
-        per_level = drawn * (1 + fraction) / (2.0 ** (bit_depth - 1) * float(rng.uniform(0.6, 1.4)))
-        offset = float(rng.uniform(0, 8))
     camera = Camera(
-        photons_per_level=per_level,
-        offset=offset,
-        read_noise=float(rng.uniform(*read_noise)),
-        bit_depth=bit_depth,
+        photons_per_level=max(log_uniform(rng, 0.5, 2.0), drawn * (1 + fraction) / 2.0**14),
+        offset=float(rng.uniform(50, 300)),
+        # Electrons, root mean square.
+        read_noise=float(rng.uniform(0.5, 4.0)),
+        bit_depth=16,
     )
     return Exposure(photons=drawn, background=fraction, camera=camera)
 
@@ -212,7 +190,7 @@ class Recording:
         Patches whose brightest pixels are cut off, beside what the microscope saturates.
     """
 
-    patch_size: int = 84
+    patch_size: int = PATCH_SIZE
     read_noise: tuple[float, float] = (0.5, 6.0)
     eight_bit_fraction: float = 0.4
     saturated_fraction: float = 0.1

@@ -12,12 +12,13 @@ import tifffile
 
 from microscope_quality.degrade import defocus_varying, tilted_levels, vignette
 from microscope_quality.errors import SettingsError
-from microscope_quality.model import normalise
+from microscope_quality.normalisation import normalise
 from microscope_quality.simulate import nuclei
-from microscope_quality.training.empties import empty_patch
-from microscope_quality.training.exposure import NormalNoise
-from microscope_quality.training.microscope import Microscope
-from microscope_quality.training.stream import BlockMaker, SharpImage, StreamSettings, blocks
+from microscope_quality.training.blocks import AHEAD
+from microscope_quality.training.defocus.empties import empty_patch
+from microscope_quality.training.defocus.exposure import NormalNoise
+from microscope_quality.training.defocus.microscope import Microscope
+from microscope_quality.training.defocus.stream import SharpBlocks, SharpImage, StreamSettings
 
 QUIET = StreamSettings(
     photons=(20_000, 20_000),
@@ -44,20 +45,20 @@ def images(tmp_path_factory):
 
 
 def test_a_block_depends_on_its_number_and_seed_alone(images):
-    maker = BlockMaker(images, StreamSettings(), seed=5, block_size=64)
+    maker = SharpBlocks(images, StreamSettings(), seed=5, block_size=64)
     maker.block(0)
     patches, targets = maker.block(7)
-    fresh = BlockMaker(images, StreamSettings(), seed=5, block_size=64)
+    fresh = SharpBlocks(images, StreamSettings(), seed=5, block_size=64)
     again, same = fresh.block(7)
     np.testing.assert_array_equal(patches, again)
     np.testing.assert_array_equal(targets, same)
-    other, _ = BlockMaker(images, StreamSettings(), seed=6, block_size=64).block(7)
+    other, _ = SharpBlocks(images, StreamSettings(), seed=6, block_size=64).block(7)
     assert np.abs(patches - other).max() > 1
 
 
 def test_streams_of_a_seed_have_nothing_in_common(images):
     drawn = [
-        BlockMaker(images, QUIET, 5, 48, stream=stream).block(index)[0]
+        SharpBlocks(images, QUIET, 5, 48, stream=stream).block(index)[0]
         for stream in (0, 1, 2)
         for index in (0, 1)
     ]
@@ -75,22 +76,22 @@ def test_stream_0_draws_by_seed_and_number_alone(images):
         np.stack([empty_patch(rng, normal, settings) for _ in range(10)]), "zscore", type_max=65535
     )
     for maker in (
-        BlockMaker(images, settings, 5, 10),
-        BlockMaker(images, settings, 5, 10, stream=0),
+        SharpBlocks(images, settings, 5, 10),
+        SharpBlocks(images, settings, 5, 10, stream=0),
     ):
         np.testing.assert_array_equal(maker.block(3)[0], expected)
 
 
 def test_aberrations_are_drawn_for_each_stream(images):
     settings = dataclasses.replace(QUIET, microscope=Microscope(astigmatism_waves=(0, 0.1)))
-    drawn = [set(BlockMaker(images, settings, 5, 1, stream=n)._aberrations) for n in (0, 1)]
+    drawn = [set(SharpBlocks(images, settings, 5, 1, stream=n)._aberrations) for n in (0, 1)]
     assert drawn[0].isdisjoint(drawn[1])
 
 
 def test_workers_make_the_same_blocks_in_order(images):
     arguments = dict(seed=1, block_size=48, first=3, stream=2)
-    here = blocks(images, StreamSettings(), workers=0, **arguments)
-    there = blocks(images, StreamSettings(), workers=2, **arguments)
+    here = SharpBlocks.blocks(images, StreamSettings(), workers=0, **arguments)
+    there = SharpBlocks.blocks(images, StreamSettings(), workers=2, **arguments)
     try:
         for _ in range(3):
             for one, other in zip(next(here), next(there)):
@@ -102,13 +103,13 @@ def test_workers_make_the_same_blocks_in_order(images):
 @pytest.mark.skipif(sys.platform == "win32", reason="another signal there")
 def test_workers_leave_an_interrupt_to_their_parent(images):
     before = set(multiprocessing.active_children())
-    made = blocks(images, QUIET, seed=1, block_size=8, workers=1, ahead=2)
+    made = SharpBlocks.blocks(images, QUIET, seed=1, block_size=8, workers=1)
     try:
         next(made)
         (worker,) = set(multiprocessing.active_children()) - before
         os.kill(worker.pid, signal.SIGINT)
         # More than were under way.
-        for _ in range(4):
+        for _ in range(AHEAD + 2):
             next(made)
         assert worker.is_alive()
     finally:
@@ -117,7 +118,7 @@ def test_workers_leave_an_interrupt_to_their_parent(images):
 
 def test_patches_are_normalised_and_targets_are_distributions(images):
     settings = StreamSettings(empty_fraction=0.5)
-    patches, targets = BlockMaker(images, settings, 0, 200).block(0)
+    patches, targets = SharpBlocks(images, settings, 0, 200).block(0)
     assert patches.shape == (200, 84, 84)
     assert patches.dtype == targets.dtype == np.float32
     np.testing.assert_allclose(patches.mean(axis=(1, 2)), 0, atol=1e-4)
@@ -129,7 +130,7 @@ def test_patches_are_normalised_and_targets_are_distributions(images):
 
 
 def test_a_higher_level_has_less_fine_detail(images):
-    patches, targets = BlockMaker(images, QUIET, 0, 600).block(0)
+    patches, targets = SharpBlocks(images, QUIET, 0, 600).block(0)
     levels = targets.argmax(axis=1)
     detail = np.abs(np.diff(patches, axis=2)).mean(axis=(1, 2))
     medians = [np.median(detail[levels == level]) for level in range(11)]
@@ -140,7 +141,7 @@ def test_a_higher_level_has_less_fine_detail(images):
 
 def test_type_range_keeps_gain_and_offset_and_stays_in_range(images):
     settings = StreamSettings(normalisation="type_range", gain=(0.2, 5), offset=(1, 1000))
-    patches, _ = BlockMaker(images, settings, 0, 100).block(0)
+    patches, _ = SharpBlocks(images, settings, 0, 100).block(0)
     assert patches.min() >= 0
     assert patches.max() <= 1
     means = patches.mean(axis=(1, 2))
@@ -158,11 +159,11 @@ def test_type_range_keeps_gain_and_offset_and_stays_in_range(images):
 )
 def test_a_microscope_with_faults_has_its_stream_too(images, microscope):
     settings = dataclasses.replace(QUIET, microscope=microscope)
-    maker = BlockMaker(images, settings, 3, 300)
+    maker = SharpBlocks(images, settings, 3, 300)
     patches, targets = maker.block(1)
     maker.block(0)
     np.testing.assert_array_equal(patches, maker.block(1)[0])
-    ideal, _ = BlockMaker(images, QUIET, 3, 300).block(1)
+    ideal, _ = SharpBlocks(images, QUIET, 3, 300).block(1)
     assert np.abs(patches - ideal).max() > 1
     np.testing.assert_array_equal(np.sort(targets, axis=1)[:, -1], 1)
     levels = targets.argmax(axis=1)
@@ -176,7 +177,7 @@ def test_the_patches_of_a_region_are_saturated_alike(images):
     shares = []
     for index in range(3):
         # As many as one region gives.
-        patches, _ = BlockMaker(images, settings, 2, 20).block(index)
+        patches, _ = SharpBlocks(images, settings, 2, 20).block(index)
         saturated = patches == patches.max(axis=(1, 2), keepdims=True)
         shares.append(saturated.mean(axis=(1, 2)))
     assert np.ptp(shares, axis=1).max() < 0.01
@@ -188,12 +189,12 @@ def test_the_patches_of_a_region_are_saturated_alike(images):
 def test_empty_patches_are_not_saturated_by_the_microscope(images):
     settings = dataclasses.replace(QUIET, empty_fraction=1)
     saturating = dataclasses.replace(settings, microscope=Microscope(saturation=(0.3, 0.4)))
-    patches, _ = BlockMaker(images, settings, 2, 20).block(0)
-    np.testing.assert_array_equal(BlockMaker(images, saturating, 2, 20).block(0)[0], patches)
+    patches, _ = SharpBlocks(images, settings, 2, 20).block(0)
+    np.testing.assert_array_equal(SharpBlocks(images, saturating, 2, 20).block(0)[0], patches)
 
 
 def one_region(settings, images, seed):
-    maker = BlockMaker(images, settings, seed, 1)
+    maker = SharpBlocks(images, settings, seed, 1)
     return maker, maker._region(np.random.default_rng(seed))
 
 
@@ -237,5 +238,5 @@ def test_a_tilted_patch_is_blurred_as_by_degrade(images):
 
 
 def test_no_images_is_refused():
-    with pytest.raises(SettingsError, match="at least one sharp image"):
-        BlockMaker([], StreamSettings(), 0, 10)
+    with pytest.raises(SettingsError, match="at least one image"):
+        SharpBlocks([], StreamSettings(), 0, 10)

@@ -17,12 +17,17 @@ from microscope_quality.evaluation.gather import gather
 from microscope_quality.optics import TRAINING_OPTICS
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.architectures import get_architecture
+from microscope_quality.training.defocus.microscope import Microscope
+from microscope_quality.training.defocus.sets import SetSettings, SetWriter
+from microscope_quality.training.defocus.stream import StreamSettings
+from microscope_quality.training.defocus.train import (
+    TrainingSettings,
+    find_images,
+    stream_of,
+    train,
+)
 from microscope_quality.training.entries import entries
-from microscope_quality.training.microscope import Microscope
-from microscope_quality.training.sets import SetSettings, SetWriter
-from microscope_quality.training.sources import GroupBy
-from microscope_quality.training.stream import StreamSettings
-from microscope_quality.training.train import TrainingSettings, _images, stream_of, train
+from microscope_quality.training.fields import GroupBy
 
 fitting = pytest.importorskip(
     "microscope_quality.training.fitting",
@@ -171,11 +176,9 @@ def test_blurred_images_are_left_out_and_stacks_give_their_sharpest_plane(sharp,
     assert set(records[0]["left_out"]) == {str(own / "blurred.tif")}
     assert (record["check"]["left_out"], record["check"]["model"]) == (1, "compact")
     assert record["planes"] == {"own/stack.tif": 1}
-    images, left_out, found = _images(
-        [own], None, TrainingSettings(check=False), GroupBy(), StreamSettings()
-    )
-    assert (len(images), left_out) == (8, {})
-    assert "check" not in found
+    found = find_images([own], None, TrainingSettings(check=False), GroupBy(), StreamSettings())
+    assert (len(found.images), found.left_out) == (8, {})
+    assert "check" not in found.record
 
 
 def test_a_set_of_synthesize_may_be_trained_on(sharp, tmp_path):
@@ -215,10 +218,10 @@ def test_an_evaluation_finds_what_a_training_names(trained, sharp, tmp_path, mon
     monkeypatch.chdir(sharp)
     plain, foldered = str(tmp_path / "set"), str(tmp_path / "foldered")
     for learned_from in (".", "3.tif", "*.tif", str(sharp), f"../{sharp.name}", foldered, plain):
-        images, _, _ = _images(
+        learned = find_images(
             [Path(learned_from)], None, TrainingSettings(check=False), GroupBy(), StreamSettings()
         )
-        listed = entries(images)
+        listed = entries(learned.images)
         assert len(listed) == (1 if learned_from == "3.tif" else 6)
         for place in (".", str(sharp), foldered, plain):
             found = gather([place], only=listed)

@@ -1,38 +1,28 @@
-"""The training stream: sharp images in, normalised patches of known defocus out, without end.
-
-A block of patches depends on the settings, the images, the seed, the stream's number and the
-block's number only, so the stream is the same whatever the number of processes that make it, and
-can start anywhere. Streams of one seed and different numbers have nothing in common.
-"""
+"""The training stream: sharp images in, normalised patches of known defocus out, without end."""
 
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import signal as system_signal
-import threading
-from collections import OrderedDict
-from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, astuple, dataclass
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 import scipy.ndimage
 
-from microscope_quality.errors import SettingsError
+from microscope_quality.errors import FileError
 from microscope_quality.files.images import planes
-from microscope_quality.focus import resample
-from microscope_quality.model import normalise
+from microscope_quality.normalisation import normalise
 from microscope_quality.optics import N_LEVELS, Optics
-from microscope_quality.training.empties import empty_patch
-from microscope_quality.training.entries import entry_of
-from microscope_quality.training.exposure import (
+from microscope_quality.resampling import resample
+from microscope_quality.training.blocks import Block, BlockMaker, Image, place, turned
+from microscope_quality.training.defocus.empties import empty_patch
+from microscope_quality.training.defocus.exposure import (
     NormalNoise,
     Recording,
     digitise,
@@ -40,7 +30,8 @@ from microscope_quality.training.exposure import (
     photoelectrons,
     signal,
 )
-from microscope_quality.training.microscope import Aberrations, Faults, Microscope
+from microscope_quality.training.defocus.microscope import Aberrations, Faults, Microscope
+from microscope_quality.training.entries import entry_of
 
 FloatArray = npt.NDArray[np.float32]
 Range = tuple[float, float]
@@ -78,12 +69,22 @@ class SharpImage:
         """As models list it; see :func:`microscope_quality.training.entries.entry_of`."""
         return entry_of(Path(self.path))
 
-    def load(self) -> FloatArray:
-        """Read the plane as light (see :func:`microscope_quality.training.exposure.signal`)."""
+    def read(self) -> npt.NDArray[Any]:
+        """Read the plane.
+
+        Raises
+        ------
+        FileError
+            If the file cannot be read, or has no such plane.
+        """
         for number, plane in enumerate(planes(Path(self.path))):
             if number == self.plane:
-                return signal(plane.array)
-        raise SettingsError(f"{self.path} has no plane {self.plane}.")
+                return plane.array
+        raise FileError(f"{self.path}: has no plane {self.plane}")
+
+    def load(self) -> FloatArray:
+        """Read the plane as light; see :func:`.exposure.signal`."""
+        return signal(self.read())
 
 
 @dataclass(frozen=True)
@@ -129,15 +130,10 @@ class StreamSettings(Recording):
         """Objective, light and sampling."""
         return self.microscope.optics
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the settings as plain numbers."""
-        return asdict(self)
-
 
 LEVELS_PER_REGION = 4
 PATCHES_PER_LEVEL = 5
 REGION_PATCHES = 2.5
-CACHE_BYTES = 1 << 30
 N_ABERRATIONS = 8
 # Of `visibility`.
 SMOOTHED_PX = 5
@@ -155,7 +151,7 @@ class _Region:
     left: float
     step: float
     field: tuple[int, int]
-    spectrum: Optional[npt.NDArray[np.complex64]] = None
+    spectrum: npt.NDArray[np.complex64] | None = None
     blurred: dict[int, FloatArray] = dataclass_field(default_factory=dict)
 
     def rise(self, size: int) -> FloatArray:
@@ -178,111 +174,34 @@ class _Region:
         return share
 
 
-class BlockMaker:
-    """Makes the stream's blocks; holds the images read so far and the kernels' spectra.
+class DefocusBlocks(BlockMaker[Image, StreamSettings]):
+    """Makes blocks of patches of known defocus, of whatever they are cut from."""
 
-    Parameters
-    ----------
-    images : sequence of SharpImage
-    settings : StreamSettings
-    seed : int
-    block_size : int
-        Patches in a block.
-    stream : int
-        Which of the seed's streams, each with random numbers of its own; 0 or more.
-
-    Raises
-    ------
-    SettingsError
-        If there are no images.
-    """
-
-    def __init__(
-        self,
-        images: Sequence[SharpImage],
-        settings: StreamSettings,
-        seed: int,
-        block_size: int,
-        *,
-        stream: int = 0,
-    ) -> None:
-        if not images:
-            raise SettingsError("A training stream needs at least one sharp image; there is none.")
-        self.settings = settings
-        self.seed = seed
-        self.block_size = block_size
-        self.stream = stream
-        self._images = list(images)
-        self._by_kind: dict[str, list[int]] = {}
-        for number, image in enumerate(self._images):
-            self._by_kind.setdefault(image.kind, []).append(number)
-        shares = np.sqrt([len(members) for members in self._by_kind.values()])
-        self._kinds = list(self._by_kind.values())
-        self._kind_share = shares / shares.sum()
-        self._aberrations = _some_aberrations(settings.microscope, seed, stream)
-        ends = [
-            settings.microscope.kernel(level, aberrations)
-            for aberrations in self._aberrations
-            for level in (1 - N_LEVELS, 0, N_LEVELS - 1)
-        ]
-        self._margin = max(len(kernel) for kernel in ends) // 2
-        region = round(REGION_PATCHES * settings.patch_size)
-        self._padded = scipy.fft.next_fast_len(region + 2 * self._margin, real=True)
-        self._spectra: dict[tuple[int, int], npt.NDArray[np.complex64]] = {}
-        self._cache: OrderedDict[int, FloatArray] = OrderedDict()
-        self._cached_bytes = 0
-        self._fields: dict[int, tuple[int, int]] = {}
-
-    def block(self, index: int) -> tuple[FloatArray, FloatArray]:
+    def block(self, index: int) -> Block:
         """Make block number ``index``.
 
         Returns
         -------
         patches : ndarray of float32, shape (block_size, patch, patch)
         targets : ndarray of float32, shape (block_size, levels)
-            One-hot, or uniform for an empty patch.
+            One-hot, or uniform for an empty patch and for a place that shows nothing.
         """
         settings = self.settings
-        rng = _generator(self.seed, index, self.stream)
+        rng = self._generator(index)
         normal = NormalNoise(rng)
-        size = settings.patch_size
-        grey = np.empty((self.block_size, size, size), dtype=np.float32)
+        grey = np.empty((self.block_size, settings.patch_size, settings.patch_size), np.float32)
         targets = np.zeros((self.block_size, N_LEVELS), dtype=np.float32)
         empty = rng.random(self.block_size) < settings.empty_fraction
-        for number in np.flatnonzero(empty):
-            grey[number] = empty_patch(rng, normal, settings)
-            targets[number] = 1 / N_LEVELS
-        rows = iter(rng.permutation(np.flatnonzero(~empty)).tolist())
-        row: Optional[int] = next(rows, None)
-        while row is not None:
-            region = self._region(rng)
-            smooth, least_shown = visibility(region.light)
-            for level in rng.choice(N_LEVELS, LEVELS_PER_REGION, replace=False).tolist():
-                for _ in range(PATCHES_PER_LEVEL):
-                    if row is None:
-                        break
-                    y, x = self._place(rng, smooth)
-                    light = self._defocused(rng, region, level, (y, x))
-                    if region.faults.vignetting > 0:
-                        passed = region.transmission(y, x, size)
-                        light, passed = _turned(rng, light, passed)
-                    else:
-                        passed = None
-                        (light,) = _turned(rng, light)
-                    grey[row] = record(
-                        rng,
-                        normal,
-                        light,
-                        settings,
-                        transmission=passed,
-                        saturation=region.faults.saturation,
-                    )
-                    if np.ptp(smooth[y : y + size, x : x + size]) > least_shown:
-                        targets[row, level] = 1
-                    else:
-                        # The blurred noise of an empty place would tell the level, but only here.
-                        targets[row] = 1 / N_LEVELS
-                    row = next(rows, None)
+        targets[empty] = 1 / N_LEVELS
+        for row in np.flatnonzero(empty):
+            grey[row] = empty_patch(rng, normal, settings)
+        rows = rng.permutation(np.flatnonzero(~empty))
+        for row, (patch, level) in zip(rows, self._patches(rng, normal)):
+            grey[row] = patch
+            if level is None:
+                targets[row] = 1 / N_LEVELS
+            else:
+                targets[row, level] = 1
         if settings.gain != (1.0, 1.0) or settings.offset != (1.0, 1.0):
             for patch in grey:
                 patch *= log_uniform(rng, *settings.gain)
@@ -291,12 +210,84 @@ class BlockMaker:
         patches, _ = normalise(grey, settings.normalisation, type_max=65535)
         return patches, targets
 
+    @abstractmethod
+    def _patches(
+        self, rng: np.random.Generator, normal: NormalNoise
+    ) -> Iterator[tuple[npt.NDArray[Any], int | None]]:
+        """Give patches without end, in grey levels, and their levels; None where nothing shows."""
+
+
+class SharpBlocks(DefocusBlocks[SharpImage]):
+    """Makes blocks from sharp images; holds those read last and the kernels' spectra."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        by_kind: dict[str, list[int]] = {}
+        for number, image in enumerate(self.images):
+            by_kind.setdefault(image.kind, []).append(number)
+        self._kinds = list(by_kind.values())
+        shares = np.sqrt([len(members) for members in self._kinds])
+        self._kind_share = shares / shares.sum()
+        microscope = self.settings.microscope
+        self._aberrations = _some_aberrations(microscope, self.seed, self.stream)
+        ends = [
+            microscope.kernel(level, aberrations)
+            for aberrations in self._aberrations
+            for level in (1 - N_LEVELS, 0, N_LEVELS - 1)
+        ]
+        self._margin = max(len(kernel) for kernel in ends) // 2
+        region = round(REGION_PATCHES * self.settings.patch_size)
+        self._padded = scipy.fft.next_fast_len(region + 2 * self._margin, real=True)
+        self._spectra: dict[tuple[int, int], npt.NDArray[np.complex64]] = {}
+        self._fields: dict[int, tuple[int, int]] = {}
+
+    def _patches(
+        self, rng: np.random.Generator, normal: NormalNoise
+    ) -> Iterator[tuple[npt.NDArray[Any], int | None]]:
+        size = self.settings.patch_size
+        last = self._padded - self._margin - size
+        while True:
+            region = self._region(rng)
+            smooth, least_shown = visibility(region.light)
+            for level in rng.choice(N_LEVELS, LEVELS_PER_REGION, replace=False).tolist():
+                for _ in range(PATCHES_PER_LEVEL):
+                    y, x = place(rng, smooth, size, self._margin, last)
+                    light = self._defocused(rng, region, level, (y, x))
+                    vignetted = region.faults.vignetting > 0
+                    passed = [region.transmission(y, x, size)] if vignetted else []
+                    light, *passed = turned(rng, light, *passed)
+                    electrons = photoelectrons(rng, normal, self._exposed(rng, light, passed))
+                    saturation = region.faults.saturation
+                    patch = digitise(rng, normal, electrons, self.settings, saturation=saturation)
+                    # The blurred noise of an empty place would tell the level, but only here.
+                    shown = np.ptp(smooth[y : y + size, x : x + size]) > least_shown
+                    yield patch, level if shown else None
+
+    def _exposed(
+        self, rng: np.random.Generator, light: npt.NDArray[Any], passed: list[npt.NDArray[Any]]
+    ) -> npt.NDArray[Any]:
+        """Give the photoelectrons that a random exposure of a patch makes expect.
+
+        Parameters
+        ----------
+        light : ndarray, shape (patch, patch)
+            1 at the sharp image's brightest percent.
+        passed : list of ndarray, shape (patch, patch)
+            The share of light and background that arrives, where it is not all.
+        """
+        photons = log_uniform(rng, *self.settings.photons)
+        background = float(rng.uniform(*self.settings.background))
+        expected: npt.NDArray[Any] = photons * (np.maximum(light, 0) + background)
+        for share in passed:
+            expected *= share
+        return expected
+
     def _region(self, rng: np.random.Generator) -> _Region:
         """Give a region of a random image, with the margin that its defocus needs."""
         settings = self.settings
         kind = self._kinds[rng.choice(len(self._kinds), p=self._kind_share)]
         number = int(kind[rng.integers(len(kind))])
-        image = self._light(number)
+        image = self._cached(number, lambda: self._light(number))
         n = self._padded
         factor = 1.0
         if rng.random() < settings.shrink_fraction:
@@ -362,29 +353,11 @@ class BlockMaker:
         return self._spectra[key]
 
     def _light(self, number: int) -> FloatArray:
-        """Give an image's light with its border reflected, from the cache when it is there."""
-        if number in self._cache:
-            self._cache.move_to_end(number)
-            return self._cache[number]
-        light = self._images[number].load()
+        """Give an image's light with its border reflected."""
+        light = self.images[number].load()
         self._fields[number] = light.shape
         margin = [(self._margin, max(self._margin, self._padded - n)) for n in light.shape]
-        light = np.pad(light, margin, mode="symmetric")
-        self._cache[number] = light
-        self._cached_bytes += light.nbytes
-        while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
-            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return light
-
-    def _place(self, rng: np.random.Generator, smooth: FloatArray) -> tuple[int, int]:
-        """Choose where a patch is cut: of two random places mostly the one that shows more."""
-        size, margin = self.settings.patch_size, self._margin
-        last = smooth.shape[0] - margin - size
-        places = rng.integers(margin, last + 1, size=(2, 2))
-        if rng.random() < 0.7:
-            shown = [np.ptp(smooth[y : y + size : 4, x : x + size : 4]) for y, x in places]
-            return tuple(places[int(np.argmax(shown))])
-        return tuple(places[0])
+        return np.pad(light, margin, mode="symmetric")
 
 
 def visibility(light: FloatArray) -> tuple[FloatArray, float]:
@@ -419,53 +392,6 @@ def noise_deviation(image: FloatArray) -> float:
     return float(np.median(np.abs(both)) / (6 * 0.6745))
 
 
-def record(
-    rng: np.random.Generator,
-    normal: NormalNoise,
-    light: npt.NDArray[Any],
-    settings: StreamSettings,
-    *,
-    transmission: Optional[FloatArray] = None,
-    saturation: float = 0.0,
-) -> FloatArray:
-    """Take a patch with a random exposure: photon noise, background, read noise, grey levels.
-
-    Parameters
-    ----------
-    light : ndarray, shape (patch, patch)
-        1 at the sharp image's brightest percent.
-    transmission : ndarray, shape (patch, patch), optional
-        Share of light and background that arrives.
-    saturation : float
-        Share of the pixels that the microscope saturates.
-    """
-    photons = log_uniform(rng, *settings.photons)
-    background = float(rng.uniform(*settings.background))
-    expected = photons * (np.maximum(light, 0) + background)
-    if transmission is not None:
-        expected *= transmission
-    electrons = photoelectrons(rng, normal, expected)
-    return digitise(rng, normal, electrons, settings, saturation=saturation)
-
-
-def _turned(rng: np.random.Generator, *patches: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """Turn patches by quarters and mirror them, all alike."""
-    quarters = int(rng.integers(4))
-    mirrored = rng.random() < 0.5
-    turned = [np.rot90(patch, quarters) for patch in patches]
-    return [patch[:, ::-1] for patch in turned] if mirrored else turned
-
-
-def _generator(seed: int, index: int, stream: int) -> np.random.Generator:
-    """Give the random numbers of a block.
-
-    A stream other than 0 is told apart by its spawn key: a seed with a large number added would
-    not do, since a seed is split into words of 32 bits, and ``(seed + 2**32, 0)`` is ``(seed, 1)``.
-    """
-    key = (stream,) if stream else ()
-    return np.random.default_rng(np.random.SeedSequence((seed, index), spawn_key=key))
-
-
 def _some_aberrations(microscope: Microscope, seed: int, stream: int) -> list[Aberrations]:
     """Draw the aberrations that regions choose from: kernels take too long to make for each."""
     # Of two numbers, for a block's key has one.
@@ -480,90 +406,3 @@ def _spectrum(kernel: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.complex
     grid = np.zeros((n, n), dtype=np.float32)
     grid[: len(kernel), : len(kernel)] = kernel
     return scipy.fft.rfft2(np.roll(grid, (-half, -half), axis=(0, 1)))
-
-
-_maker: Optional[BlockMaker] = None
-
-
-def _start(
-    images: Sequence[SharpImage],
-    settings: StreamSettings,
-    seed: int,
-    block_size: int,
-    stream: int,
-) -> None:
-    global _maker
-    # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
-    system_signal.signal(system_signal.SIGINT, system_signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _maker = BlockMaker(images, settings, seed, block_size, stream=stream)
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that asked for blocks is gone, however it went."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _make(index: int) -> tuple[FloatArray, FloatArray]:
-    assert _maker is not None
-    return _maker.block(index)
-
-
-def blocks(
-    images: Sequence[SharpImage],
-    settings: StreamSettings,
-    *,
-    seed: int,
-    block_size: int = 1024,
-    first: int = 0,
-    workers: int = 1,
-    ahead: int = 4,
-    stream: int = 0,
-) -> Generator[tuple[FloatArray, FloatArray], None, None]:
-    """Make blocks without end in worker processes, ``ahead`` of them before they are asked for.
-
-    Parameters
-    ----------
-    images : sequence of SharpImage
-    settings : StreamSettings
-    seed : int
-    block_size : int
-        Patches in a block.
-    first : int
-        Number of the first block.
-    workers : int
-        Processes; 0 makes the blocks in this one.
-    ahead : int
-        Blocks under way.
-    stream : int
-        Which of the seed's streams, as for :class:`BlockMaker`.
-
-    Yields
-    ------
-    patches, targets
-        As :meth:`BlockMaker.block` gives them, in order.
-    """
-    if workers == 0:
-        maker = BlockMaker(images, settings, seed, block_size, stream=stream)
-        while True:
-            yield maker.block(first)
-            first += 1
-    with ProcessPoolExecutor(
-        workers,
-        # A fork of a process that runs a network can hang; a fresh one imports NumPy only.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(list(images), settings, seed, block_size, stream),
-    ) as pool:
-        pending: list[Future[tuple[FloatArray, FloatArray]]] = []
-        try:
-            while True:
-                while len(pending) < ahead:
-                    pending.append(pool.submit(_make, first))
-                    first += 1
-                yield pending.pop(0).result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)

@@ -7,13 +7,14 @@ the camera adds, in units of the noise (`fixed_pattern`, `line_noise`, `hot_pixe
 
 from __future__ import annotations
 
-from typing import Optional
-
 import numpy as np
 import numpy.typing as npt
 
-from microscope_quality.training.exposure import (
+from microscope_quality.certainty import certainty
+from microscope_quality.model import FocusModel
+from microscope_quality.training.defocus.exposure import (
     Normal,
+    NormalNoise,
     Recording,
     digitise,
     log_uniform,
@@ -48,8 +49,17 @@ def empty_patch(rng: np.random.Generator, normal: Normal, recording: Recording) 
     return _empty(rng, normal, (recording.patch_size, recording.patch_size), recording)
 
 
+def empty_certainty(
+    model: FocusModel, rng: np.random.Generator, count: int, recording: Recording
+) -> npt.NDArray[np.float64]:
+    """Give how certain a model is of each of so many patches that show nothing."""
+    normal = NormalNoise(rng)
+    patches = np.stack([empty_patch(rng, normal, recording) for _ in range(count)])
+    return np.asarray(certainty(model.predict(patches, type_max=65535)), np.float64)
+
+
 def empty_image(
-    shape: Shape, rng: np.random.Generator, recording: Optional[Recording] = None
+    shape: Shape, rng: np.random.Generator, recording: Recording | None = None
 ) -> npt.NDArray[np.uint16]:
     """Make a whole field that shows nothing.
 
@@ -83,7 +93,7 @@ def _empty(
     if rng.random() < 0.3:
         light *= corner_shadow(rng, shape)
     if rng.random() < 0.1:
-        light *= dust(rng, shape)
+        light *= dust(rng, shape, recording.patch_size)
     electrons_lit = 0.0 if rng.random() < DARK_FRACTION else log_uniform(rng, *ELECTRONS)
     expected = np.float32(electrons_lit) * light
     electrons = photoelectrons(rng, normal, expected)
@@ -95,7 +105,7 @@ def _empty(
     if rng.random() < 0.15:
         electrons = smoothed(rng, electrons)
     if rng.random() < 0.4:
-        electrons += noise * hot_pixels(rng, shape)
+        electrons += noise * hot_pixels(rng, shape, recording.patch_size)
     # A camera's grey level is no more than twice the noise; else a gradient would have edges.
     least_levels = max(10.0, float(electrons.max()) / (2 * noise))
     return digitise(rng, normal, electrons, recording, least_levels=least_levels)
@@ -121,7 +131,7 @@ def corner_shadow(rng: np.random.Generator, shape: Shape) -> FloatArray:
     return light
 
 
-def dust(rng: np.random.Generator, shape: Shape) -> FloatArray:
+def dust(rng: np.random.Generator, shape: Shape, patch_size: int) -> FloatArray:
     """Give the light past grains of dust on the way: soft, faint discs and rings.
 
     Dust lies far from the specimen, so how blurred its shadow is says nothing of the specimen's
@@ -131,7 +141,7 @@ def dust(rng: np.random.Generator, shape: Shape) -> FloatArray:
     """
     height, width = shape
     light = np.ones(shape, dtype=np.float32)
-    patches = height * width / 84**2
+    patches = height * width / patch_size**2
     for _ in range(int(rng.integers(1, 5) * max(1.0, np.sqrt(patches)))):
         radius = log_uniform(rng, 6, 40)
         softness = max(1.2, radius * log_uniform(rng, 0.12, 0.6))
@@ -178,9 +188,9 @@ def smoothed(rng: np.random.Generator, electrons: FloatArray) -> FloatArray:
     return soft
 
 
-def hot_pixels(rng: np.random.Generator, shape: Shape) -> FloatArray:
+def hot_pixels(rng: np.random.Generator, shape: Shape, patch_size: int) -> FloatArray:
     """Give single bright pixels, 5 to 300 times the noise, 1 to 19 on the area of a patch."""
-    patches = max(1, round(shape[0] * shape[1] / 84**2))
+    patches = max(1, round(shape[0] * shape[1] / patch_size**2))
     n = int(rng.integers(1, 20)) * patches
     bright = np.zeros(shape, dtype=np.float32)
     at = tuple(rng.integers(length, size=n) for length in shape)

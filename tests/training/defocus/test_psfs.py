@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from microscope_quality.errors import OpticsError, SettingsError
-from microscope_quality.optics import TRAINING_OPTICS, Optics, psf
-from microscope_quality.training.psfs import aberrated_psf, best_focus_um, gibson_lanni_psf
+from microscope_quality.optics import TRAINING_OPTICS, Optics
+from microscope_quality.psf import psf
+from microscope_quality.training.defocus.psfs import aberrated_psf, best_focus_um, gibson_lanni_psf
 
 OIL = Optics(na=1.4, refractive_index=1.515, wavelength_um=0.52, pixel_size_um=0.108)
 DRY = Optics(na=0.95, refractive_index=1.0, wavelength_um=0.52, pixel_size_um=0.325)

@@ -9,15 +9,13 @@ import tifffile
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.model import FocusModel
-from microscope_quality.training.entries import entries
-from microscope_quality.training.sources import (
-    GroupBy,
+from microscope_quality.training.defocus.sources import (
     by_deviation,
     by_model,
     find_sharp_images,
-    split_by_field,
 )
-from microscope_quality.training.stream import SharpImage
+from microscope_quality.training.entries import entries
+from microscope_quality.training.fields import GroupBy, split_by_field
 
 
 def noise(deviation, seed=0, shape=(90, 100)):
@@ -135,24 +133,3 @@ def test_an_image_has_one_name_however_it_is_given(tmp_path, monkeypatch):
     for path in (".", "a.tif", "*.tif", "../sharp", folder, folder / "a.tif"):
         (image,), _ = find_sharp_images([path])
         assert (image.kind, entries([image])) == ("sharp", ["sharp/a.tif"])
-
-
-def test_what_a_model_has_learned_from_is_not_held_out():
-    images = [SharpImage(f"cells/{n}.tif", kind="cells", field=f"f{n // 2}") for n in range(12)]
-    for seed in range(5):
-        seen = {"cells/0.tif", "cells/3.tif", "cells/4.tif"}
-        training, validation = split_by_field(images, 0.5, seed, seen=seen)
-        # Six fields; half of them are those of which nothing was seen.
-        assert {image.field for image in validation} == {"f3", "f4", "f5"}
-        assert {image.field for image in training} == {"f0", "f1", "f2"}
-    assert split_by_field(images, 0.2, 3, seen=["cells/no.tif"]) == split_by_field(images, 0.2, 3)
-    every = {f"cells/{n}.tif" for n in range(0, 12, 2)}
-    with pytest.raises(SettingsError, match="images of 6 of the 6 fields"):
-        split_by_field(images, 0.2, 0, seen=every)
-    assert split_by_field(images, 0.0, 0, seen=every) == (images, [])
-
-
-@pytest.mark.parametrize("text", ["(", "[A-P]\\d+", "(?P<z>\\d+)"])
-def test_a_pattern_that_names_no_field_is_refused(text):
-    with pytest.raises(SettingsError, match="group-by"):
-        GroupBy.parse(text)
