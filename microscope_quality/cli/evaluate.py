@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Callable, Iterator, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,23 +16,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from microscope_quality.evaluation.gather import Data
-    from microscope_quality.evaluation.run import Evaluation
+    from microscope_quality.evaluation.results import Evaluation
 
-# The page's names for columns of unseen.csv, and what is in them.
-UNSEEN_COLUMNS: dict[str, tuple[str, type]] = {
-    "group": ("group", str),
-    "n": ("images", int),
-    "within_one": ("within_one", float),
-    "binary_f": ("f_model", float),
-    "best_measure": ("best_classical", str),
-    "best_f": ("f_best_classical", float),
-}
-
-# Headings of options in the command's help.
-IMAGES = "Sharp images"
-STACKS = "z-stacks"
-MICROSCOPE = "The microscope to simulate"
-TESTS = "What else is tested"
+# Options under headings of the command's help.
+_image_option = partial(typer.Option, rich_help_panel="Sharp images")
+_stack_option = partial(typer.Option, rich_help_panel="z-stacks")
+_microscope_option = partial(typer.Option, rich_help_panel="The microscope to simulate")
+_test_option = partial(typer.Option, rich_help_panel="What else is tested")
 
 
 def evaluate(
@@ -54,10 +46,8 @@ def evaluate(
         ),
     ],
     data: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            "--data",
-            rich_help_panel=IMAGES,
+        list[str] | None,
+        _image_option(
             metavar="IN",
             help="Sharp images (files, folders or patterns), which are made out of focus at all "
             "levels; or a folder that `synthesize` wrote, used as it is. Can be given again.",
@@ -65,27 +55,24 @@ def evaluate(
         ),
     ] = None,
     beside: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option(
-            "--beside",
             metavar="MODEL",
             help="Another model, for the same figures on the same images. Can be given again.",
             show_default=False,
         ),
     ] = None,
     manifest: Annotated[
-        Optional[Path],
-        typer.Option(
-            rich_help_panel=IMAGES,
+        Path | None,
+        _image_option(
             metavar="CSV",
             help="Table of the sharp images with the column file, as for `train`.",
             show_default=False,
         ),
     ] = None,
     group_by: Annotated[
-        Optional[str],
-        typer.Option(
-            rich_help_panel=IMAGES,
+        str | None,
+        _image_option(
             metavar="COLUMN|REGEX",
             help="Groups to give figures of, such as stains: column=NAME of the manifest, or a "
             r"regular expression with named groups for the file's name, such as `_(?P<stain>w\d)`. "
@@ -95,34 +82,29 @@ def evaluate(
     ] = None,
     held_out: Annotated[
         bool,
-        typer.Option(
+        _image_option(
             "--held-out",
-            rich_help_panel=IMAGES,
             help="Of --data, use only what the training of MODEL held out for validation.",
         ),
     ] = False,
     include_training: Annotated[
         bool,
-        typer.Option(
+        _image_option(
             "--include-training",
-            rich_help_panel=IMAGES,
             help="Also use images that one of the models was trained on; else they are left out.",
         ),
     ] = False,
     stacks: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            "--stacks",
-            rich_help_panel=STACKS,
+        list[str] | None,
+        _stack_option(
             metavar="IN",
             help="z-stacks: files, folders or patterns. Can be given again.",
             show_default=False,
         ),
     ] = None,
     stack_pattern: Annotated[
-        Optional[str],
-        typer.Option(
-            rich_help_panel=STACKS,
+        str | None,
+        _stack_option(
             metavar="REGEX",
             help="For planes in files of their own: where the stack's name and z stand in the "
             r"file's name or path, such as `(?P<stack>.+)_z(?P<z>\d+)`.",
@@ -130,9 +112,8 @@ def evaluate(
         ),
     ] = None,
     focus_plane: Annotated[
-        Optional[float],
-        typer.Option(
-            rich_help_panel=STACKS,
+        float | None,
+        _stack_option(
             metavar="Z",
             help="z of the plane in focus, as in the names, or counted from 0; unless given, where "
             "the model finds it. A stack without such a plane is left out.",
@@ -140,18 +121,16 @@ def evaluate(
         ),
     ] = None,
     step_um: Annotated[
-        Optional[float],
-        typer.Option(
-            rich_help_panel=STACKS,
+        float | None,
+        _stack_option(
             metavar="UM",
             help="From one z to the next, in µm; with --optics the level follows from geometry.",
             show_default=False,
         ),
     ] = None,
     optics: Annotated[
-        Optional[str],
-        typer.Option(
-            rich_help_panel=MICROSCOPE,
+        str | None,
+        _microscope_option(
             metavar="KEY=…,…",
             help="The microscope of the stacks, and the one to simulate for sharp images: na, n, "
             "wavelength_um and pixel_size_um. immersion=air, water, glycerol or oil can stand for "
@@ -162,24 +141,21 @@ def evaluate(
     ] = None,
     photons: Annotated[
         tuple[float, float],
-        typer.Option(
-            rich_help_panel=MICROSCOPE,
+        _microscope_option(
             metavar="LOW HIGH",
             help="Photoelectrons at an image's brightest percent, log-uniform.",
         ),
     ] = (300.0, 20_000.0),
     background: Annotated[
         tuple[float, float],
-        typer.Option(
-            rich_help_panel=MICROSCOPE,
+        _microscope_option(
             metavar="LOW HIGH",
             help="Background, as a fraction of these photons.",
         ),
     ] = (0.0, 0.1),
     gain_offset_images: Annotated[
         int,
-        typer.Option(
-            rich_help_panel=TESTS,
+        _test_option(
             min=0,
             metavar="N",
             help="Sharp images that go through the gain/offset test, all levels.",
@@ -187,8 +163,7 @@ def evaluate(
     ] = 10,
     empty_patches: Annotated[
         int,
-        typer.Option(
-            rich_help_panel=TESTS,
+        _test_option(
             min=0,
             metavar="N",
             help="Patches with nothing in them, made to see what it says.",
@@ -196,16 +171,14 @@ def evaluate(
     ] = 10_000,
     classical: Annotated[
         bool,
-        typer.Option(
+        _test_option(
             "--classical/--no-classical",
-            rich_help_panel=TESTS,
             help="Compare with classical focus measures, or not.",
         ),
     ] = True,
     unseen: Annotated[
-        Optional[Path],
-        typer.Option(
-            rich_help_panel=TESTS,
+        Path | None,
+        _test_option(
             metavar="CSV",
             help="Table that `microscope-quality unseen` wrote, to be shown on the page.",
         ),
@@ -217,7 +190,7 @@ def evaluate(
         ),
     ] = 1,
     jobs: Annotated[
-        Optional[int],
+        int | None,
         typer.Option(
             "--jobs",
             "-j",
@@ -250,18 +223,23 @@ def evaluate(
     from rich.console import Console
 
     from microscope_quality.batch.run import n_cores
-    from microscope_quality.cli.refusal import refused
-    from microscope_quality.errors import MicroscopeQualityError, SettingsError
+    from microscope_quality.cli.refusal import refusing
+    from microscope_quality.errors import SettingsError
     from microscope_quality.evaluation import run
-    from microscope_quality.evaluation.gather import gather, gather_stacks, read_table
+    from microscope_quality.evaluation.gather import gather, gather_stacks
+    from microscope_quality.evaluation.judging import load
     from microscope_quality.evaluation.page import check_libraries, write_page
+    from microscope_quality.evaluation.results import EvaluationSettings
+    from microscope_quality.evaluation.tables import check_folder, write_tables
+    from microscope_quality.evaluation.unseen import read_unseen
     from microscope_quality.optics import Optics
-    from microscope_quality.training.microscope import Microscope
-    from microscope_quality.training.sets import SetSettings
-    from microscope_quality.training.stored import is_set
+    from microscope_quality.training.defocus.microscope import Microscope
+    from microscope_quality.training.defocus.sets import SetSettings
+    from microscope_quality.training.defocus.stored import is_set
 
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
+    remedy = "pip install 'microscope-quality[evaluate]' brings what figures need"
+    with refusing("evaluate", remedy=remedy, interrupted="\nInterrupted."):
         check_libraries()
         if not data and not stacks:
             raise SettingsError("Give --data, sharp images, or --stacks, z-stacks, or both.")
@@ -278,8 +256,8 @@ def evaluate(
             )
         given = None if optics is None else Optics.parse(optics)
         names = [model, *(beside or [])]
-        models = [run.load(name) for name in names]
-        settings = run.EvaluationSettings(
+        models = [load(name) for name in names]
+        settings = EvaluationSettings(
             sets=SetSettings(
                 microscope=Microscope() if given is None else Microscope(optics=given),
                 photons=photons,
@@ -304,12 +282,8 @@ def evaluate(
         )
         if stacks:
             found = found.with_(gather_stacks(stacks, stack_pattern))
-        groups = (
-            []
-            if unseen is None
-            else _groups(read_table(unseen, [name for name, _ in UNSEEN_COLUMNS.values()]))
-        )
-        run.check_folder(out)
+        groups = [] if unseen is None else read_unseen(unseen)
+        check_folder(out)
         with _progress(screen, _announced(len(models), found, empty_patches)) as report:
             evaluation = run.evaluate(
                 names,
@@ -318,27 +292,12 @@ def evaluate(
                 report,
                 command=shlex.join(["microscope-quality", *sys.argv[1:]]),
             )
-        tables = run.write_tables(evaluation, out)
+        tables = write_tables(evaluation, out)
         page = write_page(evaluation, out, model=models[0], unseen=groups)
-    except KeyboardInterrupt:
-        typer.echo("\nInterrupted.", err=True)
-        raise typer.Exit(130) from None
-    except MicroscopeQualityError as error:
-        raise refused("evaluate", error) from error
-    except ImportError as error:
-        remedy = "pip install 'microscope-quality[evaluate]' brings what figures need"
-        raise refused("evaluate", error, remedy) from error
     _show(Console(highlight=False), evaluation)
     _tell(screen, evaluation)
     typer.echo(f"{page}, and {len(tables)} tables beside it")
     raise typer.Exit(1 if evaluation.failed else 0)
-
-
-def _groups(rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Give the rows of ``unseen.csv`` as the page names their columns."""
-    return [
-        {name: kind(row[column]) for name, (column, kind) in UNSEEN_COLUMNS.items()} for row in rows
-    ]
 
 
 def _announced(models: int, data: Data, empty_patches: int) -> str:
@@ -398,7 +357,7 @@ def _show(screen: Console, evaluation: Evaluation) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from microscope_quality.evaluation.run import summary_rows
+    from microscope_quality.evaluation.tables import summary_rows
 
     rows = summary_rows(evaluation)
     table = Table(title=_title(evaluation), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
@@ -458,6 +417,8 @@ def _cell(row: dict[str, Any], key: str, form: str) -> str:
 
 def _tell(screen: Console, evaluation: Evaluation) -> None:
     """Say what has to be known to read the figures, and what was left out."""
+    from microscope_quality.evaluation.tables import LEFT_OUT
+
     for note in evaluation.notes:
         screen.print(note, markup=False)
     shown = 10
@@ -466,4 +427,4 @@ def _tell(screen: Console, evaluation: Evaluation) -> None:
         screen.print(f"left out: {path}: {reason}", style="yellow", markup=False)
     more = len(missing) - shown
     if more > 0:
-        screen.print(f"{more} more files were left out: see left_out.csv", style="yellow")
+        screen.print(f"{more} more files were left out: see {LEFT_OUT}", style="yellow")

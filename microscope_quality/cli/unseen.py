@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -17,11 +17,11 @@ def unseen(
         Path, typer.Option("--out", metavar="DIR", help="Folder for the trainings and unseen.csv.")
     ],
     manifest: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(metavar="CSV", help="As for train: which images are of one field."),
     ] = None,
     group_by: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             metavar="REGEX",
             help="What names the groups: column=NAME of the manifest, or a regular expression with "
@@ -36,7 +36,7 @@ def unseen(
         str, typer.Option(help="compact, or another that train knows.")
     ] = "compact",
     steps: Annotated[
-        Optional[int],
+        int | None,
         typer.Option(min=1, help="Optimiser steps of each training; else the architecture's own."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the trainings and of what judges them.")] = 0,
@@ -56,12 +56,11 @@ def unseen(
     from rich.console import Console
 
     from microscope_quality.cli.quiet import import_keras
-    from microscope_quality.cli.refusal import refused
+    from microscope_quality.cli.refusal import refusing
     from microscope_quality.cli.train import Display
-    from microscope_quality.errors import MicroscopeQualityError
     from microscope_quality.evaluation.unseen import TABLE, UnseenSettings, leave_one_out
-    from microscope_quality.training.sets import SetSettings
-    from microscope_quality.training.train import TrainingSettings
+    from microscope_quality.training.defocus.sets import SetSettings
+    from microscope_quality.training.defocus.train import TrainingSettings
 
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     display = Display(screen)
@@ -79,7 +78,9 @@ def unseen(
         else:
             display.show(record)
 
-    try:
+    remedy = "pip install 'microscope-quality[train,evaluate]' brings what it needs"
+    interrupted = "Stopped; the same command goes on from there."
+    with refusing("unseen", remedy=remedy, interrupted=interrupted):
         # Where it is missing, that is said before images are read.
         import_keras()
         with display:
@@ -97,12 +98,4 @@ def unseen(
                 group_by=group_by,
                 report=show,
             )
-    except MicroscopeQualityError as error:
-        raise refused("unseen", error) from error
-    except ImportError as error:
-        remedy = "pip install 'microscope-quality[train,evaluate]' brings what it needs"
-        raise refused("unseen", error, remedy) from error
-    except KeyboardInterrupt:
-        typer.echo("Stopped; the same command goes on from there.", err=True)
-        raise typer.Exit(130) from None
     typer.echo(f"{out / TABLE}")

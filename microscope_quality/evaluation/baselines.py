@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from microscope_quality.classical import MEASURES, contrasting
 
-Measure = Callable[[npt.ArrayLike], float]
+Baseline = Callable[[npt.ArrayLike], float]
 
 
 def crete_blur_effect(plane: npt.ArrayLike) -> float:
@@ -59,13 +59,11 @@ def crete_blur_effect(plane: npt.ArrayLike) -> float:
     return float(blur_effect(x))
 
 
-MEASURES_OF_LIBRARIES: dict[str, Measure] = {
-    "crete_blur_effect": crete_blur_effect,
-}
+MEASURES_OF_LIBRARIES: dict[str, Baseline] = {"crete_blur_effect": crete_blur_effect}
 """The measures that need another library, by name."""
 
 
-def available_measures() -> tuple[dict[str, Measure], str]:
+def available_measures() -> tuple[dict[str, Baseline], str]:
     """Find the measures that work here.
 
     Returns

@@ -25,7 +25,7 @@ SEEDS = 50
 
 
 @dataclass(frozen=True)
-class Threshold:
+class ScoreThreshold:
     """Where a measure divides in focus from out of focus.
 
     Attributes
@@ -107,7 +107,7 @@ def balanced(true: npt.ArrayLike, rng: np.random.Generator) -> npt.NDArray[np.in
     return np.stack([rng.permutation(members)[:n] for members in (inside, outside)])
 
 
-def threshold_of(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Threshold:
+def threshold_of(scores: npt.ArrayLike, positive: npt.ArrayLike) -> ScoreThreshold:
     """Find the threshold, and its direction, of the best F-score.
 
     Candidates lie midway between neighbouring scores, and below and above all of them. Of those
@@ -132,7 +132,7 @@ def threshold_of(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Threshold:
     defined = ~np.isnan(s)
     values, index = np.unique(s[defined], return_inverse=True)
     if not len(values):
-        return Threshold(float("-inf"), below=True)
+        return ScoreThreshold(float("-inf"), below=True)
     right = np.bincount(index, weights=truth[defined], minlength=len(values))
     every = np.bincount(index, minlength=len(values))
     # Halves, as the sum of two of the largest numbers is none.
@@ -154,11 +154,11 @@ def threshold_of(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Threshold:
     _, place, below = f_above if f_above[0] > f_below[0] + 1e-12 else f_below
     if not below and 0 < place < len(candidates) - 1 and candidates[place] == values[place]:
         # The comparison is strict: what equals the candidate has to be above it.
-        return Threshold(float(values[place - 1]), below)
-    return Threshold(float(candidates[place]), below)
+        return ScoreThreshold(float(values[place - 1]), below)
+    return ScoreThreshold(float(candidates[place]), below)
 
 
-def f_score(scores: npt.ArrayLike, positive: npt.ArrayLike, threshold: Threshold) -> float:
+def f_score(scores: npt.ArrayLike, positive: npt.ArrayLike, threshold: ScoreThreshold) -> float:
     """Give the F-score, 2·TP / (2·TP + FP + FN), of "in focus"; NaN when nothing is or is said."""
     said, truth = threshold.positive(scores), np.asarray(positive, np.bool_)
     both = int(np.count_nonzero(said & truth))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from microscope_quality.files.whole import whole
 from microscope_quality.metrics import Calibration
-from microscope_quality.model import ModelDescription, verify
+from microscope_quality.model import ModelDescription, read_model
 
 CARD = "MODEL.md"
 # Pictures of about 600 pixels, 30 kB each.
@@ -43,9 +43,8 @@ def write_card(folder: Path) -> Path:
     FileError
         If the card cannot be written.
     """
-    description = verify(folder)
-    with np.load(folder / "weights.npz", allow_pickle=False) as archive:
-        parameters = sum(archive[key].size for key in archive.files)
+    description, weights = read_model(folder)
+    parameters = sum(array.size for array in weights.values())
     pictures = _pictures(description)
     text = card_text(description, parameters, None if pictures is None else list(pictures))
     for name, content in {**(pictures or {}), CARD: text.encode()}.items():
@@ -68,23 +67,23 @@ def card_text(
         File names of the pictures there are; None when matplotlib is missing.
     """
     record = description.training
-    parts = [
-        _head(description, parameters),
-        _accuracy(record, pictures or ()),
-        _data(description),
-        _microscope(description),
-        _training(record, pictures or ()),
-        _limits(description),
+    paragraphs = [
+        *_head(description, parameters),
+        *_accuracy(record, pictures or ()),
+        *_data(description),
+        *_microscope(description),
+        *_training(record, pictures or ()),
+        *_limits(description),
     ]
     if pictures is None:
-        parts.append(
+        paragraphs.append(
             "This card has no pictures, as matplotlib was not there to draw them: "
             "`pip install 'microscope-quality[evaluate]'`."
         )
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(paragraphs) + "\n"
 
 
-def _head(description: ModelDescription, parameters: int) -> str:
+def _head(description: ModelDescription, parameters: int) -> list[str]:
     levels = description.levels - 1
     brought = {
         "zscore": "each brought to mean 0 and deviation 1, so that gain, offset and bit depth "
@@ -92,118 +91,100 @@ def _head(description: ModelDescription, parameters: int) -> str:
         "type_range": "divided by the largest value of their type, as published by Yang et al. "
         "(2018)",
     }[description.normalisation]
-    return "\n".join(
-        [
-            f"# {description.name}",
-            "",
-            f"A model of the defocus of microscope images: level 0 (in focus) to {levels} for each "
-            f"patch of {description.patch_size} × {description.patch_size} pixels. Architecture "
-            f"`{description.architecture}`, {parameters:,} parameters; patches are {brought}. A "
-            f"patch is sure from a certainty of {description.sure_certainty:.4f} on, which at most "
-            "1 in 1,000 empty patches reaches.",
-            "",
-            f"    microscope-quality measure IMAGES --model PATH/TO/{description.name}",
-        ]
-    )
+    return [
+        f"# {description.name}",
+        f"A model of the defocus of microscope images: level 0 (in focus) to {levels} for each "
+        f"patch of {description.patch_size} × {description.patch_size} pixels. Architecture "
+        f"`{description.architecture}`, {parameters:,} parameters; patches are {brought}. A "
+        f"patch is sure from a certainty of {description.sure_certainty:.4f} on, which at most "
+        "1 in 1,000 empty patches reaches.",
+        f"    microscope-quality measure IMAGES --model PATH/TO/{description.name}",
+    ]
 
 
-def _accuracy(record: Mapping[str, Any], pictures: Sequence[str]) -> str:
-    lines = ["## How right it is", ""]
+def _accuracy(record: Mapping[str, Any], pictures: Sequence[str]) -> list[str]:
+    heading = "## How right it is"
     rows = [
         (what, key, record[f"validation_{key}"])
         for what, key in (("whole images", "images"), ("patches", "patches"))
         if f"validation_{key}" in record
     ]
     if not rows:
-        return "\n".join([*lines, "Not known: no image was held out."])
+        return [heading, "Not known: no image was held out."]
     files = len(record.get("validation_files", ()))
-    lines += [
+    cells = [
+        (
+            *(what, f"{found[key]:,}", f"{found['exact']:.1%}", f"{found['within_one']:.1%}"),
+            *(_figure(found.get(name)) for name in ("mean_rps", "calibration_error")),
+        )
+        for what, key, found in rows
+    ]
+    paragraphs = [
+        heading,
         f"On {files} files that were held out, by field of view: each was defocused to every level "
         "and exposed at random, as the training images were. Such figures are of simulated "
         "defocus; real images of known focus are the better test "
         "(`microscope-quality evaluate`).",
-        "",
-        "| | number | exact | within one level | mean RPS | calibration error |",
-        "| --- | --- | --- | --- | --- | --- |",
+        _table("| | number | exact | within one level | mean RPS | calibration error |", cells),
     ]
-    for what, key, found in rows:
-        score, error = (found.get(name) for name in ("mean_rps", "calibration_error"))
-        lines.append(
-            f"| {what} | {found[key]:,} | {found['exact']:.1%} | {found['within_one']:.1%} | "
-            f"{'' if score is None else f'{score:.3f}'} | "
-            f"{'' if error is None else f'{error:.3f}'} |"
-        )
     if len(rows) > 1:
-        lines += [
-            "",
+        paragraphs.append(
             "Patches count with the level of their image, also where they show nothing. RPS: "
-            "ranked probability score, 0 at best.",
-        ]
-    lines += ["", _confusion_table(rows[0][2]["confusion"])]
+            "ranked probability score, 0 at best."
+        )
+    confusion = rows[0][2]["confusion"]
+    levels = " | ".join(str(level) for level in range(len(confusion)))
+    paragraphs += [
+        "Held-out images by true level (down) and measured level (across):",
+        _table(f"| | {levels} |", [(f"**{k}**", *counts) for k, counts in enumerate(confusion)]),
+    ]
     shown = [
         ("confusion.png", "Confusion matrix of the held-out images"),
         ("reliability.png", "Reliability diagram of the held-out patches"),
     ]
-    lines += [f"\n![{title}]({name})" for name, title in shown if name in pictures]
-    return "\n".join(lines)
+    return paragraphs + [f"![{title}]({name})" for name, title in shown if name in pictures]
 
 
-def _confusion_table(confusion: Sequence[Sequence[int]]) -> str:
-    levels = range(len(confusion))
-    lines = [
-        "Held-out images by true level (down) and measured level (across):",
-        "",
-        f"| | {' | '.join(map(str, levels))} |",
-        f"| --- |{' --- |' * len(confusion)}",
-    ]
-    lines += [f"| **{k}** | {' | '.join(map(str, confusion[k]))} |" for k in levels]
-    return "\n".join(lines)
-
-
-def _data(description: ModelDescription) -> str:
+def _data(description: ModelDescription) -> list[str]:
     record = description.training
-    lines = ["## What it learned from", ""]
+    paragraphs = ["## What it learned from"]
     if "training_images" in record:
         held_out = len(record.get("validation_files", ()))
-        lines += [
+        paragraphs.append(
             f"{record['training_images']} sharp images; {held_out} files were held out (both lists "
-            "are in `model.json`). Their defocus was simulated.",
-            "",
-        ]
+            "are in `model.json`). Their defocus was simulated."
+        )
     if "from" in record:
-        lines += [
+        paragraphs.append(
             f"It went on from the model `{record['from']['name']}` "
-            f"(SHA-256 {record['from']['sha256'][:12]}…), whose images are listed too.",
-            "",
-        ]
-    entries = [entry for entry in description.licences if isinstance(entry, Mapping)]
-    if entries:
-        lines += ["| images | kind | source | licence |", "| --- | --- | --- | --- |"]
-        lines += [
-            f"| {entry.get('images', '')} | {_cell(entry.get('kind'))} | "
-            f"{_cell(entry.get('source')) or 'not stated'} | "
-            f"{_cell(entry.get('licence')) or 'not stated'} |"
-            for entry in entries
-        ]
+            f"(SHA-256 {record['from']['sha256'][:12]}…), whose images are listed too."
+        )
+    cells = [
+        (
+            *(entry.get("images", ""), _cell(entry.get("kind"))),
+            *(_cell(entry.get(name)) or "not stated" for name in ("source", "licence")),
+        )
+        for entry in description.licences
+        if isinstance(entry, Mapping)
+    ]
+    if cells:
+        paragraphs.append(_table("| images | kind | source | licence |", cells))
     if record.get("planes"):
         how = {"std": "by the largest standard deviation", "model": "by the model that checked"}
-        lines += [
-            "",
+        paragraphs.append(
             f"Of {len(record['planes'])} z-stacks, the sharpest plane was taken, "
-            f"{how[record['sharpest']]}.",
-        ]
-    lines += _cleaning(record)
-    return "\n".join(lines)
+            f"{how[record['sharpest']]}."
+        )
+    return paragraphs + _cleaning(record)
 
 
 def _cleaning(record: Mapping[str, Any]) -> list[str]:
     """Tell which images were left out, and by whose opinion."""
-    lines: list[str] = []
+    paragraphs: list[str] = []
     check = record.get("check")
     if check is not None:
         seen = check["seen_by_the_model"]
-        lines += [
-            "",
+        paragraphs.append(
             f"The images were checked with `{check['model']}`: {check['left_out']} were left out "
             f"as blurred (level above {check['blurred_above_level']}), saturated (over "
             f"{check['saturated_above_fraction']:.0%} of the pixels) or empty."
@@ -218,25 +199,24 @@ def _cleaning(record: Mapping[str, Any]) -> list[str]:
                 "from as sharp, so that it is kind to them."
                 if seen
                 else ""
-            ),
-        ]
+            )
+        )
     elif "stored_sets" in record:
-        lines += ["", "It learned from stored sets, whose images were not checked."]
+        paragraphs.append("It learned from stored sets, whose images were not checked.")
     for title, key in (("Left out", "left_out"), ("Doubted, but kept", "doubted")):
         reasons = record.get(key) or {}
         if reasons:
-            lines += ["", f"{title}:", ""]
-            lines += [f"- {name}: {reason}" for name, reason in list(reasons.items())[:_LISTED]]
+            lines = [f"- {name}: {reason}" for name, reason in list(reasons.items())[:_LISTED]]
             if len(reasons) > _LISTED:
                 lines.append(f"- and {len(reasons) - _LISTED} more, in `model.json`")
-    return lines
+            paragraphs += [f"{title}:", "\n".join(lines)]
+    return paragraphs
 
 
-def _microscope(description: ModelDescription) -> str:
+def _microscope(description: ModelDescription) -> list[str]:
     optics = description.optics
-    lines = [
+    paragraphs = [
         "## The microscope that was simulated",
-        "",
         f"NA {optics.na:g}, refractive index {optics.refractive_index:g}, light of "
         f"{optics.wavelength_um:g} µm, pixels of {optics.pixel_size_um:g} µm. A level is a blur "
         "disc of 3.08 pixels, whatever the microscope.",
@@ -250,55 +230,54 @@ def _microscope(description: ModelDescription) -> str:
         if name != "optics" and value not in ([0.0, 0.0], None)
     }
     if faults:
-        lines += ["", ", ".join(f"{name} {_value(value)}" for name, value in faults.items()) + "."]
+        told = ", ".join(f"{name} {_value(value)}" for name, value in faults.items())
+        paragraphs.append(f"{told}.")
     stream.pop("optics", None)
     if stream:
-        lines += ["", "The stream of patches:", ""]
-        lines += ["| setting | value |", "| --- | --- |"]
-        lines += [f"| {name} | {_value(value)} |" for name, value in stream.items()]
-    return "\n".join(lines)
+        cells = [(name, _value(value)) for name, value in stream.items()]
+        paragraphs += ["The stream of patches:", _table("| setting | value |", cells)]
+    return paragraphs
 
 
-def _training(record: Mapping[str, Any], pictures: Sequence[str]) -> str:
-    lines = ["## How it was trained", ""]
+def _training(record: Mapping[str, Any], pictures: Sequence[str]) -> list[str]:
+    paragraphs = ["## How it was trained"]
     if record.get("command"):
-        lines += [f"    {record['command']}", ""]
+        paragraphs.append(f"    {record['command']}")
     stages = record.get("stages") or []
     if stages:
-        lines += [
-            "| from step | to step | patches a step | learning rate | cosine decay | seed |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
         ends = [stage["first_step"] for stage in stages[1:]]
         history = record.get("history") or [{}]
         ends.append(history[-1].get("step", stages[-1]["steps"]))
-        lines += [
-            f"| {stage['first_step']:,} | {end:,} | {stage['batch_size']} | "
-            f"{stage['learning_rate']:g} | {'yes' if stage['cosine_decay'] else 'no'} | "
-            f"{stage['seed']} |"
+        cells = [
+            (
+                *(f"{stage['first_step']:,}", f"{end:,}", stage["batch_size"]),
+                *(f"{stage['learning_rate']:g}", "yes" if stage["cosine_decay"] else "no"),
+                stage["seed"],
+            )
             for stage, end in zip(stages, ends)
         ]
+        head = "| from step | to step | patches a step | learning rate | cosine decay | seed |"
+        paragraphs.append(_table(head, cells))
         if "best_step" in record and record.get("validation_files"):
-            lines += [
-                "",
+            early = (
+                f"\nTraining stopped early, after {record['patience']} epochs of 250 steps "
+                "without a lower one."
+            )
+            paragraphs.append(
                 f"The weights are those of step {record['best_step']:,}, which has the lowest "
-                "ranked probability score on patches of the held-out images.",
-            ]
-            if ends[-1] < stages[-1]["steps"]:
-                lines.append(
-                    f"Training stopped early, after {record['patience']} epochs of 250 steps "
-                    "without a lower one."
-                )
+                "ranked probability score on patches of the held-out images."
+                + (early if ends[-1] < stages[-1]["steps"] else "")
+            )
     versions = record.get("versions") or {}
     if versions:
         named = ", ".join(f"{name} {version}" for name, version in versions.items())
-        lines += ["", f"Made with {named}."]
+        paragraphs.append(f"Made with {named}.")
     if "curves.png" in pictures:
-        lines += ["", "![Loss and validation during training](curves.png)"]
-    return "\n".join(lines)
+        paragraphs.append("![Loss and validation during training](curves.png)")
+    return paragraphs
 
 
-def _limits(description: ModelDescription) -> str:
+def _limits(description: ModelDescription) -> list[str]:
     record = description.training
     kinds = {entry.get("kind", "") for entry in description.licences if isinstance(entry, Mapping)}
     limits = [
@@ -321,12 +300,12 @@ def _limits(description: ModelDescription) -> str:
         )
     if "validation_images" not in record:
         limits.append("No image was held out: how right it is, is not known.")
-    return "\n".join(["## Its limits", "", *(f"- {limit}" for limit in limits)])
+    return ["## Its limits", "\n".join(f"- {limit}" for limit in limits)]
 
 
 def _pictures(description: ModelDescription) -> dict[str, bytes] | None:
     """Draw what the record has figures of; None without matplotlib."""
-    from microscope_quality.evaluation import figures
+    from microscope_quality.evaluation import figures, style
 
     record = description.training
     drawn: dict[str, Any] = {}
@@ -348,9 +327,19 @@ def _pictures(description: ModelDescription) -> dict[str, bytes] | None:
                 np.array(table["count"]),
             )
             drawn["reliability.png"] = figures.reliability_figure(known, "Held-out patches")
-        return {name: figures.png(figure, DOTS_PER_INCH) for name, figure in drawn.items()}
+        return {name: style.png(figure, DOTS_PER_INCH) for name, figure in drawn.items()}
     except ImportError:
         return None
+
+
+def _table(head: str, rows: Iterable[Sequence[object]]) -> str:
+    """Write a table under its first line."""
+    rule = "|" + " --- |" * (head.count("|") - 1)
+    return "\n".join([head, rule, *(f"| {' | '.join(map(str, row))} |" for row in rows)])
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _value(value: Any) -> str:

@@ -72,10 +72,9 @@ def levels_at(
     middle = plane[top : top + LONGEST_SIDE, left : left + LONGEST_SIDE]
     levels = np.empty((len(models), len(gains), len(offsets)))
     beyond = np.empty((len(gains), len(offsets)))
-    for i, gain in enumerate(gains):
-        for j, offset in enumerate(offsets):
-            taken, beyond[i, j] = changed(middle, gain, offset)
-            levels[:, i, j] = [measure_focus(taken, model).level for model in models]
+    for i, j in np.ndindex(beyond.shape):
+        taken, beyond[i, j] = changed(middle, gains[i], offsets[j])
+        levels[:, i, j] = [measure_focus(taken, model).level for model in models]
     return levels, beyond
 
 
@@ -101,20 +100,19 @@ def table(
         off.
     """
     rows = []
-    for i, gain in enumerate(gains):
-        for j, offset in enumerate(offsets):
-            given = levels[:, i, j]
-            shares = metrics.within(
-                metrics.confusion(true, given, N_LEVELS), int(np.count_nonzero(np.isnan(given)))
-            )
-            rows.append(
-                {
-                    "gain": float(gain),
-                    "offset": float(offset),
-                    "n": len(true),
-                    "exact": float(shares[0]),
-                    "within_one": float(shares[1]),
-                    "clipped": float(beyond[:, i, j].mean()),
-                }
-            )
+    for i, j in np.ndindex(beyond.shape[1:]):
+        given = levels[:, i, j]
+        shares = metrics.within(
+            metrics.confusion(true, given, N_LEVELS), int(np.count_nonzero(np.isnan(given)))
+        )
+        rows.append(
+            {
+                "gain": float(gains[i]),
+                "offset": float(offsets[j]),
+                "n": len(true),
+                "exact": float(shares[0]),
+                "within_one": float(shares[1]),
+                "clipped": float(beyond[:, i, j].mean()),
+            }
+        )
     return rows

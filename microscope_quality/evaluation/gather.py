@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +15,13 @@ from microscope_quality import tiles
 from microscope_quality.errors import FileError, ImageError, SettingsError, reason_of
 from microscope_quality.files.images import find, open_image, planes
 from microscope_quality.files.plane import Plane
+from microscope_quality.training.defocus.exposure import signal
+from microscope_quality.training.defocus.sets import SetSettings, degraded
+from microscope_quality.training.defocus.sources import by_deviation, read_rows
+from microscope_quality.training.defocus.stored import MANIFEST, entry_in, is_set, kind_in, read_set
+from microscope_quality.training.defocus.stream import visibility
 from microscope_quality.training.entries import entry_of, kind_of
-from microscope_quality.training.exposure import signal
-from microscope_quality.training.sets import SetSettings, degraded
-from microscope_quality.training.sources import GroupBy, by_deviation
-from microscope_quality.training.stored import MANIFEST, entry_in, is_set, kind_in, read_set
-from microscope_quality.training.stream import visibility
+from microscope_quality.training.fields import GroupBy
 
 
 @dataclass(frozen=True)
@@ -171,38 +171,33 @@ def gather(
         _check_column(manifest, rows, column)
         listed = {(manifest.parent / row["file"]).resolve(): row for row in rows}
     elif column is not None and sharp:
-        raise SettingsError(f"Groups by {column} need the table that has this column: --manifest.")
+        raise SettingsError(
+            f"manifest must be the table that has the column {column}, to group by it."
+        )
+    # Each with its name for people, and the table that tells its group.
+    found: list[tuple[str, Source, Path | None]] = [
+        (str(path), _sharp_file(path, grouping, listed.get(path.resolve(), {})), manifest)
+        for _, path in (find(sharp) if sharp else ())
+    ]
+    found += [
+        (f"{folder}: {image.name}", image, Path(folder))
+        for folder in sets
+        for image in _set_images(Path(folder), grouping)
+    ]
     left_out: dict[str, str] = {}
     sources: list[Source] = []
     not_held_out, met = 0, set()
-    for _, path in find(sharp) if sharp else []:
-        entry = entry_of(path)
-        if only is not None and entry not in only:
+    for name, source, table in found:
+        if only is not None and source.entry not in only:
             not_held_out += 1
             continue
-        met.add(entry)
-        if without and entry in without:
-            left_out[str(path)] = without[entry]
-            continue
-        row = listed.get(path.resolve(), {})
-        kind = kind_of(path)
-        group = kind if grouping is None else _group(grouping, path, row)
-        if group:
-            sources.append(SharpFile(str(path), kind, group, row.get("field") or str(path)))
+        met.add(source.entry)
+        if without and source.entry in without:
+            left_out[name] = without[source.entry]
+        elif not source.group:
+            left_out[name] = _no_group(grouping, table)
         else:
-            left_out[str(path)] = _no_group(grouping, manifest)
-    for folder in sets:
-        for image in _set_images(Path(folder), grouping):
-            if only is not None and image.entry not in only:
-                not_held_out += 1
-                continue
-            met.add(image.entry)
-            if without and image.entry in without:
-                left_out[f"{folder}: {image.name}"] = without[image.entry]
-            elif not image.group:
-                left_out[f"{folder}: {image.name}"] = _no_group(grouping, Path(folder))
-            else:
-                sources.append(image)
+            sources.append(source)
     notes = []
     if not_held_out:
         notes.append(f"{not_held_out} images that the model's training did not hold out: not used.")
@@ -256,7 +251,8 @@ def gather_stacks(paths: Sequence[str], pattern: str | None = None) -> Data:
             pages = open_image(path).pages
             if len(pages) < 2:
                 left_out[str(path)] = (
-                    "one plane is no z-stack; planes in files of their own need --stack-pattern"
+                    "one plane is no z-stack; planes in files of their own need a pattern for "
+                    "stacks"
                 )
                 continue
             # Read once to count: a page may hold several planes.
@@ -386,13 +382,7 @@ def read_table(path: Path, needed: Iterable[str]) -> list[dict[str, str]]:
     FileError
         If it cannot be read, or lacks a needed column.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-            columns = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileError(f"The table {path} cannot be read: {reason_of(error, path)}.") from error
+    rows, columns = read_rows(path)
     missing = [name for name in needed if name not in columns]
     if missing:
         raise FileError(
@@ -418,6 +408,12 @@ def _group(grouping: GroupBy, path: Path, row: Mapping[str, str]) -> str:
     if grouping.pattern is None:
         return row.get(grouping.column) or ""
     return "/".join(grouping.match(path).values())
+
+
+def _sharp_file(path: Path, grouping: GroupBy | None, row: Mapping[str, str]) -> SharpFile:
+    kind = kind_of(path)
+    group = kind if grouping is None else _group(grouping, path, row)
+    return SharpFile(str(path), kind, group, row.get("field") or str(path))
 
 
 def _no_group(grouping: GroupBy | None, table: Path | None) -> str:

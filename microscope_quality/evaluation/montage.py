@@ -11,7 +11,7 @@ import numpy.typing as npt
 from microscope_quality.errors import SettingsError
 
 if TYPE_CHECKING:
-    from microscope_quality.evaluation.run import ExamplePatches
+    from microscope_quality.evaluation.results import ExamplePatches
     from microscope_quality.model import FocusModel
 
 FloatArray = npt.NDArray[np.float64]
@@ -29,29 +29,22 @@ HIDDEN_STEP = 6
 class Arrangement:
     """Which patch stands where in a montage of certainty (rows) by level (columns).
 
+    A certainty that is a border of two rows belongs to the one above it, 1 to the last row.
+
     Attributes
     ----------
-    edges : (rows + 1,) array
-        Of the certainties, rising; a certainty that is a border belongs to the row above it, 1 to
-        the last row.
     chosen : (rows, levels) array of int
         Number of the patch in each place, -1 where there is none.
     count : (rows, levels) array of int
         Patches that could have stood there.
     """
 
-    edges: FloatArray
     chosen: IntArray
     count: IntArray
 
 
 def arrange(
-    level: npt.ArrayLike,
-    certainty: npt.ArrayLike,
-    levels: int,
-    *,
-    edges: npt.ArrayLike = CERTAINTY_EDGES,
-    seed: int = 0,
+    level: npt.ArrayLike, certainty: npt.ArrayLike, levels: int, *, seed: int = 0
 ) -> Arrangement:
     """Choose a patch at random for each level and band of certainty.
 
@@ -62,28 +55,21 @@ def arrange(
     certainty : (n,) array
     levels : int
         K.
-    edges : array
-        Of the bands of certainty, rising.
     seed : int
         Of the choice.
     """
-    measured, sure = np.asarray(level, np.float64), np.asarray(certainty, np.float64)
-    bounds = np.asarray(edges, np.float64)
-    if bounds.ndim != 1 or len(bounds) < 2 or not (np.diff(bounds) > 0).all():
-        raise SettingsError(f"Bands of certainty need rising borders, not {bounds.tolist()}.")
-    rows = len(bounds) - 1
-    band = np.searchsorted(bounds, sure, side="right") - 1
-    band = np.where(sure == bounds[-1], rows - 1, band)
+    measured = np.asarray(level, np.float64)
+    rows = len(CERTAINTY_EDGES) - 1
+    band = np.minimum(np.searchsorted(CERTAINTY_EDGES, certainty, side="right"), rows) - 1
     chosen = np.full((rows, levels), -1, np.intp)
     count = np.zeros((rows, levels), np.intp)
     rng = np.random.default_rng(seed)
-    for row in range(rows):
-        for column in range(levels):
-            candidates = np.flatnonzero((band == row) & (measured == column))
-            count[row, column] = len(candidates)
-            if len(candidates):
-                chosen[row, column] = rng.choice(candidates)
-    return Arrangement(bounds, chosen, count)
+    for row, column in np.ndindex(rows, levels):
+        candidates = np.flatnonzero((band == row) & (measured == column))
+        count[row, column] = len(candidates)
+        if len(candidates):
+            chosen[row, column] = rng.choice(candidates)
+    return Arrangement(chosen, count)
 
 
 def mistakes(examples: ExamplePatches, number: int) -> IntArray:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from microscope_quality.focus import FocusResult, best_plane
+from microscope_quality.focus import FocusResult
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
+from microscope_quality.stacks import best_plane
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -119,14 +120,12 @@ def stack_figures(
         geometric = optics.level(distance * step_um)
         usable = (geometric <= last) & ~np.isnan(expected)
         if np.count_nonzero(usable) >= 2 and np.ptp(geometric[usable]) > 0:
-            slope = float(
-                np.polyfit(
-                    BLUR_PX_PER_LEVEL * geometric[usable], BLUR_PX_PER_LEVEL * expected[usable], 1
-                )[0]
-            )
+            true_px, given_px = (BLUR_PX_PER_LEVEL * x[usable] for x in (geometric, expected))
+            slope = float(np.polyfit(true_px, given_px, 1)[0])
         nearest_level = np.minimum(np.floor(geometric + 0.5), last)
         within = float(np.mean(np.abs(level - nearest_level) <= 1))
-    nearest = distance.min()
+    nearest = distance == distance.min()
+    below, above = nearest | (places <= where), nearest | (places >= where)
     return StackFigures(
         stack=stack,
         model=model,
@@ -138,8 +137,8 @@ def stack_figures(
         focus=where,
         focus_known=focus is not None,
         spearman=_spearman(distance, expected),
-        spearman_below=_spearman(*_side(places <= where, distance, expected, nearest)),
-        spearman_above=_spearman(*_side(places >= where, distance, expected, nearest)),
+        spearman_below=_spearman(distance[below], expected[below]),
+        spearman_above=_spearman(distance[above], expected[above]),
         best_z=best,
         best_plane_error=float("nan") if focus is None else best - float(focus),
         geometric_level=geometric,
@@ -152,22 +151,13 @@ def _best(z: FloatArray, results: Sequence[FocusResult]) -> tuple[float, float]:
     """Give the z of the best plane, and the position of focus between planes."""
     found = best_plane(results)
     if found.best_plane is not None and found.best_position is not None:
-        return (
-            float(z[found.best_plane]),
-            float(np.interp(found.best_position, np.arange(len(z)), z)),
-        )
+        position = float(np.interp(found.best_position, np.arange(len(z)), z))
+        return float(z[found.best_plane]), position
     expected = np.array([result.expected_level for result in results])
     if np.isnan(expected).all():
         return float("nan"), float("nan")
     lowest = float(z[int(np.nanargmin(expected))])
     return lowest, lowest
-
-
-def _side(
-    chosen: npt.NDArray[np.bool_], distance: FloatArray, expected: FloatArray, nearest: float
-) -> tuple[FloatArray, FloatArray]:
-    side = chosen | (distance == nearest)
-    return distance[side], expected[side]
 
 
 def _spearman(distance: FloatArray, expected: FloatArray) -> float:

@@ -6,8 +6,9 @@ was left out; the classical measures carry their thresholds over in the same way
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,21 +17,24 @@ import numpy as np
 import numpy.typing as npt
 
 from microscope_quality import metrics
-from microscope_quality.errors import SettingsError
-from microscope_quality.evaluation.baselines import Measure, available_measures
+from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.evaluation.baselines import available_measures
 from microscope_quality.evaluation.binary import balanced, binary_class, f_score, threshold_of
-from microscope_quality.evaluation.gather import SharpFile, gather
-from microscope_quality.evaluation.run import predictions_of
+from microscope_quality.evaluation.gather import SharpFile, gather, read_table
+from microscope_quality.evaluation.judging import predictions_of
 from microscope_quality.files.tables import Table
 from microscope_quality.metrics import Predictions
 from microscope_quality.model import FocusModel, ModelDescription
 from microscope_quality.training.architectures import get_architecture
-from microscope_quality.training.sets import SetSettings, labelled
-from microscope_quality.training.sources import GroupBy, find_sharp_images
-from microscope_quality.training.stream import SharpImage
-from microscope_quality.training.train import TrainingSettings, train
+from microscope_quality.training.defocus.sets import SetSettings, labelled
+from microscope_quality.training.defocus.sources import find_sharp_images
+from microscope_quality.training.defocus.stream import SharpImage
+from microscope_quality.training.defocus.train import TrainingSettings, train
+from microscope_quality.training.fields import GroupBy
 
 FloatArray = npt.NDArray[np.float64]
+# What a model says of images, and the scores of each measure.
+_Scored = tuple[Predictions, dict[str, FloatArray]]
 
 #: Held-out images of a group, at most, from which thresholds are chosen.
 HELD_OUT = 4
@@ -39,17 +43,14 @@ TABLE = "unseen.csv"
 # Of each model, in its group's folder.
 _NAME = "without"
 COLUMNS = (
-    "group",
-    "sharp_images",
-    "images",
-    "within_one",
-    "exact",
-    "mean_rps",
-    "f_model",
-    "f_best_classical",
-    "best_classical",
-    "better_than_all_classical",
+    *("group", "sharp_images", "images", "within_one", "exact", "mean_rps"),
+    *("f_model", "f_best_classical", "best_classical", "better_than_all_classical"),
 )
+# Those that are read again, and what is in them.
+_READ: dict[str, Callable[[str], Any]] = {
+    **{"group": str, "best_classical": str, "images": int},
+    **dict.fromkeys(("within_one", "f_model", "f_best_classical"), lambda t: float(t or "nan")),
+}
 
 
 @dataclass(frozen=True)
@@ -72,28 +73,6 @@ class UnseenSettings:
     sets: SetSettings
     smallest_group: int = 9
     judged: int = 20
-
-
-class _Scorer:
-    """Gives the classical measures of sharp images at every level; each image is measured once."""
-
-    def __init__(self, sets: SetSettings, measures: Mapping[str, Measure]) -> None:
-        self.sets = sets
-        self.measures = measures
-        self._known: dict[tuple[str, int], FloatArray] = {}
-
-    def __call__(self, images: Sequence[SharpImage]) -> dict[str, FloatArray]:
-        for image in images:
-            key = image.path, image.plane
-            if key not in self._known:
-                self._known[key] = np.array(
-                    [
-                        [measure(plane) for measure in self.measures.values()]
-                        for _, plane in _made([image], self.sets)
-                    ]
-                )
-        found = np.concatenate([self._known[image.path, image.plane] for image in images])
-        return dict(zip(self.measures, found.T))
 
 
 def _drawn(images: Sequence[SharpImage], most: int) -> list[SharpImage]:
@@ -129,7 +108,7 @@ def leave_one_out(
         cannot have are written as in an address on the web.
     settings : UnseenSettings
     manifest : Path, optional
-        See :func:`microscope_quality.training.sources.find_sharp_images`.
+        See :func:`microscope_quality.training.defocus.sources.find_sharp_images`.
     group_by : str, optional
         What names the groups, else their folders; see
         :func:`microscope_quality.evaluation.gather.gather`.
@@ -171,16 +150,28 @@ def leave_one_out(
     }
     for group in large:
         _check_earlier(others[group], folder / _safe(group), settings.training)
-    score = _Scorer(settings.sets, measures)
+
+    # Of an image at every level; it may judge in several groups.
+    @cache
+    def scores_of(image: SharpImage) -> list[list[float]]:
+        return [
+            [measure(plane) for measure in measures.values()]
+            for _, plane in _made([image], settings.sets)
+        ]
+
+    def judged_by(model: FocusModel, images: Sequence[SharpImage]) -> _Scored:
+        scores = np.array([row for image in images for row in scores_of(image)])
+        return predictions_of(model, _made(images, settings.sets)), dict(zip(measures, scores.T))
+
     folder.mkdir(parents=True, exist_ok=True)
-    columns = (*COLUMNS, *(f"f_{name}" for name in score.measures))
     rows: list[dict[str, Any]] = []
-    table = Table(folder / TABLE, columns)
+    table = Table(folder / TABLE, (*COLUMNS, *(f"f_{name}" for name in measures)))
     try:
         for group in large:
             report({"group": group})
-            place = folder / _safe(group)
-            model = _trained(others[group], place, settings.training, manifest, report)
+            model = _trained(
+                others[group], folder / _safe(group), settings.training, manifest, report
+            )
             held_out = set(model.description.training["validation_files"])
             seen = [
                 image
@@ -188,15 +179,12 @@ def leave_one_out(
                 if name != group
                 for image in _drawn([i for i in found if i.entry in held_out], HELD_OUT)
             ]
-            judged = _drawn(groups[group], settings.judged)
-            row = _row(
-                group,
-                len(groups[group]),
-                predictions_of(model, _made(seen, settings.sets)),
-                score(seen),
-                predictions_of(model, _made(judged, settings.sets)),
-                score(judged),
-            )
+            unseen = _drawn(groups[group], settings.judged)
+            row = {
+                "group": group,
+                "sharp_images": len(groups[group]),
+                **_compared(judged_by(model, seen), judged_by(model, unseen)),
+            }
             table.append(row)
             rows.append(row)
             report(row)
@@ -206,11 +194,25 @@ def leave_one_out(
     return rows
 
 
+def read_unseen(path: Path) -> list[dict[str, Any]]:
+    """Read the main columns of the table that `leave_one_out` wrote.
+
+    Raises
+    ------
+    FileError
+        If it is no such table.
+    """
+    try:
+        return [
+            {name: kind(row[name]) for name, kind in _READ.items()}
+            for row in read_table(path, _READ)
+        ]
+    except ValueError as error:
+        raise FileError(f"The table {path} has a field that is no number: {error}.") from error
+
+
 def _groups(
-    paths: Sequence[Path],
-    manifest: Path | None,
-    group_by: str | None,
-    training: TrainingSettings,
+    paths: Sequence[Path], manifest: Path | None, group_by: str | None, training: TrainingSettings
 ) -> dict[str, list[SharpImage]]:
     data = gather([str(path) for path in paths], manifest=manifest, group_by=group_by)
     group_of = {
@@ -302,28 +304,18 @@ def _made(
     return labelled(images, replace(sets, seed=sets.seed + (1 << 20)))
 
 
-def _row(
-    group: str,
-    sharp: int,
-    seen: Predictions,
-    seen_scores: Mapping[str, FloatArray],
-    judged: Predictions,
-    judged_scores: Mapping[str, FloatArray],
-) -> dict[str, Any]:
-    summary = metrics.summary(judged)
-    f_model = _carried(seen.expected_level, seen.true, judged.expected_level, judged.true)
+def _compared(seen: _Scored, unseen: _Scored) -> dict[str, Any]:
+    """Compare the model with the measures; all have their thresholds from what was seen."""
+    (known, known_scores), (found, scores) = seen, unseen
+    f_model = _carried(known.expected_level, known.true, found.expected_level, found.true)
     classical = {
-        name: _carried(seen_scores[name], seen.true, judged_scores[name], judged.true)
-        for name in seen_scores
+        name: _carried(known_scores[name], known.true, scores[name], found.true) for name in scores
     }
     best = max(classical, key=lambda name: np.nan_to_num(classical[name], nan=-1.0))
+    summary = metrics.summary(found)
     return {
-        "group": group,
-        "sharp_images": sharp,
-        "images": len(judged),
-        "within_one": summary["within_one"],
-        "exact": summary["exact"],
-        "mean_rps": summary["mean_rps"],
+        "images": len(found),
+        **{name: summary[name] for name in ("within_one", "exact", "mean_rps")},
         "f_model": f_model,
         "f_best_classical": classical[best],
         "best_classical": best,

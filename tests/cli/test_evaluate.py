@@ -15,8 +15,8 @@ from microscope_quality import FocusModel
 from microscope_quality.cli.evaluate import evaluate
 from microscope_quality.model import available_models, write_model
 from microscope_quality.simulate import nuclei
-from microscope_quality.training.sets import SetSettings, SetWriter, labelled
-from microscope_quality.training.stream import SharpImage
+from microscope_quality.training.defocus.sets import SetSettings, SetWriter, labelled
+from microscope_quality.training.defocus.stream import SharpImage
 
 app = typer.Typer()
 app.command()(evaluate)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.evaluation.binary import (
-    Threshold,
+    ScoreThreshold,
     balanced,
     binary_class,
     binary_result,
@@ -30,9 +30,9 @@ def test_levels_fall_into_classes():
 def test_f_score_by_hand():
     scores, positive = [0.1, 0.2, 0.3, 0.4, np.nan], [True, False, True, True, True]
     # Below 0.35: two of the four in focus, and one that is not.
-    assert f_score(scores, positive, Threshold(0.35, below=True)) == pytest.approx(4 / 7)
-    assert f_score(scores, positive, Threshold(0.25, below=False)) == pytest.approx(4 / 6)
-    assert np.isnan(f_score([1.0], [False], Threshold(0, below=True)))
+    assert f_score(scores, positive, ScoreThreshold(0.35, below=True)) == pytest.approx(4 / 7)
+    assert f_score(scores, positive, ScoreThreshold(0.25, below=False)) == pytest.approx(4 / 6)
+    assert np.isnan(f_score([1.0], [False], ScoreThreshold(0, below=True)))
 
 
 SCORES = st.one_of(
@@ -62,9 +62,9 @@ def test_no_threshold_is_better(pairs):
 
 def test_a_threshold_lies_in_the_middle_of_the_gap():
     found = threshold_of([1, 2, 10, 11], [True, True, False, False])
-    assert found == Threshold(6.0, below=True)
+    assert found == ScoreThreshold(6.0, below=True)
     found = threshold_of([1, 2, 10, 11], [False, False, True, True])
-    assert found == Threshold(6.0, below=False)
+    assert found == ScoreThreshold(6.0, below=False)
 
 
 def by_level(rng, n=40):

@@ -1,7 +1,6 @@
 """Figures say what the numbers say, in colours and positions that can be read."""
 
 import io
-import itertools
 import sys
 
 import numpy as np
@@ -9,16 +8,15 @@ import pytest
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.evaluation.binary import BinaryResult
-from microscope_quality.evaluation.run import ExamplePatches
+from microscope_quality.evaluation.results import ExamplePatches
 from microscope_quality.evaluation.stacks import StackFigures
 from microscope_quality.metrics import Calibration, RiskCoverage
 
 matplotlib = pytest.importorskip("matplotlib")
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from microscope_quality.evaluation import figures  # noqa: E402
+from microscope_quality.evaluation import figures, sheets, style  # noqa: E402
 
 
 def _texts(axes):
@@ -33,21 +31,8 @@ def _binary(measure, f, per="image", spread=0.02):
     return BinaryResult(measure, per, 100, f, f - spread, f + spread, 1.0, True, 0)
 
 
-def _rows(n, rng):
-    return [
-        {
-            "name": f"model number {i}",
-            "parameters": int(10 ** rng.uniform(3, 7.5)),
-            "milliseconds": float(10 ** rng.uniform(1.5, 3)),
-            "within_one": 0.99,
-            "exact": float(rng.uniform(0.8, 0.95)),
-        }
-        for i in range(n)
-    ]
-
-
 def test_shares_are_never_rounded_to_all_or_nothing():
-    assert [figures.share_text(x) for x in (1, 0, 0.9999, 0.00001, 0.925, np.nan)] == [
+    assert [style.share_text(x) for x in (1, 0, 0.9999, 0.00001, 0.925, np.nan)] == [
         "100%",
         "0%",
         "99.9%",
@@ -147,7 +132,9 @@ def test_bars_of_certainty_add_up_to_one_where_there_is_anything():
 
 
 def test_empty_patches_are_counted_under_the_sure_certainty():
-    figure = figures.empties_figure([0.9, 0.2, 0.8, 0.3], [0.01, 0.02, 0.3], 0.3)
+    figure = figures.empties_figure(
+        np.array([0.9, 0.2, 0.8, 0.3]), np.array([0.01, 0.02, 0.3]), 0.3
+    )
     content, empty = (_texts(axes)[0] for axes in figure.axes)
     assert content.startswith("with content: 75.00% at or over it")
     assert empty.startswith("empty: 66.67% under it")
@@ -173,7 +160,9 @@ def test_images_and_patches_have_a_panel_each():
 
 
 def test_the_worst_kind_is_on_top():
-    figure = figures.groups_figure(["x", "y", "z"], [("a", [0.9, 1, 0.5]), ("b", [1, 1, 1])])
+    figure = figures.groups_figure(
+        ["x", "y", "z"], [("a", np.array([0.9, 1, 0.5])), ("b", np.ones(3))]
+    )
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["z", "x", "y"]
     np.testing.assert_array_equal(_line(axes, "a")[:, 0], [0.5, 0.9, 1])
@@ -184,7 +173,7 @@ def test_gains_and_offsets_stand_at_their_row_and_column():
         {"gain": gain, "offset": offset, "within_one": share, "exact": 0.0}
         for gain, offset, share in [(2, 0, 0.25), (0.5, 0, 1.0), (0.5, 100, 0.5)]
     ]
-    axes = figures.gain_offset_figure([("a", rows)]).axes[0]
+    axes = figures.gain_offset_figure([("a", rows)], "a title", "within_one").axes[0]
     np.testing.assert_array_equal(axes.images[0].get_array().filled(-1), [[1.0, 0.5], [0.25, -1]])
     assert [label.get_text() for label in axes.get_yticklabels()] == ["×0.5", "×2"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["+0", "+100"]
@@ -215,9 +204,8 @@ def test_a_montage_shows_the_patch_at_its_place():
         np.array([3, 9]),
         np.array([4.0, 2.0]),
         np.array([0.9, 0.1]),
-        np.array(["a", "a"], dtype=object),
     )
-    figure = figures.montage_figure(examples)
+    figure = sheets.montage_figure(examples)
     shown = {
         (round(axes.get_position().x0, 3), round(axes.get_position().y0, 3)): axes.images[0]
         for axes in figure.axes
@@ -230,16 +218,14 @@ def test_a_montage_shows_the_patch_at_its_place():
     assert high > low
     words = [text.get_text() for text in figure.texts]
     assert "is 3" in words and "is 9 ✗" in words
-    worst = [text.get_text() for text in figures.mistakes_figure(examples).texts]
+    worst = [text.get_text() for text in sheets.mistakes_figure(examples).texts]
     assert worst == ["said 2, is 9", "certainty 0.10"]
 
 
 def test_a_pixel_of_a_patch_is_a_pixel_of_the_montage():
     patch = (np.indices((84, 84)).sum(axis=0) % 2).astype(np.float32)
-    examples = ExamplePatches(
-        patch[np.newaxis], np.array([0]), np.zeros(1), np.ones(1), np.array(["a"], dtype=object)
-    )
-    with Image.open(io.BytesIO(figures.png(figures.montage_figure(examples), 96))) as image:
+    examples = ExamplePatches(patch[np.newaxis], np.array([0]), np.zeros(1), np.ones(1))
+    with Image.open(io.BytesIO(style.png(sheets.montage_figure(examples), 96))) as image:
         grey = np.asarray(image.convert("L")).astype(int)
     # A checkerboard of single pixels survives only without any resampling.
     square = grey[62:140, 95:170]
@@ -251,39 +237,15 @@ def test_a_map_that_hardly_matters_has_no_line():
     patches = np.random.default_rng(0).random((1, 2, 84, 84))
     maps = np.zeros((1, 2, 84, 84))
     maps[0, :, 20:40, 20:40] = np.array([0.001, 1.0])[:, np.newaxis, np.newaxis]
-    faint, strong = figures.judged_figure(patches, maps).axes[::2]
+    faint, strong = sheets.judged_figure(patches, maps).axes[::2]
     assert not faint.collections and strong.collections
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_labels_of_the_trade_off_touch_nothing(seed):
-    figure = figures.tradeoff_figure(_rows(7, np.random.default_rng(seed)))
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw_without_rendering()
-    labels = [text for text in figure.axes[0].texts if "parameters" in text.get_text()]
-    assert len(labels) == 7
-    # Without the arrows, which may cross.
-    boxes = [matplotlib.text.Text.get_window_extent(text, renderer) for text in labels]
-    for a, b in itertools.combinations(boxes, 2):
-        assert not a.overlaps(b)
-    axes = figure.axes[0].get_window_extent(renderer)
-    assert all(box.x0 >= axes.x0 and box.x1 <= axes.x1 for box in boxes)
-
-
-def test_the_trade_off_joins_those_that_none_beats():
-    rows = [
-        {"name": name, "parameters": 1000, "milliseconds": ms, "within_one": 1.0, "exact": exact}
-        for name, ms, exact in [("c", 30, 0.8), ("a", 10, 0.5), ("b", 20, 0.9), ("d", 40, 0.95)]
-    ]
-    line = figures.tradeoff_figure(rows).axes[0].lines[0]
-    np.testing.assert_array_equal(line.get_xydata(), [[10, 0.5], [20, 0.9], [40, 0.95]])
 
 
 def test_the_same_figure_gives_the_same_files_and_leaves_no_trace():
     before = dict(matplotlib.rcParams)
     first, second = (figures.confusion_figure(np.eye(3, dtype=int)) for _ in range(2))
-    assert figures.svg(first) == figures.svg(second)
-    assert figures.png(first, 50) == figures.png(second, 50)
+    assert style.svg(first) == style.svg(second)
+    assert style.png(first, 50) == style.png(second, 50)
     assert dict(matplotlib.rcParams) == before
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or not pyplot.get_fignums()
@@ -291,8 +253,8 @@ def test_the_same_figure_gives_the_same_files_and_leaves_no_trace():
 
 def test_formats():
     figure = figures.confusion_figure(np.eye(3, dtype=int))
-    with Image.open(io.BytesIO(figures.png(figure, 100))) as image:
+    with Image.open(io.BytesIO(style.png(figure, 100))) as image:
         assert image.format == "PNG" and image.size == (500, 540)
-    with Image.open(io.BytesIO(figures.webp(figure, 100))) as image:
+    with Image.open(io.BytesIO(style.webp(figure, 100))) as image:
         assert image.format == "WEBP" and image.size == (500, 540)
-    assert figures.svg(figure).startswith("<?xml")
+    assert style.svg(figure).startswith("<?xml")

@@ -16,11 +16,11 @@ from microscope_quality.evaluation.gather import (
     stack_planes,
 )
 from microscope_quality.simulate import nuclei
-from microscope_quality.training.exposure import signal
-from microscope_quality.training.microscope import Microscope
-from microscope_quality.training.sets import SetSettings, SetWriter, labelled
-from microscope_quality.training.sources import find_sharp_images
-from microscope_quality.training.stream import (
+from microscope_quality.training.defocus.exposure import signal
+from microscope_quality.training.defocus.microscope import Microscope
+from microscope_quality.training.defocus.sets import SetSettings, SetWriter, labelled
+from microscope_quality.training.defocus.sources import find_sharp_images
+from microscope_quality.training.defocus.stream import (
     LEAST_CONTRAST,
     SMOOTHED_PX,
     SharpImage,
@@ -64,7 +64,7 @@ def test_groups_are_a_column_of_the_manifest(folder):
     assert found.left_out == {unlisted: f"{table} does not tell its stain"}
     with pytest.raises(SettingsError, match="no column colour"):
         gather([str(folder)], manifest=table, group_by="column=colour")
-    with pytest.raises(SettingsError, match="--manifest"):
+    with pytest.raises(SettingsError, match="manifest must be the table that has the column stain"):
         gather([str(folder)], group_by="stain")
     with pytest.raises(FileError, match="cannot be read"):
         gather([str(folder)], manifest=folder / "none.csv")

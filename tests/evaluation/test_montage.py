@@ -6,8 +6,8 @@ import pytest
 from microscope_quality import FocusModel
 from microscope_quality.errors import SettingsError
 from microscope_quality.evaluation.montage import arrange, judged_by, mistakes, typical
-from microscope_quality.evaluation.run import ExamplePatches
-from microscope_quality.model import ModelDescription
+from microscope_quality.evaluation.results import ExamplePatches
+from microscope_quality.model import FOCUS, FocusTask, ModelDescription
 from microscope_quality.optics import TRAINING_OPTICS
 
 SIDE = 24
@@ -19,12 +19,11 @@ def _model(weights):
     kernel[:, 1] = np.asarray(weights, np.float32).ravel()
     description = ModelDescription(
         name="linear",
+        task=FOCUS,
         architecture="linear",
         patch_size=SIDE,
-        levels=2,
         normalisation="type_range",
-        optics=TRAINING_OPTICS,
-        sure_certainty=0.5,
+        details=FocusTask(levels=2, optics=TRAINING_OPTICS, sure_certainty=0.5),
         layers=(
             {"kind": "flatten"},
             {"kind": "dense", "name": "only", "units": 2, "activation": "softmax"},
@@ -40,29 +39,26 @@ def _examples(true, level, certainty):
         true=np.array(true),
         level=np.array(level, float),
         certainty=np.array(certainty, float),
-        group=np.array(["a"] * n, dtype=object),
     )
 
 
 def test_patches_stand_at_their_level_and_certainty():
-    level = [0, 0, 1, 1, np.nan, 1]
-    certainty = [0.1, 0.5, 1.0, 0.49, 0.0, 0.0]
-    made = arrange(level, certainty, 3, edges=(0, 0.5, 1))
-    np.testing.assert_array_equal(made.count, [[1, 2, 0], [1, 1, 0]])
+    level = [0, 0, 1, 1, 1, 1, np.nan]
+    certainty = [0.1, 0.6, 1.0, 0.19, 0.4, 0.0, 0.0]
+    made = arrange(level, certainty, 3)
+    np.testing.assert_array_equal(
+        made.count, [[1, 2, 0], [0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]]
+    )
     assert made.chosen[0, 0] == 0
     assert made.chosen[0, 1] in (3, 5)
-    np.testing.assert_array_equal(made.chosen[1], [1, 2, -1])
-    assert made.chosen[0, 2] == -1
+    np.testing.assert_array_equal(made.chosen[2:, 0], [-1, 1, -1])
+    np.testing.assert_array_equal(made.chosen[:, 1][[2, 4]], [4, 2])
+    assert (made.chosen[:, 2] == -1).all()
 
 
 def test_every_patch_of_a_place_can_be_chosen():
     chosen = {arrange([0] * 4, [0.3] * 4, 1, seed=seed).chosen[1, 0] for seed in range(60)}
     assert chosen == {0, 1, 2, 3}
-
-
-def test_borders_have_to_rise():
-    with pytest.raises(SettingsError, match="rising"):
-        arrange([0], [0], 2, edges=(0, 0.5, 0.5))
 
 
 def test_mistakes_are_more_than_one_level_off_and_the_most_certain_come_first():

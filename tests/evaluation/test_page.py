@@ -10,7 +10,7 @@ import pytest
 from microscope_quality import FocusModel
 from microscope_quality.errors import FileError
 from microscope_quality.evaluation.binary import BinaryResult
-from microscope_quality.evaluation.run import (
+from microscope_quality.evaluation.results import (
     Evaluation,
     EvaluationSettings,
     ExamplePatches,
@@ -19,8 +19,8 @@ from microscope_quality.evaluation.run import (
 from microscope_quality.evaluation.stacks import StackFigures
 from microscope_quality.metrics import Predictions, summary
 from microscope_quality.optics import Optics
-from microscope_quality.training.microscope import Microscope
-from microscope_quality.training.sets import SetSettings
+from microscope_quality.training.defocus.microscope import Microscope
+from microscope_quality.training.defocus.sets import SetSettings
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -98,13 +98,7 @@ def _stack(model, z0=0.0):
     )  # fmt: skip
 
 
-NO_EXAMPLES = ExamplePatches(
-    np.empty((0, 84, 84), np.float32),
-    np.empty(0, np.int64),
-    np.empty(0),
-    np.empty(0),
-    np.empty(0, object),
-)
+NO_EXAMPLES = ExamplePatches.joined([], 84)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +114,6 @@ def evaluation():
         np.arange(n) % 11,
         levels,
         np.r_[rng.random(n - 1), 0],
-        np.array(["nuclei"] * n, dtype=object),
     )
     return Evaluation(
         models=models,
@@ -175,8 +168,18 @@ def test_settings_are_told_in_words(evaluation, tmp_path):
 def written(evaluation, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluation") / "out"
     unseen = [
-        {"group": "nuclei", "n": 33, "within_one": 0.9625, "best_measure": "tenengrad"},
-        {"group": "actin", "n": 11, "within_one": float("nan"), "best_measure": "focus_score"},
+        {
+            "group": group,
+            "images": images,
+            "within_one": within_one,
+            "f_model": 0.9375,
+            "best_classical": best,
+            "f_best_classical": f,
+        }
+        for group, images, within_one, best, f in (
+            ("nuclei", 1033, 0.9625, "tenengrad", 0.875),
+            ("actin", 11, float("nan"), "focus_score", float("nan")),
+        )
     ]
     path = write_page(evaluation, folder, model=FocusModel.from_pretrained(), unseen=unseen)
     assert path == folder / "evaluation.html"
@@ -254,8 +257,10 @@ def test_names_are_text_not_markup(written):
 
 def test_unseen_kinds_notes_and_files_left_out_are_told(written):
     _, page = written
-    assert ["nuclei", "33", "96.2%", "Tenengrad"] in page.rows
-    assert ["actin", "11", "–", "focus score"] in page.rows
+    head = ["kind left out", "images", "within one", "F-score", "best classical measure"]
+    assert [*head, "its F-score"] in page.rows
+    assert ["nuclei", "1,033", "96.2%", "0.938", "Tenengrad", "0.875"] in page.rows
+    assert ["actin", "11", "–", "0.938", "focus score", "–"] in page.rows
     assert ["a/b.tif", "mine was trained on it"] in page.rows
     assert ["c.tif", "is no image"] in page.rows
     assert "A note & more." in page.words
@@ -294,7 +299,6 @@ def test_a_model_that_is_given_shows_what_it_judges_by(evaluation, tmp_path):
             few.true[only],
             few.level[only],
             few.certainty[only],
-            few.group[only],
         ),
     )
     page = write_page(part, tmp_path, model=FocusModel.from_pretrained())

@@ -15,13 +15,16 @@ from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.evaluation import run
 from microscope_quality.evaluation.binary import binary_class, binary_result
 from microscope_quality.evaluation.gather import Data, gather, gather_stacks
-from microscope_quality.evaluation.run import EvaluationSettings, evaluate, predictions_of
+from microscope_quality.evaluation.judging import predictions_of
+from microscope_quality.evaluation.results import EvaluationSettings
+from microscope_quality.evaluation.run import evaluate
+from microscope_quality.evaluation.tables import write_tables
 from microscope_quality.model import write_model
 from microscope_quality.simulate import nuclei
-from microscope_quality.training.empties import empty_patch
-from microscope_quality.training.exposure import NormalNoise
-from microscope_quality.training.sets import SetSettings, degraded, labelled
-from microscope_quality.training.stream import SharpImage, StreamSettings
+from microscope_quality.training.defocus.empties import empty_patch
+from microscope_quality.training.defocus.exposure import NormalNoise
+from microscope_quality.training.defocus.sets import SetSettings, degraded, labelled
+from microscope_quality.training.defocus.stream import SharpImage, StreamSettings
 
 SETS = SetSettings(seed=2)
 SMALL = EvaluationSettings(
@@ -278,7 +281,7 @@ def rows_of(path):
 
 
 def test_tables_say_what_the_evaluation_does(evaluation, tmp_path):
-    paths = run.write_tables(evaluation, tmp_path / "out")
+    paths = write_tables(evaluation, tmp_path / "out")
     assert sorted(tmp_path.rglob("*.*")) == sorted(paths)
     tables = {path.stem: rows_of(path) for path in paths}
     (model,) = evaluation.models
@@ -310,12 +313,12 @@ def test_tables_say_what_the_evaluation_does(evaluation, tmp_path):
     only_stacks = replace(
         evaluation, models=(replace(model, images=model.images.select([])),), binary=()
     )
-    run.write_tables(only_stacks, tmp_path / "out")
+    write_tables(only_stacks, tmp_path / "out")
     assert rows_of(tmp_path / "out" / "binary.csv") == []
 
 
 def test_a_folder_with_another_table_is_left_alone(evaluation, tmp_path):
     (tmp_path / "images.csv").write_text("my,own,table\n1,2,3\n")
     with pytest.raises(FileError, match="not a table of this kind"):
-        run.write_tables(evaluation, tmp_path)
+        write_tables(evaluation, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["images.csv"]

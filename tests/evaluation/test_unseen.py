@@ -9,21 +9,22 @@ import pytest
 import tifffile
 
 from microscope_quality.degrade import Camera
-from microscope_quality.errors import SettingsError
-from microscope_quality.evaluation.run import predictions_of
+from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.evaluation.judging import predictions_of
 from microscope_quality.evaluation.unseen import (
     UnseenSettings,
     _carried,
     _made,
     _safe,
     leave_one_out,
+    read_unseen,
 )
 from microscope_quality.metrics import summary
 from microscope_quality.model import FocusModel
 from microscope_quality.simulate import filaments, nuclei
-from microscope_quality.training.sets import SetSettings
-from microscope_quality.training.sources import find_sharp_images
-from microscope_quality.training.train import TrainingSettings
+from microscope_quality.training.defocus.sets import SetSettings
+from microscope_quality.training.defocus.sources import find_sharp_images
+from microscope_quality.training.defocus.train import TrainingSettings
 
 SHAPE = (200, 200)
 
@@ -129,6 +130,28 @@ def test_a_threshold_is_chosen_on_some_images_and_judged_on_others():
     assert _carried(sharpness, levels, 10 * sharpness + 20, levels) == pytest.approx(2 / 3)
     # A measure that is upside down on the others finds none of them.
     assert _carried(sharpness, levels, levels.astype(float), levels) == 0
+
+
+def test_the_table_is_read_again(tmp_path):
+    path = tmp_path / "unseen.csv"
+    head = "group,sharp_images,images,within_one,f_model,f_best_classical,best_classical\n"
+    # A measure that says nothing of what is in focus has no F-score.
+    path.write_text(head + "dna,4,22,0.95,,0.875,tenengrad\n")
+    (row,) = read_unseen(path)
+    assert np.isnan(row.pop("f_model"))
+    assert row == {
+        "group": "dna",
+        "images": 22,
+        "within_one": 0.95,
+        "best_classical": "tenengrad",
+        "f_best_classical": 0.875,
+    }
+    path.write_text(head + "dna,4,many,0.95,1,0.875,tenengrad\n")
+    with pytest.raises(FileError, match=r"unseen\.csv has a field that is no number.*many"):
+        read_unseen(path)
+    path.write_text("group,images\ndna,22\n")
+    with pytest.raises(FileError, match=r"has no column .*within_one"):
+        read_unseen(path)
 
 
 def test_too_few_groups_are_refused(sharp, tmp_path):
