@@ -1,8 +1,9 @@
 """The page *What the number means*: its pictures are there, its numbers are the measured ones."""
 
-import importlib.util
+import importlib
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 pytest.importorskip("PIL")
 from PIL import Image
 
-DOCS = Path(__file__).parents[1] / "docs"
+TOP = Path(__file__).parents[1]
+DOCS = TOP / "docs"
 PAGE = (DOCS / "meaning.md").read_text(encoding="utf-8")
 PICTURES = re.findall(r"!\[([^\]]+)\]\((meaning/[^)]+)\)", PAGE)
 RECORD = json.loads((DOCS / "meaning" / "numbers.json").read_text(encoding="utf-8"))
@@ -19,10 +21,9 @@ NUMBERS = {name: text for part in RECORD.values() for name, text in part.items()
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("make_meaning", DOCS / "make_meaning.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(TOP), *sys.path])
+        return importlib.import_module("docs.make_meaning.__main__")
 
 
 def test_the_page_shows_each_picture_that_the_script_makes(script):

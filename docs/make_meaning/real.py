@@ -1,0 +1,106 @@
+"""Real images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from docs.make_meaning.drawing import INK, SERIES, SOFT, figure, finished, level_axis, line
+from docs.make_meaning.specimens import Part, blurred, level_text, measured, model, taken
+from microscope_quality.degrade import defocus
+from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.psf import psf
+
+
+def real(data: Path) -> Part:
+    """Measure real images: held-out ones, BBBC006 and a brightfield stack."""
+    from microscope_quality.evaluation.run import held_out
+    from microscope_quality.files.images import planes
+    from microscope_quality.training.defocus.exposure import signal
+
+    def read(path: Path) -> np.ndarray:
+        (plane,) = planes(path)
+        return plane.array
+
+    steps = np.array([0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14])
+    lights = [signal(read(data / "focus" / "train" / name)) for name in held_out(model())]
+    paraxial = [
+        psf(
+            TRAINING_OPTICS,
+            float(TRAINING_OPTICS.defocus_of_level(float(k), paraxial=True)),
+            paraxial=True,
+        )
+        for k in steps
+    ]
+    exact = np.array(
+        [[measured(taken(blurred(x, float(k)), 1)).expected_level for k in steps] for x in lights]
+    )
+    learned = np.array(
+        [[measured(taken(defocus(x, k), 1)).expected_level for k in paraxial] for x in lights]
+    )
+    folder = data / "focus" / "eval" / "bbbc006_miq"
+    near = [measured(read(path)) for path in sorted(folder.glob("BBBC006*_10.*"))]
+    away = [measured(read(path)) for path in sorted(folder.glob("00_mcf*"))]
+    stack_files = sorted((data / "focus" / "eval" / "urjc_brightfield_zstack").iterdir())
+    stack = [measured(read(path)) for path in stack_files]
+    heights = np.array([r.expected_level for r in stack])
+    lowest = int(np.argmin(heights))
+    at = {int(k): n for n, k in enumerate(steps)}
+    numbers = {
+        "real_images": str(len(lights)),
+        "real_sharp": level_text(exact[:, 0].mean()),
+        "real_two": level_text(exact[:, at[2]].mean()),
+        "real_five": level_text(exact[:, at[5]].mean()),
+        "real_five_learned": level_text(learned[:, at[5]].mean()),
+        "real_eight": level_text(exact[:, at[8]].mean()),
+        "real_eight_learned": level_text(learned[:, at[8]].mean()),
+        "real_beyond_lowest": level_text(exact[:, at[12] :].min()),
+        "bbbc_near": str(len(near)),
+        "bbbc_near_highest": level_text(max(r.expected_level for r in near)),
+        "bbbc_away": str(len(away)),
+        "bbbc_away_lowest": level_text(min(r.expected_level for r in away)),
+        "stack_planes": str(len(stack)),
+        "stack_lowest": str(lowest + 1),
+        "stack_flat": str(int((heights < 1).sum())),
+        "stack_highest": level_text(heights.max()),
+        "stack_first": level_text(heights[0]),
+        "stack_last": level_text(heights[-1]),
+        "stack_in_focus": str(sum(r.status == "in_focus" for r in stack)),
+    }
+
+    def draw() -> Image.Image:
+        made, (first, second, third) = figure(
+            420, 1, 3, sharey=True, width_ratios=(1.25, 0.7, 1.25)
+        )
+        first.plot(steps, np.minimum(steps, 10), color=INK, lw=1, ls=":")
+        line(first, 0, steps, learned, "as learned")
+        line(first, 1, steps, exact, "true cone")
+        first.legend(loc="lower right")
+        first.set_xlabel("simulated level")
+        first.set_title("sharp images, blurred")
+        rng = np.random.default_rng(0)
+        for x, results in ((0, near), (1, away)):
+            second.plot(
+                x + rng.uniform(-0.22, 0.22, len(results)),
+                [r.expected_level for r in results],
+                color=SERIES[2][0],
+                marker="^",
+                ls="",
+                alpha=0.7,
+            )
+        second.set_xticks((0, 1), ("in focus", "far out"))
+        second.set_xlim(-0.6, 1.6)
+        second.set_title("BBBC006")
+        third.plot(np.arange(1, len(stack) + 1), heights, color=SERIES[3][0], marker="D")
+        third.axvline(11, color=SOFT, lw=1)
+        third.text(11.2, 9.7, "sharpest\nby eye", color=SOFT, va="top")
+        third.set_xlabel("plane")
+        third.set_title("brightfield stack")
+        for ax in (first, second, third):
+            level_axis(ax)
+            ax.label_outer()
+        return finished(made)
+
+    return numbers, draw
