@@ -23,32 +23,19 @@ import threading
 import urllib.error
 import urllib.request
 from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Deque,
-    Dict,
-    Iterator,
-    Mapping,
-    Optional,
-    Protocol,
-    Sequence,
-    Set,
-    Tuple,
-    Union,
-)
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.version import __version__
 
-#: Alerts that may wait for a door; what comes on top is counted, and said with the next one.
+#: Alerts that may wait for a channel; what comes on top is counted, and said with the next one.
 MOST_WAITING = 1000
 #: File of alerts and of what became of them, in the folder of results.
-FILE = "alerts.jsonl"
-
+ALERTS = "alerts.jsonl"
 #: Alerts of earlier processes that are held, the newest ones.
 MOST_EARLIER = 100
 # For a program that is at work when it is time to stop.
@@ -58,10 +45,11 @@ _GRACE_SECONDS = 2.0
 _OF_A_SHELL = re.compile(r"\d?>>?|<|\|\|?|&&?|;")
 _BY_A_SHELL = 'cmd /c "…"' if os.name == "nt" else "sh -c '…'"
 
-# In the file: by which an alert is to leave.
-_DOORS = "doors"
+# In the file: the channels by which an alert is to leave, and the one of an outcome.
+_CHANNELS, _CHANNEL = "doors", "door"
 
-Fact = Union[str, int, float, bool, None]
+#: What an alert tells of something.
+Fact = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
@@ -85,7 +73,7 @@ class Alert:
     reason: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
-    def to_dict(self) -> Dict[str, Fact]:
+    def to_dict(self) -> dict[str, Fact]:
         """Give it as one flat mapping."""
         return {"id": self.id, "time": self.time, "reason": self.reason, **self.facts}
 
@@ -109,7 +97,7 @@ class UndeliveredError(Exception):
         self.after = after
 
 
-class Door(Protocol):
+class AlertChannel(Protocol):
     """A way by which alerts leave."""
 
     @property
@@ -147,19 +135,19 @@ class Command:
         try:
             parts = shlex.split(line, posix=os.name != "nt")
         except ValueError as error:
-            raise SettingsError(f"--on-alert cannot be parted into words: {error}.") from error
+            raise SettingsError(f"on_alert cannot be parted into words: {error}.") from error
         if os.name == "nt":
             parts = [part[1:-1] if part[:1] == part[-1:] == '"' else part for part in parts]
         if not parts:
-            raise SettingsError("--on-alert names no program.")
+            raise SettingsError("on_alert names no program.")
         for part in parts:
             if _OF_A_SHELL.fullmatch(part):
                 raise SettingsError(
-                    f"--on-alert is run without a shell, so {part} means nothing; write it into a "
+                    f"on_alert is run without a shell, so {part} means nothing; write it into a "
                     f"script, or give {_BY_A_SHELL}."
                 )
         if shutil.which(parts[0]) is None:
-            raise SettingsError(f"--on-alert: there is no program {parts[0]} that can be run.")
+            raise SettingsError(f"on_alert: there is no program {parts[0]} that can be run.")
         self._arguments = parts
         self._seconds = seconds
 
@@ -220,7 +208,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _variables(content: Mapping[str, Fact]) -> Dict[str, str]:
+def _variables(content: Mapping[str, Fact]) -> dict[str, str]:
     variables = {}
     for name, value in content.items():
         text = "" if value is None else str(value)
@@ -261,15 +249,15 @@ class Webhook:
             host, port = parts.hostname, parts.port
         except ValueError:
             raise SettingsError(
-                "--webhook is no web address; it has to be like https://host:8443/…, with a port "
+                "webhook is no web address; it has to be like https://host:8443/…, with a port "
                 "up to 65535 or without one."
             ) from None
         if parts.scheme not in ("http", "https") or not host or not url.isprintable() or " " in url:
-            raise SettingsError("--webhook has to be an address of http:// or https://.")
+            raise SettingsError("webhook has to be an address of http:// or https://.")
         if parts.username is not None:
-            raise SettingsError("--webhook cannot have a user and a password in its address.")
+            raise SettingsError("webhook cannot have a user and a password in its address.")
         if not (parts.path + parts.query).isascii():
-            raise SettingsError("--webhook has to be in ASCII behind its host; write others as %….")
+            raise SettingsError("webhook has to be in ASCII behind its host; write others as %….")
         #: The address without what may be secret in it.
         self.public = f"{parts.scheme}://{host}{f':{port}' if port else ''}/…"
         self._url = url
@@ -324,7 +312,7 @@ class _Calls(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._connection: Optional[http.client.HTTPConnection] = None
+        self._connection: http.client.HTTPConnection | None = None
         #: Whether the last one was.
         self.broken_off = False
 
@@ -383,7 +371,7 @@ def _status(code: int) -> str:
         return str(code)
 
 
-def _seconds_of(text: Optional[str]) -> float:
+def _seconds_of(text: str | None) -> float:
     """Seconds that a Retry-After asks for; one that names a date asks for none."""
     text = (text or "").strip()
     return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0
@@ -395,18 +383,18 @@ def _encoded(content: Mapping[str, Fact]) -> bytes:
 
 @dataclass
 class _Queue:
-    door: Door
-    waiting: Deque[Alert] = field(default_factory=deque)
+    channel: AlertChannel
+    waiting: deque[Alert] = field(default_factory=deque)
     dropped: int = 0
     at_work: bool = False
 
 
 class Alerts:
-    """Alerts on their way out by their doors; used as a context.
+    """Alerts on their way by channels; used as a context.
 
     Parameters
     ----------
-    doors
+    channels
         Each has a thread and a queue of its own: one that is slow holds up none.
     path
         File to keep alerts in, and what became of each. None keeps none.
@@ -424,8 +412,8 @@ class Alerts:
 
     def __init__(
         self,
-        doors: Sequence[Door],
-        path: Optional[Path] = None,
+        channels: Sequence[AlertChannel],
+        path: Path | None = None,
         *,
         said: Callable[[str], None] = lambda _: None,
         first_seconds: float = 1.0,
@@ -437,14 +425,14 @@ class Alerts:
         self._longest = longest_seconds
         self._stop = threading.Event()
         self._changed = threading.Condition()
-        self._queues = [_Queue(door) for door in doors]
-        self._names = [door.name for door in doors]
-        self._known: Set[str] = set()
+        self._queues = [_Queue(channel) for channel in channels]
+        self._names = [channel.name for channel in channels]
+        self._known: set[str] = set()
         #: Alerts that earlier processes raised, at most `MOST_EARLIER`, the newest one last.
         self.earlier: Sequence[Alert] = ()
         self._unkept = bytearray()
         self._refused = False
-        self._log: Optional[int] = None
+        self._log: int | None = None
         if path is not None:
             self._open(path)
         self._threads = [
@@ -462,7 +450,7 @@ class Alerts:
 
     @property
     def waiting(self) -> int:
-        """Alerts that were not delivered yet, by whichever door."""
+        """Alerts that were not delivered yet, by whichever channel."""
         with self._changed:
             return sum(len(queue.waiting) + queue.at_work for queue in self._queues)
 
@@ -471,26 +459,22 @@ class Alerts:
         """Alerts that were raised so far, also by earlier processes."""
         return len(self._known)
 
-    def knows(self, id: str) -> bool:
-        """Whether an alert was raised before, also by an earlier process."""
-        return id in self._known
-
     def send(self, alert: Alert) -> bool:
         """Take in an alert; False for one that is known already."""
         with self._changed:
             if alert.id in self._known:
                 return False
             self._known.add(alert.id)
-            self._keep({**alert.to_dict(), _DOORS: " ".join(self._names)})
+            self._keep({**alert.to_dict(), _CHANNELS: " ".join(self._names)})
             for queue in self._queues:
                 if len(queue.waiting) < MOST_WAITING:
                     queue.waiting.append(alert)
                 else:
                     queue.dropped += 1
-                    self._keep({"id": alert.id, "door": queue.door.name, "outcome": "dropped"})
+                    self._keep({"id": alert.id, _CHANNEL: queue.channel.name, "outcome": "dropped"})
                     if queue.dropped == 1:
                         self._said(
-                            f"Alerts are left out: {MOST_WAITING} wait for the {queue.door.name}"
+                            f"Alerts are left out: {MOST_WAITING} wait for the {queue.channel.name}"
                         )
             self._changed.notify_all()
         return True
@@ -508,7 +492,7 @@ class Alerts:
         with self._changed:
             self._changed.notify_all()
         for thread in self._threads:
-            # A door that takes no notice is left behind.
+            # A channel that takes no notice is left behind.
             thread.join(8.0)
         with self._changed:
             if self._log is not None:
@@ -531,9 +515,9 @@ class Alerts:
                 content["left_out_before"] = dropped
             outcome, after = "delivered", 0.0
             try:
-                queue.door.deliver(content, self._stop)
+                queue.channel.deliver(content, self._stop)
                 if failures:
-                    self._said(f"The {queue.door.name} works again")
+                    self._said(f"The {queue.channel.name} works again")
                 failures = 0
             except UndeliveredError as refusal:
                 outcome = f"failed: {refusal}"
@@ -551,7 +535,7 @@ class Alerts:
             with self._changed:
                 queue.at_work = False
                 if outcome:
-                    self._keep({"id": alert.id, "door": queue.door.name, "outcome": outcome})
+                    self._keep({"id": alert.id, _CHANNEL: queue.channel.name, "outcome": outcome})
                 else:
                     queue.waiting.appendleft(alert)
                     queue.dropped += dropped
@@ -569,7 +553,7 @@ class Alerts:
         self._known.update(raised)
         self.earlier = list(raised.values())[-MOST_EARLIER:]
         for queue in self._queues:
-            alerts = [raised[id] for id, door in left if door == queue.door.name]
+            alerts = [raised[id] for id, channel in left if channel == queue.channel.name]
             queue.dropped = max(0, len(alerts) - MOST_WAITING)
             queue.waiting.extend(alerts[queue.dropped :])
         try:
@@ -598,10 +582,10 @@ class Alerts:
             self._refused = True
 
 
-def _read(path: Path) -> Tuple[Dict[str, Alert], Dict[Tuple[str, str], None]]:
-    """Alerts of a file, and which of them are still to leave by which doors."""
-    raised: Dict[str, Alert] = {}
-    left: Dict[Tuple[str, str], None] = {}
+def _read(path: Path) -> tuple[dict[str, Alert], dict[tuple[str, str], None]]:
+    """Alerts of a file, and which of them are still to leave by which channels."""
+    raised: dict[str, Alert] = {}
+    left: dict[tuple[str, str], None] = {}
     try:
         with path.open("rb") as stream:
             for line in stream:
@@ -609,11 +593,11 @@ def _read(path: Path) -> Tuple[Dict[str, Alert], Dict[Tuple[str, str], None]]:
                     entry = json.loads(line)
                     id = str(entry.pop("id"))
                     if "outcome" in entry:
-                        left.pop((id, str(entry["door"])), None)
+                        left.pop((id, str(entry[_CHANNEL])), None)
                         continue
-                    doors = str(entry.pop(_DOORS)).split()
+                    channels = str(entry.pop(_CHANNELS)).split()
                     raised[id] = Alert(id, str(entry.pop("time")), str(entry.pop("reason")), entry)
-                    left.update(dict.fromkeys((id, door) for door in doors))
+                    left.update(dict.fromkeys((id, channel) for channel in channels))
                 except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     # Not whole: its process was killed in the middle of it.
                     continue

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
+from typing import NamedTuple
 
 from microscope_quality.errors import FileError
 from microscope_quality.files.regular import open_regular
@@ -19,7 +20,8 @@ from microscope_quality.files.tables import (
 _LONGEST_REST = 2**22
 #: Columns by which a row knows the file that it measured, and how.
 IDENTITY = ("settings_id", "size_bytes", "modified")
-_PLACE = ("series", "z", "c", "t", "y", "x")
+#: Columns that say where in its file a row is of.
+PLACE = ("series", "z", "c", "t", "y", "x")
 
 
 class Span(NamedTuple):
@@ -49,20 +51,23 @@ class Block(NamedTuple):
     #: Of rows that are not as they were written.
     edited: frozenset[Claim] = frozenset()
     rows: int = 0
-    has_level: bool = False
+    has_patches: bool = False
 
 
-def files_in_table(path: Path, columns: Sequence[str]) -> Iterator[Block]:
-    """Files with their rows, of a table that is finished and has these columns."""
+def files_in_table(path: Path, columns: Sequence[str], of_patches: str = "") -> Iterator[Block]:
+    """Files with their rows, of a table that is finished and has these columns.
+
+    A file has patches if a row of it has a number in the column `of_patches`.
+    """
     file, rows, start, end = "", 0, 0, 0
     identity: tuple[str, ...] = ()
-    failed = has_level = False
-    edited: Set[Claim] = set()
-    level = columns.index("level") if "level" in columns else None
+    failed = has_patches = False
+    edited: set[Claim] = set()
+    telling = columns.index(of_patches) if of_patches in columns else None
 
     def block() -> Block:
         span = Span(False, start, end - start)
-        return Block(file, identity, failed, span, end, True, frozenset(edited), rows, has_level)
+        return Block(file, identity, failed, span, end, True, frozenset(edited), rows, has_patches)
 
     for at, record, row in _rows_of(path, columns):
         if not row:
@@ -71,10 +76,10 @@ def files_in_table(path: Path, columns: Sequence[str]) -> Iterator[Block]:
             yield block()
             rows = 0
         if not rows:
-            file, start, failed, edited, has_level = row[0], at, False, set(), False
+            file, start, failed, edited, has_patches = row[0], at, False, set(), False
             identity = _identity(row, columns)
         failed = failed or has_failed(row, columns)
-        has_level = has_level or (level is not None and bool(row[level]))
+        has_patches = has_patches or (telling is not None and bool(row[telling]))
         if not is_as_written(columns, row):
             edited.add(_claim(row, columns))
         rows, end = rows + 1, at + len(record)
@@ -86,8 +91,8 @@ def files_in_table(path: Path, columns: Sequence[str]) -> Iterator[Block]:
 
 def pages_in_log(path: Path, columns: Sequence[str]) -> Iterator[Block]:
     """Pages with their rows, of a log, up to what is not whole."""
-    page: Optional[Block] = None
-    rows: List[List[str]] = []
+    page: Block | None = None
+    rows: list[list[str]] = []
     start = len(encoded_header(columns))
     for at, record, row in _rows_of(path, columns):
         if row:
@@ -118,7 +123,7 @@ def pages_in_log(path: Path, columns: Sequence[str]) -> Iterator[Block]:
         yield page
 
 
-def _rows_of(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, bytes, List[str]]]:
+def _rows_of(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, bytes, list[str]]]:
     """Place, record and fields of the rows below the header; an empty line has no fields.
 
     It ends before what is not whole, and a file with other columns has none.
@@ -151,7 +156,7 @@ def end_of_trusted(pages: Sequence[Block]) -> int:
     Where the file is whole, its next measurement takes the place of all its pages; here that would
     be taken for the pages that were still to come.
     """
-    first: Dict[str, int] = {}
+    first: dict[str, int] = {}
     for k, block in enumerate(pages):
         if block.edited:
             first.setdefault(block.file, k)
@@ -160,7 +165,7 @@ def end_of_trusted(pages: Sequence[Block]) -> int:
     return min(first.values(), default=len(pages))
 
 
-def start_of_rows(path: Path, columns: Sequence[str]) -> Optional[int]:
+def start_of_rows(path: Path, columns: Sequence[str]) -> int | None:
     """Tell where the rows of a table begin; None where it is not there or has other columns."""
     try:
         with open_regular(path) as stream:
@@ -179,7 +184,7 @@ def rows_follow(path: Path, end: int) -> bool:
 
 def place_of(row: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
     """Give where in its file a row says that it is."""
-    return _only(_PLACE, row, columns)
+    return _only(PLACE, row, columns)
 
 
 def _only(names: Sequence[str], row: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional
+from typing import Any
 
 from microscope_quality.batch.memory import bytes_in_words
 from microscope_quality.errors import MicroscopeQualityError, SettingsError
@@ -53,7 +54,7 @@ class Budget:
     """
 
     seconds: float = SECONDS
-    memory_bytes: Optional[int] = None
+    memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds < float("inf"):
@@ -63,7 +64,7 @@ class Budget:
                 f"memory_bytes is {self.memory_bytes!r}; it has to be a positive number"
             )
 
-    def to_dict(self) -> Dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Give what a run's record says of it."""
         return {"seconds": self.seconds, "memory_bytes": self.memory_bytes}
 
@@ -98,7 +99,7 @@ class _Account:
     def __init__(
         self,
         budget: Budget,
-        room_bytes: Optional[int],
+        room_bytes: int | None,
         tell_seconds: Callable[[float], None],
         hand_out: Callable[[Any], None],
     ) -> None:
@@ -130,13 +131,13 @@ class _Account:
             self._tell_seconds(wanted)
 
 
-_account: Optional[_Account] = None
+_account: _Account | None = None
 
 
 @contextlib.contextmanager
 def spending(
-    budget: Optional[Budget],
-    room_bytes: Optional[int],
+    budget: Budget | None,
+    room_bytes: int | None,
     tell_seconds: Callable[[float], None],
     hand_out: Callable[[Any], None],
 ) -> Iterator[None]:
@@ -190,7 +191,7 @@ def hand_out(part: Any) -> None:
         _account.hand_out(part)
 
 
-def limit_memory(n_bytes: Optional[int]) -> None:
+def limit_memory(n_bytes: int | None) -> None:
     """Hold this process to so much memory of its own, or to none any more."""
     if not sys.platform.startswith("linux"):
         return

@@ -18,10 +18,11 @@ import threading
 import time
 import uuid
 import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, Optional, Tuple
+from typing import Any
 
 from microscope_quality.batch.budget import Budget
 from microscope_quality.batch.run import Follow, Item, Outcome, Value
@@ -34,7 +35,7 @@ from microscope_quality.version import __version__
 _AHEAD = 4
 
 #: What a worker handed out of an item, and its answer.
-_Said = Tuple[List[Any], Answer]
+_Said = tuple[list[Any], Answer]
 
 # Between two looks at whether the cluster is still there and how large it is.
 _LOOK_S = 2.0
@@ -48,8 +49,8 @@ def run_on_cluster(
     items: Iterable[Item],
     address: str,
     *,
-    budget: Optional[Budget] = None,
-    follow: Optional[Follow[Item]] = None,
+    budget: Budget | None = None,
+    follow: Follow[Item] | None = None,
     wait_s: float = 30.0,
 ) -> Generator[Outcome[Item, Value], None, None]:
     """Apply a function to each item on a Dask cluster and give the outcomes in the items' order.
@@ -111,11 +112,11 @@ def _run(
     task: _Task,
     items: Iterable[Item],
     scheduler: str,
-    follow: Optional[Follow[Item]],
+    follow: Follow[Item] | None,
     wait_s: float,
 ) -> Generator[Outcome[Item, Any], None, None]:
     turns = Turns(items, _AHEAD)
-    at_work: Dict[Turn[Item], Tuple[bytes, Any]] = {}
+    at_work: dict[Turn[Item], tuple[bytes, Any]] = {}
     with _silent(), _client(scheduler, wait_s) as client:
         cluster = _Cluster(client, scheduler, task, wait_s)
         cluster.check()
@@ -201,7 +202,7 @@ class _Cluster:
         with self.there():
             return self._client.submit(_done, self._task, item, key=key, pure=False, **place)
 
-    def answer(self, task: Any, worker: str = "") -> Optional[_Said]:
+    def answer(self, task: Any, worker: str = "") -> _Said | None:
         """Wait for what a task says.
 
         Parameters
@@ -274,13 +275,13 @@ class _Cluster:
                 "when the scheduler is there"
             ) from error
 
-    def _ask(self, question: Callable[[Any], Any], about: object) -> Dict[str, Any]:
+    def _ask(self, question: Callable[[Any], Any], about: object) -> dict[str, Any]:
         """Answer of each worker, which may be an exception."""
         from distributed import TimeoutError as DaskTimeoutError
 
         try:
             with self.there():
-                answers: Dict[str, Any] = self._client.run(
+                answers: dict[str, Any] = self._client.run(
                     question, about, on_error="return", callback_timeout=self._wait_s
                 )
         except DaskTimeoutError:
@@ -290,10 +291,10 @@ class _Cluster:
             ) from None
         return answers
 
-    def _look(self) -> Dict[str, int]:
+    def _look(self) -> dict[str, int]:
         """Threads of each worker that is there."""
         with self.there():
-            workers: Dict[str, int] = self._client.nthreads()
+            workers: dict[str, int] = self._client.nthreads()
         self._looked = time.monotonic()
         # Without workers the items go on being taken: what is on its way waits for new ones.
         self.n_threads = sum(workers.values()) or self.n_threads
@@ -323,8 +324,8 @@ class _OwnProcess:
     """The process of a thread of a worker of Dask's."""
 
     def __init__(self) -> None:
-        self._task: Optional[_Task] = None
-        self._worker: Optional[Worker] = None
+        self._task: _Task | None = None
+        self._worker: Worker | None = None
 
     def do(self, task: _Task, item: bytes) -> _Said:
         """Have an item done, and wait for it."""
@@ -335,7 +336,7 @@ class _OwnProcess:
             self._task = task
         worker.give(Work(0, item, 0))
         looks = Looks()
-        parts: List[Any] = []
+        parts: list[Any] = []
         while True:
             for _, said in looks.wait([worker]):
                 if isinstance(said, Part):

@@ -7,9 +7,10 @@ import itertools
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import BinaryIO, Iterable
+from typing import BinaryIO
 
 from microscope_quality.batch.run_record import RUN_RECORD
 from microscope_quality.errors import FileError, reason_of

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from typing import Callable, Dict, Generic, List, Optional, TypeVar
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from microscope_quality.batch.budget import Budget
 from microscope_quality.batch.run import Outcome
-from microscope_quality.batch.worker import Answer, Looks, Work, Worker, stop_all
+from microscope_quality.batch.worker import Answer, Looks, Work, Worker, is_of_main, stop_all
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -29,14 +30,14 @@ class Pool(Generic[Item, Value]):
     """
 
     def __init__(
-        self, function: Callable[[Item], Value], jobs: int, budget: Optional[Budget] = None
+        self, function: Callable[[Item], Value], jobs: int, budget: Budget | None = None
     ) -> None:
         self._function = pickle.dumps(function)
         self._jobs = jobs
         self._budget = budget
-        self._workers: List[Worker] = []
+        self._workers: list[Worker] = []
         self._looks = Looks()
-        self._taken: Dict[int, Item] = {}
+        self._taken: dict[int, Item] = {}
         self._number = 0
 
     def __enter__(self) -> Pool[Item, Value]:
@@ -57,11 +58,6 @@ class Pool(Generic[Item, Value]):
         """Items at work."""
         return len(self._taken)
 
-    @property
-    def items(self) -> List[Item]:
-        """Items at work, in the order in which they were given."""
-        return [self._taken[number] for number in sorted(self._taken)]
-
     def give(self, item: Item) -> None:
         """Set a process to work on an item; there has to be a free one."""
         if not self.free:
@@ -73,13 +69,13 @@ class Pool(Generic[Item, Value]):
                 break
             self._end(worker)
         if idle is None:
-            idle = Worker().begin(self._function, self._budget)
+            idle = Worker(main=is_of_main(self._function)).begin(self._function, self._budget)
             self._workers.append(idle)
         self._number += 1
         self._taken[self._number] = item
         idle.give(Work(self._number, pickle.dumps(item), 0))
 
-    def collect(self, seconds: float) -> List[Outcome[Item, Value]]:
+    def collect(self, seconds: float) -> list[Outcome[Item, Value]]:
         """Outcomes of items that are done; waits that long for the first one.
 
         Raises
@@ -87,7 +83,7 @@ class Pool(Generic[Item, Value]):
         MicroscopeQualityError
             A process cannot be started at all.
         """
-        outcomes: List[Outcome[Item, Value]] = []
+        outcomes: list[Outcome[Item, Value]] = []
         for worker, said in self._looks.wait(self._workers, seconds):
             if isinstance(said, Answer):
                 item = self._taken.pop(said.index)

@@ -16,12 +16,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from microscope_quality.batch.blocks import (
     IDENTITY,
+    PLACE,
     Block,
     Span,
     end_of_trusted,
@@ -64,11 +65,11 @@ class _Kept:
     """What there is of a file: the settings and the file as it was; for each page, its rows."""
 
     identity: tuple[str, ...]
-    pages: List[Dict[str, Span]] = field(default_factory=list)
+    pages: list[dict[str, Span]] = field(default_factory=list)
     complete: bool = False
     failed: bool = False
     edited: bool = False
-    has_level: bool = False
+    has_patches: bool = False
 
     def has(self, table: str) -> bool:
         """Whether there are rows in a table."""
@@ -120,27 +121,31 @@ class Results:
         self.folder = folder
         self._columns = {name: tuple(columns) for name, columns in tables.items()}
         self._main = next(iter(tables))
+        # A number that patches have too, by which a row tells that there are some of its image.
+        numbers = set(self._columns[self._main]).difference(("file", *PLACE, CHECKSUM))
+        of_patches = self._columns.get(PATCHES, ())
+        self._of_patches = next((name for name in of_patches if name in numbers), "")
         self._settings_id = settings_id
-        self._kept: Dict[str, _Kept] = {}
+        self._kept: dict[str, _Kept] = {}
         # Descriptors of the logs, and how far each is valid.
-        self._logs: Dict[str, int] = {}
-        self._ends: Dict[str, int] = {}
+        self._logs: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
         # Where those end that this run began and has not written to.
-        self._begun: Dict[str, int] = {}
+        self._begun: dict[str, int] = {}
         # Lengths of the tables that this run put in place, and the files that came since.
-        self._placed: Dict[str, int] = {}
-        self._fresh: List[Optional[str]] = []
-        self.edited: List[str] = []
+        self._placed: dict[str, int] = {}
+        self._fresh: list[str | None] = []
+        self.edited: list[str] = []
         self.other_columns = False
-        self.older: Optional[Path] = None
+        self.older: Path | None = None
         # What the tables had of each file when they were found, as long as it is in no copy; and
         # whether they had rows besides, which are in no table to come.
-        self._before: Dict[str, _Kept] = {}
+        self._before: dict[str, _Kept] = {}
         self._loses = False
         # The record of the run that wrote them.
         self._record = b""
         # Names in edited rows of which it cannot be told what they were.
-        self._astray: List[str] = []
+        self._astray: list[str] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -208,7 +213,7 @@ class Results:
 
     # What is asked of it.
 
-    def files(self) -> List[str]:
+    def files(self) -> list[str]:
         """Files of which there are rows, in the order in which they came."""
         return list(self._kept)
 
@@ -222,12 +227,12 @@ class Results:
         found = self._same(file, size_bytes, modified)
         return 0 if found is None or found.complete else len(found.pages)
 
-    def _same(self, file: str, size_bytes: int, modified: str) -> Optional[_Kept]:
+    def _same(self, file: str, size_bytes: int, modified: str) -> _Kept | None:
         found = self._kept.get(as_stored(file))
         same = found and found.identity == (self._settings_id, str(size_bytes), modified)
         return found if same else None
 
-    def rows(self, file: str, table: str = "") -> List[Dict[str, str]]:
+    def rows(self, file: str, table: str = "") -> list[dict[str, str]]:
         """Rows of a file, in a table or in the first one; columns as text."""
         table = table or self._main
         found = self._kept.get(as_stored(file))
@@ -267,7 +272,7 @@ class Results:
         first = next(iter(rows.get(self._main, ())), None)
         if first is None:
             raise ValueError(f"a page of {file} has no row")
-        page: Dict[str, Span] = {}
+        page: dict[str, Span] = {}
         before = dict(self._ends)
         try:
             # The first table last: what it holds, the others hold too.
@@ -289,7 +294,7 @@ class Results:
         block = Block(as_stored(file), identity, failed, page[self._main], 0, last)
         self._take(block, page)
 
-    def _take(self, block: Block, page: Dict[str, Span]) -> None:
+    def _take(self, block: Block, page: dict[str, Span]) -> None:
         found = self._kept.get(block.file)
         if found is None or found.complete or found.identity != block.identity:
             # None stands for a file of which other rows are in the tables.
@@ -298,7 +303,7 @@ class Results:
         found.pages.append(page)
         found.failed |= block.failed
         found.edited |= bool(block.edited)
-        found.has_level |= block.has_level
+        found.has_patches |= block.has_patches
         found.complete = block.ends_file
 
     # What it gives.
@@ -324,7 +329,7 @@ class Results:
             self._log_path(name).unlink(missing_ok=True)
         self._logs.clear()
 
-    def publish(self, files: Optional[Sequence[str]] = None) -> None:
+    def publish(self, files: Sequence[str] | None = None) -> None:
         """Put together the tables of what is complete; the run may go on.
 
         Parameters
@@ -346,7 +351,7 @@ class Results:
             self._loses = False
             self._before.clear()
         for table in reversed(list(self._columns)):
-            placed: List[tuple[Dict[str, Span], Span]] = []
+            placed: list[tuple[dict[str, Span], Span]] = []
             with whole(self.folder / table) as part, part.open("wb") as stream:
                 at = stream.write(encoded_header(self._columns[table]))
                 pages = [page for name in order for page in self._kept[name].pages if table in page]
@@ -441,11 +446,11 @@ class Results:
 
     def _find_table(self, table: str) -> None:
         path = self.folder / table
-        sizes: List[tuple[str, int]] = []
+        sizes: list[tuple[str, int]] = []
         start, edited = start_of_rows(path, self._columns[table]), False
         end = start or 0
-        before: Optional[Block] = None
-        for block in files_in_table(path, self._columns[table]):
+        before: Block | None = None
+        for block in files_in_table(path, self._columns[table], self._of_patches):
             self._find(table, block)
             if before is not None:
                 self._distrust_edited(table, before, block)
@@ -473,12 +478,12 @@ class Results:
             if not claimed <= {place_of(row, self._columns[table]) for row in rows}:
                 self._distrust([block.file])
 
-    def _incomplete(self, table: str, last: Sequence[str], edited: bool) -> List[str]:
+    def _incomplete(self, table: str, last: Sequence[str], edited: bool) -> list[str]:
         """Files that may lack rows in another table than the first one; `last` is its last one."""
         without = [
             name
             for name, kept in self._kept.items()
-            if not kept.has(table) and (edited or (kept.has_level and table == PATCHES))
+            if not kept.has(table) and (edited or (kept.has_patches and table == PATCHES))
         ]
         # The table may have been cut within the rows of its last file.
         return without and [*without, *last]

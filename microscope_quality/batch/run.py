@@ -13,21 +13,9 @@ from __future__ import annotations
 import os
 import pickle
 from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import (
-    Any,
-    Callable,
-    Deque,
-    Dict,
-    Generator,
-    Generic,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Tuple,
-    TypeVar,
-)
+from typing import Any, Generic, TypeVar
 
 from microscope_quality.batch.budget import Budget
 from microscope_quality.batch.memory import bytes_in_words
@@ -40,6 +28,7 @@ from microscope_quality.batch.worker import (
     Work,
     Worker,
     attempt,
+    is_of_main,
     stop_all,
     with_one_thread,
 )
@@ -53,7 +42,7 @@ _AHEAD = 4
 
 #: Gives, for an item and what is known of it (`budget.hand_out`), what it turned out to be and the
 #: items that follow it.
-Follow = Callable[[Item, Any], Tuple[Item, Iterable[Item]]]
+Follow = Callable[[Item, Any], tuple[Item, Iterable[Item]]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +53,7 @@ class Outcome(Generic[Item, Value]):
     """
 
     item: Item
-    value: Optional[Value] = None
+    value: Value | None = None
     error: str = ""
     died: bool = False
 
@@ -81,12 +70,12 @@ def run(
     items: Iterable[Item],
     *,
     jobs: int = 1,
-    limit_bytes: Optional[int] = None,
-    bytes_of: Optional[Callable[[Item], int]] = None,
+    limit_bytes: int | None = None,
+    bytes_of: Callable[[Item], int] | None = None,
     idle_bytes: int = 0,
     own_bytes: int = 0,
-    budget: Optional[Budget] = None,
-    follow: Optional[Follow[Item]] = None,
+    budget: Budget | None = None,
+    follow: Follow[Item] | None = None,
     ready: Iterable[Worker] = (),
 ) -> Generator[Outcome[Item, Value], None, None]:
     """Apply a function to each item and give the outcomes in the items' order.
@@ -154,8 +143,8 @@ def run(
 class _Memory:
     """The limit of memory, and what is reckoned with; see `run`."""
 
-    limit_bytes: Optional[int]
-    bytes_of: Optional[Callable[[Any], int]]
+    limit_bytes: int | None
+    bytes_of: Callable[[Any], int] | None
     own_bytes: int
     idle_bytes: int
 
@@ -164,7 +153,7 @@ class _Memory:
         """Bytes of all processes at work."""
         return float("inf") if self.limit_bytes is None else self.limit_bytes - self.own_bytes
 
-    def needed(self, item: Any) -> Tuple[int, str]:
+    def needed(self, item: Any) -> tuple[int, str]:
         """Memory that an item needs in bytes, and why it cannot be tried."""
         if self.bytes_of is None:
             return 0, ""
@@ -201,7 +190,7 @@ class _Crew:
         function: Any,
         jobs: int,
         memory: _Memory,
-        budget: Optional[Budget],
+        budget: Budget | None,
         ready: Iterable[Worker],
     ) -> None:
         self._jobs = jobs
@@ -209,10 +198,10 @@ class _Crew:
         self._memory = memory
         self._budget = budget
         self._ready = list(ready)
-        self._workers: List[Worker] = []
+        self._workers: list[Worker] = []
         self._looks = Looks()
         #: Items that no worker takes yet, in their order.
-        self._waiting: Deque[Work] = deque()
+        self._waiting: deque[Work] = deque()
 
     def put(self, work: Work) -> None:
         """Have an item done when its turn comes."""
@@ -255,7 +244,7 @@ class _Crew:
         self._workers.clear()
         self._ready.clear()
 
-    def _worker_for(self, work: Work) -> Optional[Worker]:
+    def _worker_for(self, work: Work) -> Worker | None:
         """Find the worker to take an item, or start it; None while there is none."""
         for worker in self._workers:
             if not worker.works:
@@ -264,7 +253,7 @@ class _Crew:
             if not self._makes_room(work, None):
                 return None
             counted = self._memory.limit_bytes is not None
-            worker = self._ready.pop() if self._ready else Worker()
+            worker = self._ready.pop() if self._ready else Worker(main=is_of_main(self._pickled))
             self._workers.append(worker.begin(self._pickled, self._budget, counted=counted))
             return worker
         for worker in self._workers:
@@ -273,7 +262,7 @@ class _Crew:
                 return worker
         return None
 
-    def _makes_room(self, work: Work, taker: Optional[Worker]) -> bool:
+    def _makes_room(self, work: Work, taker: Worker | None) -> bool:
         """Whether the memory suffices, when need be after ending workers that are idle."""
         others = [worker for worker in self._workers if worker is not taker]
         idle = [worker for worker in others if not worker.works]
@@ -293,9 +282,9 @@ class _Crew:
 
 
 def _in_workers(
-    turns: Turns[Item], crew: _Crew, memory: _Memory, follow: Optional[Follow[Item]]
+    turns: Turns[Item], crew: _Crew, memory: _Memory, follow: Follow[Item] | None
 ) -> Generator[Outcome[Item, Any], None, None]:
-    at_work: Dict[int, Turn[Item]] = {}
+    at_work: dict[int, Turn[Item]] = {}
     number = 0
     try:
         while True:

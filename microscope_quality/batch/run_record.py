@@ -6,11 +6,12 @@ import json
 import platform
 import time
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any
 
 from microscope_quality.errors import FileError
 from microscope_quality.files.regular import read_text
@@ -51,8 +52,8 @@ class RunRecord:
     settings: Mapping[str, object]
     model: Mapping[str, object]
     jobs: int
-    started: str
-    began: float
+    started: str = field(default_factory=lambda: now())
+    began: float = field(default_factory=time.monotonic)
 
     def write(self, status: str, counts: Mapping[str, int]) -> None:
         """Write it anew: whole, or over the earlier one where the disk has no room for another.
@@ -70,7 +71,7 @@ class RunRecord:
             Nothing can be written there.
         """
         running = status == "running"
-        content: Dict[str, Any] = {
+        content: dict[str, Any] = {
             "schema": SCHEMA_VERSION,
             "command": list(self.command),
             "status": status,
@@ -123,7 +124,7 @@ def checksum_of(record: Mapping[str, Any]) -> str:
     return f"{zlib.crc32(text.encode()):08x}"
 
 
-def read_record(path: Path) -> Dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
     """Read a run's record, of this version or another one.
 
     Raises
@@ -141,14 +142,14 @@ def read_record(path: Path) -> Dict[str, Any]:
         raise FileError(f"{path}: is damaged: {str(error)[:200]}") from error
 
 
-def _parsed(text: str) -> Dict[str, Any]:
+def _parsed(text: str) -> dict[str, Any]:
     record = json.loads(text)
     if not isinstance(record, dict):
         raise ValueError("it is no JSON object")
     return record
 
 
-def counted_planes(content: bytes) -> Optional[int]:
+def counted_planes(content: bytes) -> int | None:
     """Tell how many planes the record of a finished run counts; None where it does not tell."""
     try:
         record = _parsed(content.decode("utf-8"))
@@ -159,7 +160,7 @@ def counted_planes(content: bytes) -> Optional[int]:
     return planes if record.get("status") == "finished" and isinstance(planes, int) else None
 
 
-def earlier_folder(out: Path) -> Optional[Path]:
+def earlier_folder(out: Path) -> Path | None:
     """Folder of the images of the run that wrote a record last; None where that cannot be told."""
     try:
         return Path(read_record(out / RUN_RECORD)["folder"])
@@ -172,7 +173,7 @@ def now() -> str:
     return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def versions() -> Dict[str, str]:
+def versions() -> dict[str, str]:
     """Versions of the library, of Python and of the libraries that numbers depend on."""
     found = {"microscope-quality": __version__, "python": platform.python_version()}
     for name in _LIBRARIES:

@@ -47,7 +47,7 @@ function showCounts() {
       button = made("button");
       button.dataset.kind = kind.key;
       button.style.setProperty("--kind", kind.colour);
-      button.append(made("strong"), made("span", "", `${kind.symbol} ${kind.label}`));
+      button.append(made("strong"), made("span", "", `${kind.sign} ${kind.words}`));
       button.addEventListener("click", () => {
         chosen = chosen === kind.key ? null : kind.key;
         showCounts();
@@ -111,13 +111,13 @@ function enlarge(card, kind) {
   byId("large-name").textContent = card.name;
   const picture = byId("large-picture");
   picture.src = `picture/${card.id}`;
-  picture.alt = `${card.name}, its patches in the colours of their levels`;
-  byId("large-detail").textContent = [kind.label, card.title && `level ${card.title}`, card.more, card.detail, card.alert].filter(Boolean).join(" · ");
+  picture.alt = `Picture of ${card.name}`;
+  byId("large-detail").textContent = [kind.words, card.title && `${state.noun} ${card.title}`.trim(), card.more, card.detail, card.alert].filter(Boolean).join(" · ");
   byId("large").showModal();
 }
 
 function cardOf(card) {
-  const kind = state.kinds.find((one) => one.key === card.kind) || { label: card.kind, symbol: "" };
+  const kind = state.kinds.find((one) => one.key === card.kind) || { words: card.kind, sign: "" };
   const item = made("li", card.alert ? "alerted" : "");
   item.dataset.kind = card.kind;
   item.dataset.picture = String(card.picture);
@@ -139,13 +139,13 @@ function cardOf(card) {
   if (card.title) {
     const chip = made("span", "chip", card.title);
     if (card.colour) {
-      chip.style.setProperty("--level", card.colour);
+      chip.style.setProperty("--number", card.colour);
       chip.classList.toggle("dark", isDark(card.colour));
     }
-    chip.title = "Level";
+    chip.title = state.noun;
     verdict.append(chip);
   }
-  verdict.append(made("span", "", `${kind.symbol} ${kind.label}`));
+  verdict.append(made("span", "", `${kind.sign} ${kind.words}`));
   about.append(verdict, made("p", "name", card.name));
   if (card.detail) about.append(made("p", "detail", card.detail));
   if (card.alert) {
@@ -189,7 +189,7 @@ function showCards() {
   none.hidden = wanted.length > 0;
   none.textContent = state.cards.length ? "None of the newest images." : "Waiting for the first image.";
   const kind = state.kinds.find((one) => one.key === chosen);
-  byId("newest-title").textContent = kind ? `Newest images: only ${kind.label}` : "Newest images";
+  byId("newest-title").textContent = kind ? `Newest images: only ${kind.words}` : "Newest images";
 }
 
 function show() {

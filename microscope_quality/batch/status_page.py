@@ -2,6 +2,10 @@
 
 It only tells: there is nothing that a request could change. All that comes from files is sent as
 JSON and put on the page as text.
+
+A `Board` knows no measure. It is told, once, what is watched, the statuses that results can have,
+what their number is called and the colours of its scale; then `Card`s as they come (`show`,
+`change`), how many there are of each status (`count`), and how the watch goes (`beat`).
 """
 
 from __future__ import annotations
@@ -15,14 +19,16 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
-from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.statuses import Status
 
 #: Results that are shown, the newest ones.
 MOST_CARDS = 60
@@ -57,16 +63,6 @@ _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of result: how it is called, its symbol, and its colour as ``#rrggbb``."""
-
-    key: str
-    label: str
-    symbol: str
-    colour: str
-
-
-@dataclass(frozen=True)
 class Card:
     """A result on the page.
 
@@ -77,7 +73,7 @@ class Card:
     time : str
         When it was there, in UTC; empty if that is not known.
     kind : str
-        The key of its kind.
+        The key of its status.
     title, detail : str
         The number in short, and what else is to be said.
     more : str
@@ -99,17 +95,17 @@ class Card:
     detail: str = ""
     colour: str = ""
     alert: str = ""
-    picture: Optional[bytes] = None
+    picture: bytes | None = None
     more: str = ""
     old: bool = False
 
 
 @dataclass
 class _Shown:
-    cards: Deque[Tuple[int, Card]] = field(default_factory=lambda: deque(maxlen=MOST_CARDS))
-    counts: Dict[str, int] = field(default_factory=dict)
-    minutes: Deque[Tuple[int, int]] = field(default_factory=lambda: deque(maxlen=MINUTES + 1))
-    state: Dict[str, object] = field(default_factory=dict)
+    cards: deque[tuple[int, Card]] = field(default_factory=lambda: deque(maxlen=MOST_CARDS))
+    counts: dict[str, int] = field(default_factory=dict)
+    minutes: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=MINUTES + 1))
+    state: dict[str, object] = field(default_factory=dict)
     number: int = 0
     beat: float = 0.0
 
@@ -121,8 +117,10 @@ class Board:
     ----------
     title
         What is watched.
-    kinds
+    statuses
         Of the results.
+    noun
+        What their number is called.
     scale
         Colours of the numbers from the best to the worst, with the words for both ends.
     clock
@@ -132,14 +130,16 @@ class Board:
     def __init__(
         self,
         title: str,
-        kinds: Sequence[Kind],
+        statuses: Sequence[Status],
         *,
-        scale: Tuple[str, Sequence[str], str] = ("", (), ""),
+        noun: str = "",
+        scale: tuple[str, Sequence[str], str] = ("", (), ""),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fixed = {
             "title": title,
-            "kinds": [asdict(kind) for kind in kinds],
+            "kinds": [status.to_dict() for status in statuses],
+            "noun": noun,
             "scale": {"from": scale[0], "colours": list(scale[1]), "to": scale[2]},
         }
         self._clock = clock
@@ -174,15 +174,15 @@ class Board:
             else:
                 shown.minutes.append((minute, 1))
 
-    def draw(self, name: str, picture: bytes) -> None:
-        """Give the result of a file its picture, where it is."""
+    def change(self, name: str, **changes: Any) -> None:
+        """Change fields of the result of a file, where it is."""
         with self._lock:
             cards = self._shown.cards
             for place, (number, card) in enumerate(cards):
                 if card.name == name:
-                    cards[place] = number, replace(card, picture=picture)
+                    cards[place] = number, replace(card, **changes)
 
-    def picture(self, number: int) -> Optional[bytes]:
+    def picture(self, number: int) -> bytes | None:
         """Picture of a result that is shown."""
         with self._lock:
             return next((card.picture for n, card in self._shown.cards if n == number), None)
@@ -201,18 +201,13 @@ class Board:
             )
         of_minute = dict(shown.minutes)
         minute = int(now // 60)
-        cards: List[Dict[str, object]] = [
+        cards: list[dict[str, object]] = [
             {
+                **vars(card),
+                **{
+                    name: _text(getattr(card, name)) for name in ("name", "detail", "more", "alert")
+                },
                 "id": number,
-                "name": _text(card.name),
-                "time": card.time,
-                "kind": card.kind,
-                "title": card.title,
-                "detail": _text(card.detail),
-                "more": _text(card.more),
-                "old": card.old,
-                "colour": card.colour,
-                "alert": _text(card.alert),
                 "picture": card.picture is not None,
             }
             for number, card in reversed(shown.cards)
@@ -273,7 +268,7 @@ class StatusPage:
             self._server = Server((host, port), Handler)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise FileError(f"--serve {host}:{port}: {reason}") from error
+            raise FileError(f"address {host}:{port}: {reason}") from error
         self.port = int(self._server.server_address[1])
         shown_host = f"[{host}]" if ":" in host else host
         #: Where a browser finds it.
@@ -291,7 +286,7 @@ class StatusPage:
         self._server.server_close()
 
 
-def address_of(text: str) -> Tuple[str, int]:
+def address_of(text: str) -> tuple[str, int]:
     """Host and port of ``PORT``, ``HOST:PORT`` or ``[IPV6]:PORT``; without a host, loopback.
 
     Raises
@@ -301,7 +296,7 @@ def address_of(text: str) -> Tuple[str, int]:
     """
     match = re.fullmatch(r"(?:(?:\[([0-9a-fA-F:.]+)\]|([\w.-]+)):)?([0-9]{1,5})", text.strip())
     if match is None or int(match[3]) > 65535:
-        raise SettingsError(f"--serve is {text!r}; it has to be a port, or HOST:PORT.")
+        raise SettingsError(f"address is {text!r}; it has to be a port, or HOST:PORT.")
     return match[1] or match[2] or "127.0.0.1", int(match[3])
 
 
@@ -328,7 +323,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, *arguments: Any) -> None:
         # Addresses of those that are open, the oldest first.
-        self._connections: Dict[socket.socket, str] = {}
+        self._connections: dict[socket.socket, str] = {}
         self._lock = threading.Lock()
         super().__init__(*arguments)
 
@@ -384,7 +379,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     known_names: set[str]
-    static: Dict[str, Tuple[bytes, str]]
+    static: dict[str, tuple[bytes, str]]
     shown: Board
     server_version, sys_version = "microscope-quality", ""
 
@@ -468,9 +463,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, status: HTTPStatus, **more: str) -> None:
         self._answer(f"{status.phrase}\n".encode(), "text/plain; charset=utf-8", status, **more)
 
-    def send_error(
-        self, code: int, message: Optional[str] = None, explain: Optional[str] = None
-    ) -> None:
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer what cannot be served, such as another method than GET."""
         if code == HTTPStatus.NOT_IMPLEMENTED:
             self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, Allow="GET, HEAD")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Deque, Generic, Iterable, Iterator, Optional, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 
@@ -27,8 +28,8 @@ class Turn(Generic[Item]):
 class _Group(Generic[Item]):
     """An item of the source, and those that follow from it."""
 
-    begun: Deque[Turn[Item]] = field(default_factory=deque)
-    more: Optional[Iterator[Item]] = None
+    begun: deque[Turn[Item]] = field(default_factory=deque)
+    more: Iterator[Item] | None = None
 
 
 class Turns(Generic[Item]):
@@ -44,11 +45,11 @@ class Turns(Generic[Item]):
 
     def __init__(self, items: Iterable[Item], ahead: int) -> None:
         self.ahead = ahead
-        self._source: Optional[Iterator[Item]] = iter(items)
-        self._groups: Deque[_Group[Item]] = deque()
+        self._source: Iterator[Item] | None = iter(items)
+        self._groups: deque[_Group[Item]] = deque()
         self._n_begun = 0
 
-    def begin(self) -> Optional[Turn[Item]]:
+    def begin(self) -> Turn[Item] | None:
         """Give the next item to begin, in the order of all; None where none may be begun now."""
         for group in self._groups:
             if group.more is None:
@@ -91,7 +92,7 @@ class Turns(Generic[Item]):
             else:
                 self._groups.popleft()
 
-    def first(self) -> Optional[Turn[Item]]:
+    def first(self) -> Turn[Item] | None:
         """Give the one that all others wait for; None where nothing is begun."""
         return next((group.begun[0] for group in self._groups if group.begun), None)
 

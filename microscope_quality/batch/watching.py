@@ -17,9 +17,10 @@ import stat
 import time
 import zlib
 from collections import deque
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Collection, Deque, Dict, Iterable, List, NamedTuple, Optional, Set
+from typing import NamedTuple
 
 #: Readings of a file that does not change, until its error counts; each waits twice as long as
 #: the one before it.
@@ -89,7 +90,7 @@ class Before(enum.Enum):
     FAILED = "failed"
 
 
-class Fate(enum.Enum):
+class ReadOutcome(enum.Enum):
     """What becomes of a file after it was read."""
 
     #: Its outcome holds.
@@ -129,7 +130,7 @@ class _File:
     early: bool
     still: float
     state: _State = _State.NEW
-    identity: Optional[Identity] = None
+    identity: Identity | None = None
     since: float = 0.0
     attempts: int = 0
     due: float = 0.0
@@ -141,9 +142,9 @@ class _File:
 class _Folder:
     name: str
     path: str
-    stamp: Optional[tuple[int, int]] = None
+    stamp: tuple[int, int] | None = None
     changed: float = 0.0
-    entries: Set[str] = field(default_factory=set)
+    entries: set[str] = field(default_factory=set)
 
 
 class Watcher:
@@ -178,7 +179,7 @@ class Watcher:
         *,
         wanted: Callable[[str], bool],
         ignored: Callable[[str, Collection[str]], bool] = lambda *_: False,
-        exclude: Optional[Path] = None,
+        exclude: Path | None = None,
         before: Callable[[str, int, int], Before] = lambda *_: Before.NOTHING,
         still_seconds: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
@@ -190,27 +191,27 @@ class Watcher:
         self._before = before
         self._still = still_seconds
         self._clock = clock
-        self._folders: Dict[str, _Folder] = {}
-        self._entered: Dict[str, str] = {}
-        self._files: Dict[str, _File] = {}
+        self._folders: dict[str, _Folder] = {}
+        self._entered: dict[str, str] = {}
+        self._files: dict[str, _File] = {}
         # Names, by what is to be done with them.
-        self._new: Deque[str] = deque()
-        self._new_early: Deque[str] = deque()
-        self._moving: Dict[str, None] = {}
-        self._ready: Deque[str] = deque()
-        self._early: Deque[str] = deque()
-        self._reading: Dict[str, None] = {}
+        self._new: deque[str] = deque()
+        self._new_early: deque[str] = deque()
+        self._moving: dict[str, None] = {}
+        self._ready: deque[str] = deque()
+        self._early: deque[str] = deque()
+        self._reading: dict[str, None] = {}
         self._n_reading = 0
-        self._closely: Dict[str, None] = {}
-        self._failed: Dict[str, None] = {}
+        self._closely: dict[str, None] = {}
+        self._failed: dict[str, None] = {}
         self._by_state = (self._moving, self._reading, self._closely, self._failed)
-        self._turn: Deque[str] = deque()
+        self._turn: deque[str] = deque()
         self._turn_began = -float("inf")
         self._looked = False
         self._lost = False
         self._trust_inodes = True
-        self._troubles: Dict[str, str] = {}
-        self._notices: List[str] = []
+        self._troubles: dict[str, str] = {}
+        self._notices: list[str] = []
 
     # What it tells.
 
@@ -239,7 +240,7 @@ class Watcher:
         """Whether a file was there when it was last looked."""
         return name in self._files
 
-    def notices(self) -> List[str]:
+    def notices(self) -> list[str]:
         """Sentences on what went wrong or right again with folders since they were last asked."""
         notices, self._notices = self._notices, []
         return notices
@@ -320,7 +321,7 @@ class Watcher:
                     left.extend(self._meet(folder, name))
             folder.entries = names
 
-    def _meet(self, folder: _Folder, name: str) -> List[_Folder]:
+    def _meet(self, folder: _Folder, name: str) -> list[_Folder]:
         """Take in a name that has not been there; gives the folder that it is, if it is one."""
         whole, path = _joined(folder.name, name), os.path.join(folder.path, name)
         if self._wanted(name):
@@ -431,14 +432,14 @@ class Watcher:
         ):
             self._set(file, _State.READY)
 
-    def _seen(self, file: _File) -> Optional[Identity]:
+    def _seen(self, file: _File) -> Identity | None:
         try:
             return identity_of(file.path)
         except OSError:
             # Gone, which the listing of its folder will tell; or a link to nothing.
             return None
 
-    def _first_seen(self, file: _File, seen: Optional[Identity], now: float) -> None:
+    def _first_seen(self, file: _File, seen: Identity | None, now: float) -> None:
         file.identity, file.since = seen, now
         known = Before.NOTHING
         if seen is not None:
@@ -494,7 +495,7 @@ class Watcher:
 
     # What its caller does with them.
 
-    def take(self, most: int, fits: Callable[[int], bool] = lambda _: True) -> List[Found]:
+    def take(self, most: int, fits: Callable[[int], bool] = lambda _: True) -> list[Found]:
         """Give files to read, those that have just come before those of old.
 
         Parameters
@@ -504,9 +505,9 @@ class Watcher:
         fits
             Whether a file of so many bytes may be given now; others are passed over.
         """
-        given: List[Found] = []
+        given: list[Found] = []
         for queue in (self._ready, self._early):
-            passed: List[str] = []
+            passed: list[str] = []
             while queue and len(given) < most and len(passed) < _PASSED:
                 name = queue[0]
                 file = self._files.get(name)
@@ -524,7 +525,7 @@ class Watcher:
             queue.extendleft(reversed(passed))
         return given
 
-    def _hand_out(self, file: _File) -> Optional[Found]:
+    def _hand_out(self, file: _File) -> Found | None:
         seen = self._seen(file)
         if seen is None or self._differs(file, seen):
             self._set(file, _State.MOVING)
@@ -538,22 +539,14 @@ class Watcher:
         self._set(file, _State.AT_WORK)
         return Found(file.name, Path(file.path), seen, file.attempts, early)
 
-    def give_back(self, found: Found) -> None:
-        """Say that a file was not read after all; it will be given again."""
-        self._n_reading -= 1
-        file = self._files.get(found.name)
-        if file is not None and file.state is _State.AT_WORK:
-            file.attempts = max(0, file.attempts - 1)
-            self._set(file, _State.MOVING)
-
     def finish(
         self,
         found: Found,
-        after: Optional[Identity],
+        after: Identity | None,
         failed: bool,
         *,
         for_good: bool = False,
-    ) -> Fate:
+    ) -> ReadOutcome:
         """Say how the reading of a file ended.
 
         Parameters
@@ -572,22 +565,22 @@ class Watcher:
         file = self._files.get(found.name)
         if file is None or file.state is not _State.AT_WORK:
             # Deleted meanwhile, and perhaps written anew: that one comes by itself.
-            return Fate.GONE if failed or after != found.identity else Fate.DONE
+            return ReadOutcome.GONE if failed or after != found.identity else ReadOutcome.DONE
         if after is not None and file.identity == found.identity and self._differs(file, after):
             self._change(file, after, now)
         if file.identity != found.identity or after is None:
             self._set(file, _State.MOVING)
-            return Fate.AGAIN
+            return ReadOutcome.AGAIN
         if failed and not for_good and file.attempts < ATTEMPTS:
             file.due = now + self._still * 2 ** (file.attempts - 1)
             self._set(file, _State.MOVING)
-            return Fate.AGAIN
+            return ReadOutcome.AGAIN
         if failed:
             self._set(file, _State.FAILED)
-            return Fate.FAILED
+            return ReadOutcome.FAILED
         file.finished = now
         self._set(file, _State.FINISHED)
-        return Fate.DONE
+        return ReadOutcome.DONE
 
 
 def _joined(folder: str, name: str) -> str:

@@ -14,13 +14,15 @@ import sys
 import threading
 import time
 import traceback
+import types
 import weakref
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Callable, Deque, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
+from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
@@ -59,7 +61,7 @@ _THREAD_VARIABLES = (
 )
 
 
-def attempt(function: Callable[[Item], Value], item: Item) -> Tuple[Optional[Value], str]:
+def attempt(function: Callable[[Item], Value], item: Item) -> tuple[Value | None, str]:
     """Apply a function to an item; give its value and no error, or none and a sentence."""
     try:
         return function(item), ""
@@ -149,23 +151,26 @@ class Worker:
     ----------
     module
         Name of one to load at its start, before it is told what to do.
+    main
+        Load the main program too, as a function of it needs (see `is_of_main`): a script that does
+        not guard against that would begin anew in each process.
     """
 
-    def __init__(self, module: str = "") -> None:
+    def __init__(self, module: str = "", *, main: bool = True) -> None:
         # "spawn" also where forking is the habit: a fork copies the locks of threads that it
         # does not copy, such as those of a progress bar or of BLAS.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self._budget: Optional[Budget] = None
+        self._budget: Budget | None = None
         self.process: BaseProcess = context.Process(
             target=_work, args=(theirs, module), daemon=True
         )
-        with _may_have_children():
+        with _may_have_children(), contextlib.nullcontext() if main else _without_main():
             self.process.start()
         theirs.close()
         self.started = False
         #: The first is at work, a second one waits for it.
-        self.works: Deque[Work] = deque()
+        self.works: deque[Work] = deque()
         self.last_s = float("inf")
         # Seconds that are left, and that were given, for what it does now.
         self._left_s = self._given_s = SECONDS
@@ -173,7 +178,7 @@ class Worker:
         _alive.add(self)
 
     def begin(
-        self, function: bytes, budget: Optional[Budget] = None, *, counted: bool = False
+        self, function: bytes, budget: Budget | None = None, *, counted: bool = False
     ) -> Worker:
         """Tell it what to do.
 
@@ -213,7 +218,7 @@ class Worker:
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
-    def _give_time(self, seconds: Optional[float] = None) -> None:
+    def _give_time(self, seconds: float | None = None) -> None:
         own = float("inf") if self._budget is None else self._budget.seconds
         self._left_s = self._given_s = own if seconds is None else seconds
 
@@ -233,7 +238,7 @@ class Worker:
             raise MicroscopeQualityError(f"a worker process did not begin within {SECONDS:g} s")
         raise WorkerDiedError(f"took longer than the {self._given_s:g} s that it may take")
 
-    def receive(self) -> Union[Answer, Part, Refused, None]:
+    def receive(self) -> Answer | Part | Refused | None:
         """What it says; None when that is only about itself.
 
         Raises
@@ -318,7 +323,7 @@ class Looks:
 
     def wait(
         self, workers: Iterable[Worker], seconds: float = _LOOK_S
-    ) -> List[Tuple[Worker, Union[Answer, Part, Refused, None]]]:
+    ) -> list[tuple[Worker, Answer | Part | Refused | None]]:
         """Wait for what workers say, so long for the first of it.
 
         Gives what each says; of one that died or was ended, the answer to the item at work. That
@@ -329,7 +334,7 @@ class Looks:
         now = time.monotonic()
         # This process may have been asleep, and the others with it.
         spent, self._looked = min(now - self._looked, 2 * _LOOK_S), now
-        said: List[Tuple[Worker, Union[Answer, Part, Refused, None]]] = []
+        said: list[tuple[Worker, Answer | Part | Refused | None]] = []
         for connection, worker in busy.items():
             try:
                 if connection in ready:
@@ -355,6 +360,22 @@ def _may_have_children() -> Iterator[None]:
     finally:
         if before is not None:
             config["daemon"] = before
+
+
+def is_of_main(pickled: bytes) -> bool:
+    """Whether what is pickled needs something of the main program."""
+    return b"__main__" in pickled
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Let a process that is started know of no main program."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _how_it_ended(code: int) -> str:
@@ -421,10 +442,10 @@ def _work(connection: Connection[Any, Any], module: str) -> None:
 def _done(
     function: Callable[[Any], Any],
     message: bytes,
-    budget: Optional[Budget],
-    room_bytes: Optional[int],
+    budget: Budget | None,
+    room_bytes: int | None,
     connection: Connection[Any, Any],
-) -> Tuple[Any, str]:
+) -> tuple[Any, str]:
     """Value and error of an item."""
 
     def within_budget(message: bytes) -> Any:

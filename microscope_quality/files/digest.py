@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, Tuple
 
 from microscope_quality.errors import FileError, reason_of
 from microscope_quality.files.ome_zarr import is_zarr
@@ -48,7 +48,7 @@ def digest_of(path: Path) -> str:
         raise FileError(f"{str(path)!a}: has no digest: {error}") from error
 
 
-def _of_file(path: Path, buffer: memoryview, *, follow_link: bool = True) -> Tuple[int, str]:
+def _of_file(path: Path, buffer: memoryview, *, follow_link: bool = True) -> tuple[int, str]:
     """Size in bytes and digest of a regular file."""
     digest = hashlib.sha256()
     with open_regular(path, follow_link=follow_link) as stream:
@@ -67,10 +67,9 @@ def _of_file(path: Path, buffer: memoryview, *, follow_link: bool = True) -> Tup
 
 def _of_folder(folder: Path, buffer: memoryview) -> str:
     digest = hashlib.sha256()
-    found = dict(_below(os.fspath(folder)))
-    for name in sorted(found):
+    for name, kind in sorted(_below(os.fspath(folder))):
         path = folder / os.fsdecode(name)
-        kind, of_content = found[name], hashlib.sha256().hexdigest()
+        of_content = hashlib.sha256().hexdigest()
         if kind == "file":
             size, of_content = _of_file(path, buffer, follow_link=False)
             kind = str(size)
@@ -80,9 +79,9 @@ def _of_folder(folder: Path, buffer: memoryview) -> str:
     return digest.hexdigest()
 
 
-def _below(folder: str) -> Iterator[Tuple[bytes, str]]:
+def _below(folder: str) -> Iterator[tuple[bytes, str]]:
     """Relative paths of all that is in a folder and no folder, and what each is."""
-    kinds: Dict[int, str] = {
+    kinds: dict[int, str] = {
         stat.S_IFREG: "file",
         stat.S_IFLNK: "link",
         stat.S_IFIFO: "pipe",

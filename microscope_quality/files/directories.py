@@ -7,11 +7,11 @@ can claim any number of values, or name the same place any number of times.
 
 from __future__ import annotations
 
-import os
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Dict, List, Sequence, Set, Tuple
+from typing import BinaryIO
 
 from microscope_quality.errors import FileError
 from microscope_quality.files.ome_xml import MAX_PLANES
@@ -72,7 +72,7 @@ class Directories:
 
     ways: Sequence[int]
     offsets: Sequence[int]
-    sides: Sequence[Tuple[int, int]]
+    sides: Sequence[tuple[int, int]]
 
     def evenly(self, size: int) -> int:
         """Pages that fit in the file at the distance of the second and third."""
@@ -129,15 +129,15 @@ class _Reader:
         # Tag, type, count, value or where it is.
         self._entry = struct.Struct(order + ("HHQQ" if self.is_big else "HHII"))
         self._in_place = 8 if self.is_big else 4
-        self.offsets: List[int] = []
-        self.sides: List[Tuple[int, int]] = []
-        self._each_sides: Dict[Tuple[int, int], Tuple[int, int]] = {}
-        self._series: Set[int] = set()
+        self.offsets: list[int] = []
+        self.sides: list[tuple[int, int]] = []
+        self._each_sides: dict[tuple[int, int], tuple[int, int]] = {}
+        self._series: set[int] = set()
         self._directory_bytes = self._loaded_bytes = 0
 
-    def chain(self) -> List[int]:
-        ways: List[int] = []
-        seen: Set[int] = set()
+    def chain(self) -> list[int]:
+        ways: list[int] = []
+        seen: set[int] = set()
         self._stream.seek(8 if self.is_big else 4)
         while True:
             at = self._read(self._pointer, "within a directory")
@@ -170,7 +170,7 @@ class _Reader:
         if any(tag == _SUB_DIRECTORIES for tag, *_ in entries):
             raise FileError("is damaged: directories within a directory have others within them")
 
-    def _entries(self, at: int, where: str) -> List[Tuple[int, int, int, int]]:
+    def _entries(self, at: int, where: str) -> list[tuple[int, int, int, int]]:
         self._stream.seek(min(at, self._size))
         count = self._read(self._number, where)
         length = count * self._entry.size
@@ -216,20 +216,17 @@ class _Reader:
 
     def _check_lsm(self, where: int) -> None:
         # tifffile copies the names of colours once for each of them.
-        colours = self._peek(where + _LSM_COLOURS, "I")
-        if colours and self._peek(colours, "I") > _MOST_COLOUR_BYTES:
+        colours = self._peek(where + _LSM_COLOURS)
+        if colours and self._peek(colours) > _MOST_COLOUR_BYTES:
             raise FileError("is damaged: the names of its colours have no end")
 
-    def _peek(self, at: int, form: str) -> int:
+    def _peek(self, at: int) -> int:
         kept = self._stream.tell()
-        self._stream.seek(min(at, self._size))
-        content = self._stream.read(struct.calcsize(form))
+        content = self._content(at, 4)
         self._stream.seek(kept)
-        if len(content) < struct.calcsize(form):
-            return 0
-        return int(struct.unpack(self._order + form, content)[0])
+        return int(struct.unpack(f"{self._order}I", content)[0]) if len(content) == 4 else 0
 
-    def _way(self, entries: Sequence[Tuple[int, int, int, int]]) -> int:
+    def _way(self, entries: Sequence[tuple[int, int, int, int]]) -> int:
         way, series = [], []
         for tag, kind, length, where in entries:
             if tag not in _OF_SERIES:
@@ -257,14 +254,12 @@ class _Reader:
             return where >> 8 * max(self._in_place - size, 0)
         return where & ((1 << 8 * size) - 1)  # behind it, some writers leave anything
 
-    def _side(self, entries: Sequence[Tuple[int, int, int, int]], tag: int) -> int:
-        for one, kind, _, where in entries:
-            if one == tag:
-                return self._single(kind, where)
-        return 0
+    def _side(self, entries: Sequence[tuple[int, int, int, int]], tag: int) -> int:
+        found = (self._single(kind, where) for one, kind, _, where in entries if one == tag)
+        return next(found, 0)
 
-    def _sub_directories(self, entries: Sequence[Tuple[int, int, int, int]]) -> List[int]:
-        found: List[int] = []
+    def _sub_directories(self, entries: Sequence[tuple[int, int, int, int]]) -> list[int]:
+        found: list[int] = []
         for tag, kind, length, where in entries:
             if tag != _SUB_DIRECTORIES or kind not in _OFFSETS:
                 continue
@@ -284,7 +279,7 @@ class _Reader:
         return [at for at in found if at >= 8]
 
     def _content(self, at: int, n_bytes: int) -> bytes:
-        self._stream.seek(min(at, self._size), os.SEEK_SET)
+        self._stream.seek(min(at, self._size))
         return self._stream.read(n_bytes)
 
     def _read(self, form: str, where: str) -> int:

@@ -19,8 +19,9 @@ import numpy as np
 
 from microscope_quality.errors import FileError, reason_of
 from microscope_quality.files import czi_blocks, nd2_frames, ome_xml
-from microscope_quality.files.lazy import MAX_WHOLE_BYTES
+from microscope_quality.files.lazy import check_size
 from microscope_quality.files.metadata import KnownOptics, from_ome_xml, of_place, with_pixel_size
+from microscope_quality.files.ome_xml import MAX_PLANES
 from microscope_quality.files.plane import Page, Plane, grey_channels
 from microscope_quality.files.regular import open_regular
 from microscope_quality.optics import IMMERSIONS
@@ -28,7 +29,6 @@ from microscope_quality.optics import IMMERSIONS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_MOST_PLANES = 1_000_000
 # Pixels on a side: the readers make a list of all columns before they read any.
 _LONGEST_SIDE = 4_000_000
 # Two lengths, a mark, and the characters of the description, of two bytes each.
@@ -139,7 +139,7 @@ class FormatImage:
             if min(sizes.values(), default=1) < 1:
                 raise FileError("is damaged: an axis has no length")
             planes += math.prod(n for axis, n in sizes.items() if axis not in ("Y", "X", "S"))
-            if planes > _MOST_PLANES:
+            if planes > MAX_PLANES:
                 raise FileError(f"is too large: it has {planes} planes")
             if max(sizes.get("Y", 1), sizes.get("X", 1)) > _LONGEST_SIDE:
                 raise FileError(f"is too large: {sizes.get('Y')} × {sizes.get('X')} pixels")
@@ -191,13 +191,8 @@ class FormatImage:
             if self._frames is not None:
                 # All channels come at once.
                 n_bytes = self._frames.n_bytes
-            if n_bytes > MAX_WHOLE_BYTES:
-                raise FileError(
-                    f"is too large: {' × '.join(map(str, sides))} pixels would take "
-                    f"{n_bytes / 1e9:.3g} GB of memory, and {MAX_WHOLE_BYTES / 1e9:.3g} GB "
-                    "are allowed; save it as a tiled TIFF or as OME-Zarr, which are read part by "
-                    "part"
-                )
+            advice = "; save it as a tiled TIFF or as OME-Zarr, which are read part by part"
+            check_size(n_bytes, sides, behind=advice)
             if self._frames is not None:
                 self._frames.check(self._path, {**place, "P": scene})
             if self._blocks is not None:
@@ -210,22 +205,15 @@ class FormatImage:
             array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
             colour = array.ndim == 3 and array.shape[2] >= 3
             if colour:
-                array = array[..., :3]
-                array = array[..., ::-1] if self._format.blue_first else array
+                array = array[..., 2::-1] if self._format.blue_first else array[..., :3]
             planes = grey_channels(array, colour, luminance)
             channel = page.c or 0
             several = "S" in data.lengths or (self._blocks is not None and self._blocks.colours)
             # Also of a plane that is grey: its number is not to be that of another's green.
             own = page.c if luminance or not several or page.c is None else page.c * 3
+            known = of_place([self._known[scene]], None, page.c)
             return [
-                Plane(
-                    plane,
-                    page.series,
-                    page.z,
-                    own if c is None else channel * 3 + c,
-                    page.t,
-                    known_optics=of_place([self._known[scene]], None, page.c),
-                )
+                page.plane(plane, known, c=own if c is None else channel * 3 + c)
                 for c, plane in planes
             ]
 
@@ -260,19 +248,18 @@ class FormatImage:
         values: dict[str, Any] = {}
         wavelengths: list[Any] = []
         # Metadata of any form are no reason not to measure.
-        with contextlib.suppress(Exception):
-            if self._ending == ".lif":
-                with self._lif() as file:
-                    image = file.images[scene]
-                    values, wavelengths = _of_elements(image.xml_element)
-                    across, down = (_lif_side(image.xml_element, axis) for axis in ("1", "2"))
-            else:
+        if self._ending == ".lif":
+            with contextlib.suppress(Exception), self._lif() as file:
+                element = file.images[scene].xml_element
+                values, wavelengths = _of_elements(element)
+                across, down = (_lif_side(element, axis) for axis in ("1", "2"))
+        else:
+            with contextlib.suppress(Exception):
                 if self._ome_images is None:
                     self._ome_images = []
                     # It takes long where there are many frames.
                     self._ome_images = from_ome_xml(self._open().ome_metadata.to_xml())
                 return self._ome_images[min(scene, len(self._ome_images) - 1)]
-        if self._ending != ".lif":
             with contextlib.suppress(Exception):
                 sizes = self._open().physical_pixel_sizes
                 across, down = sizes.X, sizes.Y

@@ -14,23 +14,11 @@ import re
 import stat
 import sys
 from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    BinaryIO,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Set,
-    Tuple,
-    Union,
-)
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -38,18 +26,19 @@ from microscope_quality.errors import FileError, reason_of
 from microscope_quality.files import formats, lazy, ome_xml, ome_zarr, tiff_file
 from microscope_quality.files.directories import read_directories
 from microscope_quality.files.lazy import MAX_WHOLE_BYTES, LazyPlane
-from microscope_quality.files.metadata import KnownOptics, from_tiff, of_place
+from microscope_quality.files.lazy_tiff import LazyPage, band_rows, can_be_lazy, inversion
+from microscope_quality.files.metadata import from_tiff, of_place
 from microscope_quality.files.ome_xml import MAX_PLANES
 from microscope_quality.files.patterns import matching
+from microscope_quality.files.pictures import OVERLAYS
 from microscope_quality.files.plane import ImageFile, Page, Plane, grey_channels, luminance
 from microscope_quality.files.raster import BMP, JPEG, PNG, bare
-from microscope_quality.files.regular import open_regular
+from microscope_quality.files.regular import open_regular, said
 from microscope_quality.files.segments import check_packing, check_segments
+from microscope_quality.files.tables import RESULTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from microscope_quality.files.lazy_tiff import LazyPage
 
 #: Endings of the files, and folders of OME-Zarr, that a search in a folder takes; a file named by
 #: itself may have any. The formats of makers are found also where their reader is missing: it is
@@ -72,7 +61,7 @@ _MAX_COMPRESSION = 1032
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-_PathLike = Union[str, "os.PathLike[str]"]
+_PathLike = str | os.PathLike[str]
 
 
 def planes(path: _PathLike, *, luminance: bool = False) -> Iterator[Plane]:
@@ -116,15 +105,11 @@ def open_image(path: _PathLike) -> ImageFile:
     """
     path = Path(path)
     try:
-        # Opening a pipe or a device for reading could wait for ever.
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode) and ome_zarr.is_zarr(path):
-            return ome_zarr.ZarrImage(path)
-        if stat.S_ISDIR(mode):
+        if stat.S_ISDIR(path.stat().st_mode):
+            if ome_zarr.is_zarr(path):
+                return ome_zarr.ZarrImage(path)
             next(path.iterdir(), None)  # refused to some, for another reason
             raise FileError("is a folder, not an image file")
-        if not stat.S_ISREG(mode):
-            raise FileError("is not a regular file")
         with open_regular(path) as stream:
             start = stream.read(32)
             size = os.fstat(stream.fileno()).st_size
@@ -149,9 +134,9 @@ def open_image(path: _PathLike) -> ImageFile:
 def find(
     paths: Iterable[_PathLike],
     *,
-    exclude: Optional[_PathLike] = None,
-    others: Optional[Counter[str]] = None,
-) -> List[Tuple[str, Path]]:
+    exclude: _PathLike | None = None,
+    others: Counter[str] | None = None,
+) -> list[tuple[str, Path]]:
     """Image files named by files, folders and glob patterns.
 
     Parameters
@@ -174,7 +159,7 @@ def find(
         were named, and for a file named by itself, it is the path as given. It has forward
         slashes.
     """
-    named: List[Path] = []
+    named: list[Path] = []
     for path in paths:
         text = os.fspath(path)
         if not os.path.lexists(text) and glob.has_magic(text):
@@ -182,15 +167,16 @@ def find(
         else:
             named.append(Path(text))
 
-    entered: Set[str] = set()
+    entered: set[str] = set()
     if exclude is not None:
         outside = os.path.realpath(exclude)
         # Images that lie beside the results, in the very folder that is named, are to be found.
         if all(os.path.realpath(path) != outside for path in named):
             entered.add(outside)
-    found: Dict[Path, Tuple[str, Path]] = {}
+    found: dict[Path, tuple[str, Path]] = {}
     for path in named:
-        if _is_folder(path) and not ome_zarr.is_zarr(path):
+        # False too of a name that is too long, on which a path would raise.
+        if os.path.isdir(path) and not ome_zarr.is_zarr(path):  # noqa: PTH112
             for file in _search(path, entered, others):
                 name = file.relative_to(path) if len(named) == 1 else file
                 found.setdefault(file.absolute(), (name.as_posix(), file))
@@ -202,9 +188,9 @@ def find(
 def find_some(
     paths: Sequence[_PathLike],
     *,
-    exclude: Optional[_PathLike] = None,
-    others: Optional[Counter[str]] = None,
-) -> List[Tuple[str, Path]]:
+    exclude: _PathLike | None = None,
+    others: Counter[str] | None = None,
+) -> list[tuple[str, Path]]:
     """Image files as `find` gives them, of which one or more are there.
 
     Raises
@@ -225,12 +211,10 @@ def find_some(
     )
 
 
-def _search(
-    folder: Path, entered: Set[str], others: Optional[Counter[str]] = None
-) -> Iterator[Path]:
+def _search(folder: Path, entered: set[str], others: Counter[str] | None = None) -> Iterator[Path]:
     # Not by recursion: folders may lie deeper in each other than calls may. With each folder's
     # content goes its real path, since to find that anew takes a step for each folder above.
-    levels: List[Tuple[Iterator[Path], str]] = [(iter((folder,)), "")]
+    levels: list[tuple[Iterator[Path], str]] = [(iter((folder,)), "")]
     while levels:
         siblings, above = levels[-1]
         path = next(siblings, None)
@@ -253,24 +237,21 @@ def _search(
                 yield path  # reading it tells why
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # such as a name that is too long
-        return False
-
-
 def _content(folder: Path) -> Iterator[Path]:
     """Give what lies in a folder, in natural order."""
-    names = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    names = {path.name for path in folder.iterdir()}
+    return (folder / name for name in _sorted(names) if not is_left_out(name, names))
+
+
+def is_left_out(name: str, beside: Collection[str]) -> bool:
+    """Whether a search leaves a name out: a hidden one, or the folder of a run's pictures."""
     # Also of a run that goes on, or was killed.
-    if "overlays" in names and ("results.csv" in names or "results.csv.part" in names):
-        names.remove("overlays")
-    return (folder / name for name in _sorted(names))
+    of_run = name == OVERLAYS and not {RESULTS, f"{RESULTS}.part"}.isdisjoint(beside)
+    return name.startswith(".") or of_run
 
 
-def _sorted(names: Iterable[str]) -> List[str]:
-    def key(name: str) -> Tuple[List[Tuple[bool, int, str]], str]:
+def _sorted(names: Iterable[str]) -> list[str]:
+    def key(name: str) -> tuple[list[tuple[bool, int, str]], str]:
         parts = [part for part in re.split(r"([0-9]+)", name.casefold()) if part]
         numbers = [int(part) if part[0] in "0123456789" else -1 for part in parts]
         return [(n < 0, n, part if n < 0 else "") for n, part in zip(numbers, parts)], name
@@ -284,16 +265,14 @@ class _RasterImage:
     def __init__(self, path: Path, start: bytes, size: int) -> None:
         self._path = path
         self._png16 = start.startswith(PNG) and start[24:25] == b"\x10"
-        self.pages: Sequence[Page] = (Page(0),)
         try:
             with open_regular(path) as stream:
                 image = _pillow(bare(stream, start), start)
                 width, height = image.size
                 n_bytes = width * height * len(image.getbands()) * (2 if self._png16 else 1)
             _check_size(n_bytes, height, width)
-            self.pages = (
-                Page(0, width=width, height=height, pixel_bytes=n_bytes // max(width * height, 1)),
-            )
+            pixel_bytes = n_bytes // max(width * height, 1)
+            self.pages = [Page(0, width=width, height=height, pixel_bytes=pixel_bytes)]
             if size > n_bytes + MAX_WHOLE_BYTES:
                 raise FileError(f"is too large: {size} bytes for {width} × {height} pixels")
             # Pixels of one bit take an eighth of what was counted.
@@ -305,12 +284,12 @@ class _RasterImage:
         except Exception as error:
             raise _file_error(path, error, "has a damaged header") from error
 
-    def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> List[Plane]:
+    def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> list[Plane]:
         try:
             with open_regular(self._path) as stream:
                 array, colour = _decode_png16(stream) if self._png16 else _decode(stream)
             planes = grey_channels(array, colour, luminance)
-            return [Plane(plane, c=c) for c, plane in planes]
+            return [page.plane(plane, None, c=c) for c, plane in planes]
         except Exception as error:
             raise _file_error(self._path, error, "cannot be decoded") from error
 
@@ -334,7 +313,7 @@ def _pillow(stream: BinaryIO, start: bytes) -> Any:
     return BmpImageFile(stream)
 
 
-def _decode(stream: BinaryIO) -> Tuple[NDArray[Any], bool]:
+def _decode(stream: BinaryIO) -> tuple[NDArray[Any], bool]:
     start = stream.read(32)
     stream.seek(0)
     image = _pillow(bare(stream, start), start)
@@ -347,7 +326,7 @@ def _decode(stream: BinaryIO) -> Tuple[NDArray[Any], bool]:
     return array, bands[:3] == ("R", "G", "B")
 
 
-def _decode_png16(stream: BinaryIO) -> Tuple[NDArray[Any], bool]:
+def _decode_png16(stream: BinaryIO) -> tuple[NDArray[Any], bool]:
     # Pillow reduces colour of 16 bits to 8 without a word.
     from imagecodecs import png_decode
 
@@ -367,10 +346,10 @@ class _Layout:
     """
 
     key: Any  # the TiffPage that all pages of the series are like
-    names: Tuple[str, ...]
-    shape: Tuple[int, ...]
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
     n_outer: int
-    samples: Optional[int]  # the axis of the samples of a pixel
+    samples: int | None  # the axis of the samples of a pixel
     n_samples: int  # without transparency
 
     @property
@@ -378,9 +357,9 @@ class _Layout:
         inner = zip(self.names[self.n_outer :], self.shape[self.n_outer :])
         return math.prod(length for name, length in inner if name not in ("y", "x"))
 
-    def place(self, index: Sequence[int]) -> Dict[str, int]:
+    def place(self, index: Sequence[int]) -> dict[str, int]:
         """z, c and t of an index along the leading axes, or along all of them."""
-        place: Dict[str, int] = {}
+        place: dict[str, int] = {}
         for name, length, i in zip(self.names, self.shape, index):
             if name in ("z", "c", "t"):
                 place[name] = place.get(name, 0) * length + int(i)
@@ -394,35 +373,34 @@ class _TiffImage:
         self._path = path
         self._size = size
         self.pages: Sequence[Page] = ()
-        self._stored: List[_Stored] = []
+        self._stored: list[_Stored] = []
         # Of pages in colour that were read lazily: whether the three channels are equal.
-        self._equal: Dict[int, bool] = {}
+        self._equal: dict[int, bool] = {}
         try:
             with open_regular(path) as stream:
                 found = read_directories(stream, size, hamamatsu=path.suffix.lower() == ".ndpi")
             self._ways = found.ways
             with tiff_file.opened(path, found) as tiff:
-                known = from_tiff(tiff)
+                self._known = from_tiff(tiff)
                 xml = None
                 if tiff.is_ome:
                     own = (path.name, len(tiff.pages), found.sides)
                     xml = ome_xml.of_own_file(tiff.ome_metadata, *own)
                 else:
                     tiff_file.check_description(tiff)
-                    self._list_pages(tiff, known)
+                    self._list_pages(tiff)
             if xml is not None:
                 with tiff_file.opened(path, found, xml) as tiff:
-                    self._list_pages(tiff, known)
+                    self._list_pages(tiff)
             if not self.pages:
                 raise FileError("holds no image")
         except Exception as error:
             raise _file_error(path, error, "is damaged or cut short") from error
 
-    def _list_pages(self, tiff: Any, known: List[List[KnownOptics]]) -> None:
+    def _list_pages(self, tiff: Any) -> None:
         self._tiff = tiff
-        self._known = known
         _check_imagej(tiff, self._size)
-        pages: List[Page] = []
+        pages: list[Page] = []
         n_planes = 0
         every = [s for s in tiff.series if not s.keyframe.is_reduced] or tiff.series[:1]
         reduced = [s for s in tiff.series if s.keyframe.is_reduced]
@@ -450,7 +428,7 @@ class _TiffImage:
                 "width": layout.key.imagewidth,
                 "height": layout.key.imagelength,
                 "pixel_bytes": max(1, layout.key.nbytes // pixels),
-                "band_rows": _band_rows(layout.key),
+                "band_rows": band_rows(layout.key) if pixels > lazy.LAZY_PIXELS else 0,
             }
             if n_planes > MAX_PLANES:
                 raise FileError(f"has {n_planes} planes; at most {MAX_PLANES} are read")
@@ -473,32 +451,25 @@ class _TiffImage:
                 offset = None if start is None else start + k * layout.key.nbytes
                 lower = [] if start is not None else [level[k] for level in levels]
                 self._stored.append(_Stored(layout, index, page, offset, lower, number))
-                place: Dict[str, Any] = layout.place(index)
+                place: dict[str, Any] = layout.place(index)
                 if stacked:
                     place["z"] = number
                 of_several = len(every) > 1 and not stacked
                 pages.append(Page(len(pages), number if of_several else None, **place, **size))
         self.pages = pages
 
-    def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> List[Plane]:
+    def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> list[Plane]:
         stored = self._stored[page.index]
         key = stored.layout.key
         try:
-            planes: Optional[Iterable[Tuple[Dict[str, int], Any]]] = None
+            planes: Iterable[tuple[dict[str, int], Any]] | None = None
             if not whole and key.imagelength * key.imagewidth > lazy.LAZY_PIXELS:
                 planes = self._lazily(page.index, luminance)
             if planes is None:
                 array = self._decode(key, stored.page, stored.offset)
                 planes = _split(array, stored.layout, stored.index, luminance)
             return [
-                Plane(
-                    plane,
-                    page.series,
-                    place.get("z", page.z),
-                    place.get("c"),
-                    place.get("t"),
-                    known_optics=of_place(self._known, stored.series, place.get("c")),
-                )
+                page.plane(plane, of_place(self._known, stored.series, place.get("c")), **place)
                 for place, plane in planes
             ]
         except Exception as error:
@@ -506,7 +477,7 @@ class _TiffImage:
 
     def _lazily(
         self, number: int, by_luminance: bool
-    ) -> Optional[List[Tuple[Dict[str, int], LazyPlane]]]:
+    ) -> list[tuple[dict[str, int], LazyPlane]] | None:
         """Planes of a page that stay in the file, or None where it has to be read whole."""
         stored = self._stored[number]
         layout = stored.layout
@@ -528,10 +499,7 @@ class _TiffImage:
             made[0].smaller += made[1:]
             return made[0]
 
-        samples = [
-            plane(lambda one, c=c: one.sample(c))  # type: ignore[misc]
-            for c in range(layout.n_samples)
-        ]
+        samples = [plane(methodcaller("sample", c)) for c in range(layout.n_samples)]
         place = layout.place(stored.index)
         if len(samples) == 1:
             return [(place, samples[0])]
@@ -549,9 +517,7 @@ class _TiffImage:
         first = place.get("c", 0) * 3
         return [({**place, "c": first + c}, one) for c, one in enumerate(samples)]
 
-    def _lazy_page(self, key: Any, page: Any, offset: Optional[int]) -> Optional[LazyPage]:
-        from microscope_quality.files.lazy_tiff import LazyPage, can_be_lazy
-
+    def _lazy_page(self, key: Any, page: Any, offset: int | None) -> LazyPage | None:
         if not can_be_lazy(key, offset):
             return None
         if offset is None:
@@ -559,44 +525,33 @@ class _TiffImage:
             key = page.keyframe  # pages of a stack need not be compressed alike
             if not can_be_lazy(key, offset):
                 return None
-        stream = self._reopened()  # tables of some JPEG compressed tiles are read from the file
-        try:
+        with self._reopened():  # tables of some JPEG compressed tiles are read from the file
             return LazyPage(self._path, key, page, offset, self._tiff.byteorder)
-        finally:
-            stream.close()
 
-    def _decode(self, key: Any, stored: Any, offset: Optional[int]) -> NDArray[Any]:
+    def _decode(self, key: Any, stored: Any, offset: int | None) -> NDArray[Any]:
         """Pixels of a page in native byte order, light in large numbers."""
         _check_size(key.nbytes, *key.shape)
         if key.dtype is None or key.dtype.kind not in "buif":
             raise FileError(f"holds {key.dtype} pixels; real numbers can be measured")
         if offset is None:
             self._check_segments(key, stored)
-        stream = self._reopened()
-        try:
+        with self._reopened() as stream:
             if offset is None:
-                check_segments(stored.keyframe, stored, stream)
+                key = stored.keyframe
+                check_segments(key, stored, stream)
                 array = np.asarray(stored.asarray(maxworkers=1))
             else:
                 stream.seek(offset)
                 stored_type = key.dtype.newbyteorder(self._tiff.byteorder)
                 array = np.frombuffer(stream.read(key.nbytes), dtype=stored_type)
-        finally:
-            stream.close()
-        array = np.asarray(array, dtype=array.dtype.newbyteorder("="))
-        key = key if offset is not None else stored.keyframe
-        if key.photometric == 0 and array.dtype.kind == "u":  # 0 is white
-            array = array.dtype.type(2**key.bitspersample - 1) - array
-        elif key.photometric == 0 and array.dtype.kind == "b":
-            array = ~array
-        return array
+        return inversion(key)(np.asarray(array, dtype=array.dtype.newbyteorder("=")))
 
-    def _reopened(self) -> Any:
+    def _reopened(self) -> contextlib.closing[Any]:
         open_regular(self._path).close()  # what it opens by its name
         self._tiff.filehandle.open()
-        return self._tiff.filehandle
+        return contextlib.closing(self._tiff.filehandle)
 
-    def _way(self, page: Any) -> Optional[int]:
+    def _way(self, page: Any) -> int | None:
         index = page.index  # a tuple for pages within pages
         return self._ways[index] if isinstance(index, int) and index < len(self._ways) else None
 
@@ -646,14 +601,14 @@ class _Stored:
     """
 
     layout: _Layout
-    index: Tuple[int, ...]
+    index: tuple[int, ...]
     page: Any
-    offset: Optional[int]
-    lower: List[Any]
+    offset: int | None
+    lower: list[Any]
     series: int
 
 
-def _levels(series: Any, reduced: Sequence[Any]) -> List[List[Any]]:
+def _levels(series: Any, reduced: Sequence[Any]) -> list[list[Any]]:
     """Pages of a series at its lower resolutions, each list like that of the series."""
     key = series.keyframe
     levels = list(getattr(series, "levels", None) or [])[1:]
@@ -675,22 +630,9 @@ def _luminance_of(pixels: NDArray[Any]) -> NDArray[Any]:
     return luminance(pixels[..., 0], pixels[..., 1], pixels[..., 2])
 
 
-def _band_rows(key: Any) -> int:
-    """Rows of a page that are decoded at once where it is read part by part, else 0."""
-    if key.imagewidth * key.imagelength <= lazy.LAZY_PIXELS:
-        return 0
-    from microscope_quality.files.lazy_tiff import band_rows
-
-    return band_rows(key)
-
-
 def _layout(series: Any) -> _Layout:
     key = series.keyframe
-    # In older versions of tifffile, `axes` itself leaves out those of length 1.
-    if hasattr(series, "get_axes"):
-        axes, shape = series.get_axes(False), tuple(series.get_shape(False))
-    else:
-        axes, shape = "".join(series.axes), tuple(series.shape)
+    axes, shape = series.get_axes(False), tuple(series.get_shape(False))
     n_outer = len(axes)
     # A picture of one row has as many pixels without the axis of its rows.
     while n_outer > 0 and not (
@@ -723,8 +665,8 @@ def _layout(series: Any) -> _Layout:
 
 
 def _split(
-    array: NDArray[Any], layout: _Layout, outer: Tuple[int, ...], luminance: bool
-) -> Iterator[Tuple[Dict[str, int], NDArray[Any]]]:
+    array: NDArray[Any], layout: _Layout, outer: tuple[int, ...], luminance: bool
+) -> Iterator[tuple[dict[str, int], NDArray[Any]]]:
     """Planes of a page, each with its z, c and t."""
     array = array.reshape(layout.shape[layout.n_outer :])
     names = layout.names[layout.n_outer :]
@@ -752,12 +694,8 @@ def _check_imagej(tiff: Any, size: int) -> None:
 
 
 def _check_size(n_bytes: int, *shape: int) -> None:
-    if n_bytes > MAX_WHOLE_BYTES:
-        raise FileError(
-            f"is too large: {' × '.join(str(n) for n in shape)} pixels would take "
-            f"{n_bytes / 1e9:.3g} GB of memory, and {MAX_WHOLE_BYTES / 1e9:.3g} GB are allowed; "
-            "a TIFF of tiles or of strips of some rows is read part by part"
-        )
+    advice = "; a TIFF of tiles or of strips of some rows is read part by part"
+    lazy.check_size(n_bytes, shape, behind=advice)
 
 
 def _file_error(path: Path, error: Exception, otherwise: str) -> FileError:
@@ -768,5 +706,4 @@ def _file_error(path: Path, error: Exception, otherwise: str) -> FileError:
         return FileError(f"{path}: cannot be read: {error.strerror}")
     if isinstance(error, MemoryError):
         return FileError(f"{path}: needs more memory than it is allowed")
-    reason = " ".join(str(error).split())
-    return FileError(f"{path}: {otherwise} ({reason[:200] or type(error).__name__})")
+    return FileError(f"{path}: {otherwise} ({said(error)})")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence, Union
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,7 +33,30 @@ _KEPT_BYTES = 2**27
 _MOST_KEPT_BYTES = 2**29
 
 Read = Callable[[int, int, int, int], "NDArray[Any]"]
-_Index = Union[slice, int]
+_Index = slice | int
+
+
+def check_size(n_bytes: int, shape: Sequence[int], before: str = "", behind: str = "") -> None:
+    """Refuse what is not to be read whole.
+
+    Parameters
+    ----------
+    n_bytes, shape
+        Of the pixels.
+    before, behind
+        What the message says besides.
+
+    Raises
+    ------
+    FileError
+        It would take more memory than is allowed.
+    """
+    if n_bytes > MAX_WHOLE_BYTES:
+        raise FileError(
+            f"{before}is too large: {' × '.join(map(str, shape))} pixels would take "
+            f"{n_bytes / 1e9:.3g} GB of memory, and {MAX_WHOLE_BYTES / 1e9:.3g} GB are "
+            f"allowed{behind}"
+        )
 
 
 class LazyPlane:
@@ -70,7 +94,7 @@ class LazyPlane:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, index: Union[_Index, tuple[_Index, _Index]]) -> NDArray[Any]:
+    def __getitem__(self, index: _Index | tuple[_Index, _Index]) -> NDArray[Any]:
         """Pixels of a rectangle.
 
         Parameters
@@ -100,7 +124,7 @@ class LazyPlane:
                 pixels = pixels.take(0, axis=axis)
         return pixels
 
-    def __array__(self, dtype: Any = None, copy: Optional[bool] = None) -> NDArray[Any]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Pixels of the whole plane.
 
         Raises
@@ -108,12 +132,7 @@ class LazyPlane:
         FileError
             It would take more memory than is allowed, or cannot be read.
         """
-        n_bytes = math.prod(self.shape) * self.dtype.itemsize
-        if n_bytes > MAX_WHOLE_BYTES:
-            raise FileError(
-                f"{self._name}: is too large: {self.shape[0]} × {self.shape[1]} pixels would take "
-                f"{n_bytes / 1e9:.3g} GB of memory, and {MAX_WHOLE_BYTES / 1e9:.3g} GB are allowed"
-            )
+        check_size(math.prod(self.shape) * self.dtype.itemsize, self.shape, f"{self._name}: ")
         pixels = self[:, :]
         return pixels if dtype is None else pixels.astype(dtype, copy=False)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from microscope_quality.errors import FileError
 from microscope_quality.files.lazy import MAX_SEGMENT_BYTES, LazyPlane, Read, Segments
-from microscope_quality.files.regular import open_regular
+from microscope_quality.files.regular import open_regular, refusals, said
 from microscope_quality.files.segments import check_segment
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ class LazyPage:
     """
 
     def __init__(
-        self, path: Path, key: Any, stored: Any, offset: Optional[int], byteorder: str
+        self, path: Path, key: Any, stored: Any, offset: int | None, byteorder: str
     ) -> None:
         self._path, self._key = path, key
         self._separate, _, self._height, self._width, self._contig = key.shaped
         self.n_samples = self._separate * self._contig
-        self._invert = _inversion(key)
-        self._first: Optional[int] = None
+        self._invert = inversion(key)
+        self._first: int | None = None
         if offset is not None or _lies_in_rows(key):
             self._first = stored.dataoffsets[0] if offset is None else offset
             self._stored_type = np.dtype(key.dtype).newbyteorder(byteorder)
@@ -69,7 +70,7 @@ class LazyPage:
             self._arguments = {"jpegtables": stored.jpegtables, "jpegheader": key.jpegheader}
         self._decode: Callable[..., Any] = key.decode
         # The segment that was decoded last, for the next one of its samples.
-        self._last: tuple[int, Optional[NDArray[Any]]] = (-1, None)
+        self._last: tuple[int, NDArray[Any]] = (-1, np.empty(0))
 
     def sample(self, number: int) -> LazyPlane:
         """One of the samples as a plane."""
@@ -99,9 +100,8 @@ class LazyPage:
             native = pixels.astype(np.dtype(self._key.dtype).newbyteorder("="), copy=False)
             return np.ascontiguousarray(self._invert(grey(native)))
 
-        read: Read
         if self._first is not None:
-            read = self._rows(separate, finished)
+            read: Read = self._rows(separate, finished)
         else:
             read = Segments(shape, self.segment, dtype, self._decoder(separate, finished))
         return LazyPlane(shape, dtype, read, str(self._path))
@@ -111,23 +111,21 @@ class LazyPage:
         start = (self._first or 0) + separate * self._height * self._width * pixel
 
         def read(top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
-            shape = (bottom - top, right - left, self._contig)
             whole = 4 * (right - left) > self._width
+            begin, end = (0, self._width) if whole else (left, right)
+            shape = (bottom - top, end - begin, self._contig)
+            # Whole rows are read at once.
+            n_rows = bottom - top if whole else 1
             parts = []
-            with _opened(self._path) as stream:
-                if whole:
-                    shape = (bottom - top, self._width, self._contig)
-                    stream.seek(start + top * self._width * pixel)
-                    parts.append(stream.read((bottom - top) * self._width * pixel))
-                else:
-                    for row in range(top, bottom):
-                        stream.seek(start + (row * self._width + left) * pixel)
-                        parts.append(stream.read((right - left) * pixel))
-            content = parts[0] if whole else b"".join(parts)
+            with refusals(self._path), open_regular(self._path) as stream:
+                for row in range(top, bottom, n_rows):
+                    stream.seek(start + (row * self._width + begin) * pixel)
+                    parts.append(stream.read(n_rows * (end - begin) * pixel))
+            content = b"".join(parts)
             if len(content) < math.prod(shape) * self._stored_type.itemsize:
                 raise FileError(f"{self._path}: is cut short: it ends before row {bottom}")
             pixels = np.frombuffer(content, self._stored_type).reshape(shape)
-            return finished(pixels[:, left:right] if whole else pixels)
+            return finished(pixels[:, left - begin : right - begin])
 
         return read
 
@@ -137,16 +135,14 @@ class LazyPage:
         def decode(places: list[tuple[int, int]]) -> Iterator[NDArray[Any]]:
             if not places:
                 return
-            with _opened(self._path) as stream:
+            with refusals(self._path), open_regular(self._path) as stream:
                 for row, column in places:
                     index = (separate * self._down + row) * self._across + column
                     if self._last[0] != index:
                         self._last = (index, self._decoded(stream, index, row, column))
-                    pixels = self._last[1]
-                    assert pixels is not None
-                    yield finished(pixels)
+                    yield finished(self._last[1])
             if self._contig == 1:
-                self._last = (-1, None)
+                self._last = (-1, np.empty(0))
 
         return decode
 
@@ -167,17 +163,16 @@ class LazyPage:
         except MemoryError as error:
             raise FileError(f"{self._path}: needs more memory than it is allowed") from error
         except Exception as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise FileError(
                 f"{self._path}: cannot be decoded: {self._kind} {index}, of rows {top} to "
                 f"{top + height - 1} and columns {left} to {left + width - 1}, is damaged "
-                f"({reason})"
+                f"({said(error)})"
             ) from error
         decoded: NDArray[Any] = pixels[0, :height, :width]
         return decoded
 
 
-def can_be_lazy(key: Any, offset: Optional[int]) -> bool:
+def can_be_lazy(key: Any, offset: int | None) -> bool:
     """Whether the pixels of a page like this one are stored in parts of a moderate size."""
     if key.dtype is None or key.dtype.kind not in "buif" or key.shaped[1] != 1:
         return False
@@ -211,19 +206,11 @@ def _lies_in_rows(key: Any) -> bool:
     return bool(key.is_contiguous and key.fillorder == 1 and key.predictor == 1)
 
 
-def _inversion(key: Any) -> Callable[[NDArray[Any]], NDArray[Any]]:
+def inversion(key: Any) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Give what turns the pixels of a page, where 0 may be white, into light in large numbers."""
     if key.photometric == 0 and key.dtype.kind == "u":  # 0 is white
         highest = key.dtype.type(2**key.bitspersample - 1)
         return lambda pixels: np.asarray(highest - pixels)
     if key.photometric == 0 and key.dtype.kind == "b":
         return lambda pixels: ~pixels
     return lambda pixels: pixels
-
-
-def _opened(path: Path) -> Any:
-    try:
-        return open_regular(path)
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}") from error

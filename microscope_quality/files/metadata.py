@@ -11,7 +11,7 @@ import math
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from microscope_quality.errors import FileError, OpticsError
 from microscope_quality.files.ome_xml import parse
@@ -21,32 +21,18 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 #: Micrometres of the units of length in OME metadata (and of ImageJ's), in lower case.
-_UM = {
-    "m": 1e6,
-    "dm": 1e5,
-    "cm": 1e4,
-    "mm": 1e3,
-    "µm": 1.0,
-    "nm": 1e-3,
-    "pm": 1e-6,
-    "å": 1e-4,
-    "inch": 25400.0,
-    "in": 25400.0,
-    "um": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "micrometre": 1.0,
-    "nanometer": 1e-3,
-    "nanometre": 1e-3,
-    "millimeter": 1e3,
-    "millimetre": 1e3,
-    "centimeter": 1e4,
-    "centimetre": 1e4,
-    "meter": 1e6,
-    "metre": 1e6,
-    "angstrom": 1e-4,
+_NAMES_OF_UM = {
+    1e6: ("m", "meter", "metre"),
+    1e5: ("dm",),
+    25400.0: ("inch", "in"),
+    1e4: ("cm", "centimeter", "centimetre"),
+    1e3: ("mm", "millimeter", "millimetre"),
+    1.0: ("µm", "um", "micron", "microns", "micrometer", "micrometre"),
+    1e-3: ("nm", "nanometer", "nanometre"),
+    1e-4: ("å", "angstrom"),
+    1e-6: ("pm",),
 }
+_UM = {name: um for um, names in _NAMES_OF_UM.items() for name in names}
 # What is taken for true, in the units of `KnownOptics`.
 _PLAUSIBLE = {
     "na": (0.005, 1.7),
@@ -68,10 +54,10 @@ class KnownOptics:
     `message` says what a file's metadata hold that was left out, and why.
     """
 
-    na: Optional[float] = None
-    refractive_index: Optional[float] = None
-    wavelength_um: Optional[float] = None
-    pixel_size_um: Optional[float] = None
+    na: float | None = None
+    refractive_index: float | None = None
+    wavelength_um: float | None = None
+    pixel_size_um: float | None = None
     message: str = ""
 
     @property
@@ -81,8 +67,8 @@ class KnownOptics:
 
 
 def optics_of(
-    known: Optional[KnownOptics], given: Optional[Mapping[str, float]] = None
-) -> tuple[Optional[Optics], str]:
+    known: KnownOptics | None, given: Mapping[str, float] | None = None, wanted: str = "optics"
+) -> tuple[Optics | None, str]:
     """Optics from what a file tells and what the user says, who is always right.
 
     Parameters
@@ -91,6 +77,8 @@ def optics_of(
         Of the plane, as `Plane.known_optics`.
     given
         The user's, as `optics.parse_values` gives them.
+    wanted
+        What there is none of without optics, as it is to be said.
 
     Returns
     -------
@@ -106,12 +94,12 @@ def optics_of(
         # A pixel size alone is in most files, and asks for nothing.
         if given:
             names = ", ".join("n" if name == "refractive_index" else name for name in missing)
-            messages.append(f"No defocus_um: neither --optics nor the file tells {names}.")
+            messages.append(f"No {wanted}: neither optics nor the file tells {names}.")
         return None, " ".join(messages)
     try:
         return Optics(**values), " ".join(messages)
     except OpticsError as error:
-        messages.append(f"No defocus_um: with the file's metadata, {error}")
+        messages.append(f"No {wanted}: with the file's metadata, {error}")
         return None, " ".join(messages)
 
 
@@ -165,7 +153,7 @@ def with_pixel_size(
     return replace(known, message=" ".join(part for part in (known.message, said) if part))
 
 
-def from_ome_xml(xml: Optional[str]) -> list[list[KnownOptics]]:
+def from_ome_xml(xml: str | None) -> list[list[KnownOptics]]:
     """Optics that OME-XML tells, for each of its images the channels' in order.
 
     A channel counts as often as it has samples, as those of a colour camera. An image without
@@ -181,7 +169,7 @@ def from_ome_xml(xml: Optional[str]) -> list[list[KnownOptics]]:
     return [_of_image(image, objectives) for image in root if _name(image) == "Image"]
 
 
-def _of_image(image: Element, objectives: Mapping[Optional[str], Element]) -> list[KnownOptics]:
+def _of_image(image: Element, objectives: Mapping[str | None, Element]) -> list[KnownOptics]:
     settings = next(_all(image, "ObjectiveSettings"), None)
     pixels = next(_all(image, "Pixels"), None)
     if pixels is None:
@@ -189,13 +177,12 @@ def _of_image(image: Element, objectives: Mapping[Optional[str], Element]) -> li
     values: dict[str, Any] = {}
     if settings is not None:
         objective = objectives.get(settings.get("ID"))
-        values["refractive_index"] = settings.get("RefractiveIndex")
+        index = settings.get("RefractiveIndex")
         medium = settings.get("Medium")
         if objective is not None:
             values["na"] = objective.get("LensNA")
             medium = objective.get("Immersion") or medium
-        if values["refractive_index"] is None:
-            values["refractive_index"] = _index_of(medium)
+        values["refractive_index"] = _index_of(medium) if index is None else index
     channels = []
     for channel in _all(pixels, "Channel"):
         wavelength = channel.get("EmissionWavelength")
@@ -205,14 +192,10 @@ def _of_image(image: Element, objectives: Mapping[Optional[str], Element]) -> li
             wavelength = number * _UM.get(unit.lower().replace("μ", "µ"), math.nan)
         samples = int(_number(channel.get("SamplesPerPixel")) or 1)
         channels += [wavelength] * min(max(samples, 1), 16)
+    width, height = (pixels.get(f"PhysicalSize{axis}") for axis in "XY")
+    units = [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "XY"]
     return [
-        with_pixel_size(
-            {**values, "wavelength_um": wavelength},
-            pixels.get("PhysicalSizeX"),
-            pixels.get("PhysicalSizeY"),
-            pixels.get("PhysicalSizeXUnit", "µm"),
-            pixels.get("PhysicalSizeYUnit", "µm"),
-        )
+        with_pixel_size({**values, "wavelength_um": wavelength}, width, height, *units)
         for wavelength in channels or [None]
     ]
 
@@ -225,7 +208,9 @@ def from_tiff(tiff: Any) -> list[list[KnownOptics]]:
     tiff
         An open `tifffile.TiffFile`.
     """
-    known = KnownOptics()
+    width: Any = None
+    height: Any = None
+    unit = ""
     try:
         if tiff.is_ome:
             return from_ome_xml(tiff.ome_metadata)
@@ -233,23 +218,21 @@ def from_tiff(tiff: Any) -> list[list[KnownOptics]]:
             unit = str((tiff.imagej_metadata or {}).get("unit", ""))
             tags = tiff.pages.first.tags
             width, height = (_side(tags.valueof(tag)) for tag in (282, 283))
-            known = with_pixel_size({}, width, height, unit, unit)
         elif tiff.is_lsm:
             found = tiff.lsm_metadata or {}
-            known = with_pixel_size({}, found.get("VoxelSizeX"), found.get("VoxelSizeY"), "m", "m")
+            width, height, unit = found.get("VoxelSizeX"), found.get("VoxelSizeY"), "m"
         elif tiff.is_stk:
             found = tiff.stk_metadata or {}
-            unit = str(found.get("CalibrationUnits", ""))
             width, height = found.get("XCalibration"), found.get("YCalibration")
-            known = with_pixel_size({}, width, height, unit, unit)
+            unit = str(found.get("CalibrationUnits", ""))
         elif tiff.is_micromanager:
             summary = _micromanager_summary(tiff.filehandle, tiff.byteorder)
-            size = summary.get("PixelSizeUm", summary.get("PixelSize_um")) or None
-            known = with_pixel_size({}, size, size, "µm", "µm")
+            width = height = summary.get("PixelSizeUm", summary.get("PixelSize_um")) or None
+            unit = "µm"
+        return [[with_pixel_size({}, width, height, unit, unit)]]
     # Metadata of any form are no reason not to measure.
     except Exception:
         return []
-    return [[known]]
 
 
 def _micromanager_summary(stream: Any, order: str) -> dict[str, Any]:
@@ -264,33 +247,31 @@ def _micromanager_summary(stream: Any, order: str) -> dict[str, Any]:
 
 
 def of_place(
-    known: list[list[KnownOptics]], image: Optional[int], channel: Optional[int]
-) -> Optional[KnownOptics]:
+    known: list[list[KnownOptics]], image: int | None, channel: int | None
+) -> KnownOptics | None:
     """Of what `from_ome_xml` gives, the entry of an image and a channel, None being the first."""
     if not known or not all(known):
         return None
-    channels = (
-        known[min(image or 0, len(known) - 1)] if image is None or len(known) > 1 else known[0]
-    )
+    channels = known[min(image or 0, len(known) - 1)]
     if channel is None and len(channels) > 1:
         # Without a channel's number, the wavelength is not known.
         return replace(channels[0], wavelength_um=None)
     return channels[min(channel or 0, len(channels) - 1)]
 
 
-def _side(resolution: Any) -> Optional[float]:
+def _side(resolution: Any) -> float | None:
     """Side of a pixel from a TIFF's fraction of pixels for a unit of length."""
     if not isinstance(resolution, tuple) or len(resolution) != 2 or not resolution[0]:
         return None
     return float(resolution[1]) / float(resolution[0])
 
 
-def _index_of(medium: Optional[str]) -> Optional[float]:
+def _index_of(medium: str | None) -> float | None:
     name = (medium or "").lower().replace("dipping", "")
     return IMMERSIONS.get({"glycerin": "glycerol"}.get(name, name))
 
 
-def _number(value: Any) -> Optional[float]:
+def _number(value: Any) -> float | None:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):

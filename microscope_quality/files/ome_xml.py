@@ -7,7 +7,8 @@ of the same meaning that was checked, and tells of one file alone.
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from collections.abc import Iterator, Sequence
+from typing import Any
 from xml.etree import ElementTree
 from xml.parsers import expat
 
@@ -28,7 +29,7 @@ _MOST_SAMPLES = 4096
 _NOTHING = "<OME></OME>"
 
 
-def parse(xml: Union[str, bytes, None]) -> Optional[Element]:
+def parse(xml: str | bytes | None) -> Element | None:
     """Root of XML, or None where it is none.
 
     Raises
@@ -45,7 +46,7 @@ def parse(xml: Union[str, bytes, None]) -> Optional[Element]:
         return None
 
 
-def check(xml: Union[str, bytes]) -> bool:
+def check(xml: str | bytes) -> bool:
     """Whether a text is well-formed XML, in whatever encoding.
 
     Raises
@@ -58,7 +59,7 @@ def check(xml: Union[str, bytes]) -> bool:
     parser = expat.ParserCreate()
     parts = depth = 0
 
-    def begin(name: str, attributes: List[str]) -> None:
+    def begin(name: str, attributes: list[str]) -> None:
         nonlocal parts, depth
         parts += 1 + len(attributes) // 2
         depth += 1
@@ -88,7 +89,7 @@ def check(xml: Union[str, bytes]) -> bool:
 
 
 def of_own_file(
-    xml: str, filename: str, n_directories: int, sides: Sequence[Tuple[int, int]]
+    xml: str, filename: str, n_directories: int, sides: Sequence[tuple[int, int]]
 ) -> str:
     """OME-XML of the planes in the file itself, as tifffile may take it for true.
 
@@ -116,6 +117,7 @@ def of_own_file(
         return _NOTHING
     own = ElementTree.Element("OME")
     modulo = _modulo(root)
+    referred: dict[str | None, dict[str, tuple[str, int]]] = {}
     planes = pages = 0
     for number, image in enumerate(_children(root, "Image", before="BinaryOnly")):
         if number == _MOST_IMAGES:
@@ -124,6 +126,10 @@ def of_own_file(
         if image.get("Name"):
             copy.set("Name", image.get("Name", ""))
         refs = [one.get("ID") for one in image if _is(one, "AnnotationRef")][:1]
+        refs = [ref for ref in refs if ref in modulo]
+        for ref in refs:
+            referred[ref] = modulo[ref]
+            ElementTree.SubElement(copy, "AnnotationRef", ID=ref or "")
         for pixels in _children(image, "Pixels"):
             sizes = _sizes(pixels)
             planes += math.prod(sizes[axis] for axis in "ZCT")
@@ -136,16 +142,12 @@ def of_own_file(
             if _are_like(sides, own_data, (sizes["X"], sizes["Y"])):
                 _copy_pixels(copy, pixels, sizes, own_data)
             for ref in refs:
-                if ref in modulo:
-                    _check_lengths(modulo[ref], sizes)
-    referred = {one.get("ID") for image in root for one in image if _is(one, "AnnotationRef")}
-    _copy_modulo(own, {name: found for name, found in modulo.items() if name in referred}, root)
+                _check_lengths(modulo[ref], sizes)
+    own.insert(0, _annotations(referred))
     return ElementTree.tostring(own, encoding="unicode", short_empty_elements=False)
 
 
-def _copy_modulo(own: Element, modulo: Dict[Optional[str], Any], root: Element) -> None:
-    if not modulo:
-        return
+def _annotations(modulo: dict[str | None, dict[str, tuple[str, int]]]) -> Element:
     annotations = ElementTree.Element("StructuredAnnotations")
     for name, alongs in modulo.items():
         one = ElementTree.SubElement(
@@ -155,16 +157,11 @@ def _copy_modulo(own: Element, modulo: Dict[Optional[str], Any], root: Element) 
         for axis, (kind, length) in alongs.items():
             about = {"Type": kind, "Start": "0", "End": str(length - 1), "Step": "1"}
             ElementTree.SubElement(value, f"ModuloAlong{axis}", about)
-    own.insert(0, annotations)
-    for copy, image in zip(
-        (one for one in own if one.tag == "Image"), _children(root, "Image", before="BinaryOnly")
-    ):
-        for ref in [one.get("ID") for one in image if _is(one, "AnnotationRef")][:1]:
-            copy.insert(0, ElementTree.Element("AnnotationRef", ID=ref or ""))
+    return annotations
 
 
 def _copy_pixels(
-    copy: Element, pixels: Element, sizes: Dict[str, int], own_data: List[Dict[str, str]]
+    copy: Element, pixels: Element, sizes: dict[str, int], own_data: list[dict[str, str]]
 ) -> None:
     order = pixels.get("DimensionOrder", "")
     about = {f"Size{axis}": str(n) for axis, n in sizes.items()}
@@ -178,19 +175,16 @@ def _copy_pixels(
 
 
 def _are_like(
-    sides: Sequence[Tuple[int, int]], own_data: List[Dict[str, str]], expected: Tuple[int, int]
+    sides: Sequence[tuple[int, int]], own_data: list[dict[str, str]], expected: tuple[int, int]
 ) -> bool:
     """Whether the pages that are told of have the image's size."""
-    for data in own_data:
-        first = int(data["IFD"])
-        if any(one != expected for one in sides[first : first + int(data["PlaneCount"])]):
-            return False
-    return True
+    told = [(int(data["IFD"]), int(data["PlaneCount"])) for data in own_data]
+    return all(one == expected for first, n in told for one in sides[first : first + n])
 
 
 def _own_data(
-    pixels: Element, filename: str, own_uuid: Optional[str], n_directories: int
-) -> List[Dict[str, str]]:
+    pixels: Element, filename: str, own_uuid: str | None, n_directories: int
+) -> list[dict[str, str]]:
     """What tells of planes in the file itself: the first page, how many, and where they belong."""
     found = []
     for data in _all(pixels, "TiffData"):
@@ -204,16 +198,13 @@ def _own_data(
     return found
 
 
-def _is_foreign(data: Element, filename: str, own_uuid: Optional[str]) -> bool:
+def _is_foreign(data: Element, filename: str, own_uuid: str | None) -> bool:
     """Whether a plane lies in another file of a set, whose row it is in."""
-    for uuid in data:
-        other = uuid.get("FileName")
-        if other and other.lower() != filename.lower() and uuid.text != own_uuid:
-            return True
-    return False
+    named = [(uuid.get("FileName", "").lower(), uuid.text) for uuid in data]
+    return any(name not in ("", filename.lower()) and text != own_uuid for name, text in named)
 
 
-def _sizes(pixels: Element) -> Dict[str, int]:
+def _sizes(pixels: Element) -> dict[str, int]:
     order = pixels.get("DimensionOrder", "")
     if sorted(order) != sorted("XYZCT"):
         raise FileError(f"is damaged: its metadata have the axes {order:.20}")
@@ -223,9 +214,9 @@ def _sizes(pixels: Element) -> Dict[str, int]:
     return sizes
 
 
-def _modulo(root: Element) -> Dict[Optional[str], Dict[str, Tuple[str, int]]]:
+def _modulo(root: Element) -> dict[str | None, dict[str, tuple[str, int]]]:
     """Axes that are stored along others, by annotation: kind of the inner one, and its length."""
-    found: Dict[Optional[str], Dict[str, Tuple[str, int]]] = {}
+    found: dict[str | None, dict[str, tuple[str, int]]] = {}
     for annotation in (one for part in _children(root, "StructuredAnnotations") for one in part):
         if not annotation.get("Namespace", "").endswith("modulo"):
             continue
@@ -252,7 +243,7 @@ def _length(along: Element) -> int:
     return length
 
 
-def _check_lengths(alongs: Dict[str, Tuple[str, int]], sizes: Dict[str, int]) -> None:
+def _check_lengths(alongs: dict[str, tuple[str, int]], sizes: dict[str, int]) -> None:
     for axis, (_, length) in alongs.items():
         if axis not in "ZCT" or length < 1 or sizes[axis] % length:
             raise FileError(

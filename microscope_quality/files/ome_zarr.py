@@ -13,22 +13,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from microscope_quality.errors import FileError, reason_of
 from microscope_quality.files import lazy
 from microscope_quality.files.lazy import LazyPlane, Segments
-from microscope_quality.files.metadata import (
-    KnownOptics,
-    from_ome_xml,
-    of_place,
-    with_pixel_size,
-)
+from microscope_quality.files.metadata import KnownOptics, from_ome_xml, of_place, with_pixel_size
+from microscope_quality.files.ome_xml import MAX_PLANES
 from microscope_quality.files.plane import Page, Plane
-from microscope_quality.files.regular import Folder
-from microscope_quality.files.zarr_arrays import Kept, ZarrArray, said, shape_of
+from microscope_quality.files.regular import Folder, said
+from microscope_quality.files.zarr_arrays import Kept, ZarrArray, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +41,6 @@ _MOST_JSON_VALUES = 1_000_000
 _MOST_XML_PARTS = 1_000_000
 # What a folder and an image may hold: more is no microscope's.
 _MOST_IMAGES = 100_000
-_MOST_PLANES = 1_000_000
 _MOST_RESOLUTIONS = 64
 _LONGEST_PLATE_NAME = 1000
 # Chunks of a plane: of any size, and of fewer pixels than that.
@@ -95,9 +90,9 @@ class _Image:
     axes: tuple[str, ...]
     shape: tuple[int, ...]
     known: list[KnownOptics]
-    plate: Optional[str] = None
-    well: Optional[str] = None
-    site: Optional[str] = None
+    plate: str | None = None
+    well: str | None = None
+    site: str | None = None
 
 
 class _Planes(Sequence[Page]):
@@ -128,7 +123,7 @@ class _Planes(Sequence[Page]):
     @overload
     def __getitem__(self, number: slice) -> list[Page]: ...
 
-    def __getitem__(self, number: Union[int, slice]) -> Union[Page, list[Page]]:
+    def __getitem__(self, number: int | slice) -> Page | list[Page]:
         """Give a page, or some."""
         if isinstance(number, slice):
             return [self[k] for k in range(*number.indices(len(self)))]
@@ -173,10 +168,9 @@ class ZarrImage:
         # Of the list of pages, or of the image that was opened last.
         self._metadata_bytes = 0
         # Of the page that was read last, for the next one.
-        self._opened: tuple[Optional[_Image], list[ZarrArray]] = (None, [])
+        self._opened: tuple[_Image | None, list[ZarrArray]] = (None, [])
         try:
-            self._images_of = _Planes(self._listed())
-            self.pages: Sequence[Page] = self._images_of
+            self.pages = _Planes(self._listed())
         except Exception as error:
             raise self._error(error, "is no OME-Zarr image, or is damaged") from error
 
@@ -185,7 +179,7 @@ class ZarrImage:
         if len(images) > _MOST_IMAGES:
             raise FileError(f"is too large: it has more than {_MOST_IMAGES} images")
         n_planes = sum(math.prod(image.shape[:-2]) for image in images)
-        if n_planes > _MOST_PLANES:
+        if n_planes > MAX_PLANES:
             raise FileError(f"is too large: it has {n_planes} planes")
         if not images:
             raise FileError("holds no image")
@@ -193,7 +187,7 @@ class ZarrImage:
 
     def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> list[Plane]:
         """Planes of one page; see `images.ImageFile`."""
-        image, index = self._images_of.at(page.index)[1:]
+        image, index = self.pages.at(page.index)[1:]
         try:
             if self._opened[0] is not image:
                 self._metadata_bytes, kept = 0, Kept()
@@ -205,20 +199,9 @@ class ZarrImage:
                 for array in smaller
                 if len(array.shape) == len(image.shape)
             ]
-            pixels = math.prod(plane.shape)
-            return [
-                Plane(
-                    np.asarray(plane) if whole or pixels <= lazy.LAZY_PIXELS else plane,  # type: ignore[arg-type]
-                    page.series,
-                    page.z,
-                    page.c,
-                    page.t,
-                    page.plate,
-                    page.well,
-                    page.site,
-                    known_optics=of_place([image.known], None, page.c),
-                )
-            ]
+            read_now = whole or math.prod(plane.shape) <= lazy.LAZY_PIXELS
+            known = of_place([image.known], None, page.c)
+            return [page.plane(np.asarray(plane) if read_now else plane, known)]
         except Exception as error:
             raise self._error(error, "cannot be decoded") from error
 
@@ -269,10 +252,9 @@ class ZarrImage:
                 names = list(itertools.takewhile(self._is_folder, numbered))
             if not names:
                 raise FileError("has no OME-Zarr metadata (multiscales, plate or series)")
-            for number, name in enumerate(names):
+            for name in names:
                 folder = self._folder.name_of(str(name))
-                known = converted[number] if number < len(converted) else []
-                yield self._multiscale(folder, self._attributes(folder), known)
+                yield self._multiscale(folder, self._attributes(folder), next(converted, []))
 
     def _is_folder(self, name: str) -> bool:
         return (self._path / name).is_dir()
@@ -282,7 +264,6 @@ class ZarrImage:
         if len(name) > _LONGEST_PLATE_NAME:
             raise FileError(f"is damaged: its plate has a name of {len(name)} letters")
         converted = self._converted()
-        number = 0
         for well in plate["wells"]:
             folder = self._folder.name_of(str(well["path"]))
             # "A/1" is what plates call A1.
@@ -290,16 +271,11 @@ class ZarrImage:
             for field in self._attributes(folder)["well"]["images"]:
                 site = str(field["path"])
                 inner = self._folder.name_of(f"{folder}/{site}")
-                known = converted[number] if number < len(converted) else []
+                known = next(converted, [])
                 yield self._multiscale(inner, self._attributes(inner), known, name, label, site)
-                number += 1
 
     def _multiscale(
-        self,
-        folder: str,
-        attributes: Mapping[str, Any],
-        known: list[KnownOptics],
-        *place: str,
+        self, folder: str, attributes: Mapping[str, Any], known: list[KnownOptics], *place: str
     ) -> _Image:
         if "multiscales" not in attributes:
             raise FileError(f"has no multiscales in {folder or 'its folder'}")
@@ -311,7 +287,7 @@ class ZarrImage:
             )
         names = [self._folder.name_of(f"{folder}/{one['path']}") for one in datasets]
         shape = shape_of(self._described(names[0]))
-        axes, units = _axes(multiscale.get("axes"), len(shape))
+        axes, units = _axes(multiscale.get("axes"))
         if axes[-2:] != ("y", "x") or not set(axes) <= set("tczyx") or len(set(axes)) < len(axes):
             raise FileError(f"has the axes {', '.join(axes)}; t, c, z, y, x can be measured")
         if len(axes) != len(shape):
@@ -321,12 +297,12 @@ class ZarrImage:
             known = [with_pixel_size({}, scale[-1], scale[-2], units[-1], units[-2])]
         return _Image(tuple(names), axes, shape, known, *place)
 
-    def _converted(self) -> list[list[KnownOptics]]:
-        """Optics of the file that this one was converted from."""
+    def _converted(self) -> Iterator[list[KnownOptics]]:
+        """Optics of the file that this one was converted from, image by image."""
         xml = self._text("OME/METADATA.ome.xml", _MOST_XML_BYTES)
         # What takes a gigabyte and minutes to read tells nothing, as what cannot be read.
         few = xml is not None and xml.count("<") + xml.count("=") <= _MOST_XML_PARTS
-        return from_ome_xml(xml) if few else []
+        return iter(from_ome_xml(xml) if few else ())
 
     def _attributes(self, folder: str) -> dict[str, Any]:
         """Attributes of a group; those of NGFF 0.5 stand under "ome"."""
@@ -347,7 +323,7 @@ class ZarrImage:
         self._text(f"{array}/.zattrs".lstrip("/"), _MOST_JSON_BYTES)
         return found
 
-    def _json(self, name: str) -> Optional[dict[str, Any]]:
+    def _json(self, name: str) -> dict[str, Any] | None:
         """The object in a file of metadata; None if there is no such file."""
         name = name.lstrip("/")
         text = self._text(name, _MOST_JSON_BYTES)
@@ -363,7 +339,7 @@ class ZarrImage:
             raise FileError(f"is damaged: {name} has no JSON object")
         return found
 
-    def _text(self, name: str, most_bytes: int) -> Optional[str]:
+    def _text(self, name: str, most_bytes: int) -> str | None:
         """Text of a file of metadata; None if there is no such file."""
         try:
             text = self._folder.read_text(name, most_bytes)
@@ -391,7 +367,7 @@ def _check_chunks(n_chunks: int, pixels: int) -> None:
         )
 
 
-def _axes(axes: Any, n_axes: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _axes(axes: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names and units of axes; before NGFF 0.3 there were always five."""
     if axes is None:
         return tuple("tczyx"), ("",) * 5

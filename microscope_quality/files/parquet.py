@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any
 
 from microscope_quality.errors import FileError, SettingsError
-from microscope_quality.files.kinds import kind_of
+from microscope_quality.files.columns import Column
 from microscope_quality.files.tables import read_table
 from microscope_quality.files.whole import whole
 
@@ -18,7 +19,7 @@ _BLOCK_BYTES = 2**23
 _FIRST_YEAR, _LAST_YEAR = "1678", "2261"
 
 
-def write_parquet(csv_path: Path, columns: Sequence[str]) -> Path:
+def write_parquet(csv_path: Path, columns: Sequence[Column]) -> Path:
     """Write a table that is there as CSV as Parquet too.
 
     Whole numbers are int64, other numbers float64, and both are null where the field is empty;
@@ -29,8 +30,8 @@ def write_parquet(csv_path: Path, columns: Sequence[str]) -> Path:
     ----------
     csv_path : Path
         A finished table of this library.
-    columns : sequence of str
-        Names of the columns to write, in their order. One that an older table lacks is null.
+    columns : sequence of Column
+        To write, in their order. One that an older table lacks is null.
 
     Returns
     -------
@@ -54,18 +55,23 @@ def write_parquet(csv_path: Path, columns: Sequence[str]) -> Path:
         ) from None
 
     path = csv_path.with_suffix(".parquet")
-    schema = pyarrow.schema([(name, _type(kind_of(name))) for name in columns])
+    types: dict[str, Any] = {
+        "integer": pyarrow.int64(),
+        "time": pyarrow.timestamp("ns", tz="UTC"),
+        "text": pyarrow.string(),
+    }
+    schema = pyarrow.schema([(one.name, types.get(one.kind, pyarrow.float64())) for one in columns])
     # Times come as text first: one that the type cannot hold is to cost itself alone.
-    times = [n for n, name in enumerate(columns) if kind_of(name) == "time"]
+    times = [n for n, column in enumerate(columns) if column.kind == "time"]
     read = schema
     for n in times:
-        read = read.set(n, pyarrow.field(columns[n], pyarrow.string()))
+        read = read.set(n, pyarrow.field(columns[n].name, pyarrow.string()))
     options = {
         "read_options": csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
         "parse_options": csv.ParseOptions(newlines_in_values=True),
         "convert_options": csv.ConvertOptions(
             column_types=read,
-            include_columns=list(columns),
+            include_columns=schema.names,
             include_missing_columns=True,
             null_values=[""],
             strings_can_be_null=False,
@@ -117,15 +123,3 @@ def _moments(texts: Any, kind: Any) -> Any:
         half = len(texts) // 2
         parts = [_moments(part, kind) for part in (texts[:half], texts[half:])]
         return pyarrow.concat_arrays(parts)
-
-
-def _type(kind: str) -> Any:
-    import pyarrow
-
-    types: Dict[str, Any] = {
-        "integer": pyarrow.int64(),
-        "number": pyarrow.float64(),
-        "time": pyarrow.timestamp("ns", tz="UTC"),
-        "text": pyarrow.string(),
-    }
-    return types[kind]

@@ -9,13 +9,13 @@ import fnmatch
 import glob
 import os
 import re
-from typing import Callable, Iterator, List, Set, Tuple
+from collections.abc import Callable, Iterator
 
 # The working folder is "".
 _Folder = str
 
 
-def matching(pattern: str) -> List[str]:
+def matching(pattern: str) -> list[str]:
     """Names that a pattern matches, in no order, each once.
 
     Parameters
@@ -36,23 +36,25 @@ def matching(pattern: str) -> List[str]:
     if parts and not parts[0]:
         start, parts = drive + os.sep, parts[1:]
     found = [start]
-    for number, part in enumerate(parts):
-        is_last = number == len(parts) - 1
-        found = list(dict.fromkeys(_next(found, part, is_last)))
+    for number, part in enumerate(parts, 1):
+        found = list(dict.fromkeys(_next(found, part, number == len(parts))))
     return [name for name in found if name]
 
 
-def _next(folders: List[_Folder], part: str, is_last: bool) -> Iterator[_Folder]:
+def _next(folders: list[_Folder], part: str, is_last: bool) -> Iterator[_Folder]:
     """What a part of a pattern matches within folders."""
     if part == "**":
-        entered: Set[str] = set()
+        entered: set[str] = set()
         for folder in folders:
             yield from _below(folder, entered, is_last)
     elif not part:  # the pattern ends with a slash: folders alone
         yield from (f"{folder}{os.sep}" for folder in folders if os.path.isdir(folder))
     elif glob.has_magic(part):
+        matches = _matcher(part)
         for folder in _once(folders):
-            yield from (_joined(folder, name) for name in _names(folder, _matcher(part), is_last))
+            for name, is_folder in _content(folder):
+                if matches(name) and (is_last or is_folder):
+                    yield _joined(folder, name)
     else:
         for folder in folders:
             path = _joined(folder, part)
@@ -60,20 +62,14 @@ def _next(folders: List[_Folder], part: str, is_last: bool) -> Iterator[_Folder]
                 yield path
 
 
-def _once(folders: List[_Folder]) -> Iterator[_Folder]:
+def _once(folders: list[_Folder]) -> Iterator[_Folder]:
     """Leave out folders that others are links to: with links in circles there are ever more."""
-    entered: Set[str] = set()
+    entered: set[str] = set()
     for folder in folders:
         real = os.path.realpath(folder or os.curdir)
         if real not in entered:
             entered.add(real)
             yield folder
-
-
-def _names(folder: _Folder, matches: Callable[[str], bool], is_last: bool) -> Iterator[str]:
-    for name, is_folder in _content(folder):
-        if matches(name) and (is_last or is_folder):
-            yield name
 
 
 def _matcher(part: str) -> Callable[[str], bool]:
@@ -82,13 +78,13 @@ def _matcher(part: str) -> Callable[[str], bool]:
     return lambda name: bool((hidden or not name.startswith(".")) and fits(os.path.normcase(name)))
 
 
-def _below(folder: _Folder, entered: Set[str], with_files: bool) -> Iterator[_Folder]:
+def _below(folder: _Folder, entered: set[str], with_files: bool) -> Iterator[_Folder]:
     """A folder and all below it; not by recursion, as there may be more levels than calls."""
     if not os.path.isdir(folder or os.curdir):
         return
     waiting = [(folder, os.path.realpath(folder or os.curdir))]
     # Links come last: what lies in the folder itself keeps its own name.
-    links: List[_Folder] = []
+    links: list[_Folder] = []
     while waiting or links:
         path, real = waiting.pop() if waiting else (links[-1], os.path.realpath(links.pop()))
         if real in entered:
@@ -107,7 +103,7 @@ def _below(folder: _Folder, entered: Set[str], with_files: bool) -> Iterator[_Fo
                 waiting.append((below, os.path.join(real, name)))
 
 
-def _content(folder: _Folder) -> List[Tuple[str, bool]]:
+def _content(folder: _Folder) -> list[tuple[str, bool]]:
     """Names in a folder, and whether each is a folder or a link to one."""
     try:
         with os.scandir(folder or os.curdir) as entries:

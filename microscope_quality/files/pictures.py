@@ -1,7 +1,9 @@
-"""Write pictures of focus: the overlay under a headline, over a legend in words."""
+"""Write pictures of planes: under a headline, over a legend in words."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +11,13 @@ import numpy as np
 
 from microscope_quality.errors import FileError
 from microscope_quality.files.whole import whole
-from microscope_quality.overlay import legend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+#: Folder of a run's pictures, in that of its tables.
+OVERLAYS = "overlays"
 #: Longer side of the drawn plane, in pixels; `overlay.overlay` brings larger planes to it.
 MAX_SIDE = 1280
 
@@ -29,31 +32,55 @@ _DIM = (161, 161, 170)
 _SOFTWARE = "microscope-quality"
 
 
-def write_overlay(
+@dataclass(frozen=True)
+class Legend:
+    """Legend of a picture.
+
+    Attributes
+    ----------
+    colours : callable
+        Draws it at a height in pixels.
+    left, right : str
+        What stands above its ends.
+    upper, lower : str
+        What stands beside its upper and lower end.
+    marks : int
+        It has so many blocks, numbered from 0.
+    """
+
+    colours: Callable[[int], NDArray[np.uint8]]
+    left: str
+    right: str
+    upper: str
+    lower: str
+    marks: int
+
+
+def write_picture(
     path: Path,
     picture: NDArray[np.uint8],
     *,
     title: str,
     verdict: str,
-    levels: int = 11,
+    legend: Legend | None = None,
     subject: str = "",
 ) -> None:
-    """Write an overlay as a PNG, with a headline and a legend.
+    """Write a picture as a PNG, with a headline and a legend.
 
     Parameters
     ----------
     path
-        The file; its folder is made. An older overlay at that place is replaced in one step.
+        The file; its folder is made. An older picture at that place is replaced in one step.
     picture
-        (H, W, 3) array of uint8, from `overlay.overlay`.
+        (H, W, 3) array of uint8.
     title
         First line, such as the file's name; shortened in its middle to fit.
     verdict
         Second line.
-    levels
-        Number of levels in the legend.
+    legend
+        Of its colours, if they mean something.
     subject
-        Text to know by later what is drawn; see `subject_of`.
+        Text to know by later what is drawn; see `subject_of_picture`.
 
     Raises
     ------
@@ -62,8 +89,8 @@ def write_overlay(
     """
     from PIL.PngImagePlugin import PngInfo
 
-    canvas = _compose(picture, title, verdict, levels)
-    if path.exists() and not is_overlay(path):
+    canvas = _compose(picture, title, verdict, legend)
+    if path.exists() and not is_picture(path):
         raise FileError(f"{path}: is there already and was not drawn by {_SOFTWARE}")
     info = PngInfo()
     info.add_text("Software", _SOFTWARE)
@@ -75,13 +102,13 @@ def write_overlay(
         canvas.save(part, format="PNG", pnginfo=info, compress_level=3)
 
 
-def is_overlay(path: Path) -> bool:
-    """Whether a file is a picture that `write_overlay` wrote."""
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture that `write_picture` wrote."""
     return _texts(path).get("Software") == _SOFTWARE
 
 
-def subject_of(path: Path) -> str:
-    """Give the `subject` that `write_overlay` was told; empty for any other file."""
+def subject_of_picture(path: Path) -> str:
+    """Give the `subject` that `write_picture` was told; empty for any other file."""
     texts = _texts(path)
     return texts.get("Source", "") if texts.get("Software") == _SOFTWARE else ""
 
@@ -96,31 +123,35 @@ def _texts(path: Path) -> dict[str, str]:
         return {}
 
 
-def _compose(picture: NDArray[np.uint8], title: str, verdict: str, levels: int) -> Image.Image:
+def _compose(
+    picture: NDArray[np.uint8], title: str, verdict: str, legend: Legend | None
+) -> Image.Image:
     from PIL import Image, ImageDraw, ImageFont
 
     factor = max(1, round(_MIN_SIDE / max(picture.shape[:2])))
     plane = Image.fromarray(np.kron(picture, np.ones((factor, factor, 1), np.uint8)))
     width = max(_MIN_WIDTH, plane.width + 2 * _MARGIN)
     large, small = ImageFont.load_default(20), ImageFont.load_default(15)
-    top, bottom = 76, 116
+    top, bottom = 76, 116 if legend else _MARGIN
     canvas = Image.new("RGB", (width, top + plane.height + bottom), _GROUND)
     draw = ImageDraw.Draw(canvas)
     room = width - 2 * _MARGIN
     draw.text((_MARGIN, 14), _shortened(title, large, room), _BRIGHT, large)
-    draw.text((_MARGIN, 44), verdict, _DIM, small)
+    draw.text((_MARGIN, 44), _shortened(verdict, small, room), _DIM, small)
     canvas.paste(plane, ((width - plane.width) // 2, top))
+    if legend is None:
+        return canvas
 
-    bar = Image.fromarray(legend(44, levels))
+    bar = Image.fromarray(legend.colours(44))
     left, above = (width - bar.width) // 2, canvas.height - bottom + 36
     canvas.paste(bar, (left, above))
-    draw.text((left - 10, above - 2), "sure", _DIM, small, anchor="rt")
-    draw.text((left - 10, above + bar.height + 2), "unsure", _DIM, small, anchor="rb")
-    draw.text((left - 4, above - 6), "in focus", _BRIGHT, small, anchor="lb")
-    draw.text((left + bar.width, above - 6), "far out of focus", _BRIGHT, small, anchor="rb")
-    for level in range(levels):
-        centre = left + (level + 0.5) * bar.width / levels
-        draw.text((centre, above + bar.height + 4), str(level), _DIM, small, anchor="mt")
+    draw.text((left - 10, above - 2), legend.upper, _DIM, small, anchor="rt")
+    draw.text((left - 10, above + bar.height + 2), legend.lower, _DIM, small, anchor="rb")
+    draw.text((left - 4, above - 6), legend.left, _BRIGHT, small, anchor="lb")
+    draw.text((left + bar.width, above - 6), legend.right, _BRIGHT, small, anchor="rb")
+    for mark in range(legend.marks):
+        centre = left + (mark + 0.5) * bar.width / legend.marks
+        draw.text((centre, above + bar.height + 4), str(mark), _DIM, small, anchor="mt")
     return canvas
 
 

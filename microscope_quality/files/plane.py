@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Protocol, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from microscope_quality.files.metadata import KnownOptics, optics_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from microscope_quality.files.lazy import LazyPlane
     from microscope_quality.optics import Optics
 
 #: ITU-R BT.709 weights of red, green and blue.
@@ -30,17 +32,32 @@ class Page:
     """
 
     index: int
-    series: Optional[int] = None
-    z: Optional[int] = None
-    c: Optional[int] = None
-    t: Optional[int] = None
-    plate: Optional[str] = None
-    well: Optional[str] = None
-    site: Optional[str] = None
+    series: int | None = None
+    z: int | None = None
+    c: int | None = None
+    t: int | None = None
+    plate: str | None = None
+    well: str | None = None
+    site: str | None = None
     width: int = 0
     height: int = 0
     pixel_bytes: int = 0
     band_rows: int = 0
+
+    def plane(
+        self, array: NDArray[Any] | LazyPlane, known: KnownOptics | None, **place: int | None
+    ) -> Plane:
+        """Give a plane of the page.
+
+        Parameters
+        ----------
+        array, known
+            As `Plane.array` and `Plane.known_optics`.
+        **place
+            Of z, c and t, those that are not the page's own.
+        """
+        own = {name: getattr(self, name) for name in ("series", "z", "c", "t", *_NAMES)}
+        return Plane(array, known_optics=known, **{**own, **place})  # type: ignore[arg-type]
 
 
 _NUMBERS = ("series", "z", "c", "t", "width", "height", "pixel_bytes", "band_rows")
@@ -63,7 +80,7 @@ class Pages:
         n_pages = len(pages) - first
         self._numbers = np.empty((n_pages, len(_NUMBERS)), np.int64)
         # Few are different, as a well has many planes.
-        names: dict[Tuple[Optional[str], ...], int] = {}
+        names: dict[tuple[str | None, ...], int] = {}
         self._named = np.empty(n_pages, np.int64)
         for k, page in enumerate(pages[number] for number in range(first, len(pages))):
             numbers = (getattr(page, name) for name in _NUMBERS)
@@ -102,17 +119,17 @@ class Plane:
     """
 
     array: NDArray[Any]
-    series: Optional[int] = None
-    z: Optional[int] = None
-    c: Optional[int] = None
-    t: Optional[int] = None
-    plate: Optional[str] = None
-    well: Optional[str] = None
-    site: Optional[str] = None
-    known_optics: Optional[KnownOptics] = None
+    series: int | None = None
+    z: int | None = None
+    c: int | None = None
+    t: int | None = None
+    plate: str | None = None
+    well: str | None = None
+    site: str | None = None
+    known_optics: KnownOptics | None = None
 
     @property
-    def optics(self) -> Optional[Optics]:
+    def optics(self) -> Optics | None:
         """The optics, when the file tells all four values."""
         return None if self.known_optics is None else optics_of(self.known_optics)[0]
 
@@ -124,7 +141,7 @@ class ImageFile(Protocol):
     def pages(self) -> Sequence[Page]:
         """The stored pictures, in the file's order."""
 
-    def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> List[Plane]:
+    def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> list[Plane]:
         """Planes of one page; see `planes`.
 
         Parameters
@@ -164,7 +181,7 @@ def luminance(red: NDArray[Any], green: NDArray[Any], blue: NDArray[Any]) -> NDA
 
 def grey_channels(
     array: NDArray[Any], colour: bool, by_luminance: bool
-) -> List[Tuple[Optional[int], NDArray[Any]]]:
+) -> list[tuple[int | None, NDArray[Any]]]:
     """Give grey planes of an (H, W) or (H, W, n) array, each with its channel.
 
     Parameters

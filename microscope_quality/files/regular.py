@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Dict, Union
+from typing import BinaryIO
 
 from microscope_quality.errors import FileError, reason_of
 
@@ -18,7 +20,7 @@ _HOLLOW_BYTES = 2**30
 _HOLLOW_TIMES = 1000
 
 
-def open_regular(path: Union[str, os.PathLike[str]], *, follow_link: bool = True) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], *, follow_link: bool = True) -> BinaryIO:
     """Open a file for reading, if it is a regular one.
 
     Parameters
@@ -72,6 +74,33 @@ def read_text(path: Path, most_bytes: int) -> str:
         return _text(stream, path, most_bytes)
 
 
+@contextlib.contextmanager
+def refusals(path: str | os.PathLike[str], doing: str = "read") -> Iterator[None]:
+    """Turn what the system refuses into a `FileError` that names the file.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    doing
+        What was tried: ``"read"`` or ``"written"``.
+    """
+    try:
+        yield
+    except FileError:
+        # Perhaps of another file, from which this one is made.
+        raise
+    except OSError as error:
+        said = error.strerror or error
+        raise FileError(f"{os.fspath(path)}: cannot be {doing}: {said}") from error
+
+
+def said(error: Exception) -> str:
+    """Give what an error says in a line of moderate length."""
+    text = str(getattr(error, "strerror", None) or error)
+    return " ".join(text.split())[:200] or type(error).__name__
+
+
 class Folder:
     """A folder whose regular files are read, and no file that lies outside of it.
 
@@ -83,10 +112,10 @@ class Folder:
         Of the folder, which may be a link itself.
     """
 
-    def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self._root = os.path.realpath(path)
         # By their names; what was found of a folder holds for all the files in it.
-        self._folders: Dict[str, str] = {"": self._root}
+        self._folders: dict[str, str] = {"": self._root}
 
     def name_of(self, path: str) -> str:
         """Give the name of a place in the folder that metadata tell.
@@ -132,9 +161,7 @@ class Folder:
             It cannot be opened.
         """
         above, _, last = name.rpartition("/")
-        path = f"{self._place(above)}{os.sep}{last}"
-        if stat.S_ISLNK(os.lstat(path).st_mode):
-            path = self._target(path, name)
+        path = self._followed(f"{self._place(above)}{os.sep}{last}", name)
         try:
             return open_regular(path, follow_link=False)
         except FileError as error:
@@ -158,9 +185,7 @@ class Folder:
         place = self._folders.get(name)
         if place is None:
             above, _, last = name.rpartition("/")
-            place = f"{self._place(above)}{os.sep}{last}"
-            if stat.S_ISLNK(os.lstat(place).st_mode):
-                place = self._target(place, name)
+            place = self._followed(f"{self._place(above)}{os.sep}{last}", name)
             if not stat.S_ISDIR(os.lstat(place).st_mode):
                 raise FileError(f"{name}: is not a folder")
             if len(self._folders) >= _MOST_FOLDERS:
@@ -168,8 +193,11 @@ class Folder:
             self._folders[name] = place
         return place
 
-    def _target(self, link: str, name: str) -> str:
-        target = os.path.realpath(link)
+    def _followed(self, path: str, name: str) -> str:
+        """Give a path, or where it leads if it is a link."""
+        if not stat.S_ISLNK(os.lstat(path).st_mode):
+            return path
+        target = os.path.realpath(path)
         if not self._holds(target):
             raise FileError(f"{name}: is a link that leads out of the folder")
         if not os.path.lexists(target):
@@ -180,7 +208,7 @@ class Folder:
         return path == self._root or path.startswith(f"{self._root.rstrip(os.sep)}{os.sep}")
 
 
-def _text(stream: BinaryIO, path: Union[str, Path], most_bytes: int) -> str:
+def _text(stream: BinaryIO, path: str | Path, most_bytes: int) -> str:
     content = stream.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise FileError(f"{path}: is damaged: it has more than {most_bytes} bytes")

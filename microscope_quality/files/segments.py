@@ -10,35 +10,30 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any
 
 from microscope_quality.errors import FileError
 
-#: Compressions that are read, by their numbers in a TIFF.
-COMPRESSIONS = {
-    1: "none",
-    5: "LZW",
-    7: "JPEG",
-    8: "deflate",
-    22610: "JPEG XR",
-    32773: "PackBits",
-    32946: "deflate",
-    33003: "JPEG 2000",
-    33004: "JPEG 2000",
-    33005: "JPEG 2000",
-    34712: "JPEG 2000",
-    34887: "LERC",
-    34892: "JPEG",
-    34925: "LZMA",
-    34926: "Zstandard",
-    34927: "WebP",
-    34933: "PNG",
-    34934: "JPEG XR",
-    50000: "Zstandard",
-    50001: "WebP",
-    50002: "JPEG XL",
-    52546: "JPEG XL",
+_NUMBERS = {
+    "none": (1,),
+    "LZW": (5,),
+    "deflate": (8, 32946),
+    "PackBits": (32773,),
+    "JPEG": (7, 34892),
+    "JPEG 2000": (33003, 33004, 33005, 34712),
+    "JPEG XL": (50002, 52546),
+    "JPEG XR": (22610, 34934),
+    "LERC": (34887,),
+    "LZMA": (34925,),
+    "PNG": (34933,),
+    "WebP": (34927, 50001),
+    "Zstandard": (34926, 50000),
 }
+#: Compressions that are read, by their numbers in a TIFF.
+COMPRESSIONS = dict(
+    sorted((number, name) for name, numbers in _NUMBERS.items() for number in numbers)
+)
 #: Predictors that are read: none, differences of whole numbers, and of fractions.
 PREDICTORS = (1, 2, 3)
 _IMAGE_CODECS = ("JPEG", "JPEG 2000", "JPEG XL", "JPEG XR", "LERC", "PNG", "WebP")
@@ -100,8 +95,9 @@ def check_segments(page: Any, stored: Any, stream: Any) -> None:
     """
     if COMPRESSIONS.get(page.compression) not in _IMAGE_CODECS:
         return
-    for segment in _read(stored, stream):
-        check_segment(page, segment)
+    for offset, count in zip(stored.dataoffsets, stored.databytecounts):
+        stream.seek(offset)
+        check_segment(page, stream.read(count))
     if page.jpegheader is not None and 273 in page.tags:
         # Hamamatsu's are one strip, which is decoded at once.
         stream.seek(page.tags[273].value[0])
@@ -177,12 +173,6 @@ def _unpacked(segment: bytes, most: int) -> bytes:
     return content
 
 
-def _read(stored: Any, stream: Any) -> Iterator[bytes]:
-    for offset, count in zip(stored.dataoffsets, stored.databytecounts):
-        stream.seek(offset)
-        yield stream.read(count)
-
-
 # Boxes that JPEG 2000 and JPEG XL files begin with.
 _JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
 _JXL = b"\0\0\0\x0cJXL \r\n\x87\n"
@@ -233,7 +223,7 @@ def claimed_samples(segment: bytes) -> int:
     return 0
 
 
-def missing_from(segment: bytes) -> Optional[str]:
+def missing_from(segment: bytes) -> str | None:
     """What a strip or tile lacks that its header promises, of codecs that would fill it up.
 
     Returns
@@ -285,7 +275,7 @@ def _jpeg(segment: bytes) -> int:
         at += struct.unpack_from(">H", segment, at)[0]
 
 
-def _boxes(segment: bytes) -> Iterator[Tuple[bytes, bytes]]:
+def _boxes(segment: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Kind and content of the boxes of a JPEG 2000 or JPEG XL file."""
     at = 0
     while at + 8 <= len(segment):
@@ -311,7 +301,7 @@ def _jpeg2000(stream: bytes) -> int:
     return int(max(right - left, 0) * max(bottom - top, 0) * channels)
 
 
-def _missing_tiles(stream: bytes) -> Optional[str]:
+def _missing_tiles(stream: bytes) -> str | None:
     right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", stream, 8)
     (channels,) = struct.unpack_from(">H", stream, 40)
     tiles = -(-(right - left) // max(width, 1)) * -(-(bottom - top) // max(height, 1))
@@ -353,7 +343,7 @@ class _Bits:
         self._bits >>= n
         return value
 
-    def choose(self, *forms: Tuple[int, int]) -> int:
+    def choose(self, *forms: tuple[int, int]) -> int:
         """A number in one of four forms: what is added, and its bits (U32)."""
         added, n = forms[self.take(2)]
         return added + self.take(n)
@@ -379,7 +369,7 @@ def _jpegxl(stream: bytes) -> int:
     return (3 + further) * width * height
 
 
-def _xl_sides(bits: _Bits) -> Tuple[int, int]:
+def _xl_sides(bits: _Bits) -> tuple[int, int]:
     small = bits.take(1)
 
     def side() -> int:
@@ -416,7 +406,7 @@ def _jpegxr(segment: bytes) -> int:
     return 4 * int(width) * int(height)
 
 
-def _xr_entries(segment: bytes) -> Dict[int, int]:
+def _xr_entries(segment: bytes) -> dict[int, int]:
     """Values of the tags in a JPEG XR file's first directory."""
     (at,) = struct.unpack_from("<I", segment, 4)
     (entries,) = struct.unpack_from("<H", segment, at)
@@ -454,7 +444,7 @@ def _sides24(content: bytes, at: int) -> int:
     return width * height
 
 
-def _lerc(segment: bytes) -> List[Tuple[int, int, int, int]]:
+def _lerc(segment: bytes) -> list[tuple[int, int, int, int]]:
     """Rows, columns, bytes of a pixel, and pixels that are there, of each of LERC's parts."""
     found = []
     at = 0

@@ -12,30 +12,26 @@ import itertools
 import math
 import re
 import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Sequence
+from typing import Any
 
 from microscope_quality.errors import FileError, SettingsError
-from microscope_quality.files.kinds import kind_of
+from microscope_quality.files.columns import Column
 from microscope_quality.files.tables import fields, read_table, records
 from microscope_quality.files.whole import whole
+from microscope_quality.statuses import ERROR, Status
+
+#: Name of a run's workbook.
+WORKBOOK = "results.xlsx"
 
 # What a worksheet of the format can hold: rows without the header, and UTF-16 units in a cell.
 _MOST_ROWS = 1_048_575
 _MOST_UNITS = 32_767
 
-# Tints that stay apart in all kinds of colour blindness and in grey print; the word is the same.
-_STATUS_COLOURS = {
-    "in_focus": "#BBDDF5",
-    "out_of_focus": "#F5C26B",
-    "mixed": "#E9D5E8",
-    "no_content": "#D9D9D9",
-}
-_ERROR_COLOUR = "#F4B5A0"
-
 # XML has no place for most control characters: pictures of them (␀ …) for those up to U+001F and
 # U+007F, the replacement character for what is no character.
-_UNPRINTABLE: Dict[int, int] = {
+_UNPRINTABLE: dict[int, int] = {
     **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"},
     0x7F: 0x2421,
     **dict.fromkeys((*range(0xD800, 0xE000), 0xFFFE, 0xFFFF), 0xFFFD),
@@ -48,7 +44,9 @@ _FORMULAS = "=+-@\t"
 _WIDTHS = {"file": 44, "status": 16, "error": 40, "message": 40, "modified": 31, "optics": 48}
 
 
-def write_spreadsheet(csv_path: Path, path: Path) -> Path:
+def write_spreadsheet(
+    csv_path: Path, path: Path, columns: Iterable[Column], statuses: Iterable[Status]
+) -> Path:
     """Write a table that is there as CSV as an Excel workbook (.xlsx) too.
 
     Numbers are numbers; all else is text, times too, whatever it begins with. The header stays in
@@ -62,6 +60,10 @@ def write_spreadsheet(csv_path: Path, path: Path) -> Path:
         A table of this library, finished or growing.
     path : Path
         Of the workbook. An older one stays as it is until the new one is complete.
+    columns : iterable of Column
+        What those of the table hold; one that is not among them holds text.
+    statuses : iterable of Status
+        That rows can have.
 
     Returns
     -------
@@ -86,7 +88,9 @@ def write_spreadsheet(csv_path: Path, path: Path) -> Path:
 
     rows = read_table(csv_path)
     first = next(rows, None)
-    columns = list(first) if first is not None else _header(csv_path)
+    names = list(first) if first is not None else _header(csv_path)
+    known = {column.name: column for column in columns}
+    shown = [known.get(name, Column(name)) for name in names]
     if first is not None:
         rows = itertools.chain([first], rows)
     options = {
@@ -101,7 +105,7 @@ def write_spreadsheet(csv_path: Path, path: Path) -> Path:
             workbook = xlsxwriter.Workbook(output, {**options, "tmpdir": str(scratch)})
             workbook.use_zip64()
             try:
-                _fill(workbook, csv_path.stem, columns, rows)
+                _fill(workbook, csv_path.stem, shown, rows, statuses)
                 workbook.close()
             except xlsxwriter.exceptions.FileCreateError as error:
                 # Around what the system said.
@@ -121,7 +125,7 @@ def write_spreadsheet(csv_path: Path, path: Path) -> Path:
     return path
 
 
-def _header(csv_path: Path) -> List[str]:
+def _header(csv_path: Path) -> list[str]:
     with csv_path.open("rb") as stream:
         _, record = next(records(stream))
     return fields(record.removeprefix(b"\xef\xbb\xbf"))
@@ -181,24 +185,28 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 
 def _fill(
-    workbook: Any, title: str, columns: Sequence[str], rows: Iterator[Dict[str, str]]
+    workbook: Any,
+    title: str,
+    columns: Sequence[Column],
+    rows: Iterator[dict[str, str]],
+    statuses: Iterable[Status],
 ) -> None:
-    formats = _formats(workbook)
+    formats = _formats(workbook, statuses)
     title = re.sub(r"[][:*?/\\']", "_", title)[:24]
     for number in itertools.count(1):
         sheet = workbook.add_worksheet(title if number == 1 else f"{title} {number}")
         sheet.freeze_panes(1, 1)
         sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
-        for column, name in enumerate(columns):
+        for at, column in enumerate(columns):
             # The button of the filter needs room beside the name.
-            width = max(_WIDTHS.get(name, 8), len(name) + 4)
-            sheet.set_column(column, column, width)
-            _write_text(sheet, 0, column, name, formats["header"])
+            width = max(_WIDTHS.get(column.name, 8), len(column.name) + 4)
+            sheet.set_column(at, at, width)
+            _write_text(sheet, 0, at, column.name, formats["header"])
         last = 0
         for last, row in enumerate(itertools.islice(rows, _MOST_ROWS), 1):
-            for column, name in enumerate(columns):
-                if row[name]:
-                    _write(sheet, last, column, name, row[name], formats)
+            for at, column in enumerate(columns):
+                if row[column.name]:
+                    _write(sheet, (last, at), column, row[column.name], formats)
         sheet.autofilter(0, 0, last, len(columns) - 1)
         following = next(rows, None)
         if following is None:
@@ -206,7 +214,7 @@ def _fill(
         rows = itertools.chain([following], rows)
 
 
-def _formats(workbook: Any) -> Dict[str, Any]:
+def _formats(workbook: Any, statuses: Iterable[Status]) -> dict[str, Any]:
     made = {
         "header": {"bold": True, "bottom": 1, "bg_color": "#F0F0F0"},
         "integer": {"num_format": "0"},
@@ -214,29 +222,30 @@ def _formats(workbook: Any) -> Dict[str, Any]:
         "text": {},
         # Who edits the cell gets a text again, not a formula.
         "formula": {"quote_prefix": True},
-        "error": {"bg_color": _ERROR_COLOUR},
-        **{status: {"bg_color": colour, "indent": 1} for status, colour in _STATUS_COLOURS.items()},
+        "error": {"bg_color": ERROR.tint},
+        # Of their own kind, whatever their names.
+        **{f"status {one.key}": {"bg_color": one.tint, "indent": 1} for one in statuses},
     }
     return {name: workbook.add_format(properties) for name, properties in made.items()}
 
 
 def _write(
-    sheet: Any, row: int, column: int, name: str, text: str, formats: Mapping[str, Any]
+    sheet: Any, at: tuple[int, int], column: Column, text: str, formats: Mapping[str, Any]
 ) -> None:
-    kind = kind_of(name)
-    if kind in ("integer", "number"):
+    if column.is_number:
         # What is no number in a damaged table is shown as it is.
         with contextlib.suppress(ValueError):
             number = float(text)
             if math.isfinite(number):
-                sheet.write_number(row, column, number, formats[kind])
+                shown = "integer" if column.kind == "integer" else "number"
+                sheet.write_number(*at, number, formats[shown])
                 return
     shown = "formula" if text[0] in _FORMULAS else "text"
-    if name == "status" and text in _STATUS_COLOURS:
-        shown = text
-    elif name == "error" and shown == "text":
+    if column.name == "status" and f"status {text}" in formats:
+        shown = f"status {text}"
+    elif column.name == "error" and shown == "text":
         shown = "error"
-    _write_text(sheet, row, column, text, formats[shown])
+    _write_text(sheet, *at, text, formats[shown])
 
 
 def _write_text(sheet: Any, row: int, column: int, text: str, shown: Any) -> None:

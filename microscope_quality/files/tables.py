@@ -1,7 +1,7 @@
 """Write the tables: row by row beside their place, and into it when they are complete.
 
-Columns are added at the end, never renamed. Text is UTF-8; a field with a comma, a quote or a
-line break is quoted as RFC 4180 has it; a missing number is an empty field.
+Columns (see `columns`) are added at the end, never renamed. Text is UTF-8; a field with a comma,
+a quote or a line break is quoted as RFC 4180 has it; a missing number is an empty field.
 """
 
 from __future__ import annotations
@@ -14,24 +14,14 @@ import math
 import os
 import re
 import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import (
-    BinaryIO,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    TextIO,
-    Tuple,
-)
+from typing import BinaryIO, TextIO
 
 import numpy as np
 
 from microscope_quality.errors import FileError
-from microscope_quality.files.regular import is_hollow, open_regular
+from microscope_quality.files.regular import is_hollow, open_regular, refusals
 
 # A name that is not valid text, as file systems allow, must not cost the whole table.
 _UNDECODABLE = "backslashreplace"
@@ -47,69 +37,6 @@ CHECKSUM = "checksum"
 #: What another pattern for names may change in a row without measuring it again.
 GROUPS = ("plate", "well", "site", "channel")
 
-_PLACE = ("file", *GROUPS, "z", "c", "t", "width", "height")
-_NUMBERS = (
-    "level",
-    "expected_level",
-    "certainty",
-    "mean_certainty",
-    "max_certainty",
-    "weighted_certainty",
-    "status",
-    "blur_diameter_px",
-    "defocus_um",
-    "saturated_fraction",
-)
-
-
-# Of a plane's row in a run's table: what the file was when it was measured, by which settings
-# (see `run.json`) and optics, for a sample of places their number and the 95 % interval, and the
-# digest of the file.
-_OF_RUN = (
-    "size_bytes",
-    "modified",
-    "settings_id",
-    "optics",
-    "places",
-    "expected_level_low",
-    "expected_level_high",
-    "sha256",
-)
-
-
-def columns(levels: int = 11) -> Tuple[str, ...]:
-    """Columns of a table with a row a plane, for a model with that many levels."""
-    return (*_PLACE, *_NUMBERS, *(f"p{k}" for k in range(levels)), "error", "series", "message")
-
-
-def run_columns(levels: int = 11) -> Tuple[str, ...]:
-    """Columns of ``results.csv``: those of a plane, and what a run knows beside them."""
-    return (*columns(levels), *_OF_RUN, CHECKSUM)
-
-
-def patch_columns(levels: int = 11) -> Tuple[str, ...]:
-    """Columns of ``patches.csv``, one row a patch, for a model with that many levels."""
-    place = ("file", "z", "c", "t", "y", "x")
-    numbers = ("level", "expected_level", "certainty")
-    return (*place, *numbers, *(f"p{k}" for k in range(levels)), "series", CHECKSUM)
-
-
-COLUMNS = columns()
-PATCH_COLUMNS = patch_columns()
-
-#: Columns of ``stacks.csv``, one row a z-stack; `best_position` is interpolated between planes.
-STACK_COLUMNS = (
-    "file",
-    "c",
-    "t",
-    "best_z",
-    "expected_level",
-    "status",
-    "best_position",
-    "series",
-    CHECKSUM,
-)
-
 
 class Table:
     """A CSV file that grows in ``NAME.part`` and becomes ``NAME`` when it is finished.
@@ -120,7 +47,7 @@ class Table:
     ----------
     path
         Place of the finished table. An older table with these columns, or with the first of
-        them, is replaced; anything else is not.
+        them, is replaced, and one of other measures; anything else is not.
     columns
         Names of the columns.
 
@@ -135,14 +62,12 @@ class Table:
         self.path = path
         self.part = path.with_name(path.name + ".part")
         self.n_rows = 0
-        try:
+        with refusals(self.part, "written"):
             # What a killed process left there, a link or a pipe is not written to.
             self.part.unlink(missing_ok=True)
             self._stream: TextIO = self.part.open(
                 "x", encoding="utf-8", errors=_UNDECODABLE, newline=""
             )
-        except OSError as error:
-            raise _unwritable(self.part, error) from error
         self._columns = tuple(columns)
         self._writer = csv.writer(self._stream)
         try:
@@ -166,20 +91,16 @@ class Table:
 
     def finish(self) -> None:
         """Put the complete table in its place, in one step."""
-        try:
+        with refusals(self.path, "written"):
             self._stream.flush()
             os.fsync(self._stream.fileno())
             self._stream.close()
             self.part.replace(self.path)
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
 
     def _write(self, *rows: Sequence[str]) -> None:
-        try:
+        with refusals(self.part, "written"):
             self._writer.writerows(rows)
             self._stream.flush()
-        except OSError as error:
-            raise _unwritable(self.part, error) from error
 
     def close(self) -> None:
         """Stop writing; what is not finished stays in ``NAME.part``."""
@@ -196,20 +117,20 @@ def check_replaceable(path: Path, columns: Sequence[str]) -> None:
     FileError
         It does, or it cannot be read.
     """
-    try:
-        with open_regular(path) as stream:
-            if is_hollow(os.fstat(stream.fileno())):
-                raise FileError(f"{path}: is almost all holes, as no table is; move it away")
-            header = fields(next(records(stream), (0, b""))[1])
-    except FileNotFoundError:
-        return
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError:
-        header = []
+    with refusals(path):
+        try:
+            with open_regular(path) as stream:
+                if is_hollow(os.fstat(stream.fileno())):
+                    raise FileError(f"{path}: is almost all holes, as no table is; move it away")
+                header = fields(next(records(stream), (0, b""))[1])
+        except FileNotFoundError:
+            return
+        except ValueError:
+            header = []
     common = min(len(header), len(columns))
+    if header[-1:] == [CHECKSUM] == [columns[-1]]:
+        # A table of this library, perhaps of other measures.
+        common = 4
     if common < 3 or list(header[:common]) != list(columns[:common]):
         raise FileError(
             f"{path}: is there already and is not a table of this kind; "
@@ -223,7 +144,7 @@ def as_stored(text: str) -> str:
     return text.replace("\0", "\\x00").encode("utf-8", _UNDECODABLE).decode("utf-8")
 
 
-def names_stored_as(text: str) -> List[str]:
+def names_stored_as(text: str) -> list[str]:
     """Give the names that a table may have as this text: itself, and one that is no valid text."""
     name = _ESCAPED.sub(lambda escape: chr(0xDC00 + int(escape[1], 16)), text)
     return [text] if name == text else [text, name]
@@ -246,12 +167,12 @@ def as_number(text: str) -> float:
     return number
 
 
-def as_text(row: Mapping[str, object], columns: Sequence[str]) -> Dict[str, str]:
+def as_text(row: Mapping[str, object], columns: Sequence[str]) -> dict[str, str]:
     """Give a row as a table with these columns has it: fields as text, and their checksum."""
     return dict(zip(columns, _fields(columns, row)))
 
 
-def _fields(columns: Sequence[str], row: Mapping[str, object]) -> List[str]:
+def _fields(columns: Sequence[str], row: Mapping[str, object]) -> list[str]:
     fields = [_text(row.get(name)) for name in columns]
     if columns[-1] == CHECKSUM:
         fields[-1] = _checksum(tuple(columns[:-1]), fields[:-1])
@@ -270,12 +191,12 @@ def is_as_written(columns: Sequence[str], fields: Sequence[str]) -> bool:
     return fields[end] == _checksum(tuple(columns[:end]), before)
 
 
-def _checksum(columns: Tuple[str, ...], fields: Sequence[str]) -> str:
+def _checksum(columns: tuple[str, ...], fields: Sequence[str]) -> str:
     return f"{zlib.crc32(_joined(fields), _checksum_of_names(columns)):08x}"
 
 
 @functools.lru_cache(maxsize=16)
-def _checksum_of_names(columns: Tuple[str, ...]) -> int:
+def _checksum_of_names(columns: tuple[str, ...]) -> int:
     # The same fields under other columns say something else.
     return zlib.crc32(_joined(columns))
 
@@ -306,14 +227,14 @@ def _encoded(rows: Iterable[Sequence[str]]) -> bytes:
     return text.getvalue().encode("utf-8", _UNDECODABLE)
 
 
-def _stored(columns: Sequence[str], row: Mapping[str, object]) -> List[str]:
+def _stored(columns: Sequence[str], row: Mapping[str, object]) -> list[str]:
     unknown = row.keys() - columns
     if unknown:
         raise ValueError(f"the table has no column {', '.join(sorted(unknown))}")
     return _fields(columns, row)
 
 
-def records(stream: BinaryIO) -> Iterator[Tuple[int, bytes]]:
+def records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Records of a table's file, each with the place of its first byte.
 
     Yields
@@ -323,7 +244,7 @@ def records(stream: BinaryIO) -> Iterator[Tuple[int, bytes]]:
         number of quotes.
     """
     at, length, quotes = 0, 0, 0
-    held: List[bytes] = []
+    held: list[bytes] = []
     while line := stream.readline(_LONGEST_RECORD):
         held.append(line)
         length += len(line)
@@ -340,7 +261,7 @@ def is_whole(record: bytes) -> bool:
     return record.endswith(b"\n") and record.count(b'"') % 2 == 0
 
 
-def fields(record: bytes) -> List[str]:
+def fields(record: bytes) -> list[str]:
     """Fields of a record.
 
     Raises
@@ -354,7 +275,7 @@ def fields(record: bytes) -> List[str]:
         raise ValueError(str(error)) from error
 
 
-def read_table(path: Path, columns: Optional[Sequence[str]] = None) -> Iterator[Dict[str, str]]:
+def read_table(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, str]]:
     """Read a table row by row.
 
     Parameters
@@ -377,35 +298,30 @@ def read_table(path: Path, columns: Optional[Sequence[str]] = None) -> Iterator[
         The file is missing, not readable, no table that begins with the column ``file``, or
         damaged; the message names the row, counted from 1 below the header.
     """
-    try:
-        with open_regular(path) as stream:
-            rows = ((at, record) for at, record in records(stream) if record.strip())
-            _, first = next(rows, (0, b""))
+    with refusals(path), open_regular(path) as stream:
+        rows = ((at, record) for at, record in records(stream) if record.strip())
+        _, first = next(rows, (0, b""))
+        try:
+            header = fields(first.removeprefix(b"\xef\xbb\xbf"))
+        except ValueError as error:
+            raise FileError(f"{path}: is not a table of results ({error})") from None
+        if header[:1] != ["file"] or len(set(header)) < len(header):
+            raise FileError(
+                f"{path}: is not a table of results: its first column is not `file`, or a "
+                "column stands twice"
+            )
+        wanted = header if columns is None else columns
+        for number, (_, record) in enumerate(rows, 1):
             try:
-                header = fields(first.removeprefix(b"\xef\xbb\xbf"))
+                row = fields(record) if record.endswith(b"\n") else []
+                if len(row) != len(header):
+                    raise ValueError(f"{len(row)} fields under {len(header)} columns")
             except ValueError as error:
-                raise FileError(f"{path}: is not a table of results ({error})") from None
-            if header[:1] != ["file"] or len(set(header)) < len(header):
-                raise FileError(
-                    f"{path}: is not a table of results: its first column is not `file`, or a "
-                    "column stands twice"
-                )
-            wanted = header if columns is None else columns
-            for number, (_, record) in enumerate(rows, 1):
-                try:
-                    row = fields(record) if record.endswith(b"\n") else []
-                    if len(row) != len(header):
-                        raise ValueError(f"{len(row)} fields under {len(header)} columns")
-                except ValueError as error:
-                    if not is_whole(record) and not stream.read(1):
-                        return
-                    raise FileError(f"{path}: row {number} is damaged ({error})") from None
-                named = dict(zip(header, row))
-                yield {name: named.get(name, "") for name in wanted}
-    except OSError as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
+                if not is_whole(record) and not stream.read(1):
+                    return
+                raise FileError(f"{path}: row {number} is damaged ({error})") from None
+            named = dict(zip(header, row))
+            yield {name: named.get(name, "") for name in wanted}
 
 
 def _text(value: object) -> str:
@@ -418,7 +334,3 @@ def _text(value: object) -> str:
     if math.isnan(number):
         return ""
     return f"{number + 0.0:.6g}"  # no -0
-
-
-def _unwritable(path: Path, error: OSError) -> FileError:
-    return FileError(f"{path}: cannot be written: {error.strerror or error}")

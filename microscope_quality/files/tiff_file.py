@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from microscope_quality.errors import FileError
 from microscope_quality.files import ome_xml
@@ -24,7 +24,7 @@ _MOST_PARTS = 100_000
 _MOST_OF_SLIDE = 2000
 
 
-def opened(path: Path, directories: Directories, xml: Optional[str] = None) -> Any:
+def opened(path: Path, directories: Directories, xml: str | None = None) -> Any:
     """Open a TIFF whose directories were looked at.
 
     Parameters
@@ -118,12 +118,12 @@ def _number(text: str) -> int:
         return 0
 
 
-def _alike(tiff: Any) -> List[Any]:
+def _alike(tiff: Any) -> list[Any]:
     """Series of pages that are alike, as tifffile has them, but without comparing all with all."""
     from tifffile import TiffPageSeries
     from tifffile.tifffile import pyramidize_series
 
-    groups: Dict[int, Dict[int, Any]] = {}
+    groups: dict[int, dict[int, Any]] = {}
     tiff.pages.cache = False
     tiff.pages.useframes = False
     for page in tiff.pages:
@@ -144,7 +144,7 @@ def _alike(tiff: Any) -> List[Any]:
     return series
 
 
-def _within(tiff: Any, page: Any) -> List[Any]:
+def _within(tiff: Any, page: Any) -> list[Any]:
     """Pages that a page names, such as smaller copies; those that cannot be read are left out."""
     from tifffile import TiffPage
 

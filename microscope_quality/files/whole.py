@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
-from microscope_quality.errors import FileError
+from microscope_quality.files.regular import refusals
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def whole(path: Path) -> Iterator[Path]:
         If nothing can be written there.
     """
     beside = path.with_name(f".{path.name}.part")
-    try:
+    with refusals(path, "written"):
         # What a killed process left there, or a link to elsewhere, is not written through.
         beside.unlink(missing_ok=True)
         try:
@@ -40,8 +40,3 @@ def whole(path: Path) -> Iterator[Path]:
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
-    except FileError:
-        # Of another file, from which this one is made.
-        raise
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error

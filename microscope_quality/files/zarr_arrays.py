@@ -13,13 +13,13 @@ import re
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Union
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from microscope_quality.errors import FileError
 from microscope_quality.files.lazy import MAX_WHOLE_BYTES
-from microscope_quality.files.regular import Folder
+from microscope_quality.files.regular import Folder, said
 from microscope_quality.files.zarr_codecs import (
     ArrayCodec,
     ByteCodec,
@@ -64,7 +64,7 @@ class Kept:
         self._arrays: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
         self._bytes = 0
 
-    def get(self, key: Hashable) -> Optional[NDArray[Any]]:
+    def get(self, key: Hashable) -> NDArray[Any] | None:
         """Give the array of a key, if it is still here."""
         if key in self._arrays:
             self._arrays.move_to_end(key)
@@ -154,7 +154,7 @@ class ZarrArray:
                 self._kept.put(key, pixels)
         return pixels
 
-    def _read(self, pixel: Sequence[int]) -> Optional[NDArray[Any]]:
+    def _read(self, pixel: Sequence[int]) -> NDArray[Any] | None:
         """Give the chunk that begins at a pixel; None where none is stored."""
         stored = self._about.stored
         outer = tuple(at // length for at, length in zip(pixel, stored.shape))
@@ -167,32 +167,26 @@ class ZarrArray:
             part = _Part(stream, 0, os.fstat(stream.fileno()).st_size)
             places: tuple[Hashable, ...] = (name,)
             while isinstance(stored, _Shard):
-                place = stored.place_of(pixel)
-                found = self._in_shard(stored, part, place, places)
-                if found is None:
+                index = self._kept.get(places)
+                if index is None:
+                    index = stored.read_index(part)
+                    self._kept.put(places, index)
+                # Of the chunk in the shard in which the pixel lies, along each axis.
+                sides = zip(pixel, stored.shape, stored.inner.shape)
+                place = tuple(at % high // low for at, high, low in sides)
+                start, size = (int(n) for n in index[place])
+                if start == size == _NO_CHUNK:
                     return None
-                stored, part, places = stored.inner, found, (*places, place)
+                if start + size > part.size:
+                    raise ValueError(f"{size} bytes from {start} on, in a shard of {part.size}")
+                part = _Part(part.stream, part.start + start, size)
+                stored, places = stored.inner, (*places, place)
             if part.size > stored.chain.longest:
                 raise ValueError(
                     f"{part.size} bytes where at most {stored.chain.longest} can be stored"
                 )
             content = part.read(0, part.size)
         return stored.decode(content)
-
-    def _in_shard(
-        self, shard: _Shard, part: _Part, place: tuple[int, ...], of: Hashable
-    ) -> Optional[_Part]:
-        """Give the part of a shard that is a chunk of it; None where none is stored."""
-        index = self._kept.get(of)
-        if index is None:
-            index = shard.read_index(part)
-            self._kept.put(of, index)
-        start, size = (int(n) for n in index[place])
-        if start == size == _NO_CHUNK:
-            return None
-        if start + size > part.size:
-            raise ValueError(f"{size} bytes from {start} on, in a shard of {part.size}")
-        return _Part(part.stream, part.start + start, size)
 
 
 def shape_of(described: Mapping[str, Any]) -> tuple[int, ...]:
@@ -204,12 +198,6 @@ def shape_of(described: Mapping[str, Any]) -> tuple[int, ...]:
         It has none.
     """
     return _lengths(described.get("shape"))
-
-
-def said(error: Exception) -> str:
-    """Give what an error says in a line of moderate length."""
-    text = str(getattr(error, "strerror", None) or error)
-    return " ".join(text.split())[:200] or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -233,7 +221,7 @@ class _Chunk:
     """How a chunk is stored: its axes and numbers changed by `steps`, then bytes by `chain`."""
 
     shape: tuple[int, ...]
-    steps: Sequence[Union[ArrayCodec, tuple[int, ...]]]
+    steps: Sequence[ArrayCodec | tuple[int, ...]]
     dtype: np.dtype[Any]
     chain: Chain
 
@@ -262,12 +250,7 @@ class _Shard:
     index: Chain
     index_dtype: np.dtype[Any]
     index_first: bool
-    inner: Union[_Chunk, _Shard]
-
-    def place_of(self, pixel: Sequence[int]) -> tuple[int, ...]:
-        """The chunk of the shard in which a pixel of the array lies, along each axis."""
-        sides = zip(pixel, self.shape, self.inner.shape)
-        return tuple(at % high // low for at, high, low in sides)
+    inner: _Chunk | _Shard
 
     def read_index(self, part: _Part) -> NDArray[Any]:
         size = self.index.longest
@@ -284,7 +267,7 @@ class _Described:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     fill: NDArray[Any]
-    stored: Union[_Chunk, _Shard]
+    stored: _Chunk | _Shard
     first: str
     separator: str
 
@@ -345,7 +328,7 @@ def _described_3(about: Mapping[str, Any]) -> _Described:
 
 def _stored_3(
     codecs: Any, shape: tuple[int, ...], dtype: np.dtype[Any], shardings: int = 0
-) -> Union[_Chunk, _Shard]:
+) -> _Chunk | _Shard:
     """How Zarr 3 stores a chunk, by its codecs: of numbers, into bytes, and of bytes."""
     named = [_named(one) for one in codecs]
     names = [name for name, _ in named]
@@ -359,7 +342,7 @@ def _stored_3(
     if names.count("bytes") != 1:
         raise FileError(f"is damaged: {names.count('bytes')} of its codecs are 'bytes', not one")
     at = names.index("bytes")
-    steps: list[Union[ArrayCodec, tuple[int, ...]]] = []
+    steps: list[ArrayCodec | tuple[int, ...]] = []
     current = dtype
     for name, codec in zip(names[:at], built):
         if isinstance(codec, ByteCodec):
@@ -379,7 +362,7 @@ def _stored_3(
 
 def _codec_3(
     name: str, configuration: Mapping[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> Union[ByteCodec, ArrayCodec, tuple[int, ...]]:
+) -> ByteCodec | ArrayCodec | tuple[int, ...]:
     """A codec of Zarr 3; of 'bytes' it tells nothing, and of 'transpose' the order of axes."""
     if name == "bytes":
         return ()
@@ -447,7 +430,7 @@ def _named(value: Any) -> tuple[str, Mapping[str, Any]]:
     return str(value["name"]), dict(value.get("configuration") or {})
 
 
-def _lengths(value: Any, n_axes: Optional[int] = None) -> tuple[int, ...]:
+def _lengths(value: Any, n_axes: int | None = None) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) > _MOST_AXES:
         raise FileError(f"is damaged: a length along each axis was expected, not {value!r:.100}")
     if not all(type(length) is int and 1 <= length <= _LONGEST for length in value):

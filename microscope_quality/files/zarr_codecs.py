@@ -13,8 +13,10 @@ import math
 import re
 import struct
 import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence, Union
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from microscope_quality.files.lazy import MAX_WHOLE_BYTES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Buffer = Union[bytes, bytearray, memoryview]
+Buffer = bytes | bytearray | memoryview
 
 # What packing may add: deflate at its worst, small blocks, headers.
 _ADDED_SHARE, _ADDED_BYTES = 8, 4096
@@ -38,11 +40,8 @@ _LARGEST_ELEMENT = 256
 # Items at work at once where they become float64 on their way.
 _ITEMS = 2**18
 
-_NAMES = {"bool": "b1"}
-_NAMES.update(
-    {f"{sign}int{8 * n}": f"{sign or 'i'}{n}" for sign in ("", "u") for n in (1, 2, 4, 8)}
-)
-_NAMES.update({f"float{8 * n}": f"f{n}" for n in (2, 4, 8)})
+# As NumPy has names of types, and as Zarr 3 has them, which NumPy knows too.
+_TYPE = re.compile(r"[<>|]?(b1|[iu][1248]|f[248])|bool|u?int(8|16|32|64)|float(16|32|64)")
 
 
 @dataclass(frozen=True)
@@ -112,9 +111,8 @@ class Chain:
 
     def __init__(self, codecs: Sequence[ByteCodec], n_bytes: int) -> None:
         self._codecs = codecs
-        self._sizes = [n_bytes]
-        for codec in codecs:
-            self._sizes.append(codec.longest(self._sizes[-1]))
+        sizes = accumulate(codecs, lambda size, codec: codec.longest(size), initial=n_bytes)
+        self._sizes = list(sizes)
         # From 8 bits to 64 and back is the most that filters have a reason for.
         most = max(2 * n_bytes, min(8 * n_bytes, MAX_WHOLE_BYTES)) + 8 * _ADDED_BYTES
         if max(self._sizes) > most:
@@ -144,7 +142,7 @@ class Chain:
 
 def codec_of(
     name: object, configuration: Mapping[str, Any], prefix: str = ""
-) -> Union[ByteCodec, ArrayCodec]:
+) -> ByteCodec | ArrayCodec:
     """Give the codec that metadata name.
 
     Parameters
@@ -183,10 +181,9 @@ def dtype_of(name: object) -> np.dtype[Any]:
     FileError
         It is no type of real numbers of at most 64 bits.
     """
-    short = _NAMES.get(name, name) if isinstance(name, str) else ""
-    if not re.fullmatch(r"[<>|]?(b1|[iu][1248]|f[248])", short):
+    if not isinstance(name, str) or not _TYPE.fullmatch(name):
         raise FileError(f"holds {name!r:.100} pixels; real numbers can be measured")
-    return np.dtype(short)
+    return np.dtype(name)
 
 
 def _longest_packed(n_bytes: int) -> int:
@@ -200,9 +197,7 @@ def _too_large(n_bytes: int, most: int) -> ValueError:
 # Packing
 
 
-def _packed(
-    decode: Callable[[Buffer, int], Buffer],
-) -> Callable[[Mapping[str, Any]], ByteCodec]:
+def _packed(decode: Callable[[Buffer, int], Buffer]) -> Callable[[Mapping[str, Any]], ByteCodec]:
     return lambda configuration: ByteCodec(_longest_packed, decode)
 
 
@@ -426,53 +421,49 @@ def _shuffle(configuration: Mapping[str, Any]) -> ByteCodec:
     return ByteCodec(lambda n: n, decode)
 
 
-def _types(configuration: Mapping[str, Any]) -> tuple[np.dtype[Any], np.dtype[Any]]:
-    dtype = dtype_of(configuration["dtype"])
-    stored = configuration.get("astype")
-    return dtype, dtype if stored is None else dtype_of(stored)
+def _filter(
+    undo: Callable[[NDArray[Any], np.dtype[Any]], NDArray[Any]],
+) -> Callable[[Mapping[str, Any]], ArrayCodec]:
+    """Codec of numbers by what makes numbers of a type of those that are stored."""
+
+    def build(configuration: Mapping[str, Any]) -> ArrayCodec:
+        dtype = dtype_of(configuration["dtype"])
+        stored = configuration.get("astype")
+
+        def decode(numbers: NDArray[Any]) -> NDArray[Any]:
+            with np.errstate(all="ignore"):
+                return undo(numbers, dtype)
+
+        return ArrayCodec(dtype, dtype if stored is None else dtype_of(stored), decode)
+
+    return build
 
 
-def _delta(configuration: Mapping[str, Any]) -> ArrayCodec:
-    dtype, stored = _types(configuration)
-
-    def decode(differences: NDArray[Any]) -> NDArray[Any]:
-        with np.errstate(all="ignore"):
-            return np.cumsum(differences, out=np.empty(differences.shape, dtype))
-
-    return ArrayCodec(dtype, stored, decode)
+def _summed(differences: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    return np.cumsum(differences, out=np.empty(differences.shape, dtype))
 
 
 def _fixed_scale_offset(configuration: Mapping[str, Any]) -> ArrayCodec:
-    dtype, stored = _types(configuration)
     scale, offset = float(configuration["scale"]), float(configuration["offset"])
     if not (math.isfinite(scale) and math.isfinite(offset) and scale):
         raise FileError(f"is damaged: its numbers are scaled by {scale} from {offset}")
 
-    def decode(scaled: NDArray[Any]) -> NDArray[Any]:
+    def undo(scaled: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         numbers = np.empty(scaled.shape, dtype)
-        with np.errstate(all="ignore"):
-            for at in range(0, scaled.size, _ITEMS):
-                numbers[at : at + _ITEMS] = (scaled[at : at + _ITEMS] / scale + offset).astype(
-                    dtype
-                )
+        for at in range(0, scaled.size, _ITEMS):
+            numbers[at : at + _ITEMS] = (scaled[at : at + _ITEMS] / scale + offset).astype(dtype)
         return numbers
 
-    return ArrayCodec(dtype, stored, decode)
+    return _filter(undo)(configuration)
 
 
-def _rounded(configuration: Mapping[str, Any]) -> ArrayCodec:
+def _rounded(numbers: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Numbers that were rounded before they were stored: there is nothing to undo."""
-    dtype, stored = _types(configuration)
-
-    def decode(numbers: NDArray[Any]) -> NDArray[Any]:
-        with np.errstate(all="ignore"):
-            return numbers.astype(dtype, copy=False)
-
-    return ArrayCodec(dtype, stored, decode)
+    return numbers.astype(dtype, copy=False)
 
 
 #: All that is read, by the names of numcodecs.
-_CODECS: Mapping[str, Callable[[Mapping[str, Any]], Union[ByteCodec, ArrayCodec]]] = {
+_CODECS: Mapping[str, Callable[[Mapping[str, Any]], ByteCodec | ArrayCodec]] = {
     "blosc": _packed(_blosc),
     "zstd": _packed(_zstd),
     "lz4": _packed(_lz4),
@@ -485,8 +476,8 @@ _CODECS: Mapping[str, Callable[[Mapping[str, Any]], Union[ByteCodec, ArrayCodec]
     "adler32": _checksum(zlib.adler32, "start"),
     "fletcher32": _checksum(_fletcher32, "end"),
     "shuffle": _shuffle,
-    "delta": _delta,
+    "delta": _filter(_summed),
     "fixedscaleoffset": _fixed_scale_offset,
-    "quantize": _rounded,
-    "bitround": _rounded,
+    "quantize": _filter(_rounded),
+    "bitround": _filter(_rounded),
 }

@@ -19,16 +19,16 @@ from microscope_quality.batch.status_page import (
     MOST_CARDS,
     Board,
     Card,
-    Kind,
     StatusPage,
     address_of,
     is_loopback,
 )
 from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.statuses import Status
 
 KINDS = [
-    Kind("good", "in focus", "●", "#3cbeff"),
-    Kind("bad", "out of focus", "○", "#ffeb5a"),
+    Status("good", "in focus", "●", "#3cbeff", 0),
+    Status("bad", "out of focus", "○", "#ffeb5a", 3),
 ]
 HOSTILE = "<script>document.title='pwned'</script>\u202e\n<img src=x onerror=alert(1)>&amp;.tif"
 
@@ -286,7 +286,7 @@ def test_an_answer_that_is_not_taken_is_cut_off(page, board, monkeypatch):
 
 
 def test_a_port_that_is_taken_is_told(page, board):
-    with pytest.raises(FileError, match=f"--serve 127.0.0.1:{page.port}"):
+    with pytest.raises(FileError, match=f"^address 127.0.0.1:{page.port}"):
         StatusPage(board, "127.0.0.1", page.port)
 
 
@@ -296,7 +296,7 @@ def test_addresses_by_hand():
     assert address_of("0.0.0.0:80") == ("0.0.0.0", 80)
     assert address_of("[::1]:80") == ("::1", 80)
     for text in ("", "x", "1:2:3", "65536", "-1", "http://localhost:80", "::1:80", "a b:1"):
-        with pytest.raises(SettingsError, match="--serve"):
+        with pytest.raises(SettingsError, match="^address is"):
             address_of(text)
     assert [is_loopback(host) for host in ("127.3.2.1", "::1", "localhost")] == [True] * 3
     assert [is_loopback(host) for host in ("0.0.0.0", "192.0.2.7", "lab-pc")] == [False] * 3
@@ -333,7 +333,7 @@ def test_in_a_browser(board, page, tab):
     board.show(Card("c.tif", "", "good", old=True))
     tab.wait_for_selector("#newest li:first-child:has-text('no picture since the restart')")
     assert "Invalid" not in tab.locator("main").inner_text()
-    board.draw("c.tif", jpeg())
+    board.change("c.tif", picture=jpeg())
     tab.wait_for_selector("#newest li:first-child img")
     assert tab.locator("#newest li").count() == 3
     # Nothing is wider than a phone.

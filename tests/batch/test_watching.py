@@ -12,7 +12,7 @@ from microscope_quality.batch.watching import (
     ATTEMPTS,
     LONGEST_STILL,
     Before,
-    Fate,
+    ReadOutcome,
     Watcher,
     identity_of,
 )
@@ -75,7 +75,7 @@ def test_a_new_file_is_given_once_when_it_has_kept_still(bench):
     (found,) = bench.wait(0.25)
     assert (found.name, found.attempt, found.early) == ("a.tif", 1, False)
     assert found.identity == identity_of(found.path)
-    assert bench.read(found) is Fate.DONE
+    assert bench.read(found) is ReadOutcome.DONE
     assert bench.names(60) == []
 
 
@@ -138,8 +138,8 @@ def test_what_an_earlier_run_measured_is_not_given_again(tmp_path):
     found = bench.wait(2)
     assert [one.name for one in found] == ["b.tif", "c.tif"]
     # One that failed then gets one reading.
-    assert bench.read(found[0], failed=True) is Fate.FAILED
-    assert bench.read(found[1], failed=True) is Fate.AGAIN
+    assert bench.read(found[0], failed=True) is ReadOutcome.FAILED
+    assert bench.read(found[1], failed=True) is ReadOutcome.AGAIN
     os.utime(folder / "a.tif", ns=(10**18, 10**18 + 1))
     assert "a.tif" in [one.name for one in bench.wait(2)]
 
@@ -193,15 +193,15 @@ def test_a_change_while_it_is_read_costs_the_reading(bench):
     bench.write("a.tif", "x")
     (found,) = bench.wait(2)
     bench.write("a.tif", "xy")
-    assert bench.read(found) is Fate.AGAIN
+    assert bench.read(found) is ReadOutcome.AGAIN
     # A change that only a look at the folder sees, or the reader alone, counts too.
     (found,) = bench.wait(3)
     bench.write("a.tif", "xyz")
     bench.wait(0.5)
-    assert bench.watcher.finish(found, found.identity, False) is Fate.AGAIN
+    assert bench.watcher.finish(found, found.identity, False) is ReadOutcome.AGAIN
     (found,) = bench.wait(3)
     assert found.attempt == 1
-    assert bench.read(found) is Fate.DONE
+    assert bench.read(found) is ReadOutcome.DONE
 
 
 def test_a_broken_file_is_read_some_times_ever_later_and_when_it_changes(bench):
@@ -210,25 +210,27 @@ def test_a_broken_file_is_read_some_times_ever_later_and_when_it_changes(bench):
     for _ in range(400):
         for found in bench.wait(STEP):
             readings.append(bench.now)
-            fate = bench.read(found, failed=True)
-            assert fate is (Fate.FAILED if len(readings) == ATTEMPTS else Fate.AGAIN)
+            became = bench.read(found, failed=True)
+            assert became is (
+                ReadOutcome.FAILED if len(readings) == ATTEMPTS else ReadOutcome.AGAIN
+            )
     gaps = [after - before for before, after in zip(readings, readings[1:])]
     assert gaps == [1, 2, 4, 8, 16]
     bench.write("a.tif", "whole at last")
     (found,) = bench.wait(2)
     assert found.attempt == 1
-    assert bench.read(found) is Fate.DONE
+    assert bench.read(found) is ReadOutcome.DONE
 
 
 def test_a_truncated_file_starts_anew_when_it_grows(bench):
     bench.write("a.tif", "x")
     for size in range(2, 12):
         (found,) = bench.wait(1.5)
-        assert bench.read(found, failed=True) is Fate.AGAIN
+        assert bench.read(found, failed=True) is ReadOutcome.AGAIN
         assert found.attempt == 1
         bench.write("a.tif", "x" * size)
     (found,) = bench.wait(1.5)
-    assert bench.read(found) is Fate.DONE
+    assert bench.read(found) is ReadOutcome.DONE
 
 
 def test_a_file_that_was_taken_for_complete_too_soon_is_given_more_time(bench):
@@ -256,12 +258,12 @@ def test_deleted_files_are_forgotten(bench):
     path.unlink()
     other.unlink()
     # Its reading counts: the file was whole then.
-    assert bench.watcher.finish(found, found.identity, False) is Fate.DONE
+    assert bench.watcher.finish(found, found.identity, False) is ReadOutcome.DONE
     bench.write("c.tif")
     (found,) = bench.wait(2)
     found.path.unlink()
     bench.wait(1)
-    assert bench.read(found, failed=True) is Fate.GONE
+    assert bench.read(found, failed=True) is ReadOutcome.GONE
     bench.write("a.tif")
     assert bench.names(2) == ["a.tif"]
 
@@ -344,7 +346,7 @@ def test_a_folder_out_of_reach_is_waited_for(bench, tmp_path):
     assert bench.watcher.lost
     (notice,) = bench.watcher.notices()
     assert "cannot be reached" in notice
-    assert bench.watcher.finish(at_work, None, True) is Fate.AGAIN
+    assert bench.watcher.finish(at_work, None, True) is ReadOutcome.AGAIN
     away.rename(bench.folder)
     bench.write("b.tif")
     assert sorted(bench.names(3)) == ["a.tif", "b.tif"]
@@ -372,13 +374,6 @@ def test_large_files_leave_room_for_others(bench):
     bench.wait(2, most=0)
     assert [one.name for one in bench.watcher.take(2, lambda size: size < 50)] == ["small.tif"]
     assert [one.name for one in bench.watcher.take(2)] == ["large0.tif", "large1.tif"]
-
-
-def test_what_was_not_read_after_all_is_given_again(bench):
-    bench.write("a.tif")
-    (found,) = bench.wait(2)
-    bench.watcher.give_back(found)
-    assert [one.attempt for one in bench.wait(2)] == [1]
 
 
 def test_settled_when_nothing_is_to_be_expected(bench):

@@ -31,6 +31,13 @@ def test_the_file_is_the_model(folder, tmp_path):
     np.testing.assert_array_equal(unpacked, expected)
 
 
+def test_a_model_of_another_task_is_not_exported(tmp_path):
+    coded.write_of_another_task(tmp_path / "toy")
+    with pytest.raises(ModelError, match="'toy' is a model of the task 'score', not of focus"):
+        export_model(tmp_path / "toy", tmp_path / "toy.zip")
+    assert not (tmp_path / "toy.zip").exists()
+
+
 def test_equal_models_make_equal_files(folder, tmp_path):
     export_model(folder, tmp_path / "one.zip")
     export_model(folder, tmp_path / "other.zip")

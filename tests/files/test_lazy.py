@@ -151,7 +151,7 @@ def test_a_strip_too_large_to_be_decoded_at_once_has_the_old_limit(tmp_path, mon
     tifffile.imwrite(path, GREY, rowsperstrip=300, compression="deflate")
     (plane,) = lazily(path)
     assert isinstance(plane.array, np.ndarray)
-    monkeypatch.setattr("microscope_quality.files.images.MAX_WHOLE_BYTES", 10_000)
+    monkeypatch.setattr(lazy, "MAX_WHOLE_BYTES", 10_000)
     with pytest.raises(FileError, match="too large"):
         lazily(path)
 

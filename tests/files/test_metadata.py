@@ -150,9 +150,9 @@ def test_the_users_values_win_and_complete_the_files():
     assert optics_of(known, given) == (Optics(0.75, 1.0, 0.52, 0.325), "")
     given = parse_values("na=1.2,immersion=water,wavelength_um=0.6,pixel_size_um=0.1")
     assert optics_of(known, given) == (Optics(1.2, 1.33, 0.6, 0.1), "")
-    optics, said = optics_of(KnownOptics(na=0.75), given={"wavelength_um": 0.5})
+    optics, said = optics_of(KnownOptics(na=0.75), {"wavelength_um": 0.5}, "defocus_um")
     assert optics is None
-    assert "tells n, pixel_size_um." in said
+    assert said == "No defocus_um: neither optics nor the file tells n, pixel_size_um."
     optics, said = optics_of(known, {"na": 1.3, "wavelength_um": 0.5})
     assert optics is None
     assert "na = 1.3" in said

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from microscope_quality.errors import FileError
-from microscope_quality.files.pictures import is_overlay, write_overlay
+from microscope_quality.files.pictures import Legend, is_picture, subject_of_picture, write_picture
 
 
 def picture(height, width):
@@ -28,17 +28,17 @@ def holds(canvas, part):
 def test_the_plane_is_in_the_picture_unchanged(tmp_path, shape):
     drawn = picture(*shape)
     path = tmp_path / "new" / "a.png"
-    write_overlay(path, drawn, title="a.tif", verdict="Level 3")
+    write_picture(path, drawn, title="a.tif", verdict="Level 3")
     with Image.open(path) as image:
         canvas = np.asarray(image)
     assert holds(canvas, drawn)
-    assert is_overlay(path)
+    assert is_picture(path)
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_small_plane_is_magnified_by_a_whole_number(tmp_path):
     drawn = picture(84, 120)
-    write_overlay(tmp_path / "a.png", drawn, title="a", verdict="b")
+    write_picture(tmp_path / "a.png", drawn, title="a", verdict="b")
     with Image.open(tmp_path / "a.png") as image:
         assert holds(np.asarray(image), drawn.repeat(4, axis=0).repeat(4, axis=1))
 
@@ -46,7 +46,7 @@ def test_a_small_plane_is_magnified_by_a_whole_number(tmp_path):
 def test_a_long_name_does_not_widen_the_picture(tmp_path):
     sizes = set()
     for title in ("a.tif", "x" * 1000 + ".tif", "two\nlines.tif", "名前.tif", ""):
-        write_overlay(tmp_path / "a.png", picture(500, 600), title=title, verdict="Level 3")
+        write_picture(tmp_path / "a.png", picture(500, 600), title=title, verdict="Level 3")
         with Image.open(tmp_path / "a.png") as image:
             sizes.add(image.size)
     assert len(sizes) == 1
@@ -56,24 +56,44 @@ def test_only_own_pictures_are_replaced(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(picture(10, 10)).save(path)
     before = path.read_bytes()
-    assert not is_overlay(path)
+    assert not is_picture(path)
     with pytest.raises(FileError, match=r"a\.png: is there already"):
-        write_overlay(path, picture(100, 100), title="a", verdict="b")
+        write_picture(path, picture(100, 100), title="a", verdict="b")
     assert path.read_bytes() == before
     path.unlink()
-    write_overlay(path, picture(100, 100), title="a", verdict="b")
+    write_picture(path, picture(100, 100), title="a", verdict="b")
     first = path.read_bytes()
-    write_overlay(path, picture(100, 100), title="other", verdict="b")
+    write_picture(path, picture(100, 100), title="other", verdict="b")
     assert path.read_bytes() != first
 
 
 def test_what_cannot_be_written(tmp_path):
     (tmp_path / "overlays").write_text("a file where the folder should be")
     with pytest.raises(FileError, match="cannot be written"):
-        write_overlay(tmp_path / "overlays" / "a.png", picture(9, 9), title="a", verdict="b")
+        write_picture(tmp_path / "overlays" / "a.png", picture(9, 9), title="a", verdict="b")
 
 
-def test_what_is_no_picture_is_not_an_overlay(tmp_path):
+def test_a_picture_tells_its_subject(tmp_path):
+    path = tmp_path / "a.png"
+    write_picture(path, picture(9, 9), title="a", verdict="b", subject="名前 of plane 3")
+    assert subject_of_picture(path) == "名前 of plane 3"
+    Image.fromarray(picture(9, 9)).save(path)
+    assert subject_of_picture(path) == ""
+
+
+def test_a_legend_stands_below_the_plane(tmp_path):
+    drawn = picture(500, 600)
+    legend = Legend(lambda height: np.full((height, 200, 3), 77, np.uint8), "a", "b", "c", "d", 3)
+    write_picture(tmp_path / "with.png", drawn, title="a", verdict="b", legend=legend)
+    write_picture(tmp_path / "without.png", drawn, title="a", verdict="b")
+    with Image.open(tmp_path / "with.png") as one, Image.open(tmp_path / "without.png") as other:
+        assert holds(np.asarray(one), drawn)
+        assert holds(np.asarray(one), np.full((44, 200, 3), 77, np.uint8))
+        assert one.height > other.height
+        assert one.width == other.width
+
+
+def test_what_is_no_picture_is_not_one(tmp_path):
     (tmp_path / "a.png").write_bytes(b"text")
-    assert not is_overlay(tmp_path / "a.png")
-    assert not is_overlay(tmp_path / "missing.png")
+    assert not is_picture(tmp_path / "a.png")
+    assert not is_picture(tmp_path / "missing.png")

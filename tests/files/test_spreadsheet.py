@@ -14,17 +14,20 @@ from typing import Any
 import coded
 import pytest
 import tifffile
+from written_results import SETTINGS
 
 import microscope_quality
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files import spreadsheet
-from microscope_quality.files.spreadsheet import write_spreadsheet
-from microscope_quality.files.tables import Table, read_table, run_columns
+from microscope_quality.files.columns import names
+from microscope_quality.files.tables import Table, read_table
+from microscope_quality.statuses import FOCUS_STATUSES
 
 pytest.importorskip("xlsxwriter")
 openpyxl = pytest.importorskip("openpyxl")
 
-COLUMNS = run_columns()
+RESULTS = SETTINGS.columns()["results.csv"]
+COLUMNS = names(RESULTS)
 
 
 def table(folder: Path, *rows: dict[str, object]) -> Path:
@@ -32,6 +35,10 @@ def table(folder: Path, *rows: dict[str, object]) -> Path:
     made.append(*rows)
     made.finish()
     return made.path
+
+
+def write_spreadsheet(csv_path: Path, path: Path) -> Path:
+    return spreadsheet.write_spreadsheet(csv_path, path, RESULTS, FOCUS_STATUSES)
 
 
 def sheet(path: Path) -> Any:

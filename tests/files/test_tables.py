@@ -13,23 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microscope_quality.errors import FileError
-from microscope_quality.files.kinds import fault_of
+from microscope_quality.files.columns import Column
 from microscope_quality.files.tables import (
-    COLUMNS,
-    PATCH_COLUMNS,
-    STACK_COLUMNS,
     Table,
     as_number,
     as_stored,
     as_text,
     check_replaceable,
-    columns,
     encoded,
     encoded_header,
     is_as_written,
     names_stored_as,
     read_table,
-    run_columns,
 )
 
 
@@ -43,27 +38,6 @@ def written(path, *given, names=("name", "b", "c")):
     table.append(*given)
     table.finish()
     return rows(path)
-
-
-def test_columns_are_the_documented_ones():
-    assert ",".join(COLUMNS) == (
-        "file,plate,well,site,channel,z,c,t,width,height,level,expected_level,certainty,"
-        "mean_certainty,max_certainty,weighted_certainty,status,blur_diameter_px,defocus_um,"
-        "saturated_fraction,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,error,series,message"
-    )
-    assert ",".join(STACK_COLUMNS) == (
-        "file,c,t,best_z,expected_level,status,best_position,series,checksum"
-    )
-    assert ",".join(PATCH_COLUMNS) == (
-        "file,z,c,t,y,x,level,expected_level,certainty,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,series,"
-        "checksum"
-    )
-    assert columns(3)[-6:] == ("p0", "p1", "p2", "error", "series", "message")
-    assert run_columns(3)[: len(columns(3))] == columns(3)
-    assert ",".join(run_columns(3)[len(columns(3)) :]) == (
-        "size_bytes,modified,settings_id,optics,places,expected_level_low,expected_level_high,"
-        "sha256,checksum"
-    )
 
 
 @pytest.mark.parametrize(
@@ -123,6 +97,18 @@ def test_an_older_table_stays_until_the_new_one_is_finished(tmp_path):
     table.close()
     assert rows(path)[0]["name"] == "old"
     assert [row["name"] for row in rows(tmp_path / "t.csv.part")] == ["new"]
+
+
+def test_a_table_of_other_measures_is_replaced(tmp_path):
+    path = tmp_path / "t.csv"
+    written(path, {"file": "a"}, names=("file", "plate", "well", "site", "level", "checksum"))
+    other = ("file", "plate", "well", "site", "mean", "checksum")
+    written(path, {"file": "b", "mean": 3}, names=other)
+    assert [row["mean"] for row in rows(path)] == ["3"]
+    # One with a checksum of another program's is none of these.
+    path.write_text("name,of,some,thing,checksum\n1,2,3,4,5\n")
+    with pytest.raises(FileError, match="is there already"):
+        Table(path, other)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +198,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 
 def test_a_nul_in_a_message_is_written_as_text(tmp_path):
-    table = Table(tmp_path / "results.csv", COLUMNS)
+    table = Table(tmp_path / "results.csv", ("file", "level", "error"))
     table.append({"file": "a.tif", "error": "bad \0 tag"})
     table.finish()
     (row,) = read_table(tmp_path / "results.csv")
@@ -265,29 +251,31 @@ def test_columns_that_others_added_do_not_count_and_other_names_do():
 def test_what_python_takes_for_a_number_and_a_table_has_not(text):
     with pytest.raises(ValueError):
         as_number(text)
-    assert fault_of("certainty", text) == f"certainty is {text!r}, no number"
+    assert Column("a", "number").fault(text) == f"a is {text!r}, no number"
 
 
 @pytest.mark.parametrize(
-    ("column", "text", "wanted"),
+    ("kind", "text", "wanted"),
     [
-        ("level", "3", ""),
-        ("level", "", ""),
-        ("level", "3.0", "whole number from 0"),
-        ("size_bytes", "-1", "whole number from 0"),
-        ("size_bytes", "9" * 20, "whole number from 0"),
-        ("p10", "1", ""),
-        ("p10", "1.00001", ""),
-        ("p10", "1.1", "number from 0 to 1"),
-        ("saturated_fraction", "-0.1", "number from 0 to 1"),
-        ("defocus_um", "-3", "number from 0"),
-        ("defocus_um", "1E+2", ""),
-        ("message", "nan", ""),
-        ("mine", "nan", ""),
+        ("integer", "3", ""),
+        ("integer", "", ""),
+        ("integer", "3.0", "whole number from 0"),
+        ("integer", "-1", "whole number from 0"),
+        ("integer", "9" * 20, "whole number from 0"),
+        ("share", "1", ""),
+        ("share", "1.00001", ""),
+        ("share", "1.1", "number from 0 to 1"),
+        ("share", "-0.1", "number from 0 to 1"),
+        ("number", "-3", "number from 0"),
+        ("number", "1E+2", ""),
+        ("signed", "-3", ""),
+        ("signed", "x", "number"),
+        ("text", "nan", ""),
+        ("time", "yesterday", ""),
     ],
 )
-def test_what_a_field_may_hold(column, text, wanted):
-    assert fault_of(column, text) == (wanted and f"{column} is {text!r}, no {wanted}")
+def test_what_a_field_may_hold(kind, text, wanted):
+    assert Column("a", kind).fault(text) == (wanted and f"a is {text!r}, no {wanted}")
 
 
 def test_a_name_that_is_no_text_is_found_again():

@@ -33,13 +33,12 @@ KINDS = (".czi", ".lif", ".nd2", ".zarr")
 _READERS = ("bioio_czi", "liffile", "bioio_nd2", "imagecodecs")
 _LIMITS = {
     **LIMITS,
-    (formats, "MAX_WHOLE_BYTES"): MAX_PAGE_BYTES,
-    (formats, "_MOST_PLANES"): 1000,
+    (formats, "MAX_PLANES"): 1000,
     (formats, "_LONGEST_SIDE"): 2**20,
     (zarr_arrays, "MAX_WHOLE_BYTES"): MAX_PAGE_BYTES,
     (zarr_codecs, "MAX_WHOLE_BYTES"): MAX_PAGE_BYTES,
     (ome_zarr, "_MOST_IMAGES"): 100,
-    (ome_zarr, "_MOST_PLANES"): 1000,
+    (ome_zarr, "MAX_PLANES"): 1000,
 }
 _FOLDER = scratch()
 

@@ -20,6 +20,7 @@ import numpy as np
 from microscope_quality import model, network
 from microscope_quality.errors import ModelError, ModelNotFoundError
 from microscope_quality.model import write_model
+from microscope_quality.normalisation import NORMALISATIONS
 
 from .outcome import SPARE_BYTES, bounded, refused_by_name, scratch
 
@@ -87,15 +88,14 @@ def seeds() -> Dict[str, bytes]:
         "d/bias": np.zeros(3),
     }
     found = {}
-    for normalisation in model.NORMALISATIONS:
+    for normalisation in NORMALISATIONS:
         description = model.ModelDescription(
             name="small",
+            task=model.FOCUS,
             architecture="small",
             patch_size=12,
-            levels=3,
             normalisation=normalisation,
-            optics=model.Optics(0.5, 1.0, 0.5, 0.65),
-            sure_certainty=0.3,
+            details=model.FocusTask(3, model.Optics(0.5, 1.0, 0.5, 0.65), sure_certainty=0.3),
             layers=tuple(_LAYERS),
         )
         with tempfile.TemporaryDirectory() as folder:

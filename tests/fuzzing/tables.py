@@ -14,12 +14,16 @@ from typing import Callable, Dict, Iterator, List, Tuple
 
 from microscope_quality.batch.results import Results
 from microscope_quality.errors import FileError
-from microscope_quality.files.tables import patch_columns, read_table, run_columns
+from microscope_quality.files.columns import names
+from microscope_quality.files.tables import read_table
+from microscope_quality.measuring.focus import Focus
 from microscope_quality.measuring.integrity import check_results
+from microscope_quality.measuring.settings import Settings
 
 from .outcome import SPARE_BYTES, bounded, refused_by_name, scratch
 
-_TABLES = {"results.csv": run_columns(2), "patches.csv": patch_columns(2)}
+_COLUMNS = Settings(measures=(Focus(known=(2, 0.3)),)).columns()
+_TABLES = {name: names(_COLUMNS[name]) for name in ("results.csv", "patches.csv")}
 _FILES = ("results.csv", "patches.csv", "results.csv.part", "patches.csv.part")
 _SETTINGS = "0123456789ab"
 _ROW = {"file": "new.tif", "settings_id": _SETTINGS, "size_bytes": 7, "modified": "now"}
