@@ -1,15 +1,15 @@
-"""Classical measures of focus: one number for an image, by a formula.
+"""Classical measures of an image: one number each, by a formula.
 
-They are what a learned level is compared with. Each takes a plane or a patch and gives a number
-whose scale is its own, so that a threshold has to be found for each kind of image. What gain and
-offset of the camera do to it is in its docstring, with the direction: some rise with blur and
-some fall.
+Most are of focus, and what a learned level is compared with; the others are of brightness,
+illumination and noise. Each takes a plane or a patch and gives a number whose scale is its own, so
+that a threshold has to be found for each kind of image. What gain and offset of the camera do to it
+is in its docstring, with the direction: some rise with blur and some fall.
 
-An image without contrast, whose pixels are all equal, has no focus to measure: every measure is
-NaN there, and also where its formula divides by 0 or the image is too small for it. CellProfiler's
-module MeasureImageQuality, whose measures four of these are, gives 0 in these cases, which lies
-among its ordinary values. It reads an image of integers as fractions of the largest value of the
-type; what scales with gain is smaller there by that value.
+An image without contrast, whose pixels are all equal, has no focus to measure: every measure of
+focus is NaN there, and any measure where its formula divides by 0 or the image is too small for it.
+CellProfiler's module MeasureImageQuality, whose measures eight of these are, gives 0 in these
+cases, which lies among its ordinary values. It reads an image of integers as fractions of the
+largest value of the type; what scales with gain is smaller there by that value.
 
 Sources that more than one measure has:
 
@@ -23,8 +23,9 @@ Sources that more than one measure has:
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Callable, Dict, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
 import numpy as np
 import scipy.fft
@@ -34,6 +35,7 @@ from microscope_quality.arguments import as_array, as_count
 from microscope_quality.errors import ImageError
 
 Float64Array = NDArray[np.float64]
+Measures = Dict[str, Callable[[ArrayLike], float]]
 
 # CellProfiler's default for both of its measures that have a scale.
 CELLPROFILER_SCALE_PX = 20
@@ -43,6 +45,24 @@ CELLPROFILER_GREY_LEVELS = 8
 # pixels (level 2) passes the whole band. Lower, blurred objects have power too; higher, the noise
 # has most of it.
 MID_BAND = (0.06, 0.12)
+
+# The background of a plane: the share of a block's pixels that is below it, how many blocks lie
+# side by side, and the side of the squares of pixels that are averaged before, so that it is the
+# objects' gaps that count and not the noise.
+_BACKGROUND_SHARE = 0.1
+_BLOCKS = 8
+_AVERAGED_PX = 4
+# Deviations up to which a residual is noise, and how often it is looked at.
+_CLIP = 2.0
+_CLIP_ROUNDS = 5
+# Mean size of a standard normal variable that is no larger than that.
+_CLIPPED_MEAN = (
+    math.sqrt(2 / math.pi) * (1 - math.exp(-(_CLIP**2) / 2)) / math.erf(_CLIP / math.sqrt(2))
+)
+# Median size of a standard normal variable.
+_MEDIAN_SIZE = 0.6744897501960817
+# So many rows of pixels, and what is made of them, stay in a processor's cache.
+_BAND_ROWS = 32
 
 # Beyond this, the sums of squares of an image overflow 64-bit floats.
 _LARGEST = 1e100
@@ -90,18 +110,14 @@ def power_log_log_slope(plane: ArrayLike) -> float:
     cortical cells, J. Opt. Soc. Am. A 4, 2379 (1987), which the help dates 1997, is lower by about
     1, since power is averaged over a ring there and summed here.
     """
-    x = contrasting(plane)
-    if x is None:
+    pixels = _pixels(plane)
+    farthest = min(pixels.shape) // 8 - 2
+    if farthest < 2 or pixels.is_constant:
         return math.nan
-    farthest = min(x.shape) // 8 - 2
-    if farthest < 2:
-        return math.nan
-    x -= x.mean()
-    # Both halves of the spectrum of a real image hold the same; of this one only the part within
-    # the rings is made, one frequency further on the negative side.
-    columns = scipy.fft.rfft(x, axis=1)[:, : farthest + 2]
+    # Both halves of the spectrum of a real image hold the same: of this one, the part within the
+    # rings is taken, one frequency further on the negative side.
     frequencies = np.arange(-farthest - 1, farthest + 2)
-    spectrum = scipy.fft.fft(columns, axis=0)[frequencies]
+    spectrum = pixels.spectrum[frequencies, : farthest + 2]
     power = spectrum.real**2 + spectrum.imag**2
     sums = np.zeros(farthest + 1)
     bins = np.zeros(farthest + 1)
@@ -114,7 +130,7 @@ def power_log_log_slope(plane: ArrayLike) -> float:
         sums += np.bincount(ring[inside], part[inside], farthest + 1)
         bins += np.bincount(ring[inside], minlength=farthest + 1)
     # By Parseval's theorem the mean power of a bin is the sum of the pixels' squares.
-    rounding = _ROUNDING**2 * np.vdot(x, x)
+    rounding = _ROUNDING**2 * pixels.squares
     # The first, ring 1 of CellProfiler, holds the mean.
     valid = sums[1:] > rounding * bins[1:]
     radius = np.arange(2.0, farthest + 2)[valid]
@@ -149,11 +165,9 @@ def mean_over_deviation(plane: ArrayLike) -> float:
     From the measures that Bray et al. (2012) try for blur, and S. J. Yang et al., BMC
     Bioinformatics 19, 77 (2018) after them.
     """
-    x = contrasting(plane)
-    if x is None:
-        return math.nan
-    deviation = x.std()
-    return float(x.mean() / deviation) if deviation > 0 else math.nan
+    pixels = _pixels(plane)
+    deviation = math.nan if pixels.is_constant else std_intensity(pixels)
+    return pixels.mean / deviation if deviation > 0 else math.nan
 
 
 def focus_score(plane: ArrayLike) -> float:
@@ -180,11 +194,9 @@ def focus_score(plane: ArrayLike) -> float:
     The normalised variance of Groen et al. (1985), and ``FocusScore`` in CellProfiler's
     MeasureImageQuality.
     """
-    x = contrasting(plane)
-    if x is None:
-        return math.nan
-    mean, variance = x.mean(), x.var()
-    return float(variance / mean) if mean > _ROUNDING * math.sqrt(variance) else math.nan
+    pixels = _pixels(plane)
+    deviation = math.nan if pixels.is_constant else std_intensity(pixels)
+    return deviation**2 / pixels.mean if pixels.mean > _ROUNDING * deviation else math.nan
 
 
 def local_focus_score(plane: ArrayLike, tile_px: int = CELLPROFILER_SCALE_PX) -> float:
@@ -223,27 +235,21 @@ def local_focus_score(plane: ArrayLike, tile_px: int = CELLPROFILER_SCALE_PX) ->
     variance over their median, as here.
     """
     side = as_count("tile_px", tile_px, 1)
-    x = contrasting(plane)
-    if x is None:
+    pixels = _pixels(plane)
+    tops, lefts = (_starts(length, -(-length // side)) for length in pixels.shape)
+    if len(tops) * len(lefts) < 2 or pixels.is_constant:
         return math.nan
-    tops, lefts = (_starts(length, side) for length in x.shape)
-    if len(tops) * len(lefts) < 2:
-        return math.nan
-    heights, widths = np.diff([*tops, x.shape[0]]), np.diff([*lefts, x.shape[1]])
-    pixels = np.outer(heights, widths)
-
-    def spread(of_tiles: Float64Array) -> Float64Array:
-        return np.repeat(np.repeat(of_tiles, heights, axis=0), widths, axis=1)
-
-    def sums(of_pixels: Float64Array) -> Float64Array:
-        return np.add.reduceat(np.add.reduceat(of_pixels, tops, axis=0), lefts, axis=1)
-
-    # From each tile's own first pixel, so that the variance of a constant tile is exactly 0.
-    first = x[np.ix_(tops, lefts)]
-    x -= spread(first)
-    above_first = sums(x) / pixels
-    x -= spread(above_first)
-    means, variances = first + above_first, sums(x * x) / pixels
+    widths = np.diff([*lefts, pixels.shape[1]])
+    means, variances = np.empty((2, len(tops), len(lefts)))
+    for row, tiles in enumerate(np.split(pixels.x, tops[1:])):
+        size = len(tiles) * widths
+        # From each tile's own first pixel, so that the variance of a constant tile is exactly 0.
+        first = tiles[0, lefts]
+        above_first = tiles - np.repeat(first, widths)
+        mean = np.add.reduceat(above_first.sum(axis=0), lefts) / size
+        above_first -= np.repeat(mean, widths)
+        means[row] = first + mean
+        variances[row] = np.add.reduceat((above_first * above_first).sum(axis=0), lefts) / size
     counted = np.abs(means) > _ROUNDING * np.sqrt(variances)
     if not counted.any():
         return math.nan
@@ -295,13 +301,16 @@ def correlation(plane: ArrayLike, distance_px: int = CELLPROFILER_SCALE_PX) -> f
     later paper of Haralick; its code takes the whole image, and this feature.
     """
     distance = as_count("distance_px", distance_px, 1)
-    x = contrasting(plane)
-    if x is None or x.shape[1] <= distance:
+    pixels = _pixels(plane)
+    if pixels.is_constant or pixels.shape[1] <= distance:
         return math.nan
-    x -= x.min()
     n = CELLPROFILER_GREY_LEVELS
-    levels = np.minimum((x / x.max() * n).astype(np.intp), n - 1)
-    pairs = np.bincount((levels[:, :-distance] * n + levels[:, distance:]).ravel(), minlength=n * n)
+    pairs = np.zeros(n * n, np.intp)
+    for band in _bands(pixels.x):
+        share = (band - pixels.lowest) / (pixels.highest - pixels.lowest)
+        levels = np.minimum((share * n).astype(np.intp), n - 1)
+        of_pairs = levels[:, :-distance] * n + levels[:, distance:]
+        pairs += np.bincount(of_pairs.ravel(), minlength=n * n)
     p = pairs.reshape(n, n) / pairs.sum()
     left, right, grey = p.sum(axis=1), p.sum(axis=0), np.arange(n)
     if (left > 0).sum() < 2 or (right > 0).sum() < 2:
@@ -339,14 +348,18 @@ def tenengrad(plane: ArrayLike) -> float:
     J. M. Tenenbaum's (thesis, Stanford, 1970), without a threshold on the gradient: GRA6 of Pertuz
     et al. (2013).
     """
-    x = contrasting(plane)
-    if x is None or min(x.shape) < 3:
+    pixels = _pixels(plane)
+    if pixels.is_constant or min(pixels.shape) < 3:
         return math.nan
-    smooth_y = x[:-2] + 2 * x[1:-1] + x[2:]
-    along_x = smooth_y[:, 2:] - smooth_y[:, :-2]
-    steep_y = x[2:] - x[:-2]
-    along_y = steep_y[:, :-2] + 2 * steep_y[:, 1:-1] + steep_y[:, 2:]
-    return float((np.vdot(along_x, along_x) + np.vdot(along_y, along_y)) / along_x.size)
+    total = 0.0
+    for x in _bands(pixels.x, 2):
+        smooth_y = x[:-2] + 2 * x[1:-1] + x[2:]
+        along_x = smooth_y[:, 2:] - smooth_y[:, :-2]
+        steep_y = x[2:] - x[:-2]
+        along_y = steep_y[:, :-2] + 2 * steep_y[:, 1:-1] + steep_y[:, 2:]
+        total += float(np.vdot(along_x, along_x) + np.vdot(along_y, along_y))
+    height, width = pixels.shape
+    return float(total / ((height - 2) * (width - 2)))
 
 
 def laplacian_variance(plane: ArrayLike) -> float:
@@ -412,35 +425,293 @@ def mid_band_power(plane: ArrayLike) -> float:
     methods for automated microscopy, Cytometry 12, 195 (1991): low enough to be above the noise,
     high enough to be lost in blur. The band, the window and the normalisation are this library's.
     """
-    x = contrasting(plane)
-    if x is None:
+    pixels = _pixels(plane)
+    if pixels.is_constant:
         return math.nan
-    windows = [np.sin(np.pi * np.arange(n) / n) ** 2 for n in x.shape]
-    weight = windows[0].sum() * windows[1].sum()
+    window_y, window_x = (np.sin(np.pi * np.arange(n) / n) ** 2 for n in pixels.shape)
+    weight = window_y.sum() * window_x.sum()
     if not weight > 0:
         return math.nan
-    x -= x.mean()
-    rounding = _ROUNDING**2 * float(np.vdot(x, x))
-    x -= windows[0] @ x @ windows[1] / weight
-    x *= windows[0][:, np.newaxis]
-    x *= windows[1]
-    total = float(np.vdot(x, x))
-    if not total > rounding:
+    above = float(window_y @ pixels.x @ window_x) / weight - pixels.mean
+    total = 0.0
+    for rows, band in zip(_bands(window_y[:, np.newaxis] ** 2), _bands(pixels.x)):
+        centred = band - (pixels.mean + above)
+        total += float((rows * centred * centred).sum(axis=0) @ window_x**2)
+    if not total > _ROUNDING**2 * pixels.squares:
         return math.nan
     low, high = MID_BAND
-    height, width = x.shape
+    height, width = pixels.turned.shape
     # Divided, so that 0.06 and 0.12 are found exactly where they are a frequency of the image.
     frequency_x = np.arange(width // 2 + 1) / width
     columns = int(np.searchsorted(frequency_x, high))
     frequency_y = np.minimum(np.arange(height), height - np.arange(height)) / height
-    spectrum = scipy.fft.fft(scipy.fft.rfft(x, axis=1)[:, :columns], axis=0)
+    # The transform of a product with this window, along an axis, is half of each frequency less a
+    # quarter of its two neighbours.
+    spectrum = pixels.spectrum.copy()
+    spectrum[0, 0] = -above * height * width
+    spectrum = spectrum / 2 - (np.roll(spectrum, 1, axis=0) + np.roll(spectrum, -1, axis=0)) / 4
+    mirrored = np.roll(spectrum[::-1, 1:2], 1, axis=0).conj()
+    before = np.concatenate([mirrored, spectrum[:, : columns - 1]], axis=1)
+    spectrum = spectrum[:, :columns] / 2 - (before + spectrum[:, 1 : columns + 1]) / 4
     power = spectrum.real**2 + spectrum.imag**2
     squared = frequency_y[:, np.newaxis] ** 2 + frequency_x[:columns] ** 2
     of_columns = np.where((squared >= low**2) & (squared < high**2), power, 0).sum(axis=0)
     # Each column but the first stands for its mirror image too; by Parseval's theorem, the power
     # of all frequencies is that of the pixels.
     in_band = 2 * of_columns.sum() - of_columns[0]
-    return min(float(in_band / (total * x.size)), 1.0)
+    return min(float(in_band / (total * height * width)), 1.0)
+
+
+def mean_intensity(plane: ArrayLike) -> float:
+    """Give the mean of the pixels.
+
+    Parameters
+    ----------
+    plane : array_like, shape (height, width)
+        Of any real type; the measure has the unit of the pixels.
+
+    Returns
+    -------
+    float
+        It says nothing of focus. Gain and offset change it as they change the pixels.
+
+    Raises
+    ------
+    ImageError
+        If the plane is not two-dimensional, real, finite and larger than nothing.
+
+    Notes
+    -----
+    ``MeanIntensity`` in CellProfiler's MeasureImageQuality.
+    """
+    return _pixels(plane).mean
+
+
+def std_intensity(plane: ArrayLike) -> float:
+    """Give the standard deviation of the pixels, the population's.
+
+    Parameters
+    ----------
+    plane : array_like, shape (height, width)
+        Of any real type; the measure has the unit of the pixels.
+
+    Returns
+    -------
+    float
+        Higher is sharper, for the same field. It grows in proportion to gain; offset does not
+        change it. 0 for a constant image.
+
+    Raises
+    ------
+    ImageError
+        If the plane is not two-dimensional, real, finite and larger than nothing.
+
+    Notes
+    -----
+    ``StdIntensity`` in CellProfiler's MeasureImageQuality.
+    """
+    pixels = _pixels(plane)
+    return 0.0 if pixels.is_constant else math.sqrt(pixels.squares / pixels.x.size)
+
+
+def percent_maximal(plane: ArrayLike) -> float:
+    """Give the percentage of the pixels that have the plane's own largest value.
+
+    Parameters
+    ----------
+    plane : array_like, shape (height, width)
+        Of any real type, in any unit.
+
+    Returns
+    -------
+    float
+        0 to 100. High where the camera was saturated, also when the values were scaled since. Gain
+        and offset do not change it. 100 for a constant image.
+
+    Raises
+    ------
+    ImageError
+        If the plane is not two-dimensional, real, finite and larger than nothing.
+
+    Notes
+    -----
+    ``PercentMaximal`` in CellProfiler's MeasureImageQuality.
+    """
+    pixels = _pixels(plane)
+    return float(100 * np.count_nonzero(pixels.x == pixels.highest) / pixels.x.size)
+
+
+def percent_minimal(plane: ArrayLike) -> float:
+    """Give the percentage of the pixels that have the plane's own smallest value.
+
+    Parameters
+    ----------
+    plane : array_like, shape (height, width)
+        Of any real type, in any unit.
+
+    Returns
+    -------
+    float
+        0 to 100. High where the background was cut off, as by an offset below 0. Gain and offset
+        do not change it. 100 for a constant image.
+
+    Raises
+    ------
+    ImageError
+        If the plane is not two-dimensional, real, finite and larger than nothing.
+
+    Notes
+    -----
+    ``PercentMinimal`` in CellProfiler's MeasureImageQuality.
+    """
+    pixels = _pixels(plane)
+    return float(100 * np.count_nonzero(pixels.x == pixels.lowest) / pixels.x.size)
+
+
+def illumination_unevenness(plane: ArrayLike) -> float:
+    """Give what the background loses from its brightest place to its darkest, as a share.
+
+    The plane is averaged over squares of 4 × 4 pixels (what is left of them at the lower and right
+    border is not used), and those are cut into 8 × 8 blocks as equal as whole squares allow. The
+    background b of a block is the tenth percentile of its squares, u and v are the block's centre
+    from -1 to 1 along x and y, and the least squares of
+
+    ``ln b = a₀ + a₁ u + a₂ v + a₃ u² + a₄ u v + a₅ v²``
+
+    over the blocks give a surface B(u, v). With the extremes of B over 33 × 33 places from border
+    to border,
+
+    ``unevenness = 1 - min B / max B``.
+
+    Parameters
+    ----------
+    plane : array_like, shape (height, width)
+        Of any real type, in any unit.
+
+    Returns
+    -------
+    float
+        0 to 1; higher is more uneven. Gain does not change it, and offset lowers it: where half of
+        the background is the camera's offset, it is about half of what the illumination loses.
+        NaN for a side under 128 pixels, and where the background of a block is 0 or less, as where
+        it was subtracted or cut off.
+
+    Raises
+    ------
+    ImageError
+        If the plane is not two-dimensional, real, finite and larger than nothing.
+
+    Notes
+    -----
+    The multiplicative surface of second order of B. Likar, J. B. A. Maintz, M. A. Viergever, F.
+    Pernuš, Retrospective shading correction based on entropy minimization, J. Microsc. 197, 285
+    (2000), fitted to the background of blocks as in CellProfiler's CorrectIlluminationCalculate
+    (*Background*, *Fit Polynomial*), which takes each block's minimum. What falls off in another
+    way is found roughly: 0.61 towards the corners, as the square of a Lorentzian, as 0.67.
+
+    Objects count little while each block shows a tenth of background. An evenly lit field of 694 ×
+    520 pixels with as many nuclei as have room, in focus, has 0.06 at most where the background
+    between them has a fiftieth of their brightness, and 0.02 where it has a tenth. Far out of
+    focus, their light fills the gaps, and it is 0.27 and 0.10. In a confluent layer, in tissue, and
+    where objects are as large as a block, it tells of the objects more than of the light.
+    """
+    pixels = _pixels(plane)
+    rows, columns = (length // _AVERAGED_PX for length in pixels.shape)
+    if min(rows, columns) < _BLOCKS * _AVERAGED_PX:
+        return math.nan
+    used = pixels.x[: rows * _AVERAGED_PX, : columns * _AVERAGED_PX]
+    squares = np.einsum("iajb->ij", used.reshape(rows, _AVERAGED_PX, columns, _AVERAGED_PX))
+    squares /= _AVERAGED_PX**2
+    ends_y, ends_x = ([*_starts(length, _BLOCKS), length] for length in squares.shape)
+    background = np.array(
+        [
+            np.quantile(squares[top:bottom, left:right], _BACKGROUND_SHARE)
+            for top, bottom in zip(ends_y, ends_y[1:])
+            for left, right in zip(ends_x, ends_x[1:])
+        ]
+    )
+    if not background.min() > 0:
+        return math.nan
+    centres_y, centres_x = (np.add(ends[1:], ends[:-1]) / ends[-1] - 1 for ends in (ends_y, ends_x))
+    coefficients = np.linalg.lstsq(
+        _second_order(centres_y, centres_x), np.log(background), rcond=None
+    )[0]
+    places = np.linspace(-1, 1, 33)
+    surface = _second_order(places, places) @ coefficients
+    return float(-np.expm1(surface.min() - surface.max()))
+
+
+def noise_estimate(plane: ArrayLike) -> float:
+    """Give the standard deviation of the noise, mostly that of the background.
+
+    The residual r of a pixel is the sum of its 3 × 3 neighbours weighted by ``[[1, -2, 1], [-2, 4,
+    -2], [1, -2, 1]]``: 0 wherever the image is of second order, and of deviation 6 σ where the
+    noise is white, of deviation σ. It is taken at every third pixel of every third row, whose
+    neighbourhoods touch but do not overlap. From ``σ = median |r| / (6 · 0.6745)``, and then five
+    times with c the mean of a standard normal variable's size that is no larger than 2,
+
+    ``σ = mean of those |r| <= 2 · 6 σ / (6 c)``.
+
+    Parameters
+    ----------
+    plane : array_like, shape (height, width)
+        Of any real type; the measure has the unit of the pixels.
+
+    Returns
+    -------
+    float
+        Higher is noisier. It grows in proportion to gain; offset does not change it. 0 for a
+        constant image, and one of which more than half of the residuals are 0; NaN for one with a
+        side under 3 pixels.
+
+    Raises
+    ------
+    ImageError
+        If the plane is not two-dimensional, real, finite and larger than nothing.
+
+    Notes
+    -----
+    J. Immerkær, Fast noise variance estimation, Comput. Vis. Image Underst. 64, 300 (1996), who
+    takes the mean over all pixels, or over all but those at edges. Leaving out what is beyond 2 σ
+    does the same for edges and texture, and for the photons of bright objects, whose noise is
+    larger than that of the background. In simulated fields of nuclei on a tenth of the image it is
+    within 7 % of the background's noise, be it Gaussian or Poisson; with nuclei on 40 % of it,
+    sharp or a little blurred, 1.0 to 1.5 times as large, where the mean over all is up to 4.3
+    times. It is too small for noise that is not white, as after a filter, interpolation or lossy
+    compression, and for less than half a grey level of whole numbers.
+    """
+    pixels = _pixels(plane)
+    x = pixels.x
+    if min(pixels.shape) < 3:
+        return math.nan
+    down = x[:-2:3] - 2 * x[1:-1:3] + x[2::3]
+    sizes = np.abs(down[:, :-2:3] - 2 * down[:, 1:-1:3] + down[:, 2::3]).ravel()
+    deviation = float(np.median(sizes)) / _MEDIAN_SIZE
+    for _ in range(_CLIP_ROUNDS):
+        deviation = float(sizes[sizes <= _CLIP * deviation].mean()) / _CLIPPED_MEAN
+    return deviation / 6
+
+
+def measure_classical(plane: ArrayLike) -> Dict[str, float]:
+    """Give all measures of `CLASSICAL`, faster than one by one.
+
+    Parameters
+    ----------
+    plane : array_like, shape (height, width)
+        Of any real type.
+
+    Returns
+    -------
+    dict
+        What each function gives, by its name.
+
+    Raises
+    ------
+    ImageError
+        If the plane is not two-dimensional, real, finite and larger than nothing.
+    """
+    pixels = _pixels(plane)
+    return {name: measure(pixels) for name, measure in CLASSICAL.items()}
 
 
 def contrasting(plane: ArrayLike) -> Optional[Float64Array]:
@@ -461,22 +732,11 @@ def contrasting(plane: ArrayLike) -> Optional[Float64Array]:
     ImageError
         If the plane is not two-dimensional, real, finite and larger than nothing.
     """
-    array = as_array("plane", plane, error=ImageError)
-    if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "buif":
-        raise ImageError(
-            "An image to measure must be two-dimensional, real and not empty, but is an array of "
-            f"shape {array.shape} and type {array.dtype}."
-        )
-    lowest, highest = float(array.min()), float(array.max())
-    if not (lowest >= -_LARGEST and highest <= _LARGEST):
-        raise ImageError(
-            f"An image to measure must be finite, from {-_LARGEST:g} to {_LARGEST:g}, but has "
-            f"values from {lowest:g} to {highest:g}."
-        )
-    return array.astype(np.float64) if lowest < highest else None
+    pixels = _Pixels(plane)
+    return None if pixels.is_constant else pixels.x
 
 
-MEASURES: Dict[str, Callable[[ArrayLike], float]] = {
+MEASURES: Measures = {
     "power_log_log_slope": power_log_log_slope,
     "mean_over_deviation": mean_over_deviation,
     "focus_score": focus_score,
@@ -486,14 +746,127 @@ MEASURES: Dict[str, Callable[[ArrayLike], float]] = {
     "laplacian_variance": laplacian_variance,
     "mid_band_power": mid_band_power,
 }
-"""The measures by name, each with its default settings."""
+"""The measures of focus by name, each with its default settings."""
+
+CLASSICAL: Measures = {
+    "mid_band_power": mid_band_power,
+    "power_log_log_slope": power_log_log_slope,
+    "focus_score": focus_score,
+    "local_focus_score": local_focus_score,
+    "correlation": correlation,
+    "tenengrad": tenengrad,
+    "mean_intensity": mean_intensity,
+    "std_intensity": std_intensity,
+    "percent_maximal": percent_maximal,
+    "percent_minimal": percent_minimal,
+    "illumination_unevenness": illumination_unevenness,
+    "noise_estimate": noise_estimate,
+}
+"""What an image is measured by: see `measure_classical`."""
+
+
+class _Pixels:
+    """A plane as floats, with what more than one measure needs of it.
+
+    Attributes
+    ----------
+    x : (height, width) array of float64
+        A copy.
+    shape : (int, int)
+    lowest, highest, mean : float
+
+    Raises
+    ------
+    ImageError
+        As for every measure.
+    """
+
+    def __init__(self, plane: ArrayLike) -> None:
+        array = as_array("plane", plane, error=ImageError)
+        if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "buif":
+            raise ImageError(
+                "An image to measure must be two-dimensional, real and not empty, but is an array "
+                f"of shape {array.shape} and type {array.dtype}."
+            )
+        self.lowest, self.highest = float(array.min()), float(array.max())
+        if not (self.lowest >= -_LARGEST and self.highest <= _LARGEST):
+            raise ImageError(
+                f"An image to measure must be finite, from {-_LARGEST:g} to {_LARGEST:g}, but has "
+                f"values from {self.lowest:g} to {self.highest:g}."
+            )
+        self.x: Float64Array = array.astype(np.float64)
+        self.shape = self.x.shape
+        self.mean = float(self.x.mean())
+
+    def __array__(self, dtype: Any = None, copy: Optional[bool] = None) -> NDArray[Any]:
+        """Be array-like, as what the measures take is."""
+        return self.x
+
+    @property
+    def is_constant(self) -> bool:
+        return not self.lowest < self.highest
+
+    @functools.cached_property
+    def squares(self) -> float:
+        """Sum of the squared differences to the mean."""
+        centred = (band - self.mean for band in _bands(self.x))
+        return sum(float(np.vdot(band, band)) for band in centred)
+
+    @property
+    def turned(self) -> Float64Array:
+        """The plane, transposed where the transform takes less time so.
+
+        Most of its time goes into the second axis, and lengths with large prime factors take long.
+        """
+        height, width = map(_largest_factor, self.shape)
+        return self.x if width <= height else self.x.T
+
+    @functools.cached_property
+    def spectrum(self) -> NDArray[np.complex128]:
+        """Low part of the discrete Fourier transform of the plane as `turned`, without the mean.
+
+        It has all frequencies along the first axis; along the second those from 0 to an eighth of
+        its length and two more.
+        """
+        height, width = self.turned.shape
+        columns = min(width // 8 + 2, width // 2 + 1)
+        low = np.empty((height, columns), np.complex128)
+        for part, band in zip(_bands(low), _bands(self.turned)):
+            part[:] = scipy.fft.rfft(band - self.mean, axis=1)[:, :columns]
+        return np.asarray(scipy.fft.fft(low, axis=0, overwrite_x=True))
+
+
+def _pixels(plane: ArrayLike) -> _Pixels:
+    return plane if isinstance(plane, _Pixels) else _Pixels(plane)
+
+
+def _bands(x: NDArray[Any], beside: int = 0) -> Iterator[NDArray[Any]]:
+    """Give a plane's rows, some at a time, with some of those that follow `beside` them."""
+    for top in range(0, len(x) - beside, _BAND_ROWS):
+        yield x[top : top + _BAND_ROWS + beside]
+
+
+def _largest_factor(number: int) -> int:
+    """Give the largest prime factor."""
+    factor = 2
+    while factor * factor <= number:
+        if number % factor:
+            factor += 1
+        else:
+            number //= factor
+    return number
+
+
+def _second_order(v: Float64Array, u: Float64Array) -> Float64Array:
+    """Give the terms of a surface of second order at places `v` by `u`, (n, 6)."""
+    y, x = (axis.ravel() for axis in np.meshgrid(v, u, indexing="ij"))
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
 
 
 def _cellprofiler_distance(frequencies: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.where(frequencies < 0, -frequencies - 1, frequencies)
 
 
-def _starts(length: int, tile_px: int) -> NDArray[np.intp]:
-    """Give each tile's first pixel: the least i with i m // n = tile, which is ⌈tile n / m⌉."""
-    tiles = -(-length // tile_px)
-    return -(-np.arange(tiles) * length // tiles)
+def _starts(length: int, parts: int) -> NDArray[np.intp]:
+    """Give each part's first pixel: the least i with i parts // length = part."""
+    return -(-np.arange(parts) * length // parts)

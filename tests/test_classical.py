@@ -13,20 +13,29 @@ from scipy.signal import convolve2d
 
 from microscope_quality import classical
 from microscope_quality.classical import (
+    CLASSICAL,
     MEASURES,
     correlation,
     focus_score,
+    illumination_unevenness,
     laplacian_variance,
     local_focus_score,
+    mean_intensity,
     mean_over_deviation,
+    measure_classical,
     mid_band_power,
+    noise_estimate,
+    percent_maximal,
+    percent_minimal,
     power_log_log_slope,
+    std_intensity,
     tenengrad,
 )
 from microscope_quality.degrade import Camera, defocus
 from microscope_quality.errors import ImageError, SettingsError
-from microscope_quality.optics import TRAINING_OPTICS, psf
-from microscope_quality.simulate import nuclei
+from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.psf import psf
+from microscope_quality.simulate import filaments, nuclei
 
 WITHOUT_CENTROSOME = (
     "centrosome, CellProfiler's own code, is missing: pip install 'microscope-quality[test]'"
@@ -37,6 +46,9 @@ UNCHANGED_BY_GAIN = {
     "mean_over_deviation",
     "correlation",
     "mid_band_power",
+    "percent_maximal",
+    "percent_minimal",
+    "illumination_unevenness",
 }
 UNCHANGED_BY_OFFSET = {
     "power_log_log_slope",
@@ -44,11 +56,25 @@ UNCHANGED_BY_OFFSET = {
     "tenengrad",
     "laplacian_variance",
     "mid_band_power",
+    "std_intensity",
+    "percent_maximal",
+    "percent_minimal",
+    "noise_estimate",
 }
 # How each of the others grows with gain.
-POWER_OF_GAIN = {"focus_score": 1, "local_focus_score": 1, "tenengrad": 2, "laplacian_variance": 2}
+POWER_OF_GAIN = {
+    "focus_score": 1,
+    "local_focus_score": 1,
+    "tenengrad": 2,
+    "laplacian_variance": 2,
+    "mean_intensity": 1,
+    "std_intensity": 1,
+    "noise_estimate": 1,
+}
+ALL = {**MEASURES, **CLASSICAL}
 
-each_measure = pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+each_of_focus = pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+each_measure = pytest.mark.parametrize("measure", ALL.values(), ids=ALL)
 # A loaded machine may take its time for an example.
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 planes = arrays(
@@ -73,8 +99,42 @@ def test_the_measures_have_names():
         "laplacian_variance",
         "mid_band_power",
     ]
-    for name, measure in MEASURES.items():
+    for name, measure in ALL.items():
         assert measure is getattr(classical, name)
+
+
+# What they have in common is computed once.
+
+
+@pytest.mark.parametrize("shape", [(128, 139), (1, 1), (2, 40), (31, 47), (300, 262)])
+def test_all_at_once_are_the_same_as_one_by_one(shape):
+    plane = np.random.default_rng(3).poisson(50, shape).astype(np.uint16)
+    measured = measure_classical(plane)
+    assert list(measured) == list(CLASSICAL)
+    for name, value in measured.items():
+        assert isinstance(value, float)
+        assert value == pytest.approx(CLASSICAL[name](plane), rel=1e-14, nan_ok=True)
+
+
+def test_a_constant_image_has_brightness_and_nothing_else():
+    measured = measure_classical(np.full((130, 140), 7, np.uint8))
+    known = {name: value for name, value in measured.items() if not math.isnan(value)}
+    assert known == {
+        "mean_intensity": 7,
+        "std_intensity": 0,
+        # As CellProfiler has it.
+        "percent_maximal": 100,
+        "percent_minimal": 100,
+        "illumination_unevenness": pytest.approx(0, abs=1e-12),
+        "noise_estimate": 0,
+    }
+
+
+@pytest.mark.parametrize("shape", [(64, 94), (94, 64), (97, 97), (120, 131)])
+def test_the_order_of_axes_does_not_matter_where_it_is_chosen_for_speed(shape):
+    plane = taken(shape, 5)
+    for measure in (power_log_log_slope, mid_band_power):
+        assert measure(plane.T) == pytest.approx(measure(plane), rel=1e-10)
 
 
 # The slope.
@@ -379,10 +439,214 @@ def test_mid_band_power_of_a_border_alone_is_undefined():
         assert math.isnan(mid_band_power(plane))
 
 
-# All measures.
+# Brightness.
 
 
-@each_measure
+def test_intensities_by_hand():
+    plane = [[1, 2, 6], [1, 6, 2]]
+    assert mean_intensity(plane) == 3
+    assert std_intensity(plane) == pytest.approx(math.sqrt((4 + 1 + 9 + 4 + 9 + 1) / 6), rel=1e-15)
+    assert percent_maximal(plane) == pytest.approx(100 / 3, rel=1e-15)
+    assert percent_minimal([[1, 2], [1, 1]]) == 75
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_intensities_agree_with_cellprofiler(dtype):
+    plane = np.minimum(taken((84, 120), 3), 240).astype(dtype)
+    # It reads an image as shares of the largest value of its type, in single precision.
+    largest = np.iinfo(dtype).max
+    shares = plane.astype(np.float32) / np.float32(largest)
+    assert mean_intensity(plane) == pytest.approx(shares.mean(dtype=float) * largest, rel=1e-6)
+    assert std_intensity(plane) == pytest.approx(shares.std(dtype=float) * largest, rel=1e-6)
+    assert percent_maximal(plane) == 100.0 * float(np.sum(shares == shares.max())) / shares.size
+    assert percent_maximal(plane) > 1
+    assert percent_minimal(plane) == 100.0 * float(np.sum(shares == shares.min())) / shares.size
+
+
+def test_an_offset_adds_to_the_mean():
+    plane = taken((40, 50), 0)
+    assert mean_intensity(plane + 1000.0) == pytest.approx(mean_intensity(plane) + 1000, rel=1e-14)
+
+
+# Illumination.
+
+V, U = np.meshgrid(np.linspace(-1, 1, 520), np.linspace(-1, 1, 694), indexing="ij")
+LIT = {
+    "evenly": (np.ones_like(U), 0.0, 0.025),
+    "darker in all corners": (1 - 0.2 * (U**2 + V**2), 0.4, 0.03),
+    "tilted": (1 + U / 9, 0.2, 0.02),
+    "about another centre": (1 - 0.1 * ((U - 0.3) ** 2 + (V + 0.2) ** 2), 0.313, 0.02),
+    "as a Lorentzian squared": (1 / (1 + 0.3 * (U**2 + V**2)) ** 2, 0.609, 0.07),
+}
+
+
+def field(light, background, photons, seed=1, **camera):
+    light = np.maximum(light, 0) + background
+    camera = {"photons_per_level": 1.0, "offset": 0, "read_noise": 2.0, "bit_depth": 16, **camera}
+    return Camera(**camera).expose(photons * light, seed)
+
+
+def unevenness_block_by_block(plane):
+    rows, columns = plane.shape[0] // 4, plane.shape[1] // 4
+    squares = np.array(
+        [
+            [np.mean(plane[4 * i : 4 * i + 4, 4 * j : 4 * j + 4]) for j in range(columns)]
+            for i in range(rows)
+        ]
+    )
+    blocks = {}
+    for (i, j), value in np.ndenumerate(squares):
+        blocks.setdefault((i * 8 // rows, j * 8 // columns), []).append((i, j, value))
+    assert len(blocks) == 64
+
+    def terms(v, u):
+        return [1, u, v, u * u, u * v, v * v]
+
+    design, logarithms = [], []
+    for pixels in blocks.values():
+        i, j, values = np.transpose(pixels)
+        v, u = (i.min() + i.max() + 1) / rows - 1, (j.min() + j.max() + 1) / columns - 1
+        design.append(terms(v, u))
+        logarithms.append(np.log(np.percentile(values, 10)))
+    design = np.array(design)
+    coefficients = np.linalg.solve(design.T @ design, design.T @ logarithms)
+    places = [k / 16 - 1 for k in range(33)]
+    surface = [np.exp(terms(v, u) @ coefficients) for v in places for u in places]
+    return 1 - min(surface) / max(surface)
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (131, 262), (250, 141)])
+def test_unevenness_against_its_definition(shape):
+    for seed in range(2):
+        plane = taken(shape, seed)
+        expected = unevenness_block_by_block(plane)
+        assert illumination_unevenness(plane) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("light", "unevenness", "within"), LIT.values(), ids=LIT)
+@pytest.mark.parametrize("n", [0, 60, 600])
+def test_unevenness_is_that_of_the_light_whatever_lies_in_it(light, unevenness, within, n):
+    for seed in range(2):
+        objects = defocus(nuclei(V.shape, n, seed), psf(TRAINING_OPTICS, 0.0)) if n else 0 * V
+        # A tenth of the objects' light between them; 600 nuclei leave no room.
+        plane = field(objects * light, 0.1 * light, 1000)
+        assert illumination_unevenness(plane) == pytest.approx(unevenness, abs=within)
+
+
+@pytest.mark.parametrize(("defocus_um", "dark", "grey"), [(0.0, 0.06, 0.025), (8.0, 0.27, 0.11)])
+def test_unevenness_of_an_evenly_lit_field_full_of_nuclei(defocus_um, dark, grey):
+    for seed in range(2):
+        objects = defocus(nuclei(V.shape, 600, seed), psf(TRAINING_OPTICS, defocus_um))
+        assert illumination_unevenness(field(objects, 0.02, 1000)) < dark
+        assert illumination_unevenness(field(objects, 0.1, 1000)) < grey
+
+
+def test_unevenness_falls_with_offset_and_stays_with_gain():
+    plane = 1000 * LIT["tilted"][0]
+    assert illumination_unevenness(plane * 0.3) == pytest.approx(
+        illumination_unevenness(plane), rel=1e-9
+    )
+    # Half of it is offset then.
+    assert illumination_unevenness(plane + 1000) == pytest.approx(0.2 / 2, abs=0.01)
+
+
+def test_unevenness_where_it_is_undefined():
+    plane = np.random.default_rng(0).normal(100, 1, (128, 140))
+    assert math.isfinite(illumination_unevenness(plane))
+    assert math.isnan(illumination_unevenness(plane[:127]))
+    assert math.isnan(illumination_unevenness(plane[:, :127]))
+    plane[:16, :16] = 0
+    assert math.isnan(illumination_unevenness(plane))
+    assert math.isnan(illumination_unevenness(plane - 1000))
+
+
+def test_unevenness_tells_of_the_objects_where_there_is_no_background():
+    tissue = np.where(U < 0, 400.0, 100.0) + np.random.default_rng(0).normal(0, 5, U.shape)
+    assert illumination_unevenness(tissue) > 0.5
+
+
+# Noise.
+
+NOISE = np.outer([1, -2, 1], [1, -2, 1])
+
+
+def noise_step_by_step(plane):
+    sizes = np.abs(convolve2d(plane.astype(float), NOISE, "valid"))[::3, ::3]
+    normal = np.random.default_rng(0).normal(size=3_000_000)
+    expected = np.abs(normal)[np.abs(normal) <= 2].mean()
+    deviation = np.median(sizes) / np.median(np.abs(normal))
+    for _ in range(5):
+        deviation = np.mean([size for size in sizes.ravel() if size <= 2 * deviation]) / expected
+    return deviation / 6
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (84, 84), (85, 100), (128, 63)])
+def test_noise_against_its_definition(shape):
+    for seed in range(2):
+        plane = taken(shape, seed) + np.random.default_rng(seed).random(shape)
+        # The oracle's mean and median of normal variables are of a sample.
+        assert noise_estimate(plane) == pytest.approx(noise_step_by_step(plane), rel=0.01)
+
+
+@pytest.mark.parametrize("deviation", [0.7, 3.0, 200.0])
+def test_noise_of_nothing_but_noise(deviation):
+    noise = np.random.default_rng(1).normal(1000, deviation, (512, 512))
+    assert noise_estimate(noise) == pytest.approx(deviation, rel=0.02)
+    # Rounding adds its own.
+    rounded = math.sqrt(deviation**2 + 1 / 12)
+    assert noise_estimate(np.rint(noise)) == pytest.approx(rounded, rel=0.04)
+
+
+@pytest.mark.parametrize("defocus_um", [0.0, 3.0, 8.0])
+@pytest.mark.parametrize("n", [0, 10, 60])
+def test_noise_beside_objects(n, defocus_um):
+    light = defocus(nuclei(V.shape, n, 1), psf(TRAINING_OPTICS, defocus_um)) if n else 0 * V
+    assert (light > 0.1).mean() < 0.14
+    gaussian = 3000 * light + np.random.default_rng(0).normal(100, 10, V.shape)
+    assert noise_estimate(gaussian) == pytest.approx(10, rel=0.05)
+    for photons, background in ((300, 0.1), (3000, 0.03), (3000, 0.3)):
+        plane = field(light, background, photons, offset=100)
+        # The photons of the background, the read noise, and rounding.
+        expected = math.sqrt(photons * background + 2**2 + 1 / 12)
+        assert noise_estimate(plane) == pytest.approx(expected, rel=0.07)
+
+
+@pytest.mark.parametrize("defocus_um", [0.0, 3.0])
+def test_noise_in_a_crowded_field_is_little_too_large(defocus_um):
+    light = defocus(nuclei(V.shape, 600, 1), psf(TRAINING_OPTICS, defocus_um))
+    assert (light > 0.1).mean() > 0.4
+    plane = field(light, 0.03, 3000)
+    expected = math.sqrt(90 + 2**2 + 1 / 12)
+    assert expected < noise_estimate(plane) < 1.55 * expected
+    # Immerkær's own, over all pixels.
+    over_all = np.abs(convolve2d(plane, NOISE, "valid")).mean() * math.sqrt(math.pi / 2) / 6
+    assert over_all > 2.4 * expected
+
+
+def test_noise_passes_over_fibres():
+    light = defocus(filaments(V.shape, 300, 1), psf(TRAINING_OPTICS, 0.0))
+    gaussian = 3000 * light + np.random.default_rng(0).normal(100, 10, V.shape)
+    assert noise_estimate(gaussian) == pytest.approx(10, rel=0.15)
+
+
+def test_noise_that_is_not_white_is_underestimated():
+    noise = np.random.default_rng(0).normal(0, 10, (300, 300))
+    filtered = convolve2d(noise, np.ones((3, 3)) / 9, "valid")
+    assert noise_estimate(filtered) < 0.7 * filtered.std()
+
+
+def test_noise_is_not_found_in_surfaces_of_second_order_and_drawings():
+    assert noise_estimate(3 * U**2 - V**2 + U * V + 2) == pytest.approx(0, abs=1e-12)
+    drawing = np.zeros((100, 100))
+    drawing[30:60, 40:80] = 255
+    assert noise_estimate(drawing) == 0
+    assert math.isnan(noise_estimate(drawing[:2]))
+
+
+# Measures of focus.
+
+
+@each_of_focus
 def test_blur_moves_a_measure_the_way_its_docstring_says(measure):
     sign = 1 if measure.__name__ in RISES_WITH_BLUR else -1
     if measure is correlation:
@@ -392,6 +656,9 @@ def test_blur_moves_a_measure_the_way_its_docstring_says(measure):
         light = nuclei((200, 220), 20, seed) + 0.05
         values = [measure(defocus(light, psf(TRAINING_OPTICS, z))) for z in (0.0, 4.0, 8.0)]
         assert (np.diff(values) * sign > 0).all()
+
+
+# All measures.
 
 
 @each_measure
@@ -419,7 +686,7 @@ def test_offset_makes_an_image_look_more_blurred_to_what_it_changes(name):
 
 @each_measure
 def test_types_and_memory_do_not_matter(measure):
-    plane = taken((90, 100), 1).astype(np.uint16)
+    plane = taken((130, 140), 1).astype(np.uint16)
     kept = plane.copy()
     expected = measure(plane)
     assert isinstance(expected, float)
@@ -440,7 +707,7 @@ def test_types_and_memory_do_not_matter(measure):
     assert measure(floats) == pytest.approx(expected, rel=1e-12)
 
 
-@each_measure
+@each_of_focus
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.uint64, np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (84, 84)])
 def test_a_constant_image_has_no_focus(measure, dtype, shape):

@@ -8,9 +8,14 @@ import zlib
 import numpy as np
 import tifffile
 
-from microscope_quality.files.tables import run_columns
+from microscope_quality.files.columns import names
+from microscope_quality.measuring.focus import Focus
+from microscope_quality.measuring.settings import Settings
 
 LEVELS = 11
+#: Of a model that need not be at hand.
+SETTINGS = Settings(measures=(Focus(known=(LEVELS, 0.3)),))
+COLUMNS, PATCH_COLUMNS, STACK_COLUMNS = map(names, SETTINGS.columns().values())
 
 
 def plane_row(file, level=0.0, certainty=0.8, status=None, **more):
@@ -52,18 +57,16 @@ def with_checksum(row, columns):
 def write_results(folder, rows, columns=None, record=None, stacks=None):
     """Write the tables with the csv module alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = columns or run_columns(LEVELS)
+    header = columns or COLUMNS
     with (folder / "results.csv").open("w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, names, restval="", extrasaction="ignore")
+        table = csv.DictWriter(stream, header, restval="", extrasaction="ignore")
         table.writeheader()
-        table.writerows(with_checksum(row, names) for row in rows)
+        table.writerows(with_checksum(row, header) for row in rows)
     if stacks is not None:
-        header = ["file", "c", "t", "best_z", "expected_level", "status", "best_position", "series"]
-        header.append("checksum")
         with (folder / "stacks.csv").open("w", encoding="utf-8", newline="") as stream:
-            table = csv.DictWriter(stream, header, restval="")
+            table = csv.DictWriter(stream, STACK_COLUMNS, restval="")
             table.writeheader()
-            table.writerows(with_checksum(row, header) for row in stacks)
+            table.writerows(with_checksum(row, STACK_COLUMNS) for row in stacks)
     if record is not None:
         (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     return folder

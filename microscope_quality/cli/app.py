@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from microscope_quality.cli.commands import app as app
 from microscope_quality.cli.evaluate import evaluate
 from microscope_quality.cli.measure import measure
 from microscope_quality.cli.models import models
@@ -18,20 +19,8 @@ from microscope_quality.cli.verify import verify
 from microscope_quality.cli.watch import watch
 from microscope_quality.version import __version__
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
-app.command()(measure)
-app.command()(watch)
-app.command()(report)
-app.command()(verify)
-app.command()(synthesize)
-app.command()(train)
-app.command()(evaluate)
-app.command()(unseen)
+for command in (measure, watch, report, verify, synthesize, train, evaluate, unseen):
+    app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(plugin, name="plugin")
 

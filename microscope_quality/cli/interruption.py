@@ -12,14 +12,20 @@ from typing import Callable, Optional
 INTERRUPTED = 130
 
 
-def heeded(*names: str) -> list[signal.Signals]:
-    """Signals that there are here; not SIGHUP where it is ignored, as under ``nohup``."""
-    numbers = [signal.Signals[name] for name in names if name in signal.Signals.__members__]
-    return [
-        number
-        for number in numbers
+@contextlib.contextmanager
+def handled(handler: Callable[[int, Optional[FrameType]], None], *names: str) -> Iterator[None]:
+    """Have those signals handled that there are here; not SIGHUP where it is ignored (nohup)."""
+    known = (signal.Signals[name] for name in names if name in signal.Signals.__members__)
+    before = {
+        number: signal.signal(number, handler)
+        for number in known
         if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN
-    ]
+    }
+    try:
+        yield
+    finally:
+        for number, own in before.items():
+            signal.signal(number, own)
 
 
 @contextlib.contextmanager
@@ -38,9 +44,5 @@ def as_interrupts() -> Iterator[Callable[[], int]]:
         code = 128 + number
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in heeded("SIGTERM", "SIGHUP")}
-    try:
+    with handled(interrupt, "SIGTERM", "SIGHUP"):
         yield lambda: code
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from microscope_quality.model import ModelDescription
 
 models = typer.Typer(no_args_is_help=True, help="List, describe, check and export models.")
 
@@ -17,7 +22,7 @@ _NAME = "A name that `models list` gives, or a model's folder."
 def list_models() -> None:
     """List the models that come with the library."""
     from microscope_quality.errors import ModelError
-    from microscope_quality.model import DEFAULT_MODEL, available_models, verify
+    from microscope_quality.model import DEFAULT_MODEL, FOCUS, available_models, verify
 
     found = available_models()
     width = max((len(name) for name in found), default=0)
@@ -26,9 +31,11 @@ def list_models() -> None:
         try:
             description = verify(folder)
             about = (
-                f"{description.architecture}, patches of {description.patch_size} px, "
-                f"levels 0 to {description.levels - 1}"
+                f"{description.task}: {description.architecture}, "
+                f"patches of {description.patch_size} px"
             )
+            if description.task == FOCUS:
+                about += f", levels 0 to {description.levels - 1}"
         except ModelError as error:
             damaged = True
             about = f"damaged: {error}"
@@ -51,22 +58,22 @@ def show(
 
     Without a name, the default model.
     """
+    from microscope_quality.model import verify
+
     folder = _folder(name)
-    description = _verified(folder)
+    with _failing(1):
+        description = verify(folder)
     if as_json:
         typer.echo(json.dumps(description.to_dict(), indent=2, ensure_ascii=False))
         return
-    optics = description.optics
     lines = {
         "name": description.name,
+        "task": description.task,
         "folder": folder,
         "architecture": f"{description.architecture}: {_layers(description.layers)}",
         "patches": f"{description.patch_size} × {description.patch_size} px",
-        "levels": f"0 (in focus) to {description.levels - 1}",
         "normalisation": description.normalisation,
-        "optics": f"NA {optics.na:g}, n {optics.refractive_index:g}, {optics.wavelength_um:g} µm, "
-        f"pixels of {optics.pixel_size_um:g} µm",
-        "sure": f"a patch, from a certainty of {description.sure_certainty:.4g}",
+        **_of_task(description),
         "sha256": description.sha256,
         "licences": "\n".join(str(licence) for licence in description.licences) or "none stated",
     }
@@ -81,7 +88,7 @@ def show(
 @models.command()
 def verify(
     names: Annotated[
-        Optional[list[str]], typer.Argument(metavar="[NAME]...", help=_NAME, show_default=False)
+        list[str] | None, typer.Argument(metavar="[NAME]...", help=_NAME, show_default=False)
     ] = None,
 ) -> None:
     """Check that models are whole: files, checksum, description, shapes.
@@ -113,45 +120,46 @@ def export_fiji(
 
     An older exported model of that name is replaced.
     """
-    from microscope_quality.errors import MicroscopeQualityError
     from microscope_quality.files.fiji import export_model
 
-    try:
-        description = export_model(_folder(model), to)
-    except MicroscopeQualityError as error:
-        typer.echo(f"microscope-quality models export-fiji: {error}", err=True)
-        raise typer.Exit(1) from error
+    folder = _folder(model)
+    with _failing(1, "microscope-quality models export-fiji: "):
+        description = export_model(folder, to)
     typer.echo(f"{to}: {description.name}, {to.stat().st_size} bytes, sha256 {description.sha256}")
 
 
 def _folder(name: str) -> Path:
-    from microscope_quality.model import DEFAULT_MODEL, available_models
+    from microscope_quality.model import DEFAULT_MODEL, find_model
 
-    found = available_models()
-    folder = found.get(name or DEFAULT_MODEL, Path(name))
-    if not name and DEFAULT_MODEL not in found:
-        typer.echo("There is no default model.", err=True)
-        raise typer.Exit(2)
-    if not folder.is_dir():
-        known = ", ".join(found) or "none"
-        typer.echo(
-            f"There is no model {name!r} and no folder of that name; "
-            f"models that come with the library: {known}.",
-            err=True,
-        )
-        raise typer.Exit(2)
-    return folder
+    with _failing(2):
+        return find_model(name or DEFAULT_MODEL)
 
 
-def _verified(folder: Path) -> Any:
+@contextlib.contextmanager
+def _failing(code: int, command: str = "") -> Iterator[None]:
+    """Say what goes wrong within, and end with an exit code."""
     from microscope_quality.errors import MicroscopeQualityError
-    from microscope_quality.model import verify
 
     try:
-        return verify(folder)
+        yield
     except MicroscopeQualityError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+        typer.echo(f"{command}{error}", err=True)
+        raise typer.Exit(code) from error
+
+
+def _of_task(description: ModelDescription) -> dict[str, str]:
+    from microscope_quality.model import FocusTask
+
+    task = description.details
+    if not isinstance(task, FocusTask):
+        return {f"{description.task}: {key}": _brief(value) for key, value in task.items()}
+    optics = task.optics
+    return {
+        "levels": f"0 (in focus) to {task.levels - 1}",
+        "optics": f"NA {optics.na:g}, n {optics.refractive_index:g}, {optics.wavelength_um:g} µm, "
+        f"pixels of {optics.pixel_size_um:g} µm",
+        "sure": f"a patch, from a certainty of {task.sure_certainty:.4g}",
+    }
 
 
 def _layers(layers: tuple[dict[str, Any], ...]) -> str:

@@ -10,6 +10,10 @@ import typer
 
 plugin = typer.Typer(no_args_is_help=True, help="Install plugins for other programs.")
 
+RemoveOption = Annotated[
+    bool, typer.Option("--remove", help="Take away what this command wrote there.")
+]
+
 
 @plugin.command()
 def cellprofiler(
@@ -21,9 +25,7 @@ def cellprofiler(
             help="CellProfiler's plugins directory, or a new folder that shall be it.",
         ),
     ],
-    remove: Annotated[
-        bool, typer.Option("--remove", help="Take away what this command wrote there.")
-    ] = False,
+    remove: RemoveOption = False,
 ) -> None:
     """Write the module MeasureImageFocus for CellProfiler 4.2.
 
@@ -34,11 +36,7 @@ def cellprofiler(
     """
     from microscope_quality.plugins import cellprofiler as dropin
 
-    if remove:
-        done = _or_refuse("cellprofiler", dropin.remove, to)
-        typer.echo(f"{len(done)} files removed from {to}.")
-        return
-    _or_refuse("cellprofiler", dropin.install, to)
+    _do("cellprofiler", dropin.remove if remove else dropin.install, to, remove)
     typer.echo(f"MeasureImageFocus is in {to}. To use it:")
     typer.echo("1. In CellProfiler: Preferences, CellProfiler plugins directory:")
     typer.echo(f"   {to.resolve()}")
@@ -52,9 +50,7 @@ def fiji(
         Path,
         typer.Option("--to", metavar="DIR", help="The folder of your Fiji (Fiji.app) or ImageJ."),
     ],
-    remove: Annotated[
-        bool, typer.Option("--remove", help="Take away what this command wrote there.")
-    ] = False,
+    remove: RemoveOption = False,
 ) -> None:
     """Write the plugin for Fiji and ImageJ, and menu scripts for Fiji's Python mode.
 
@@ -68,11 +64,7 @@ def fiji(
     """
     from microscope_quality.plugins import fiji as dropin
 
-    if remove:
-        done = _or_refuse("fiji", dropin.remove, to)
-        typer.echo(f"{len(done)} files removed from {to}.")
-        return
-    done = _or_refuse("fiji", dropin.install, to)
+    done = _do("fiji", dropin.remove if remove else dropin.install, to, remove)
     for path in done:
         typer.echo(f"written: {path}")
     with_jar = any(path.suffix == ".jar" for path in done)
@@ -92,11 +84,13 @@ def fiji(
         raise typer.Exit(1)
 
 
-def _or_refuse(name: str, act: Callable[[Path], list[Path]], to: Path) -> list[Path]:
-    from microscope_quality.cli.refusal import refused
-    from microscope_quality.errors import FileError
+def _do(name: str, act: Callable[[Path], list[Path]], to: Path, remove: bool) -> list[Path]:
+    """Install or remove; gives the files that were written, and ends where they were removed."""
+    from microscope_quality.cli.refusal import refusing
 
-    try:
-        return act(to)
-    except FileError as error:
-        raise refused(f"plugin {name}", error) from error
+    with refusing(f"plugin {name}"):
+        done = act(to)
+    if remove:
+        typer.echo(f"{len(done)} files removed from {to}.")
+        raise typer.Exit
+    return done

@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from microscope_quality.batch.budget import SECONDS
-from microscope_quality.cli.options import FileMemoryOption, FileTimeOption
+from microscope_quality.cli.options import FileMemoryOption, FileTimeOption, ReadersOption
 
 
 def report(
@@ -59,16 +59,7 @@ def report(
         str,
         typer.Option(help="Heading of the page.", show_default="the name of the measured folder"),
     ] = "",
-    jobs: Annotated[
-        Optional[int],
-        typer.Option(
-            "--jobs",
-            "-j",
-            min=1,
-            help="Processes that read images.",
-            show_default="all cores",
-        ),
-    ] = None,
+    jobs: ReadersOption = None,
     file_time: FileTimeOption = SECONDS,
     file_memory: FileMemoryOption = None,
 ) -> None:
@@ -87,35 +78,27 @@ def report(
     Exit codes: 0 written, 2 refused.
     """
     from microscope_quality.batch.run import n_cores
-    from microscope_quality.cli.options import budget_of
     from microscope_quality.cli.progress import bar
-    from microscope_quality.cli.record import check_pattern
-    from microscope_quality.cli.refusal import refused
-    from microscope_quality.cli.summary import printable
-    from microscope_quality.errors import MicroscopeQualityError
+    from microscope_quality.cli.refusal import refusing
+    from microscope_quality.errors import printable
+    from microscope_quality.measuring.memory import budget_of
     from microscope_quality.report.write import write_report
 
     said: list[str] = []
-    try:
-        check_pattern(pattern)
-        with bar("Drawing") as advance:
-            page = write_report(
-                results,
-                out=out,
-                images=images,
-                plates=plates,
-                pattern=pattern,
-                title=title,
-                jobs=jobs or n_cores(),
-                budget=budget_of(file_time, file_memory),
-                progress=advance,
-                tell=said.append,
-            )
-    except KeyboardInterrupt:
-        typer.echo("\nInterrupted; nothing was written.", err=True)
-        raise typer.Exit(130) from None
-    except MicroscopeQualityError as error:
-        raise refused("report", error) from error
+    interrupted = "\nInterrupted; nothing was written."
+    with refusing("report", interrupted=interrupted), bar("Drawing") as advance:
+        page = write_report(
+            results,
+            out=out,
+            images=images,
+            plates=plates,
+            pattern=pattern,
+            title=title,
+            jobs=jobs or n_cores(),
+            budget=budget_of(file_time, file_memory),
+            progress=advance,
+            tell=said.append,
+        )
     for sentence in said:
         typer.echo(printable(sentence), err=True)
     typer.echo(f"Written to {page} ({page.stat().st_size / 1e6:.1f} MB). Open it in a browser.")

@@ -2,61 +2,45 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import queue
 import sys
 import time
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Optional
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from microscope_quality.cli.summary import (
-    NOT_MEASURED,
-    VERDICTS,
-    printable,
-    shortened,
-    status_colour,
-)
-from microscope_quality.measuring.verdicts import Verdict
-from microscope_quality.overlay import level_colours
+from microscope_quality.cli.wording import console, counted, shortened, style_of
+from microscope_quality.errors import printable
+from microscope_quality.measuring import watch_events as events
+from microscope_quality.measuring.file_verdicts import Verdict
+from microscope_quality.measuring.measure import Measure
+from microscope_quality.statuses import NO_CONTENT
 
-#: Symbol and words of each kind of verdict.
-SYMBOLS: dict[str, tuple[str, str]] = {
-    "error" if status == NOT_MEASURED else status: (text[0], text[2:])
-    for status, text in VERDICTS.items()
-}
 _REFRESH_SECONDS = 0.5
 
 
 class Screen:
-    """The terminal, or the pipe, that a watch writes to; used as a context.
+    """The terminal, or the pipe, that hears of a watch; used as a context.
 
     Parameters
     ----------
-    levels
-        Of the model.
+    measure
+        That judges.
     bell
         Ring with each alert, on a terminal.
     """
 
-    def __init__(self, levels: int, *, bell: bool = False) -> None:
+    def __init__(self, measure: Measure, *, bell: bool = False) -> None:
+        self._statuses = measure.all_statuses
         self._terminal = sys.stdout.isatty()
-        # A pipe gets whole names; COLUMNS has its way all the same.
-        width = None if self._terminal or "COLUMNS" in os.environ else 1000
-        self._console = Console(width=width, highlight=False, markup=False, emoji=False)
+        self._console = console()
         self._errors = (
             self._console if self._terminal else Console(stderr=True, width=1000, highlight=False)
         )
-        self._colours = [f"rgb({r},{g},{b})" for r, g, b in level_colours(levels).tolist()]
         self._bell = bell
-        self._live: Optional[Live] = None
-        self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._live: Live | None = None
         self._refreshed = 0.0
+        self._alerts = 0
         self._line = ""
 
     def __enter__(self) -> Screen:
@@ -65,13 +49,7 @@ class Screen:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]] = None,
-        error: Optional[BaseException] = None,
-        trace: Optional[TracebackType] = None,
-    ) -> None:
-        self._say_all()
+    def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -82,62 +60,63 @@ class Screen:
         line = Text.assemble((f"{_clock()}  ", "dim"), (printable(sentence), style))
         self._errors.print(line, soft_wrap=True)
 
-    def say_later(self, sentence: str) -> None:
-        """Say it when it is convenient; for other threads than the watch's own."""
-        self._said.put(sentence)
+    def hear(self, event: events.Event) -> None:
+        """Say what a watch tells, as far as it is news."""
+        if isinstance(event, events.FileMeasured):
+            self._show(event.name, event.verdict)
+        elif isinstance(event, events.AlertRaised):
+            self._alerts += 1
+            reason = printable(event.alert.reason)
+            sentence = Text(f"{_clock()}  ▲ ALERT  {reason}", "bold black on yellow")
+            self._console.print(sentence, soft_wrap=True)
+            if self._bell and self._terminal:
+                self._console.bell()
+        elif isinstance(event, events.NotReadable):
+            self.say(f"waiting: {event.name} ({event.reason}; tried again)", quietly=True)
+        elif isinstance(event, events.Notice):
+            self.say(event.text)
+        elif isinstance(event, events.WatchStatus):
+            self._refresh(event)
 
-    def _say_all(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self.say(self._said.get_nowait())
-
-    def show(self, name: str, verdict: Verdict, alert: str) -> None:
-        """Show the verdict on a file, and its alert if it raised one."""
-        status = NOT_MEASURED if verdict.kind == "error" else verdict.kind
-        colour = status_colour(status, self._colours)
-        judged, said = verdict.judged_level, verdict.level_text()
-        level = (f"{said:>5}", self._colours[judged]) if said and judged is not None else "    –"
+    def _show(self, name: str, verdict: Verdict) -> None:
+        """Show the verdict on a file."""
+        measure, row, status = verdict.measure, verdict.row, verdict.status
+        short = measure.short(row)
+        number = (f"{short:>5}", measure.colour(row)) if short else "    –"
         words = printable(verdict.in_words() or verdict.error)
         if verdict.error and verdict.planes > 1:
             words = printable(f"{words}: {verdict.error}")
-        if verdict.kind == "no_content":
+        if status is NO_CONTENT:
             # Too small, or without a single number: that there is nothing in it may not be all.
-            words = "  ".join(filter(None, (words, printable(verdict.message))))
+            words = "  ".join(filter(None, (words, printable(row["message"]))))
         room = max(12, min(60, self._console.width - 42))
         shown = shortened(printable(name), room) if self._terminal else printable(name)
         line = Text.assemble(
             (f"{_clock()}  ", "dim"),
             f"{shown:<{min(room, 40)}}",
-            level,
+            number,
             "  ",
-            (f"{VERDICTS[status]:<14}", colour),
+            (f"{f'{status.sign} {status.words}':<14}", style_of(status)),
             (f"  {words}" if words else "", "" if verdict.error else "dim"),
         )
         line.rstrip()
         self._console.print(line, soft_wrap=not self._terminal)
-        if alert:
-            sentence = Text(f"{_clock()}  ▲ ALERT  {printable(alert)}", "bold black on yellow")
-            self._console.print(sentence, soft_wrap=True)
-            if self._bell and self._terminal:
-                self._console.bell()
 
-    def refresh(self, counts: Mapping[str, int], waiting: int, alerted: int) -> None:
-        """Bring the last line up to date, and say what other threads have to say."""
-        self._say_all()
+    def _refresh(self, status: events.WatchStatus) -> None:
+        """Bring the last line up to date."""
         moment = time.monotonic()
         if self._live is None or moment - self._refreshed < _REFRESH_SECONDS:
             return
         self._refreshed = moment
-        number = sum(counts.values())
-        parts = [f"{number:,} image{'' if number == 1 else 's'}"]
-        if waiting:
-            parts.append(f"{waiting:,} waiting")
-        if alerted:
-            parts.append(f"{alerted:,} alert{'s' if alerted > 1 else ''}")
+        parts = [counted(status.files, "image")]
+        if status.waiting:
+            parts.append(f"{status.waiting:,} waiting")
+        if self._alerts:
+            parts.append(counted(self._alerts, "alert"))
         parts += [
-            f"{symbol} {counts[kind]:,} {label}"
-            for kind, (symbol, label) in SYMBOLS.items()
-            if counts.get(kind)
+            f"{one.sign} {status.counts[one.key]:,} {one.words}"
+            for one in self._statuses
+            if status.counts.get(one.key)
         ]
         line = "  ".join(parts)
         if line != self._line:

@@ -4,150 +4,321 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 from rich.text import Text
 
-from microscope_quality.overlay import level_colours
+from microscope_quality.cli.wording import (
+    OTHER_COLUMNS,
+    counted,
+    edited,
+    first_of,
+    kept_in,
+    shortened,
+    style_of,
+)
+from microscope_quality.errors import printable
+from microscope_quality.files.ome_zarr import is_zarr
+from microscope_quality.files.pictures import OVERLAYS
+from microscope_quality.files.spreadsheet import WORKBOOK
+from microscope_quality.files.tables import as_number
+from microscope_quality.measuring.measure import Measure, Row, block
+from microscope_quality.measuring.rows import PlaneRow
+from microscope_quality.measuring.run import MOST_DOUBTFUL, Run
+from microscope_quality.report import REPORT
+from microscope_quality.statuses import ERROR, Status
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 #: Planes of which each has a line of its own.
 MOST_LINES = 24
+# Head of a column, and the side that its fields begin at.
+_Column = tuple[str, Literal["left", "right"]]
 #: Planes that are named as standing out of more than that.
 MOST_NAMED = 5
 
-NOT_MEASURED = "not measured"
-#: Symbol and words of each verdict.
-VERDICTS = {
-    "in_focus": "● in focus",
-    "out_of_focus": "○ out of focus",
-    "mixed": "◐ mixed",
-    "no_content": "· no content",
-    NOT_MEASURED: "× not measured",
-}
-_BLOCKS = "▁▂▃▄▅▆▇█"
-# Where among the levels the colour of a verdict is.
-_SHARES = {"in_focus": 0.0, "mixed": 0.4, "out_of_focus": 0.8}
 
-
-@dataclass(frozen=True)
-class Line:
-    """A plane on the screen; `why` says what makes it doubtful."""
-
-    name: str
-    place: str
-    status: str
-    level: float = math.nan
-    expected_level: float = math.nan
-    certainty: float = math.nan
-    defocus_um: float = math.nan
-    interval: tuple[float, float] = (math.nan, math.nan)
-    probabilities: tuple[float, ...] = ()
-    why: str = ""
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class StackLine:
-    """A z-stack on the screen: the best z, the level there, and the level at each z."""
-
-    name: str
-    place: str
-    best_z: Optional[int]
-    expected_level: float
-    expected_levels: tuple[float, ...]
-
-
-@dataclass
 class Summary:
-    """Counts of a run and the planes that stand out, in memory that does not grow with it."""
+    """What stands out of a run, in memory that does not grow with it."""
 
-    levels: int
-    statuses: Counter[str] = field(default_factory=Counter)
-    #: Verdicts of images, of which a z-stack is one.
-    images: Counter[str] = field(default_factory=Counter)
-    at_level: Counter[int] = field(default_factory=Counter)
-    lines: list[Line] = field(default_factory=list)
-    furthest: list[Line] = field(default_factory=list)
-    failed: list[Line] = field(default_factory=list)
-    stacks: list[StackLine] = field(default_factory=list)
-    n_stacks: int = 0
-    notes: Counter[str] = field(default_factory=Counter)
-    first_noted: dict[str, str] = field(default_factory=dict)
+    def __init__(self, measure: Measure) -> None:
+        self._measure = measure
+        self._head = measure.cells({})[0].head
+        self._n_planes = 0
+        self._lines: list[PlaneRow] = []
+        self._worst: list[PlaneRow] = []
+        self._failed: list[PlaneRow] = []
+        # Planes by the bin of the scale that they are judged by.
+        self._bins: Counter[int] = Counter()
+        # Of a z-stack: its name, its row, and the value at each z.
+        self._stacks: list[tuple[str, Row, list[float]]] = []
+        self._n_stacks = 0
+        self._notes: Counter[str] = Counter()
+        self._first_noted: dict[str, str] = {}
 
-    @property
-    def n_planes(self) -> int:
-        """Planes so far, those that could not be measured among them."""
-        return sum(self.statuses.values())
-
-    @property
-    def n_images(self) -> int:
-        """Images so far; a z-stack is one."""
-        return sum(self.images.values())
-
-    def add(self, line: Line) -> None:
+    def plane(self, plane: PlaneRow) -> None:
         """Count a plane."""
-        self.statuses[line.status] += 1
-        if len(self.lines) <= MOST_LINES:
-            self.lines.append(line)
-        if line.status == NOT_MEASURED:
-            if len(self.failed) < MOST_LINES:
-                self.failed.append(line)
-        elif line.status != "no_content":
-            self.at_level[int(line.level)] += 1
-            if line.status != "in_focus":
-                self.furthest.append(line)
-                self.furthest.sort(key=lambda one: -one.expected_level)
-                del self.furthest[MOST_NAMED:]
+        measure, row = self._measure, plane.row
+        self._n_planes += 1
+        if row["message"]:
+            self._notes[row["message"]] += 1
+            self._first_noted.setdefault(row["message"], _name(plane))
+        if len(self._lines) <= MOST_LINES:
+            self._lines.append(plane)
+        if plane.error and len(self._failed) < MOST_LINES:
+            self._failed.append(plane)
+        judged = measure.judged(row)
+        if judged is None:
+            return
+        if measure.scale.bins:
+            self._bins[int(judged)] += 1
+        if measure.limit is None or plane.kind.badness:
+            self._worst.append(plane)
+            self._worst.sort(key=lambda one: -measure.badness(measure.number(one.row)))
+            del self._worst[MOST_NAMED:]
 
-    def note(self, message: str, name: str) -> None:
-        """Count what a plane's result says beside its numbers."""
-        self.notes[message] += 1
-        self.first_noted.setdefault(message, name)
-
-    def add_stack(self, line: StackLine) -> None:
+    def image(self, planes: Sequence[PlaneRow], speaker: PlaneRow, stack: Row | None) -> None:
         """Count a z-stack."""
-        self.n_stacks += 1
-        if len(self.stacks) < MOST_LINES:
-            self.stacks.append(line)
+        if stack is None:
+            return
+        self._n_stacks += 1
+        if len(self._stacks) < MOST_LINES:
+            values = [math.nan] * ((planes[-1].place.z or 0) + 1)
+            for plane in planes:
+                if plane.kind.is_judged:
+                    values[plane.place.z or 0] = self._measure.number(plane.row)
+            place = replace(planes[0].place, z=None)
+            self._stacks.append((f"{planes[0].name} {place}".rstrip(), stack, values))
+
+    def show(self, console: Console, run: Run) -> None:
+        """Print the tables of a run."""
+        if self._n_planes <= MOST_LINES:
+            self._show_each(console)
+        else:
+            self._show_counts(console, run)
+            self._show_named(console, self._measure.worst, self._worst, [])
+            doubtful = run.doubtful[:MOST_NAMED]
+            planes, why = [one.plane for one in doubtful], [one.why for one in doubtful]
+            self._show_named(console, "Doubtful, worth a look", planes, why)
+        self._show_stacks(console)
+        if self._failed:
+            console.print(Text("\nNot measured", "dim"))
+            for plane in self._failed:
+                console.print(
+                    Text.assemble((printable(_name(plane)), "bold"), " ", printable(plane.error))
+                )
+            _show_more(console, run.planes[ERROR.key] - len(self._failed))
+        if self._notes:
+            console.print(Text("\nNotes", "dim"))
+        for note, count in self._notes.most_common(MOST_NAMED):
+            name = printable(self._first_noted[note])
+            planes_noted = f"{name}: " if count == 1 else f"{count:,} planes, {name} first: "
+            console.print(Text.assemble((planes_noted, "dim"), note))
+
+    def _show_each(self, console: Console) -> None:
+        planes = self._lines
+        cells = [self._measure.cells(plane.row) for plane in planes]
+        columns = list(zip(*cells))
+        # A column without a text has no head either.
+        heads = [
+            column[0].head if any(text for cell in column for text, _ in cell.parts) else ""
+            for column in columns
+        ]
+        places = max(len(str(plane.place)) for plane in planes)
+        verdict = max(len(_verdict(status)) for status in self._measure.all_statuses)
+        room = console.width - (max(places, 5) if places else 0) - verdict
+        room -= sum(map(len, heads)) + 2 * (len(heads) + 2)
+        table = _table(
+            ("Image", "left"),
+            ("Plane" if places else "", "left"),
+            *(
+                (head, "right" if column[0].right else "left")
+                for head, column in zip(heads, columns)
+            ),
+            ("Verdict", "left"),
+        )
+        for plane, of_plane in zip(planes, cells):
+            table.add_row(
+                shortened(printable(plane.name), room),
+                str(plane.place),
+                *(Text.assemble(*cell.parts) for cell in of_plane),
+                _verdict(plane.kind),
+            )
+        console.print(table)
+
+    def _show_counts(self, console: Console, run: Run) -> None:
+        statuses, measure = self._measure.all_statuses, self._measure
+        console.print(Text(f"{self._n_planes:,} planes", "bold"))
+        if self._n_stacks:
+            verdicts = (
+                f"{run.images[one.key]:,} {one.words}" for one in statuses if run.images[one.key]
+            )
+            console.print(
+                f"{run.images.total():,} images, a z-stack by its best plane: {', '.join(verdicts)}"
+            )
+        table = _table(("", "left"), ("", "right"), ("", "right"), ("", "left"), header=False)
+        for status in statuses:
+            count = run.planes[status.key]
+            if count:
+                share = count / self._n_planes
+                bar = Text("█" * max(1, round(share * 32)), style_of(status))
+                table.add_row(_verdict(status), f"{count:,}", f"{share:.1%}", bar)
+        console.print(table)
+        counts = [self._bins[k] for k in range(measure.scale.bins)]
+        most = max(counts, default=0)
+        if most:
+            width = max(3, len(f"{most:,}"))
+            numbers: list[_Column] = [(f"{k:>{width}}", "right") for k in range(len(counts))]
+            table = _table((self._head, "left"), *numbers)
+            table.add_row(
+                Text("Planes", "dim"), *(f"{n:,}" if n else Text("·", "dim") for n in counts)
+            )
+            table.add_row(
+                "",
+                *(
+                    Text(block(n / most) * width if n else "", colour)
+                    for n, colour in zip(counts, measure.scale.colours)
+                ),
+            )
+            console.print()
+            console.print(table)
+
+    def _show_named(
+        self, console: Console, title: str, planes: Sequence[PlaneRow], why: Sequence[str]
+    ) -> None:
+        if not planes:
+            return
+        measure = self._measure
+        trust = [column for column in measure.columns if column.name == measure.trust]
+        heads = [self._head, *(column.words for column in trust)]
+        table = _table((title, "left"), *((head, "right") for head in heads), ("", "left"))
+        room = console.width - sum(map(len, heads)) - 2 * (len(heads) + 1)
+        room -= max(map(len, why), default=0)
+        for plane, reason in zip(planes, why or [""] * len(planes)):
+            table.add_row(
+                shortened(printable(_name(plane)), room),
+                Text.assemble(*measure.cells(plane.row)[0].parts),
+                *(f"{as_number(plane.row[one.name]):.{one.digits}f}" for one in trust),
+                Text(reason, "dim"),
+            )
+        console.print()
+        console.print(table)
+
+    def _show_stacks(self, console: Console) -> None:
+        if not self._stacks:
+            return
+        measure, scale = self._measure, self._measure.scale
+        table = _table(
+            ("Z-stack", "left"), ("Best z", "right"), (self._head, "right"), ("By z", "left")
+        )
+        curves = [values[:: 1 + (len(values) - 1) // 30] for *_, values in self._stacks]
+        known = [value for curve in curves for value in curve if not math.isnan(value)] or [0.0]
+        low = min(known) if scale.low is None else scale.low
+        high = max(known) if scale.high is None else scale.high
+        room = console.width - len(self._head) - 12 - max(map(len, curves))
+        for (name, stack, _), curve in zip(self._stacks, curves):
+            value = as_number(stack[measure.value])
+            table.add_row(
+                shortened(printable(name), room),
+                stack["best_z"] or "none",
+                "" if math.isnan(value) else f"{value:.{measure.digits}f}",
+                Text.assemble(
+                    *(
+                        " "
+                        if math.isnan(value)
+                        else (
+                            block((value - low) / (high - low or 1)),
+                            scale.colour(value, low, high),
+                        )
+                        for value in curve
+                    )
+                ),
+            )
+        console.print()
+        console.print(table)
+        _show_more(console, self._n_stacks - len(self._stacks))
 
 
-def show(console: Console, summary: Summary, doubtful: Sequence[Line]) -> None:
-    """Print the tables of a run; `doubtful` planes are those to look at first."""
-    colours = [f"rgb({r},{g},{b})" for r, g, b in level_colours(summary.levels).tolist()]
-    if summary.n_planes <= MOST_LINES:
-        _show_each(console, summary.lines, colours)
-    else:
-        _show_counts(console, summary, colours)
-        _show_named(console, "Furthest out of focus", summary.furthest, colours)
-        _show_named(console, "Doubtful, worth a look", doubtful[:MOST_NAMED], colours, why=True)
-    _show_stacks(console, summary, colours)
-    if summary.failed:
-        console.print(Text("\nNot measured", "dim"))
-        for line in summary.failed:
-            console.print(Text.assemble((_full_name(line), "bold"), " ", printable(line.error)))
-        _show_more(console, summary.statuses[NOT_MEASURED] - len(summary.failed))
-    if summary.notes:
-        console.print(Text("\nNotes", "dim"))
-    for note, count in summary.notes.most_common(MOST_NAMED):
-        name = printable(summary.first_noted[note])
-        planes = f"{name}: " if count == 1 else f"{count:,} planes, {name} first: "
-        console.print(Text.assemble((planes, "dim"), note))
+def show_run(
+    console: Console,
+    run: Run,
+    *,
+    where: str,
+    seconds: float,
+    others: Mapping[str, int],
+    copies: Sequence[str],
+) -> None:
+    """Print how a run went and what it wrote.
+
+    Parameters
+    ----------
+    console, run
+    where
+        What measured, such as ``"2 jobs"``.
+    seconds
+        How long it took.
+    others
+        Numbers of files that were left out, by their endings.
+    copies
+        Names of files that were made of the tables.
+    """
+    if run.unmatched:
+        n_named = sum(not is_zarr(path) for _, path in run.files)
+        console.print(
+            f"\n--pattern does not match {len(run.unmatched):,} of {n_named:,} names, "
+            f"{printable(run.unmatched[0].as_posix())} first."
+        )
+    for error in run.not_drawn[:MOST_DOUBTFUL]:
+        console.print(f"\nNot drawn: {error}")
+    about = [_duration(seconds), where]
+    about += [f"model {name}" for name in [run.settings.facts().get("name")] if name]
+    console.print(f"\n{', '.join(about)}", style="dim")
+    if run.n_kept:
+        n_files = len(run.files)
+        kept = f"{run.n_kept:,}" if run.n_kept == n_files else f"{run.n_kept:,} of {n_files:,}"
+        console.print(
+            f"{kept} {'file' if n_files == 1 else 'files'} "
+            f"{'was' if run.n_kept == 1 else 'were'} measured before and did not change "
+            "(--again measures all)",
+            style="dim",
+        )
+    if others:
+        ranked = sorted(others, key=lambda ending: -others[ending])
+        listed = [f"{others[end]:,} {printable(end) or 'without one'}" for end in ranked[:6]]
+        more = sum(others[ending] for ending in ranked[6:])
+        listed += [f"{more:,} others"] if more else []
+        console.print(f"Left out, no images by their endings: {', '.join(listed)}", style="dim")
+    if run.results is None or run.out is None:
+        return
+    if run.results.other_columns:
+        console.print(OTHER_COLUMNS)
+    if run.results.edited:
+        console.print(edited(run.results.edited))
+    if run.gone:
+        verbs = ("was", "is") if len(run.gone) == 1 else ("were", "are")
+        console.print(
+            f"{counted(len(run.gone), 'file')} that {verbs[0]} measured before {verbs[1]} not "
+            f"named now, or not there, and left the tables: {first_of(run.gone)}."
+        )
+    if run.results.older is not None:
+        console.print(kept_in(run.results.older))
+    written = [
+        name if n_rows is None else f"{name} ({counted(n_rows, 'row')})"
+        for name, n_rows in run.tables.items()
+    ]
+    if run.drawn:
+        written.append(f"{OVERLAYS}/ ({len(run.drawn):,})")
+    console.print(f"Written to {run.out}: {', '.join([*written, *copies])}")
+    for name in (WORKBOOK, REPORT):
+        if name not in copies and (run.out / name).exists():
+            console.print(f"{run.out / name} is of an earlier run.", style="dim")
 
 
-def shortened(text: str, room: int) -> str:
-    """Text in that many characters, without its middle if need be."""
-    if len(text) <= room:
-        return text
-    start = (room - 1) // 3
-    return f"{text[:start]}…{text[len(text) - (room - 1 - start) :]}"
-
-
-def _table(*columns: tuple[str, Literal["left", "right"]], header: bool = True) -> Table:
+def _table(*columns: _Column, header: bool = True) -> Table:
     table = Table(
         box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", show_header=header
     )
@@ -156,175 +327,21 @@ def _table(*columns: tuple[str, Literal["left", "right"]], header: bool = True) 
     return table
 
 
-def _show_each(console: Console, lines: Sequence[Line], colours: Sequence[str]) -> None:
-    places = max(len(line.place) for line in lines)
-    last = len(colours) - 1
-    in_um = any(not math.isnan(line.defocus_um) for line in lines)
-    sampled = any(not math.isnan(line.interval[0]) for line in lines)
-    table = _table(
-        ("Image", "left"),
-        ("Plane" if places else "", "left"),
-        ("Level", "right"),
-        (f"0{last:>{last}}", "left"),
-        ("Certainty", "right"),
-        ("Expected, 95 %" if sampled else "", "right"),
-        ("Defocus µm" if in_um else "", "right"),
-        ("Verdict", "left"),
-    )
-    others = [max(places, 5) if places else 0, 5, len(colours), 9, 14 if sampled else 0]
-    others += [10 if in_um else 0, 14]
-    room = console.width - sum(others) - 2 * len(others)
-    for line in lines:
-        certainty = f"{line.certainty:.2f}" if line.probabilities else ""
-        table.add_row(
-            shortened(printable(line.name), room),
-            line.place,
-            _level(line, colours),
-            _distribution(line, colours),
-            certainty,
-            _interval(line.interval),
-            "" if math.isnan(line.defocus_um) else f"{line.defocus_um:.1f}",
-            _verdict(line.status, colours),
-        )
-    console.print(table)
-
-
-def _interval(limits: tuple[float, float]) -> str:
-    return "" if math.isnan(limits[0]) else f"{limits[0]:.2f} to {limits[1]:.2f}"
-
-
-def _show_counts(console: Console, summary: Summary, colours: Sequence[str]) -> None:
-    console.print(Text(f"{summary.n_planes:,} planes", "bold"))
-    if summary.n_stacks:
-        verdicts = (
-            f"{summary.images[status]:,} {words[2:]}"
-            for status, words in VERDICTS.items()
-            if summary.images[status]
-        )
-        console.print(
-            f"{summary.n_images:,} images, a z-stack by its best plane: {', '.join(verdicts)}"
-        )
-    table = _table(("", "left"), ("", "right"), ("", "right"), ("", "left"), header=False)
-    for status, count in ((status, summary.statuses[status]) for status in VERDICTS):
-        if count:
-            share = count / summary.n_planes
-            bar = Text("█" * max(1, round(share * 32)), status_colour(status, colours))
-            table.add_row(_verdict(status, colours), f"{count:,}", f"{share:.1%}", bar)
-    console.print(table)
-    counts = [summary.at_level[level] for level in range(summary.levels)]
-    most = max(counts)
-    if most:
-        width = max(3, len(f"{most:,}"))
-        table = _table(("Level", "left"), *((f"{k:>{width}}", "right") for k in range(len(counts))))
-        table.add_row(Text("Planes", "dim"), *(f"{n:,}" if n else Text("·", "dim") for n in counts))
-        table.add_row(
-            "",
-            *(
-                Text(_block(n / most) * width if n else "", colour)
-                for n, colour in zip(counts, colours)
-            ),
-        )
-        console.print()
-        console.print(table)
-
-
-def _show_named(
-    console: Console,
-    title: str,
-    lines: Sequence[Line],
-    colours: Sequence[str],
-    why: bool = False,
-) -> None:
-    if not lines:
-        return
-    reasons = max(len(line.why) for line in lines) if why else 0
-    table = _table((title, "left"), ("Level", "right"), ("Certainty", "right"), ("", "left"))
-    room = console.width - 20 - reasons
-    for line in lines:
-        table.add_row(
-            shortened(_full_name(line), room),
-            _level(line, colours),
-            f"{line.certainty:.2f}",
-            Text(line.why if why else "", "dim"),
-        )
-    console.print()
-    console.print(table)
-
-
-def _show_stacks(console: Console, summary: Summary, colours: Sequence[str]) -> None:
-    if not summary.stacks:
-        return
-    last = len(colours) - 1
-    table = _table(("Z-stack", "left"), ("Best z", "right"), ("Level", "right"), ("By z", "left"))
-    curves = [
-        line.expected_levels[:: 1 + (len(line.expected_levels) - 1) // 30]
-        for line in summary.stacks
-    ]
-    room = console.width - 17 - max(len(curve) for curve in curves)
-    for line, curve in zip(summary.stacks, curves):
-        table.add_row(
-            shortened(printable(f"{line.name} {line.place}".rstrip()), room),
-            "none" if line.best_z is None else str(line.best_z),
-            "" if math.isnan(line.expected_level) else f"{line.expected_level:.1f}",
-            Text.assemble(
-                *(
-                    " " if math.isnan(level) else (_block(level / last), colours[round(level)])
-                    for level in curve
-                )
-            ),
-        )
-    console.print()
-    console.print(table)
-    _show_more(console, summary.n_stacks - len(summary.stacks))
-
-
 def _show_more(console: Console, number: int) -> None:
     if number:
         console.print(Text(f"… and {number:,} more", "dim"))
 
 
-def _full_name(line: Line) -> str:
-    return printable(f"{line.name} {line.place}".rstrip())
+def _name(plane: PlaneRow) -> str:
+    return f"{plane.name} {plane.place}".rstrip()
 
 
-def printable(text: str) -> str:
-    """Text without characters that would move the cursor or break the line."""
-    return "".join(character if character.isprintable() else "�" for character in text)
+def _verdict(status: Status) -> Text:
+    return Text(f"{status.sign} {status.words}", style_of(status))
 
 
-def _level(line: Line, colours: Sequence[str]) -> Text:
-    if math.isnan(line.level) or line.status == "no_content":
-        return Text("–", "dim")
-    return Text(f"{line.level:.0f}", colours[int(line.level)])
-
-
-def _distribution(line: Line, colours: Sequence[str]) -> Text:
-    """Probabilities of the levels as little bars."""
-    if any(math.isnan(p) for p in line.probabilities):
-        return Text("")
-    return Text.assemble(
-        *(
-            (_block(p), colour) if p >= 0.02 else ("▁", "dim")
-            for p, colour in zip(line.probabilities, colours)
-        )
-    )
-
-
-def _block(share: float) -> str:
-    return _BLOCKS[min(int(share * len(_BLOCKS)), len(_BLOCKS) - 1)]
-
-
-def _verdict(status: str, colours: Sequence[str]) -> Text:
-    return Text(VERDICTS[status], status_colour(status, colours))
-
-
-def status_colour(status: str, colours: Sequence[str]) -> str:
-    """Give the colour of a verdict, out of those of the levels where it is one of focus."""
-    if status in _SHARES:
-        return colours[level_of(status, len(colours))]
-    return "bright_red" if status == NOT_MEASURED else "dim"
-
-
-def level_of(status: str, levels: int) -> int:
-    """Give the level whose colour stands for a verdict of focus, on the screen as on pages."""
-    return round(_SHARES[status] * (levels - 1))
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from microscope_quality.cli.options import ReadersOption
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,16 +32,7 @@ def verify(
             show_default="the tables alone",
         ),
     ] = None,
-    jobs: Annotated[
-        Optional[int],
-        typer.Option(
-            "--jobs",
-            "-j",
-            min=1,
-            help="Processes that read images.",
-            show_default="all cores",
-        ),
-    ] = None,
+    jobs: ReadersOption = None,
 ) -> None:
     """Check that results are what was measured: tables, run.json, model and images.
 
@@ -55,47 +48,36 @@ def verify(
     Exit codes: 0 all fits, 1 something differs, 2 wrong use, 130 stopped by Ctrl-C.
     """
     from microscope_quality.batch.run import n_cores
-    from microscope_quality.batch.run_record import earlier_folder
+    from microscope_quality.batch.run_record import RUN_RECORD, earlier_folder
     from microscope_quality.cli.progress import bar
-    from microscope_quality.cli.refusal import refused
-    from microscope_quality.cli.summary import printable
-    from microscope_quality.errors import FileError, MicroscopeQualityError
+    from microscope_quality.cli.refusal import refusing
+    from microscope_quality.errors import FileError, printable
     from microscope_quality.measuring.integrity import check_images, check_results
 
-    try:
+    with refusing("verify", interrupted="\nInterrupted; not all was checked."):
         if images is not None and not images.is_dir():
             raise FileError(f"{images}: is no folder of images")
         checks, measured = check_results(results)
         if images is not None:
             with bar("Reading images") as move:
                 checks.append(check_images(measured, images, jobs=jobs or n_cores(), progress=move))
-    except KeyboardInterrupt:
-        typer.echo("\nInterrupted; not all was checked.", err=True)
-        raise typer.Exit(130) from None
-    except MicroscopeQualityError as error:
-        raise refused("verify", error) from error
     _show(checks, with_images=images is not None)
     missing = [] if images is None else checks[-1].told
     named = earlier_folder(results)
     if missing and named and all(told.endswith(": is not there") for told in missing):
-        typer.echo(f"Names in the tables are relative to {printable(str(named))}, by run.json.")
+        typer.echo(f"Names in the tables are relative to {printable(str(named))}, by {RUN_RECORD}.")
     raise typer.Exit(1 if any(check.differ for check in checks) else 0)
 
 
 def _show(checks: Sequence[Check], *, with_images: bool) -> None:
     """Print what was checked, how many, and what differs."""
-    import os
-    import sys
-
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from microscope_quality.cli.summary import printable
+    from microscope_quality.cli.wording import console
+    from microscope_quality.errors import printable
 
-    # A pipe gets whole names; COLUMNS has its way all the same.
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 1000
-    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    screen = console()
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
@@ -111,12 +93,12 @@ def _show(checks: Sequence[Check], *, with_images: bool) -> None:
             table.add_row("", "", Text(f"  {printable(told)}"))
         if check.differ > len(check.told):
             table.add_row("", "", Text(f"  and {check.differ - len(check.told):,} more", "dim"))
-    console.print(table)
+    screen.print(table)
     differ = [check.what for check in checks if check.differ]
     said = f"\nNot all fits: {'; '.join(differ)}." if differ else "\nAll fits."
-    console.print(said, style="bold")
+    screen.print(said, style="bold")
     if not with_images:
-        console.print("The images were not looked at; --images DIR does.", style="dim")
+        screen.print("The images were not looked at; --images DIR does.", style="dim")
 
 
 def _style(check: Check) -> str:

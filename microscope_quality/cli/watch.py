@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
-from enum import Enum
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Optional
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from microscope_quality.batch.budget import SECONDS
-from microscope_quality.cli.options import (
-    WRITTEN,
-    DigestOption,
-    FileMemoryOption,
-    FileTimeOption,
-    InFocusLimitOption,
-    JobsOption,
-    LuminanceOption,
-    ModelOption,
-    OpticsOption,
-    PatternOption,
-    PerPatchOption,
-    RescaleOption,
-    SampleOption,
-    SeedOption,
-)
+from microscope_quality.cli import options
+
+if TYPE_CHECKING:
+    from microscope_quality.measuring.watch import Watch
 
 #: Heading of options in the command's help.
 ALERTS = "Alerts"
@@ -35,21 +26,13 @@ ALERTS = "Alerts"
 _WEBHOOK_VARIABLE = "MICROSCOPE_QUALITY_WEBHOOK"
 
 
-class BadStatus(str, Enum):
-    """Verdicts that may raise an alert."""
-
-    out_of_focus = "out_of_focus"
-    mixed = "mixed"
-    no_content = "no_content"
-
-
 def watch(
+    context: typer.Context,
     folder: Annotated[
         Path,
         typer.Argument(
             metavar="FOLDER",
             help="Where the microscope writes its images; sub-folders are watched too.",
-            show_default=False,
         ),
     ],
     out: Annotated[
@@ -58,10 +41,9 @@ def watch(
             "--out",
             "-o",
             metavar="DIR",
-            rich_help_panel=WRITTEN,
+            rich_help_panel=options.WRITTEN,
             help="Folder for results.csv, which grows row by row. It may lie in FOLDER: what is in "
             "it is never measured.",
-            show_default=False,
         ),
     ],
     interval: Annotated[
@@ -79,19 +61,17 @@ def watch(
         typer.Option("--once", help="Measure what is there, and end when nothing changes."),
     ] = False,
     alert_level: Annotated[
-        Optional[int],
+        Optional[float],
         typer.Option(
-            min=0,
             metavar="LEVEL",
             rich_help_panel=ALERTS,
             help="Raise an alert for an image whose level is above this. Of a mixed image the "
             "expected level is compared, rounded, if it is the higher one; for all mixed ones "
-            "there is --alert-status mixed.",
-            show_default=False,
+            "there is --alert-status mixed. Where high numbers are good, for one that is below.",
         ),
     ] = None,
     alert_status: Annotated[
-        Optional[list[BadStatus]],
+        Optional[list[str]],
         typer.Option(
             metavar="VERDICT",
             rich_help_panel=ALERTS,
@@ -118,7 +98,6 @@ def watch(
             rich_help_panel=ALERTS,
             help="Program to run for each alert, without a shell. It is told by environment "
             "variables such as MICROSCOPE_QUALITY_FILE, and by JSON on its standard input.",
-            show_default=False,
         ),
     ] = None,
     webhook: Annotated[
@@ -129,7 +108,6 @@ def watch(
             envvar=_WEBHOOK_VARIABLE,
             help="Web address to send each alert to, as JSON by POST; it is sent again until the "
             "other side has it.",
-            show_default=False,
         ),
     ] = None,
     bell: Annotated[
@@ -139,32 +117,34 @@ def watch(
         Optional[str],
         typer.Option(
             metavar="[HOST:]PORT",
-            rich_help_panel=WRITTEN,
+            rich_help_panel=options.WRITTEN,
             help="Show the newest images with their verdicts on a page for browsers of this "
             "computer, such as http://127.0.0.1:8765/; with 0.0.0.0:PORT, to anybody in the "
             "network.",
-            show_default=False,
         ),
     ] = None,
     xlsx: Annotated[
         bool,
         typer.Option(
-            "--xlsx", rich_help_panel=WRITTEN, help="Also keep a copy of the table as results.xlsx."
+            "--xlsx",
+            rich_help_panel=options.WRITTEN,
+            help="Also keep a copy of the table as results.xlsx.",
         ),
     ] = False,
-    optics: OpticsOption = None,
-    rescale: RescaleOption = False,
-    model: ModelOption = None,
-    pattern: PatternOption = None,
-    per_patch: PerPatchOption = False,
-    in_focus_limit: InFocusLimitOption = 1,
-    luminance: LuminanceOption = False,
-    sample: SampleOption = None,
-    seed: SeedOption = 0,
-    digest: DigestOption = True,
-    jobs: JobsOption = None,
-    file_time: FileTimeOption = SECONDS,
-    file_memory: FileMemoryOption = None,
+    measures: options.MeasuresOption = "focus",
+    optics: options.OpticsOption = None,
+    rescale: options.RescaleOption = False,
+    model: options.ModelOption = None,
+    pattern: options.PatternOption = None,
+    per_patch: options.PerPatchOption = False,
+    in_focus_limit: options.InFocusLimitOption = None,
+    luminance: options.LuminanceOption = False,
+    sample: options.SampleOption = None,
+    seed: options.SeedOption = 0,
+    digest: options.DigestOption = True,
+    jobs: options.JobsOption = None,
+    file_time: options.FileTimeOption = SECONDS,
+    file_memory: options.FileMemoryOption = None,
 ) -> None:
     """Measure new images as a microscope writes them, and tell at once of bad ones.
 
@@ -185,104 +165,138 @@ def watch(
     Exit codes: 0 ended by --once or SIGTERM, 1 some files failed (with --once), 2 wrong use,
     130 stopped by Ctrl-C.
     """
-    from microscope_quality.batch.alerts import Command, Door, Webhook
+    from microscope_quality.batch.alerts import AlertChannel, Command, Webhook
     from microscope_quality.batch.run import n_cores
     from microscope_quality.batch.status_page import address_of, is_loopback
-    from microscope_quality.cli.lookout import Lookout, Wishes
-    from microscope_quality.cli.options import settings_of
+    from microscope_quality.cli.copies import Copies
     from microscope_quality.cli.refusal import refused
     from microscope_quality.cli.screen import Screen
-    from microscope_quality.errors import FileError, MicroscopeQualityError, SettingsError
-    from microscope_quality.measuring.verdicts import Threshold
+    from microscope_quality.cli.wording import OTHER_COLUMNS, edited
+    from microscope_quality.errors import MicroscopeQualityError
+    from microscope_quality.files.tables import RESULTS
+    from microscope_quality.measuring.file_verdicts import Threshold
+    from microscope_quality.measuring.watch import Watch, WatchSettings
+    from microscope_quality.measuring.watch_alerts import WatchAlerts
+    from microscope_quality.measuring.watch_page import WatchPage
+    from microscope_quality.measuring.watch_spreadsheet import WatchSpreadsheet
 
     # No process that is started from here needs it.
     os.environ.pop(_WEBHOOK_VARIABLE, None)
-    try:
-        settings, description = settings_of(
-            model=model,
-            optics=optics,
-            rescale=rescale,
-            luminance=luminance,
-            in_focus_limit=in_focus_limit,
-            per_patch=per_patch,
-            pattern=pattern,
-            sample=sample,
-            seed=seed,
-            digest=digest,
-            file_time=file_time,
-            file_memory=file_memory,
-        )
-        if not folder.is_dir():
-            raise FileError(f"There is no folder {folder}.")
-        doors: list[Door] = []
-        if on_alert is not None:
-            doors.append(Command(on_alert))
-        if webhook is not None:
-            doors.append(Webhook(webhook))
-        asked = alert_level is not None or bool(alert_status)
-        if not asked and not doors and (bell or alert_after > 1):
-            # One wants to hear of what is bad, and has not said what that is.
-            asked = True
-        statuses = frozenset(status.value for status in alert_status or ())
-        if alert_level is None and not statuses:
-            statuses = frozenset({"out_of_focus"})
-        threshold = Threshold(alert_level, statuses) if asked or doors else None
-        if alert_level is not None and alert_level >= description.levels - 1:
-            raise SettingsError(
-                f"--alert-level is {alert_level}, but no level is above it: they end at "
-                f"{description.levels - 1}."
+    page = alerts = None
+    with contextlib.ExitStack() as stack:
+        try:
+            settings = options.settings_of(**context.params)
+            measure = settings.measure
+            channels: list[AlertChannel] = []
+            if on_alert is not None:
+                channels.append(Command(on_alert))
+            if webhook is not None:
+                channels.append(Webhook(webhook))
+            named = alert_level is not None or bool(alert_status)
+            threshold = Threshold(alert_level, frozenset(alert_status or ()))
+            # One may want to hear of what is bad, and not have said what that is.
+            threshold = threshold if named else Threshold.usual(measure)
+            threshold.check(measure)
+            Copies(xlsx=xlsx).check(None)
+            address = None if serve is None else address_of(serve)
+            where = WatchSettings(
+                folder,
+                out,
+                still_seconds=interval,
+                # One process is left to others while a large file is measured.
+                jobs=jobs or max(2, n_cores()),
+                once=once,
+                pictures=address is not None,
+                command=_without_secrets(sys.argv[1:], webhook),
             )
-        if xlsx:
-            _check_spreadsheets()
-        address = None if serve is None else address_of(serve)
-        wishes = Wishes(
-            folder=folder,
-            out=out,
-            command=_without_secrets(sys.argv[1:], webhook),
-            still_seconds=interval,
-            # One process is left to others while a large file is measured.
-            jobs=jobs or max(2, n_cores()),
-            once=once,
-            spreadsheet=xlsx,
-            threshold=threshold,
-            after=alert_after,
-            doors=doors,
-            address=address,
-        )
-        screen = Screen(description.levels, bell=bell)
-        lookout = Lookout(wishes, settings, description, screen)
-    except MicroscopeQualityError as error:
-        raise refused("watch", error) from error
+            watching = Watch(where, settings)
+            screen = Screen(measure, bell=bell)
+            watching.attach(screen.hear)
+            if address is not None:
+                page = stack.enter_context(WatchPage(watching, address))
+            stack.enter_context(watching)
+            if named or channels or bell or alert_after > 1:
+                alerts = WatchAlerts(watching, threshold, channels, alert_after)
+                stack.enter_context(alerts)
+            if xlsx:
+                stack.enter_context(WatchSpreadsheet(watching))
+        except MicroscopeQualityError as error:
+            raise refused("watch", error) from error
 
-    try:
-        with lookout:
-            screen.say(f"Watching {folder}; the table is {out / 'results.csv'}. Ctrl-C stops.")
-            if lookout.url:
-                screen.say(f"The newest images: {lookout.url}")
-            if address is not None and not is_loopback(address[0]):
-                screen.say(
-                    "Anybody who can reach this computer sees the names and pictures of images "
-                    "on that page; it has no password."
-                )
-            with screen:
-                code = lookout.run()
-            screen.say(lookout.summary())
-    except KeyboardInterrupt:
-        typer.echo("\nEnded at once; what was measured is kept.", err=True)
-        raise typer.Exit(130) from None
-    except MicroscopeQualityError as error:
-        typer.echo(f"microscope-quality watch: {error}", err=True)
-        raise typer.Exit(1) from error
-    raise typer.Exit(code)
+        try:
+            with _stopped_by_signals(watching) as code:
+                events = watching.events()
+                # By now the page is whole.
+                next(events)
+                screen.say(f"Watching {folder}; the table is {out / RESULTS}. Ctrl-C stops.")
+                if page is not None:
+                    screen.say(f"The newest images: {page.url}")
+                if address is not None and not is_loopback(address[0]):
+                    screen.say(
+                        "Anybody who can reach this computer sees the names and pictures of "
+                        "images on that page; it has no password."
+                    )
+                if watching.other_columns:
+                    screen.say(OTHER_COLUMNS)
+                if watching.edited:
+                    screen.say(edited(watching.edited))
+                with screen:
+                    for _ in events:
+                        pass
+                screen.say(_summary(watching, 0 if alerts is None else alerts.waiting))
+        except KeyboardInterrupt:
+            typer.echo("\nEnded at once; what was measured is kept.", err=True)
+            raise typer.Exit(130) from None
+        except MicroscopeQualityError as error:
+            typer.echo(f"microscope-quality watch: {error}", err=True)
+            raise typer.Exit(1) from error
+        ended = watching.status
+        raise typer.Exit(code() if ended.stopped else int(ended.failed > 0))
 
 
-def _check_spreadsheets() -> None:
-    from importlib.util import find_spec
+@contextlib.contextmanager
+def _stopped_by_signals(watch: Watch) -> Iterator[Callable[[], int]]:
+    """Let signals ask for the end, which comes when no table is half written.
 
-    from microscope_quality.errors import SettingsError
+    Yields
+    ------
+    callable
+        Gives the exit code that follows from the signal.
+    """
+    from microscope_quality.cli.interruption import INTERRUPTED, handled
 
-    if find_spec("xlsxwriter") is None:
-        raise SettingsError("--xlsx needs XlsxWriter: pip install 'microscope-quality[tables]'")
+    first = 0
+
+    def ask(number: int, _: FrameType | None) -> None:
+        nonlocal first
+        first = first or number
+        watch.stop()
+        # A second one ends the process as it does others.
+        signal.signal(number, signal.default_int_handler)
+
+    with handled(ask, "SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        yield lambda: INTERRUPTED if first == signal.SIGINT else 0
+
+
+def _summary(watch: Watch, waiting: int) -> str:
+    """Say in a sentence what is there at the end, and how many alerts are still on their way."""
+    from microscope_quality.cli.wording import counted, kept_in
+    from microscope_quality.files.tables import RESULTS
+
+    status, table = watch.status, watch.where.out / RESULTS
+    said = [f"{counted(status.files, 'image')} in {table}"]
+    if status.unwritten:
+        said = [f"{table} could not be written; its rows are in {table}.part"]
+    if status.failed:
+        said.append(f"{status.failed:,} not measured")
+    if status.unreadable:
+        said.append(f"not readable yet: {status.unreadable_text()}")
+    if waiting:
+        said.append(f"{waiting:,} alerts are delivered by the next start")
+    if status.stopped:
+        said.append("the same command goes on from there")
+    older = f" {kept_in(status.older)}" if status.older is not None else ""
+    return f"{'Stopped' if status.stopped else 'Done'}: {'; '.join(said)}.{older}"
 
 
 def _without_secrets(words: list[str], webhook: Optional[str]) -> list[str]:

@@ -8,36 +8,28 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from microscope_quality.batch.run import run
 from microscope_quality.batch.run_record import RUN_RECORD, checksum_of, read_record
 from microscope_quality.errors import FileError, MicroscopeQualityError, ModelNotFoundError
 from microscope_quality.files.digest import digest_of
-from microscope_quality.files.kinds import fault_of
 from microscope_quality.files.regular import open_regular
 from microscope_quality.files.tables import (
     CHECKSUM,
     PATCHES,
     RESULTS,
-    STACK_COLUMNS,
     STACKS,
     as_text,
     is_as_written,
     names_stored_as,
-    patch_columns,
     read_table,
-    run_columns,
 )
-from microscope_quality.measuring.page import Place, identity
-from microscope_quality.measuring.rows import (
-    STATUSES,
-    PlaneRow,
-    fault_of_row,
-    images_of,
-    plane_row,
-    stack_row,
-)
+from microscope_quality.measuring.items import Place, identity
+from microscope_quality.measuring.measure import Row
+from microscope_quality.measuring.measures import recorded_measures
+from microscope_quality.measuring.rows import PlaneRow, RowReader, images_of, stack_row
+from microscope_quality.measuring.settings import Settings
 from microscope_quality.model import DEFAULT_MODEL, available_models
 from microscope_quality.model import verify as verify_model
 from microscope_quality.version import __version__
@@ -46,7 +38,6 @@ from microscope_quality.version import __version__
 MOST_TOLD = 5
 _LONGEST_NAME = 200
 
-_Row = Mapping[str, str]
 # Of a z-stack: file, series, c and t, as texts.
 _Stack = tuple[str, str, str, str]
 
@@ -138,7 +129,7 @@ def check_images(
     folder: Path,
     *,
     jobs: int = 1,
-    progress: Optional[Callable[[int, int], None]] = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Check:
     """Hold images against their rows: size, and content or else time.
 
@@ -195,7 +186,7 @@ def _compare(item: tuple[Path, MeasuredImage]) -> _Compared:
     except FileError as error:
         return _Compared(str(error))
     if digest != image.sha256:
-        return _Compared("has other content than when it was measured; measure --again measures it")
+        return _Compared("has other content than when it was measured")
     return _Compared(dated=modified != image.modified)
 
 
@@ -248,6 +239,7 @@ class _Look:
         self.images: list[MeasuredImage] = []
         self._results = results
         self._record = record
+        self._measured_by(())
         self._columns = Check("columns")
         self._whole = Check("rows that can be read")
         self._checksums = Check("checksums of rows")
@@ -257,10 +249,18 @@ class _Look:
         self._counts = Check(f"counts of {RUN_RECORD}")
         self._stacks = Check("z-stacks and their planes")
         self._patches = Check("patches and their files")
-        # How many planes of a file have a level, and so patches.
+        # How many planes of a file have a value, and so patches.
         self._files: dict[str, int] = {}
         self._expected: dict[_Stack, tuple[set[str], dict[str, str]]] = {}
         self._found: Counter[str] = Counter()
+
+    def _measured_by(self, header: Sequence[str]) -> None:
+        """Take the measures that the record names, as far as it is there, and the table shows."""
+        settings = Settings(measures=recorded_measures(self._record, header))
+        self._measure = settings.measure
+        columns = settings.columns()
+        self._known = {table: {one.name: one for one in columns[table]} for table in columns}
+        self._reader = RowReader(self._measure, columns[RESULTS])
 
     def checks(self) -> list[Check]:
         """Give what came of it."""
@@ -274,14 +274,14 @@ class _Look:
             *(self._settings, self._counts, self._stacks, self._patches),
         ]
 
-    def _rows(self, table: str, known: Callable[[int], Sequence[str]]) -> Iterator[dict[str, str]]:
+    def _rows(self, table: str) -> Iterator[dict[str, str]]:
         """Rows of a table, which are held against their checksums."""
         header: list[str] = []
         try:
             for number, row in enumerate(read_table(self._results / table), 1):
                 if not header:
                     header = list(row)
-                    self._look_at_header(table, header, known)
+                    self._look_at_header(table, header)
                 self._whole.checked += 1
                 if CHECKSUM in row:
                     self._checksums.checked += 1
@@ -294,12 +294,11 @@ class _Look:
             self._whole.checked += 1
             self._whole.tell(str(error))
 
-    def _look_at_header(
-        self, table: str, header: Sequence[str], known: Callable[[int], Sequence[str]]
-    ) -> None:
+    def _look_at_header(self, table: str, header: Sequence[str]) -> None:
         self._columns.checked += len(header)
-        levels = next(k for k in itertools.count() if f"p{k}" not in header)
-        wanted = list(known(levels))
+        if table == RESULTS:
+            self._measured_by(header)
+        wanted = list(self._known[table])
         unknown = [name for name in header if name not in wanted]
         for name in unknown:
             self._columns.tell(
@@ -317,40 +316,41 @@ class _Look:
 
     def at_results(self) -> None:
         """Look at the rows of planes."""
-        rows = self._rows(RESULTS, run_columns)
+        rows = self._rows(RESULTS)
         for name, of_file in itertools.groupby(rows, key=lambda row: row["file"]):
             if name in self._files:
                 self._together.tell(f"{_short(name)} has rows in several places")
             self._look_at_file(name, of_file)
         self._compare_counts()
 
-    def _look_at_file(self, name: str, rows: Iterable[_Row]) -> None:
+    def _look_at_file(self, name: str, rows: Iterable[Row]) -> None:
         planes: list[PlaneRow] = []
         places: set[Place] = set()
-        versions: set[MeasuredImage] = set()
-        with_level = 0
+        versions: list[MeasuredImage] = []
+        with_value = 0
         for row in rows:
             self._count(row)
-            facts = (row.get(column, "") for column in ("size_bytes", "modified", "sha256"))
-            versions.add(MeasuredImage(name, *facts))
-            fault = fault_of_row(row)
+            # What could not be measured has no digest.
+            if not row.get("error"):
+                facts = (row.get(column, "") for column in ("size_bytes", "modified", "sha256"))
+                versions.append(MeasuredImage(name, *facts))
+            fault = self._reader.fault(row)
             if fault:
                 self._values.tell(f"{RESULTS}, {_named(row)}: {fault}")
                 continue
-            plane = plane_row(row)
+            plane = PlaneRow.of(self._measure, row)
             if plane.place in places:
                 self._together.tell(f"{_named(row)} has several rows")
             places.add(plane.place)
             planes.append(plane)
-            with_level += bool(row["level"])
-        self._files[name] = self._files.get(name, 0) + with_level
-        if len(versions) > 1:
+            with_value += bool(row.get(self._measure.value))
+        self._files[name] = self._files.get(name, 0) + with_value
+        if len(set(versions)) > 1:
             self._together.tell(f"{_short(name)} has rows of several sizes, times or digests")
-        if any(not plane.error for plane in planes):
-            self.images += [version for version in versions if version.modified][:1]
+        self.images += [version for version in versions if version.modified][:1]
         self._expect_stacks(planes)
 
-    def _count(self, row: _Row) -> None:
+    def _count(self, row: Row) -> None:
         self._values.checked += 1
         self._together.checked += 1
         self._found["planes"] += 1
@@ -367,9 +367,10 @@ class _Look:
             self._counts.note = "the run is not finished"
             return
         found = {"files": len(self._files)}
+        statuses = [status.key for status in self._measure.statuses]
         # A watch counts files by their verdicts, not planes.
         if "planes" in counts:
-            found.update({name: self._found[name] for name in ("planes", "failed", *STATUSES)})
+            found.update({name: self._found[name] for name in ("planes", "failed", *statuses)})
         for name, number in found.items():
             if name in counts:
                 self._counts.checked += 1
@@ -380,13 +381,10 @@ class _Look:
     # Stacks and patches.
 
     def _expect_stacks(self, planes: Sequence[PlaneRow]) -> None:
-        settings = self._record.get("settings")
-        limit = settings.get("in_focus_limit") if isinstance(settings, Mapping) else None
-        limit = limit if isinstance(limit, int) else 1
         for image in images_of(planes):
-            row = stack_row(image, in_focus_limit=limit)
+            row = stack_row(image)
             if row is not None:
-                text = as_text(row, STACK_COLUMNS)
+                text = as_text(row, list(self._known[STACKS]))
                 self._expected[_stack_of(text)] = {str(plane.place.z) for plane in image}, text
 
     def at_stacks(self) -> None:
@@ -394,7 +392,7 @@ class _Look:
         seen: set[_Stack] = set()
         self._stacks.checked = len(self._expected)
         if self._expected or (self._results / STACKS).exists():
-            for row in self._rows(STACKS, lambda _: STACK_COLUMNS):
+            for row in self._rows(STACKS):
                 fault = self._fault_of_stack(row, seen)
                 if fault:
                     self._stacks.tell(f"{_named(row)}: {fault}")
@@ -402,7 +400,7 @@ class _Look:
         for stack in self._expected.keys() - seen:
             self._stacks.tell(f"{_short(stack[0])}: has no row in {STACKS}")
 
-    def _fault_of_stack(self, row: _Row, seen: set[_Stack]) -> str:
+    def _fault_of_stack(self, row: Row, seen: set[_Stack]) -> str:
         """Say what in the row of a z-stack does not go with the rows of its planes."""
         self._look_at_values(STACKS, row)
         stack = _stack_of(row)
@@ -417,15 +415,17 @@ class _Look:
         versions = self._record.get("versions")
         version = versions.get("microscope-quality") if isinstance(versions, Mapping) else None
         if version == __version__ and not self._settings.differ:
-            for name in ("best_z", "expected_level", "status", "best_position"):
+            for name in ("best_z", self._measure.value, "status", "best_position"):
                 found = row.get(name, "")
                 if found != wanted[name]:
                     return f"its {name} is {found[:40]!r}, and by its planes {wanted[name]!r}"
         return ""
 
-    def _look_at_values(self, table: str, row: _Row) -> None:
+    def _look_at_values(self, table: str, row: Row) -> None:
         self._values.checked += 1
-        fault = next(filter(None, itertools.starmap(fault_of, row.items())), "")
+        known = self._known[table]
+        faults = (known[name].fault(text) for name, text in row.items() if name in known)
+        fault = next(filter(None, faults), "")
         if fault:
             self._values.tell(f"{table}, {_named(row)}: {fault}")
 
@@ -436,9 +436,9 @@ class _Look:
         if not wanted and not (self._results / PATCHES).exists():
             self._patches.note = "none were asked for"
             return
-        sampled = isinstance(settings, Mapping) and settings.get("sample") is not None
         seen: set[str] = set()
-        rows = self._rows(PATCHES, patch_columns)
+        sampled = self._measure.is_sample
+        rows = self._rows(PATCHES)
         for name, of_file in itertools.groupby(rows, key=lambda row: row["file"]):
             self._patches.checked += 1
             if name in seen:
@@ -446,40 +446,28 @@ class _Look:
             elif name not in self._files:
                 self._patches.tell(f"{_short(name)} is not in {RESULTS}")
             seen.add(name)
-            planes: dict[tuple[str, ...], _Grid] = {}
+            planes: dict[tuple[str, ...], Counter[tuple[str, str]]] = {}
             for row in of_file:
                 self._look_at_values(PATCHES, row)
                 place = tuple(row.get(axis, "") for axis in ("series", "z", "c", "t"))
-                planes.setdefault(place, _Grid()).add(row.get("y", ""), row.get("x", ""))
+                planes.setdefault(place, Counter())[row.get("y", ""), row.get("x", "")] += 1
             if len(planes) < self._files.get(name, 0):
                 self._patches.tell(f"{_short(name)} has planes without rows in {PATCHES}")
-            elif not all(grid.is_whole(sampled=sampled) for grid in planes.values()):
+            elif not all(_is_whole(one, sampled=sampled) for one in planes.values()):
                 self._patches.tell(f"{_short(name)} lacks rows in {PATCHES}, or has some twice")
-        for name, with_level in self._files.items():
-            if with_level and name not in seen:
+        for name, with_value in self._files.items():
+            if with_value and name not in seen:
                 self._patches.tell(f"{_short(name)} has no row in {PATCHES}")
 
 
-class _Grid:
-    """Places of a plane's patches: all of some rows and columns, or with a sample some."""
+def _is_whole(places: Counter[tuple[str, str]], *, sampled: bool) -> bool:
+    """Whether a plane has patches at all of some rows and columns, or with a sample at some.
 
-    def __init__(self) -> None:
-        self._ys: set[str] = set()
-        self._xs: set[str] = set()
-        self._places: set[tuple[str, str]] = set()
-        self._n = 0
-
-    def add(self, y: str, x: str) -> None:
-        """Take in a patch."""
-        self._ys.add(y)
-        self._xs.add(x)
-        self._places.add((y, x))
-        self._n += 1
-
-    def is_whole(self, *, sampled: bool) -> bool:
-        """Whether no patch is missing within the grid, and none is there twice."""
-        whole = sampled or len(self._places) == len(self._ys) * len(self._xs)
-        return whole and self._n == len(self._places)
+    None is there twice.
+    """
+    ys, xs = ({place[axis] for place in places} for axis in (0, 1))
+    whole = sampled or len(places) == len(ys) * len(xs)
+    return whole and max(places.values()) == 1
 
 
 def _ends_whole(path: Path) -> bool:
@@ -493,11 +481,11 @@ def _short(name: str) -> str:
     return name[:_LONGEST_NAME] or "a file without a name"
 
 
-def _named(row: _Row) -> str:
+def _named(row: Row) -> str:
     """Name the plane of a row, whatever stands there."""
     axes = [f"{axis}{row[axis][:20]}" for axis in ("series", "z", "c", "t") if row.get(axis)]
     return " ".join([_short(row["file"]), *axes])
 
 
-def _stack_of(row: _Row) -> _Stack:
+def _stack_of(row: Row) -> _Stack:
     return row["file"], row.get("series", ""), row.get("c", ""), row.get("t", "")

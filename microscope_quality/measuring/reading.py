@@ -8,29 +8,18 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Optional
 
 from microscope_quality.batch.watching import Found, Identity, identity_of
 from microscope_quality.errors import FileError, MicroscopeQualityError, reason_of
+from microscope_quality.files.columns import names
 from microscope_quality.files.plane import Page
-from microscope_quality.files.tables import RESULTS, STACK_COLUMNS, STACKS, as_text
-from microscope_quality.measuring.page import (
-    Item,
-    Place,
-    Settings,
-    failed_row,
-    measure_again,
-    measure_file,
-    modified_text,
-)
-from microscope_quality.measuring.rows import images_of, plane_row, stack_row
-from microscope_quality.measuring.verdicts import verdict_of
-from microscope_quality.model import FocusModel, ModelDescription
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from microscope_quality.focus import FocusResult
+from microscope_quality.files.tables import RESULTS, STACKS, as_text
+from microscope_quality.measuring.file_verdicts import verdict_of
+from microscope_quality.measuring.items import Item, Place, modified_text
+from microscope_quality.measuring.measure import Measure, Result
+from microscope_quality.measuring.page import failed_row, measure_again, measure_file
+from microscope_quality.measuring.rows import PlaneRow, images_of, stack_row
+from microscope_quality.measuring.settings import Settings
 
 # What the longest side of a picture has, in pixels.
 _SIDE = 640
@@ -43,20 +32,19 @@ class Reading:
     """What a process found out about a file; rows are texts, as tables have them."""
 
     rows: Mapping[str, list[dict[str, str]]]
-    after: Optional[Identity]
+    after: Identity | None
     failed: bool
     seconds: float
-    picture: Optional[bytes] = None
+    picture: bytes | None = None
 
 
-def read_file(settings: Settings, pictures: bool, found: Optional[Found]) -> Optional[Reading]:
+def read_file(settings: Settings, pictures: bool, found: Found | None) -> Reading | None:
     """Measure a file, and find out whether it changed meanwhile; None only prepares the process."""
-    description = FocusModel.from_pretrained(settings.model).description
+    columns = {table: names(of_table) for table, of_table in settings.columns().items()}
     if found is None:
         return None
     began = time.monotonic()
-    drawn = _Pictures() if pictures else None
-    columns = settings.tables(description.levels)
+    drawn = _Pictures(settings.measure) if pictures else None
     try:
         measured = measure_file(settings, (found.name, found.path), seen=drawn)
         rows = {
@@ -64,33 +52,27 @@ def read_file(settings: Settings, pictures: bool, found: Optional[Found]) -> Opt
             for table, of_table in measured.items()
         }
     except FileError as error:
-        reason = reason_of(error, found.path)
-        rows = {RESULTS: [error_row(settings, description, found, reason)]}
-    failed = any(row["error"] for row in rows[RESULTS])
-    stacks = (
-        stack_row(image, in_focus_limit=settings.in_focus_limit)
-        for image in images_of(map(plane_row, rows[RESULTS]))
-    )
-    rows[STACKS] = [as_text(stack, STACK_COLUMNS) for stack in stacks if stack]
+        rows = {RESULTS: [error_row(settings, found, reason_of(error, found.path))]}
+    planes = [PlaneRow.of(settings.measure, row) for row in rows[RESULTS]]
+    failed = any(plane.error for plane in planes)
+    stacks = map(stack_row, images_of(planes))
+    rows[STACKS] = [as_text(stack, columns[STACKS]) for stack in stacks if stack]
     try:
         after = identity_of(found.path)
     except OSError:
         after = None
     picture = None
     if drawn is not None and not failed:
-        place = Place(**verdict_of(rows[RESULTS], rows[STACKS]).place)
+        place = verdict_of(planes, rows[STACKS]).plane.place
         picture = drawn.of(place)
         if picture is None:
             # What cannot be drawn costs no row.
             with contextlib.suppress(MicroscopeQualityError):
-                plane, result = measure_again(settings, found.name, found.path, place)
-                picture = _jpeg(plane.array, result)
+                picture = _jpeg(measure_again(settings, found.path, place))
     return Reading(rows, after, failed, time.monotonic() - began, picture)
 
 
-def error_row(
-    settings: Settings, description: ModelDescription, found: Found, error: str
-) -> dict[str, str]:
+def error_row(settings: Settings, found: Found, error: str) -> dict[str, str]:
     """Give the row of a file that could not be measured."""
     item = Item(
         0,
@@ -100,43 +82,38 @@ def error_row(
         size_bytes=found.identity.size_bytes,
         modified=modified_text(found.identity.mtime_ns),
     )
-    return as_text(
-        failed_row(settings, description, item, error),
-        settings.tables(description.levels)[RESULTS],
-    )
+    return as_text(failed_row(settings, item, error), settings.tables()[RESULTS])
 
 
 class _Pictures:
     """Pictures of planes that are likely to speak for their file, drawn while they are at hand.
 
-    Those are the lowest level of each z-stack, and the highest one of the other planes.
+    Those are the best plane of each z-stack, and the worst one of the others.
     """
 
-    def __init__(self) -> None:
-        self._best: dict[Optional[Place], tuple[float, Place, bytes]] = {}
+    def __init__(self, measure: Measure) -> None:
+        self._measure = measure
+        self._best: dict[Place | None, tuple[float, Place, bytes]] = {}
 
-    def __call__(self, place: Place, plane: np.ndarray[Any, Any], result: FocusResult) -> None:
+    def __call__(self, place: Place, result: Result) -> None:
         key = None if place.z is None else replace(place, z=None)
-        level = result.expected_level
-        rank = math.inf if math.isnan(level) else -level if key is None else level
+        badness = self._measure.badness(float(str(result.row[self._measure.value])))
+        rank = math.inf if math.isnan(badness) else -badness if key is None else badness
         if key in self._best and self._best[key][0] <= rank:
             return
         if key in self._best or len(self._best) < _MOST:
             # What cannot be drawn costs no row.
             with contextlib.suppress(MicroscopeQualityError):
-                self._best[key] = rank, place, _jpeg(plane, result)
+                self._best[key] = rank, place, _jpeg(result)
 
-    def of(self, place: Place) -> Optional[bytes]:
+    def of(self, place: Place) -> bytes | None:
         """Picture of a plane, if it was drawn."""
         return next((picture for _, at, picture in self._best.values() if at == place), None)
 
 
-def _jpeg(plane: np.ndarray[Any, Any], result: FocusResult) -> bytes:
+def _jpeg(result: Result) -> bytes:
     from PIL import Image
 
-    from microscope_quality.overlay import overlay
-
     stream = io.BytesIO()
-    picture = overlay(plane, result, max_side=_SIDE)
-    Image.fromarray(picture).save(stream, "JPEG", quality=82)
+    Image.fromarray(result.drawn(_SIDE)).save(stream, "JPEG", quality=82)
     return stream.getvalue()

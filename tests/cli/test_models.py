@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import coded
 import pytest
+from coded import write_of_another_task
 from typer.testing import CliRunner
 
+import microscope_quality
 from microscope_quality.cli.app import app
 from microscope_quality.model import available_models
 
@@ -30,6 +37,24 @@ def test_list_names_each_model():
     for name, folder in found.items():
         assert name in screen
         assert str(folder) in screen
+
+
+def test_list_and_show_tell_the_task(tmp_path):
+    """With a model of another task among those that come with the library."""
+    package = Path(microscope_quality.__file__).parent
+    copy = tmp_path / "microscope_quality"
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    coded.write(copy / "pretrained" / "coded")
+    write_of_another_task(copy / "pretrained" / "toy")
+    call = [sys.executable, "-m", "microscope_quality", "models", "list"]
+    screen = subprocess.run(call, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    told = dict(line.split(None, 1) for line in screen.splitlines() if not line.startswith(" "))
+    assert told["coded"] == "focus: coded, patches of 84 px, levels 0 to 10"
+    assert told["toy"] == "score: toy, patches of 4 px"
+    shown = run("show", copy / "pretrained" / "toy").stdout
+    assert re.search(r"^task +score$", shown, re.M)
+    assert re.search(r"^score: good +up$", shown, re.M)
+    assert "levels" not in shown
 
 
 def test_show_describes_a_folder(folder):

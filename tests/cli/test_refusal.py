@@ -7,34 +7,49 @@ import typer
 from typer.testing import CliRunner
 
 from microscope_quality.cli.app import app
-from microscope_quality.cli.refusal import as_typed, refused
+from microscope_quality.cli.refusal import as_typed, options_of, refused, refusing
 from microscope_quality.errors import FileError, SettingsError
 
 
 @pytest.mark.parametrize(
-    ("said", "typed"),
+    ("command", "said", "typed"),
     [
-        ("tilt_levels must be a range", "--tilt must be a range"),
-        ("psf must be bessel, not 'psf'.", "--psf must be bessel, not 'psf'."),
-        ("needs it: pip install 'm[psf]'", "needs it: pip install 'm[psf]'"),
-        ("The devices must be two.", "The devices must be two."),
+        ("train", "tilt_levels must be a range", "--tilt must be a range"),
+        ("train", "psf must be bessel, not 'psf'.", "--psf must be bessel, not 'psf'."),
+        ("train", "needs it: pip install 'm[psf]'", "needs it: pip install 'm[psf]'"),
+        ("train", "The devices must be two.", "The devices must be two."),
         (
-            "steps must be positive and the batch size divide 1024; they are 1 and 3.",
+            "train",
+            "steps must be positive and batch_size divide 1024; they are 1 and 3.",
             "--steps must be positive and --batch-size divide 1024; they are 1 and 3.",
         ),
         (
-            "add more, or give a validation fraction of 0.",
-            "add more, or give --validation-fraction 0.",
+            "measure",
+            "in_focus_limit is 11, but the model's levels end at 10.",
+            "--in-focus-limit is 11, but the model's levels end at 10.",
         ),
+        ("measure", "rescale needs `optics`, to know.", "--rescale needs --optics, to know."),
+        ("measure", "keep_patches needs a measure", "--per-patch needs a measure"),
+        ("watch", "on_alert names no program.", "--on-alert names no program."),
+        ("watch", "on_alert: there is no program x", "--on-alert: there is no program x"),
+        # Not an option of this command.
+        ("verify", "in_focus_limit is 11", "in_focus_limit is 11"),
+        # No command of its own name.
+        ("plugin fiji", "pattern is no regular expression", "pattern is no regular expression"),
     ],
 )
-def test_an_option_is_named_as_it_is_typed(said, typed):
-    assert as_typed(SettingsError(said)) == typed
+def test_an_option_is_named_as_it_is_typed(command, said, typed):
+    assert as_typed(SettingsError(said), options_of(command)) == typed
 
 
 def test_a_column_of_a_file_keeps_its_name():
     said = "The table set/manifest.csv: tilt_levels has to be a number."
-    assert as_typed(FileError(said)) == said
+    assert as_typed(FileError(said), options_of("train")) == said
+
+
+def test_an_argument_in_backticks_is_one_wherever_it_stands():
+    said = as_typed(FileError("out: has other images; replace them by `again`"), {"again": "--a"})
+    assert said == "out: has other images; replace them by --a"
 
 
 def test_a_remedy_stands_after_the_error(capsys):
@@ -43,6 +58,29 @@ def test_a_remedy_stands_after_the_error(capsys):
     assert found.exit_code == 2
     said = capsys.readouterr().err
     assert said == "microscope-quality train: No module named 'keras'; pip install it\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (SettingsError("sure"), 2, "microscope-quality verify: sure\n"),
+        (ImportError("no keras"), 2, "microscope-quality verify: no keras; get it\n"),
+        (KeyboardInterrupt(), 130, "Stopped.\n"),
+    ],
+)
+def test_what_goes_wrong_within_ends_the_command(capsys, error, code, said):
+    within = refusing("verify", remedy="get it", interrupted="Stopped.")
+    with pytest.raises(typer.Exit) as ended, within:
+        raise error
+    assert ended.value.exit_code == code
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("error", [ImportError("no keras"), KeyboardInterrupt(), OSError("x")])
+def test_what_a_command_has_no_word_for_is_left_to_others(error):
+    with pytest.raises(type(error)) as left, refusing("verify"):
+        raise error
+    assert left.value is error
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,11 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microscope_quality.measuring.page import Place, Settings, items, measure_page, picture_name
+from microscope_quality.files.images import open_image
+from microscope_quality.measuring.drawing import picture_name
+from microscope_quality.measuring.items import Listed, Place, follow, unlisted
+from microscope_quality.measuring.page import measure_page
+from microscope_quality.measuring.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,9 @@ def test_threads_of_one_process_read_pages_of_one_file(tmp_path, hasty_threads):
     path = tmp_path / "stack.tif"
     stack = np.random.default_rng(0).integers(0, 4000, (600, 20, 20)).astype(np.uint16)
     tifffile.imwrite(path, stack, compression="zlib", photometric="minisblack")
-    pages = list(items([("stack.tif", path)]))
+    (whole,) = unlisted([("stack.tif", path)])
+    first, others = follow(whole, Listed(open_image(path).pages, ""))
+    pages = [first, *others]
     with ThreadPoolExecutor(6) as threads:
         found = list(threads.map(functools.partial(measure_page, Settings()), pages))
     assert [measured.rows["results.csv"][0]["z"] for measured in found] == list(range(600))

@@ -7,34 +7,35 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from written_results import COLUMNS, SETTINGS
 from written_results import plane_row as written_row
 
 from microscope_quality.errors import FileError
-from microscope_quality.files.tables import as_text, run_columns
-from microscope_quality.measuring.page import Place
-from microscope_quality.measuring.rows import STATUSES, PlaneRow, fault_of_row, plane_row
+from microscope_quality.files.tables import as_text
+from microscope_quality.measuring.items import Place
+from microscope_quality.measuring.rows import PlaneRow, RowReader, representative_of, stack_row
 
-COLUMNS = run_columns(11)
-
-
-def row(**more):
-    return as_text(written_row("a.tif", 2.5, **more), COLUMNS)
+FOCUS = SETTINGS.measure
+READER = RowReader(FOCUS, SETTINGS.columns()["results.csv"])
 
 
-def test_numbers_of_a_row():
-    plane = plane_row(row(z=3, defocus_um=1.5, message="small"))
+def row(level=2.5, **more):
+    return as_text(written_row("a.tif", level, **more), COLUMNS)
+
+
+def test_a_row_of_a_plane():
+    plane = READER.plane(row(z=3, defocus_um=1.5, message="small"))
     assert isinstance(plane, PlaneRow)
     assert (plane.name, plane.place, plane.status) == ("a.tif", Place(z=3), "out_of_focus")
-    assert (plane.level, plane.expected_level, plane.defocus_um) == (2, 2.5, 1.5)
-    assert plane.probabilities.tolist() == [0, 0, 0.5, 0.5, *[0] * 7]
-    assert all(map(math.isnan, plane.interval))
-    assert plane.message == "small"
+    assert (plane.kind.words, plane.error) == ("out of focus", "")
+    assert (FOCUS.number(plane.row), FOCUS.judged(plane.row)) == (2.5, 2)
 
 
 def test_a_row_with_an_error_has_no_numbers():
-    plane = plane_row(as_text({"file": "a.tif", "error": "is empty"}, COLUMNS))
-    assert plane.error == "is empty"
-    assert math.isnan(plane.level)
+    plane = READER.plane(as_text({"file": "a.tif", "error": "is empty"}, COLUMNS))
+    assert (plane.error, plane.status) == ("is empty", "error")
+    assert math.isnan(FOCUS.number(plane.row))
+    assert FOCUS.judged(plane.row) is None
 
 
 @pytest.mark.parametrize(
@@ -69,10 +70,10 @@ def test_a_row_with_an_error_has_no_numbers():
     ],
 )
 def test_nonsense_is_refused_by_its_column(column, text):
-    said = fault_of_row({**row(), column: text})
+    said = READER.fault({**row(), column: text})
     assert said.startswith((f"{column} is ", "p0 to p10 come to "))
     with pytest.raises(FileError, match=r"^results\.csv .*'a\.tif', ") as refusal:
-        plane_row({**row(), column: text})
+        READER.plane({**row(), column: text})
     assert said in str(refusal.value)
     assert len(str(refusal.value)) < 400
 
@@ -81,18 +82,47 @@ def test_nonsense_is_refused_by_its_column(column, text):
 def test_a_table_that_lacks_a_column(column):
     lacking = {name: text for name, text in row().items() if name != column}
     with pytest.raises(FileError, match=f"the column {column} is missing"):
-        plane_row(lacking)
+        READER.plane(lacking)
 
 
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(COLUMNS), st.text(max_size=20)))
 def test_any_row_is_a_plane_or_an_error(changes):
     try:
-        plane = plane_row({**row(), **changes})
+        plane = READER.plane({**row(), **changes})
     except FileError as error:
         assert "results.csv" in str(error)
         return
-    assert plane.error or plane.status in STATUSES
-    numbers = (plane.level, plane.expected_level, plane.certainty, plane.defocus_um)
-    assert not any(map(math.isinf, (*numbers, *plane.interval, *plane.probabilities)))
-    assert plane.error or plane.status == "no_content" or not math.isnan(plane.level)
+    assert plane.kind in FOCUS.all_statuses
+    number, judged = FOCUS.number(plane.row), FOCUS.judged(plane.row)
+    assert not math.isinf(number)
+    assert plane.kind.is_judged == (judged is not None)
+    # Whoever draws it needs no further look at it.
+    assert FOCUS.in_words(plane.row)
+    assert FOCUS.headline(plane.row)
+    assert all(cell.head for cell in FOCUS.cells(plane.row))
+
+
+def stack(*levels, **more):
+    return [READER.plane(row(z=z, **written(level), **more)) for z, level in enumerate(levels)]
+
+
+def written(level):
+    if level is None:
+        return {"error": "is empty", "status": ""}
+    return {name: written_row("", level)[name] for name in ("level", "expected_level", "status")}
+
+
+def test_the_row_of_a_stack():
+    planes = stack(6, 1, 0, 1.5, 7)
+    found = stack_row(planes)
+    assert (found["best_z"], found["status"]) == (2, "in_focus")
+    assert found["expected_level"] == 0
+    assert representative_of(planes, found["best_z"]) is planes[2]
+    # A plane that could not be measured leaves a gap.
+    assert stack_row(stack(6, None, 0, 1.5))["best_z"] == 2
+
+
+def test_of_no_stack_and_of_nothing_measured_there_is_no_row():
+    assert stack_row([READER.plane(row())]) is None
+    assert stack_row(stack(None, None)) is None

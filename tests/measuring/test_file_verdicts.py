@@ -2,80 +2,83 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
+from written_results import COLUMNS, SETTINGS
 
-from microscope_quality.measuring.verdicts import Threshold, verdict_of
+from microscope_quality.errors import SettingsError
+from microscope_quality.measuring import file_verdicts
+from microscope_quality.measuring.file_verdicts import Threshold
+from microscope_quality.measuring.rows import PlaneRow
+
+FOCUS = SETTINGS.measure
 
 
-def row(status="in_focus", level=0, *, error="", series="", z="", c="", t="", **rest):
-    known = not error and status != "none"
-    return {
-        "status": "" if error else status,
-        "level": str(level) if known else "",
-        "expected_level": str(level + 0.25) if known else "",
-        "certainty": "0.7" if known else "",
-        "defocus_um": "",
-        "message": "",
-        "error": error,
-        "series": series,
-        "z": str(z),
-        "c": str(c),
-        "t": t,
-        **rest,
-    }
+def row(status="in_focus", level=0, *, error="", z="", c="", **rest):
+    known = not error and level is not None
+    numbers = {"level": level, "expected_level": level + 0.25, "certainty": 0.7} if known else {}
+    given = {"status": "" if error else status, "error": error, "z": z, "c": c, **numbers, **rest}
+    return {**dict.fromkeys(COLUMNS, ""), **{name: str(value) for name, value in given.items()}}
+
+
+def verdict_of(rows, stacks=()):
+    return file_verdicts.verdict_of([PlaneRow.of(FOCUS, one) for one in rows], stacks)
+
+
+def level(verdict):
+    return int(verdict.row["level"])
 
 
 def test_a_single_plane_speaks_for_itself():
     verdict = verdict_of([row("out_of_focus", 6, well="A01", plate="")])
-    assert (verdict.kind, verdict.level, verdict.certainty) == ("out_of_focus", 6, 0.7)
-    assert math.isnan(verdict.defocus_um)
+    assert (verdict.status.key, level(verdict), verdict.error) == ("out_of_focus", 6, "")
     assert verdict.groups == {"well": "A01"}
     assert verdict.in_words() == ""
 
 
 def test_the_worst_channel_speaks_for_the_file():
     verdict = verdict_of([row(c=0), row("out_of_focus", 3, c=1), row("out_of_focus", 7, c=2)])
-    assert (verdict.kind, verdict.level, verdict.place) == ("out_of_focus", 7, {"c": 2})
+    assert (verdict.status.key, level(verdict), verdict.place) == ("out_of_focus", 7, {"c": 2})
     assert verdict.in_words() == "c2, the worst of 3"
 
 
 def test_the_best_plane_speaks_for_a_stack_and_the_worst_stack_for_the_file():
     levels = {0: [6, 0, 5], 1: [9, 8, 4]}
     rows = [
-        row("in_focus" if level < 2 else "out_of_focus", level, z=z, c=c)
+        row("in_focus" if k < 2 else "out_of_focus", k, z=z, c=c)
         for c, stack in levels.items()
-        for z, level in enumerate(stack)
+        for z, k in enumerate(stack)
     ]
     stacks = [
         {"series": "", "c": "0", "t": "", "status": "in_focus", "best_z": "1"},
         {"series": "", "c": "1", "t": "", "status": "out_of_focus", "best_z": ""},
     ]
     verdict = verdict_of(rows, stacks)
-    assert (verdict.kind, verdict.level, verdict.place) == ("out_of_focus", 4, {"z": 2, "c": 1})
+    assert (verdict.status.key, level(verdict), verdict.place) == (
+        "out_of_focus",
+        4,
+        {"z": 2, "c": 1},
+    )
     assert verdict.in_words() == "z2 c1, the best of a stack of 3"
     verdict = verdict_of([one for one in rows if one["c"] == "0"], stacks[:1])
-    assert (verdict.kind, verdict.level, verdict.place) == ("in_focus", 0, {"z": 1, "c": 0})
+    assert (verdict.status.key, level(verdict), verdict.place) == ("in_focus", 0, {"z": 1, "c": 0})
     # Between planes that are alike, the table of stacks decides.
-    flat = [row("in_focus", level, z=z, c=0) for z, level in enumerate([2, 0, 1, 2])]
+    flat = [row("in_focus", k, z=z, c=0) for z, k in enumerate([2, 0, 1, 2])]
     verdict = verdict_of(flat, [{**stacks[0], "best_z": "2"}])
-    assert (verdict.level, verdict.place) == (1, {"z": 2, "c": 0})
+    assert (level(verdict), verdict.place) == (1, {"z": 2, "c": 0})
 
 
 def test_a_plane_that_cannot_be_measured_makes_the_file_one():
     verdict = verdict_of([row(z=0), row(z=1, error="cut short"), row(z=2, error="worse")])
-    assert (verdict.kind, verdict.error, verdict.planes) == ("error", "cut short", 3)
+    assert (verdict.status.key, verdict.error, verdict.planes) == ("error", "cut short", 3)
 
 
 def test_a_plane_without_numbers():
-    verdict = verdict_of([row("no_content", 0) | {"level": "", "expected_level": ""}])
-    assert verdict.kind == "no_content"
-    assert math.isnan(verdict.level)
+    verdict = verdict_of([row("no_content", None)])
+    assert (verdict.status.key, FOCUS.judged(verdict.row)) == ("no_content", None)
 
 
 @pytest.mark.parametrize(
-    ("threshold", "status", "level", "reason"),
+    ("threshold", "status", "at", "reason"),
     [
         (Threshold(4), "out_of_focus", 4, ""),
         (Threshold(4), "out_of_focus", 5, "x is at level 5, above 4"),
@@ -94,8 +97,8 @@ def test_a_plane_without_numbers():
         (Threshold(None, frozenset({"no_content"})), "no_content", 9, "x has no content"),
     ],
 )
-def test_what_is_bad(threshold, status, level, reason):
-    assert threshold.reason("x", verdict_of([row(status, level)])) == reason
+def test_what_is_bad(threshold, status, at, reason):
+    assert threshold.reason("x", verdict_of([row(status, at)])) == reason
 
 
 @pytest.mark.parametrize(
@@ -109,13 +112,31 @@ def test_what_is_bad(threshold, status, level, reason):
 )
 def test_a_mixed_image_of_level_0_is_judged_by_its_expected_level(expected, shown, reason):
     verdict = verdict_of([row("mixed", 0) | {"expected_level": expected}])
-    assert verdict.level_text() == shown
+    assert FOCUS.short(verdict.row) == shown
     assert Threshold(3).reason("x", verdict) == reason
     # One that is not mixed is judged by its level alone.
     plain = verdict_of([row("in_focus", 0) | {"expected_level": expected}])
-    assert (plain.level_text(), Threshold(0).reason("x", plain)) == ("0", "")
+    assert (FOCUS.short(plain.row), Threshold(0).reason("x", plain)) == ("0", "")
 
 
 def test_an_error_is_always_bad():
     verdict = verdict_of([row(error="cut short")])
     assert Threshold(10).reason("x", verdict) == "x cannot be measured: cut short"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "said"),
+    [
+        (Threshold(10), "limit is 10, but no level is above it: they end at 10"),
+        (Threshold(1, frozenset({"in_focus"})), "statuses has 'in_focus', which is none of"),
+        (Threshold(1, frozenset({"blurred"})), "statuses has 'blurred', which is none of"),
+    ],
+)
+def test_a_threshold_that_no_plane_can_reach_is_refused(threshold, said):
+    Threshold(9, frozenset({"mixed", "no_content"})).check(FOCUS)
+    with pytest.raises(SettingsError, match=said):
+        threshold.check(FOCUS)
+
+
+def test_the_usual_threshold_is_what_is_bad():
+    assert Threshold.usual(FOCUS) == Threshold(None, frozenset({"out_of_focus"}))

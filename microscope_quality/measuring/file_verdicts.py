@@ -1,0 +1,172 @@
+"""What a file's rows come to: one verdict, and whether it is bad enough to tell somebody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from microscope_quality.errors import SettingsError
+from microscope_quality.files.tables import GROUPS
+from microscope_quality.measuring.measure import Measure, Row
+from microscope_quality.measuring.rows import PlaneRow, images_of, representative_of
+from microscope_quality.statuses import ERROR, NO_CONTENT, Status
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What is said of a file: of its only plane, or of the worst of its planes and z-stacks.
+
+    A z-stack is as good as its best plane: that the others are out of focus is no fault.
+
+    Attributes
+    ----------
+    plane : PlaneRow
+        The one that speaks for the file; with an error, the first one that has it.
+    status : Status
+        Of the file.
+    planes : int
+        Of the file.
+    stack : bool
+        Whether the plane is the best of a z-stack.
+    """
+
+    plane: PlaneRow
+    status: Status
+    planes: int = 1
+    stack: bool = False
+
+    @property
+    def measure(self) -> Measure:
+        """The one that judges."""
+        return self.plane.measure
+
+    @property
+    def row(self) -> Row:
+        """Of the plane."""
+        return self.plane.row
+
+    @property
+    def error(self) -> str:
+        """Why it could not be measured."""
+        return self.plane.error
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Its plate, well, site and channel, as far as they are known."""
+        return {name: self.row[name] for name in GROUPS if self.row.get(name)}
+
+    @property
+    def place(self) -> dict[str, int]:
+        """Series, z, c and t of the plane, as far as the file has them."""
+        return {axis: at for axis, at in vars(self.plane.place).items() if at is not None}
+
+    def in_words(self) -> str:
+        """Say which plane it is and of how many, if there are more than one."""
+        if self.planes < 2 or self.error:
+            return f"{self.planes} planes" if self.planes > 1 else ""
+        where = " ".join(f"{axis}{at}" for axis, at in self.place.items())
+        if self.stack:
+            return f"{where}, the best of a stack of {self.planes}" if where else ""
+        return f"{where}, the worst of {self.planes}"
+
+
+def verdict_of(planes: Sequence[PlaneRow], stacks: Iterable[Row] = ()) -> Verdict:
+    """Give the verdict on a file.
+
+    Parameters
+    ----------
+    planes
+        Of the file, one at least.
+    stacks
+        Of its z-stacks, as ``stacks.csv`` has them.
+    """
+    failed = next((plane for plane in planes if plane.error), None)
+    if failed is not None:
+        return Verdict(failed, ERROR, len(planes))
+    measure = planes[0].measure
+    judgements = {_stack_of(stack): stack for stack in stacks}
+    verdicts = []
+    for image in images_of(planes):
+        if image[0].place.z is None:
+            verdicts.append(Verdict(image[0], image[0].kind, len(planes)))
+            continue
+        stack = judgements.get(_stack_of(image[0].row), {})
+        best_z = stack.get("best_z", "")
+        one = representative_of(image, int(best_z) if best_z else None)
+        status = measure.status_named(stack.get("status", ""))
+        status = one.kind if status is ERROR else status
+        verdicts.append(Verdict(one, status, len(image), len(image) > 1))
+    return max(verdicts, key=_rank)
+
+
+def _stack_of(row: Row) -> tuple[str, ...]:
+    return tuple(row[axis] for axis in ("series", "c", "t"))
+
+
+def _rank(verdict: Verdict) -> tuple[int, float]:
+    number = verdict.measure.badness(verdict.measure.number(verdict.row))
+    return verdict.status.badness, 0.0 if number != number else number
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What makes a verdict a bad one: an error does, always.
+
+    Attributes
+    ----------
+    limit : float, optional
+        What a plane is judged by (see `Measure.judged`) must not be worse.
+    statuses : set of str
+        Bad ones.
+    """
+
+    limit: float | None = None
+    statuses: frozenset[str] = frozenset()
+
+    @classmethod
+    def usual(cls, measure: Measure) -> Threshold:
+        """Give the threshold of a measure for whoever names none: its bad statuses."""
+        return cls(statuses=frozenset(one.key for one in measure.statuses if one.badness == 3))
+
+    def check(self, measure: Measure) -> None:
+        """Refuse what no plane can reach.
+
+        Raises
+        ------
+        SettingsError
+            No value is worse than the limit, or every one; or a status is none of the measure's, or
+            a good one.
+        """
+        low, scale = measure.good == "low", measure.scale
+        best, worst = (scale.low, scale.high) if low else (scale.high, scale.low)
+        limit, side = self.limit, "above" if low else "below"
+        if limit is not None:
+            said, it = f"limit is {limit:g}, but", f"{measure.noun} is {side} it"
+            if worst is not None and measure.badness(limit) >= measure.badness(worst):
+                raise SettingsError(f"{said} no {it}: they end at {worst:g}.")
+            if best is not None and measure.badness(limit) < measure.badness(best):
+                raise SettingsError(f"{said} every {it}.")
+        known = [status.key for status in measure.statuses if status.badness]
+        wrong = sorted(self.statuses.difference(known))
+        if wrong:
+            raise SettingsError(f"statuses has {wrong[0]!r}, which is none of {', '.join(known)}.")
+
+    def reason(self, name: str, verdict: Verdict) -> str:
+        """Say why a verdict is bad, in a sentence; empty for one that is not."""
+        status, measure = verdict.status, verdict.measure
+        if status is ERROR:
+            return f"{name} cannot be measured: {verdict.error}"
+        if status is NO_CONTENT:
+            # Its numbers mean nothing.
+            return f"{name} has no content" if status.key in self.statuses else ""
+        judged, at = measure.judged(verdict.row), measure.at(verdict.row)
+        said = f"{status.words}, {at}" if status.badness == 2 else at
+        worse = self.limit is not None and measure.badness(judged) > measure.badness(self.limit)
+        if worse:
+            side = "above" if measure.good == "low" else "below"
+            return f"{name} is {said}, {side} {self.limit:g}"
+        if status.key in self.statuses:
+            return (
+                f"{name} is {said if said.startswith(status.words) else f'{status.words}, {said}'}"
+            )
+        return ""

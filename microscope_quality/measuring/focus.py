@@ -1,0 +1,426 @@
+"""Focus as a measure: its columns, what they mean, and how a plane gets them."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from microscope_quality.arguments import as_count
+from microscope_quality.errors import SettingsError
+from microscope_quality.files.columns import Column
+from microscope_quality.files.metadata import optics_of
+from microscope_quality.files.pictures import Legend
+from microscope_quality.files.plane import Plane
+from microscope_quality.files.tables import as_number
+from microscope_quality.focus import FocusResult, measure_focus
+from microscope_quality.measuring.measure import (
+    Best,
+    Cell,
+    Chart,
+    Judged,
+    Measure,
+    Result,
+    Row,
+    Scale,
+    as_mapping,
+    block,
+    filled,
+    hex_colours,
+)
+from microscope_quality.model import FocusModel, ModelDescription
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, parse_values
+from microscope_quality.overlay import legend, overlay
+from microscope_quality.sampling import FEWEST_PLACES, sample_focus
+from microscope_quality.stacks import best_of, spoken
+from microscope_quality.statuses import FOCUS_STATUSES, MIXED
+from microscope_quality.verdicts import judged_level
+
+# Of numbers with six digits, and of sums of them.
+_ROUNDING = 1e-3
+_PROBABILITY = re.compile("p[0-9]{1,3}")
+# Bytes for each pixel of an image that is brought to another sampling.
+_RESCALED_BYTES = 36
+
+_LEVEL = Column("level", "integer", "Level", 0, True)
+_EXPECTED = Column("expected_level", "number", "Expected level", 1, True)
+_CERTAINTY = Column("certainty", "share", "Certainty", 2)
+_OF_IMAGE = (
+    _LEVEL,
+    _EXPECTED,
+    _CERTAINTY,
+    Column("mean_certainty", "share", "Mean certainty of patches", 2),
+    Column("max_certainty", "share", "Highest certainty of patches", 2),
+    Column("weighted_certainty", "share"),
+    Column("status"),
+    Column("blur_diameter_px", "number", "Blur disc, pixels", 1, True),
+    Column("defocus_um", "number", "Defocus, µm", 2, True),
+    Column("saturated_fraction", "share", "Saturated share", 4),
+)
+# The single level of a mixed image may be that of a few sure patches.
+_TEMPLATES = {
+    "": ("level {level:0} (expected {expected_level:1})", "certainty {certainty:2}"),
+    MIXED.key: ("expected level {expected_level:1}", "certainty {certainty:2}"),
+}
+
+
+@functools.lru_cache(maxsize=1)
+def _model(name: str | None) -> FocusModel:
+    """The model of a run: that it had at its start, read once."""
+    return FocusModel.from_pretrained(name)
+
+
+@functools.lru_cache(maxsize=8)
+def _scale(levels: int) -> Scale:
+    return Scale(hex_colours(levels), 0, levels - 1, ("in focus", "far out of focus"), levels)
+
+
+@dataclass(frozen=True)
+class Focus(Measure):
+    """How far a plane is out of focus, by a learned model.
+
+    Attributes
+    ----------
+    model : str, optional
+        Name or folder of a model; the default one without it.
+    optics : mapping
+        What the user says of the optics, by the fields of `Optics`; files may tell the rest.
+    rescale : bool
+        Bring planes to the sampling that the model knows.
+    in_focus_limit : int
+        The highest level that is in focus.
+    sample : int, optional
+        Number of random places to measure in each plane, by the `seed`; all patches without it.
+    known : (int, float), optional
+        Levels and sure certainty of a model that need not be at hand, to read what it measured.
+    """
+
+    name = "focus"
+    title = "Focus"
+    statuses = FOCUS_STATUSES
+    value = "expected_level"
+    trust = "certainty"
+    noun = "level"
+    nouns = "levels"
+    needed = ("level", "expected_level", "certainty", "status", "p0")
+    worst = "Furthest out of focus"
+    told = ("level", "expected_level", "certainty", "defocus_um")
+    templates = _TEMPLATES
+    drift = "a slow rise is a drifting focus, a step a bumped stage"
+    reference = ("What the number means", "docs/meaning.md")
+    caveats = (
+        "The number is about blur in fluorescence images at the sampling that the model knows: "
+        "images that are sampled much finer, thick samples, objects that are smooth even in focus "
+        "and very few photons are given too high a level, and brightfield is not to be trusted.",
+        "Levels 0 and 1 are often taken for each other, the last level means “at least”, and "
+        "without content or certainty there is nothing to believe.",
+    )
+
+    model: str | None = None
+    optics: Mapping[str, float] = field(default_factory=dict)
+    rescale: bool = False
+    in_focus_limit: int = 1
+    sample: int | None = None
+    seed: int = 0
+    known: tuple[int, float] | None = None
+
+    @property
+    def _description(self) -> ModelDescription:
+        return _model(self.model).description
+
+    @property
+    def levels(self) -> int:
+        """How many there are."""
+        return self.known[0] if self.known else self._description.levels
+
+    @property
+    def sure_certainty(self) -> float:
+        """The certainty from which a patch is sure."""
+        return self.known[1] if self.known else self._description.sure_certainty
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return (*_OF_IMAGE, *(Column(name, "share") for name in self.distribution))
+
+    @property
+    def later_columns(self) -> tuple[Column, ...]:
+        # Of a sample of places: their number, and the 95 % interval.
+        interval = (Column(f"expected_level_{end}", "number") for end in ("low", "high"))
+        return (Column("optics"), Column("places", "integer"), *interval)
+
+    @property
+    def patch_columns(self) -> tuple[Column, ...]:
+        odds = (Column(name, "share") for name in self.distribution)
+        return (_LEVEL, _EXPECTED, _CERTAINTY, *odds)
+
+    @property
+    def distribution(self) -> tuple[str, ...]:
+        return tuple(f"p{k}" for k in range(self.levels))
+
+    @property
+    def scale(self) -> Scale:
+        return _scale(self.levels)
+
+    @property
+    def limit(self) -> float:
+        return self.in_focus_limit + 0.5
+
+    @property
+    def charts(self) -> tuple[Chart, ...]:
+        corners = (
+            "unsure:|empty or noise",
+            "few patches sure,|but alike",
+            "sure but unlike:|several levels",
+            "sure and alike:|one level",
+        )
+        sure = self.sure_certainty
+        caption = (
+            "To the right: the patches are sure. Up: they agree. The lines are at "
+            f"{sure:.2g}, from which the model counts a patch as sure. After Fig. 2 of Yang et "
+            "al., BMC Bioinformatics 19:77 (2018)."
+        )
+        title = "How sure it is, and why not"
+        return (Chart(title, "mean_certainty", "certainty", sure, corners, caption),)
+
+    @property
+    def explanation(self) -> str:
+        return (
+            f"Level 0 is in focus; up to {self.in_focus_limit} counts as in focus. A level is a "
+            f"blur disc of {BLUR_PX_PER_LEVEL} pixels, so that level 5 is blurred over "
+            f"{5 * BLUR_PX_PER_LEVEL:.0f}."
+        )
+
+    @property
+    def legend(self) -> Legend:
+        colours = functools.partial(legend, levels=self.levels)
+        return Legend(colours, *self.scale.ends, "sure", "unsure", self.levels)
+
+    @property
+    def reads_whole(self) -> bool:
+        return self.rescale
+
+    @property
+    def is_sample(self) -> bool:
+        return self.sample is not None
+
+    @property
+    def pixel_bytes(self) -> int:
+        return _RESCALED_BYTES * self.rescale
+
+    @property
+    def patch_size(self) -> int:
+        return self._description.patch_size
+
+    def check(self) -> None:
+        last = self.levels - 1
+        if self.in_focus_limit > last:
+            raise SettingsError(
+                f"in_focus_limit is {self.in_focus_limit}, but the model's levels end at {last}."
+            )
+        if self.rescale and not self.optics:
+            raise SettingsError("rescale needs `optics`, to know how finely images are sampled.")
+        if self.sample is not None:
+            as_count("sample", self.sample, FEWEST_PLACES)
+
+    def settings(self) -> dict[str, object]:
+        return {
+            "model": self.model,
+            "optics": optics_text(self.optics) or None,
+            "rescale": self.rescale,
+            "in_focus_limit": self.in_focus_limit,
+            "sample": self.sample,
+            "seed": None if self.sample is None else self.seed,
+        }
+
+    def identity(self) -> dict[str, object]:
+        description = self._description
+        return {
+            "model": description.sha256,
+            "levels": description.levels,
+            "patch_size": description.patch_size,
+            "normalisation": description.normalisation,
+            "sure_certainty": description.sure_certainty,
+            "sampling": description.optics.to_dict(),
+        }
+
+    def facts(self) -> dict[str, object]:
+        names = ("name", "sha256", "levels", "sure_certainty", "patch_size")
+        return {name: getattr(self._description, name) for name in names}
+
+    def on_any_machine(self) -> Focus:
+        folder = self.model is not None and Path(self.model).is_dir()
+        return replace(self, model=str(Path(str(self.model)).absolute())) if folder else self
+
+    @classmethod
+    def recorded(cls, record: Mapping[str, Any], header: Sequence[str]) -> Focus:
+        own, facts = (as_mapping(record.get(name)) for name in ("settings", "model"))
+        levels = sum(1 for name in header if _PROBABILITY.fullmatch(name)) or 11
+        sample = own.get("sample")
+        name, limit, sure = own.get("model"), own.get("in_focus_limit"), facts.get("sure_certainty")
+        measure = cls(
+            model=name if isinstance(name, str) and name else None,
+            rescale=own.get("rescale") is True,
+            sample=sample if isinstance(sample, int) else None,
+            in_focus_limit=limit if isinstance(limit, int) and 0 <= limit < levels else 1,
+        )
+        if not isinstance(sure, (int, float)) or not 0 <= sure <= 1:
+            sure = _sure_certainty(measure.model)
+        return replace(measure, known=(levels, float(sure)))
+
+    def run(self, plane: Plane) -> Result:
+        optics, message = optics_of(plane.known_optics, self.optics, "defocus_um")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            measure: Callable[..., FocusResult] = measure_focus
+            if self.sample is not None:
+                measure = functools.partial(sample_focus, places=self.sample, seed=self.seed)
+            result = measure(
+                plane.array,
+                _model(self.model),
+                optics=optics,
+                rescale=self.rescale,
+                in_focus_limit=self.in_focus_limit,
+            )
+        row = {**result.to_row(), "message": " ".join(filter(None, (result.message, message)))}
+        if optics is not None:
+            row["optics"] = optics_text(optics.to_dict())
+        return Result(
+            row,
+            functools.partial(_patch_rows, self.distribution, result),
+            lambda max_side: overlay(plane.array, result, max_side=max_side),
+        )
+
+    def fault(self, row: Row) -> str:
+        status, odds = row["status"], self.distribution
+        empty = [name for name in ("level", self.value, "certainty", *odds) if not row[name]]
+        if empty and (status != "no_content" or row["level"]):
+            return f"{empty[0]} is empty, but the status is {status}"
+        for name in ("level", self.value):
+            # Six digits may round up.
+            if row[name] and float(row[name]) > self.levels - 1 + _ROUNDING:
+                return f"{name} is {row[name]!r}, but the levels end at {self.levels - 1}"
+        total = sum(float(row[name]) for name in odds if row[name])
+        if row["level"] and abs(total - 1) > _ROUNDING:
+            return f"{odds[0]} to {odds[-1]} come to {total:.6g}, not to 1"
+        return ""
+
+    def doubt(self, row: Row) -> tuple[float, str]:
+        """See `Measure.doubt`.
+
+        1 for a mixed plane. Else the larger one of 2 min(q, 1 - q), where q is the probability
+        that the level is at most the in-focus limit, and 1 - certainty / `sure_certainty`. So 0.25
+        means that the other status has a probability of an eighth, or that the plane as a whole
+        has three quarters of the certainty that makes a patch a sure one. 0 without content: there
+        is nothing to look at.
+        """
+        status = self.status(row)
+        if not status.is_judged:
+            return 0.0, ""
+        if status is MIXED:
+            return 1.0, "parts at different levels"
+        focused = sum(as_number(row[name]) for name in self.distribution[: self.in_focus_limit + 1])
+        close = 2 * min(max(focused, 0.0), max(1 - focused, 0.0))
+        sure = self.sure_certainty
+        unsure = 1 - as_number(row["certainty"]) / sure if sure > 0 else 0.0
+        if unsure > close:
+            return unsure, "low certainty"
+        return close, "close to the in-focus limit"
+
+    def judged(self, row: Row) -> int | None:
+        level, expected = as_number(row.get("level", "")), as_number(row.get(self.value, ""))
+        return judged_level(self.status(row).key, level, expected)
+
+    def short(self, row: Row) -> str:
+        level = self.judged(row)
+        if self.status(row) is MIXED:
+            return f"~{level}" if level else ""
+        return "" if level is None else str(level)
+
+    def headline(self, row: Row) -> str:
+        blur = as_number(row.get("blur_diameter_px", ""))
+        said = super().headline(row)
+        return f"{said} · blur {blur:.1f} px" if self.status(row).is_judged else said
+
+    def details(self, row: Row) -> list[str]:
+        said = [f"certainty {float(row['certainty']):.2f}"] if self.status(row).is_judged else []
+        return said + ([f"{float(row['defocus_um']):.1f} µm"] if row.get("defocus_um") else [])
+
+    def more(self, row: Row) -> list[str]:
+        known = self.judged(row) is not None and row[self.value]
+        return [f"expected level {float(row[self.value]):.2f}"] if known else []
+
+    def repeated(self, row: Row) -> Focus | None:
+        # A sample of places stands for a plane that takes long to measure whole.
+        if row.get("places"):
+            return None
+        known = self.rescale and row.get("optics")
+        optics = parse_values(row["optics"]) if known else {}
+        return replace(self, optics=optics, rescale=bool(known), sample=None)
+
+    def at(self, row: Row) -> str:
+        level = as_number(row["level"])
+        # What is judged is the higher one.
+        if self.status(row) is MIXED and self.judged(row) == math.floor(self.number(row) + 0.5):
+            return f"at an expected level of {self.number(row):.1f}"
+        return f"at level {level:.0f}"
+
+    def cells(self, row: Row) -> list[Cell]:
+        colours, last = self.scale.colours, self.levels - 1
+        level, text = self.judged(row), self.short(row)
+        shown = (text, colours[level]) if text and level is not None else ("–", "dim")
+        odds = [as_number(row.get(name, "")) for name in self.distribution]
+        known = not any(map(math.isnan, odds))
+        bars = [
+            (block(share), colour) if share >= 0.02 else ("▁", "dim")
+            for share, colour in zip(odds, colours)
+        ]
+        interval = [row.get(f"{self.value}_{end}", "") for end in ("low", "high")]
+        between = f"{float(interval[0]):.2f} to {float(interval[1]):.2f}" if interval[0] else ""
+        return [
+            Cell("Level", (shown,)),
+            Cell(f"0{last:>{last}}", tuple(bars) if known else (), right=False),
+            Cell("Certainty", ((filled("{certainty:2}", row) if known else "", ""),)),
+            Cell("Expected, 95 %", ((between, ""),)),
+            Cell("Defocus µm", ((filled("{defocus_um:1}", row), ""),)),
+        ]
+
+    def best(self, planes: Sequence[Judged]) -> Best:
+        statuses = [one.status for one in planes]
+        levels, expected = (
+            [as_number(one.row[name]) for one in planes] for name in ("level", self.value)
+        )
+        best, position, speaker = best_of(statuses, levels, expected, self.in_focus_limit)
+        return Best(best, position, *spoken(statuses, expected, speaker))
+
+
+def _sure_certainty(model: str | None) -> float:
+    """Sure certainty of a model, or what is usual where it is not at hand."""
+    from microscope_quality.errors import ModelError, ModelNotFoundError
+
+    try:
+        return _model(model).description.sure_certainty
+    except (ModelError, ModelNotFoundError):
+        return 0.3
+
+
+def optics_text(values: Mapping[str, float]) -> str:
+    """Give values of optics as `Optics.parse` and `optics.parse_values` read them."""
+    names = {"refractive_index": "n"}
+    return ",".join(f"{names.get(name, name)}={value:g}" for name, value in values.items())
+
+
+def _patch_rows(odds: Sequence[str], result: FocusResult) -> Iterator[dict[str, object]]:
+    for (y, x), level, expected, certainty, probabilities in zip(
+        result.patch_positions.tolist(),
+        result.patch_levels.tolist(),
+        result.patch_expected_levels.tolist(),
+        result.patch_certainties.tolist(),
+        result.patch_probabilities.tolist(),
+    ):
+        numbers = {"level": level, "expected_level": expected, "certainty": certainty}
+        yield {"y": y, "x": x, **numbers, **dict(zip(odds, probabilities))}

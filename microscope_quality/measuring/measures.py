@@ -1,0 +1,64 @@
+"""The measures that there are, by their names; each is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from microscope_quality.errors import SettingsError
+from microscope_quality.measuring.measure import Measure, as_mapping
+
+#: Names that `measure_of` knows.
+MEASURES = ("focus", "classical")
+
+
+def measure_of(name: str) -> type[Measure]:
+    """Give the measure of a name, or of a model's task.
+
+    Raises
+    ------
+    SettingsError
+        There is none.
+    """
+    if name not in MEASURES:
+        raise SettingsError(f"measures has {name!r}; known are {', '.join(MEASURES)}.")
+    if name == "classical":
+        from microscope_quality.measuring.classical import Classical
+
+        return Classical
+    from microscope_quality.measuring.focus import Focus
+
+    return Focus
+
+
+def recorded_measures(record: Mapping[str, Any], header: Sequence[str]) -> tuple[Measure, ...]:
+    """Give the measures that wrote a table, the one that judges first.
+
+    Parameters
+    ----------
+    record
+        Of the run; an older one, or none at all, is of focus.
+    header
+        Names of the table's columns.
+
+    Raises
+    ------
+    SettingsError
+        The one that judges is not known to this version; others that are not are left out.
+    """
+    settings, model = (as_mapping(record.get(name)) for name in ("settings", "model"))
+    listed = settings.get("measures")
+    if not isinstance(listed, list) or not listed:
+        listed = [name for name in MEASURES if measure_of(name).value in header][:1] or ["focus"]
+    if listed[0] not in MEASURES:
+        raise SettingsError(
+            f"The table was judged by the measure {str(listed[0])[:40]!r}, which this version does "
+            f"not know; known are {', '.join(MEASURES)}."
+        )
+    found = [measure_of(listed[0]).recorded(record, header)]
+    for name in (one for one in listed[1:] if one in MEASURES):
+        # Where a measure before it has a model, its own stands under its name.
+        own = {**settings, **as_mapping(settings.get(name))}
+        of_model = as_mapping(model.get(name)) or model
+        found.append(measure_of(name).recorded({"settings": own, "model": of_model}, header))
+    return tuple(found)

@@ -1,0 +1,594 @@
+"""A run: files are measured, their rows kept in tables, and planes of theirs drawn."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import heapq
+import itertools
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol, cast
+
+from microscope_quality.batch.results import Results
+from microscope_quality.batch.run import Outcome
+from microscope_quality.batch.run_record import RunRecord
+from microscope_quality.batch.worker import Worker
+from microscope_quality.errors import FileError, SettingsError, printable, reason_of
+from microscope_quality.files.columns import names
+from microscope_quality.files.images import find_some
+from microscope_quality.files.ome_zarr import is_zarr
+from microscope_quality.files.pictures import OVERLAYS, is_picture
+from microscope_quality.files.tables import (
+    GROUPS,
+    PATCHES,
+    RESULTS,
+    STACKS,
+    Table,
+    as_stored,
+    as_text,
+    check_replaceable,
+    read_table,
+)
+from microscope_quality.measuring.drawing import Wanted, is_drawn, picture_name
+from microscope_quality.measuring.items import (
+    Item,
+    Listed,
+    follow,
+    groups,
+    on_any_machine,
+    unlisted,
+    unmatched,
+)
+from microscope_quality.measuring.measure import Row
+from microscope_quality.measuring.memory import USUAL_BYTES, run_within
+from microscope_quality.measuring.page import (
+    Measured,
+    bytes_of,
+    draw_plane,
+    failed_row,
+    measure_item,
+)
+from microscope_quality.measuring.rows import (
+    DOUBTFUL,
+    PlaneRow,
+    RowReader,
+    images_of,
+    representative_of,
+    stack_row,
+)
+from microscope_quality.measuring.settings import Settings
+from microscope_quality.statuses import ERROR
+
+#: Doubtful planes that are kept, and drawn, at most.
+MOST_DOUBTFUL = 24
+
+#: Is told how many things are done, of how many.
+Progress = Callable[[int, int], None]
+
+
+def measure_files(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    settings: Settings | None = None,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    jobs: int = 1,
+    limit_bytes: int | None = None,
+    again: bool = False,
+    progress: Progress | None = None,
+) -> Generator[dict[str, str], None, None]:
+    """Measure image files; gives the rows of their planes as they come.
+
+    ::
+
+        for row in measure_files("plate1", out="results", jobs=2):
+            print(row["file"], row["status"])
+
+    Parameters
+    ----------
+    paths
+        Files, folders of them, or patterns, as for `files.images.find`; or one of these.
+    settings
+        How to measure; by default the focus.
+    out
+        Folder for the tables. What an earlier run measured there by the same settings is given as
+        it was kept. When the last row was given, they are in their places; where nobody asks for
+        it, what was measured is kept for a run that goes on.
+    jobs
+        Processes at work.
+    limit_bytes
+        Memory of all processes together.
+    again
+        Measure also what an earlier run measured.
+    progress
+        Called with the numbers of pages done, and of those known of so far.
+
+    Yields
+    ------
+    dict of str to str
+        Columns of ``results.csv`` as text, in the order of the files. Of what cannot be measured,
+        ``error`` says why.
+
+    Raises
+    ------
+    MicroscopeQualityError
+        There is no file, the settings are wrong, or the folder cannot be used; as for `Run`.
+    """
+    named = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    folder = None if out is None else Path(out)
+    files = find_some(named, exclude=folder)
+    measuring = Run(
+        settings or Settings(), files, folder, jobs=jobs, limit_bytes=limit_bytes, again=again
+    )
+    with measuring as run:
+        for name, rows in run.measure(progress):
+            yield from run.texts(name, rows)
+        run.finish()
+
+
+class RunListener(Protocol):
+    """Is told what a run has measured, in the order of its tables."""
+
+    def plane(self, plane: PlaneRow) -> None:
+        """Hear of a plane."""
+
+    def image(self, planes: Sequence[PlaneRow], speaker: PlaneRow, stack: Row | None) -> None:
+        """Hear of an image, all planes of which were told: who speaks for it, and a stack's row."""
+
+
+@dataclass(frozen=True, eq=False)
+class Doubtful:
+    """A plane that deserves a look before its status is believed, and why."""
+
+    plane: PlaneRow
+    why: str
+
+
+class Run:
+    """A run over files; used as a context, it closes its tables.
+
+    Parameters
+    ----------
+    settings
+        How to measure.
+    files
+        Names and paths of the files, in the tables' order.
+    out
+        Folder for tables and pictures, made if it is missing; None writes nothing.
+    command
+        As it was typed, for the run's record.
+    jobs
+        Processes at work.
+    limit_bytes
+        Memory of all processes together.
+    cluster
+        Address of the scheduler of a Dask cluster to measure on, or its scheduler file.
+    again
+        Measure also what an earlier run measured.
+    ready
+        Processes that were started before.
+
+    Attributes
+    ----------
+    settings, files, out, jobs, limit_bytes
+        As given; names of files as tables have them.
+    results : Results or None
+        The tables.
+    n_kept : int
+        Files that were measured before.
+    n_rows : int
+        Rows that were measured now.
+    unmatched : list of Path
+        Files whose names the pattern does not match.
+    gone : list of str
+        Files of which the tables had rows, and that were not named this time.
+    planes, images : Counter of str
+        How many have a status; a z-stack is one image.
+    drawn : set of Path
+        Pictures.
+    not_drawn : list of str
+        Why there is no picture of some planes.
+    tables : dict of str to int
+        Tables that are in place, and how many rows they have; None where nobody counted.
+    is_finished : bool
+        Whether they are.
+
+    Raises
+    ------
+    SettingsError
+        The settings are wrong, or go not with the files.
+    FileError
+        The folder cannot be written to, another run writes there, or it holds other files under
+        the names of the tables.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        files: Sequence[tuple[str, Path]],
+        out: Path | None = None,
+        *,
+        command: Sequence[str] = (),
+        jobs: int = 1,
+        limit_bytes: int | None = None,
+        cluster: str | None = None,
+        again: bool = False,
+        ready: Iterable[Worker] = (),
+    ) -> None:
+        settings.check()
+        if cluster is not None and find_spec("distributed") is None:
+            raise SettingsError(
+                "cluster needs dask.distributed: pip install 'microscope-quality[cluster]'"
+            )
+        self.settings, self.out = settings, out
+        self.unmatched = unmatched(settings.pattern, (path for _, path in files))
+        self.n_kept = self.n_rows = 0
+        self.planes: Counter[str] = Counter()
+        self.images: Counter[str] = Counter()
+        self.gone: list[str] = []
+        self.drawn: set[Path] = set()
+        self.not_drawn: list[str] = []
+        self.tables: dict[str, int | None] = {}
+        self.is_finished = False
+        self.results: Results | None = None
+        # Names as tables have them, so that a row's file is found again.
+        self.files = [(as_stored(name), path) for name, path in files]
+        self._paths = dict(self.files)
+        for name, path in self.files:
+            if path is not self._paths[name]:
+                raise FileError(
+                    f"{str(path)!a} and {str(self._paths[name])!a} would have the same name in a "
+                    "table; rename one of them"
+                )
+        self.jobs, self.limit_bytes, self._cluster = jobs, limit_bytes, cluster
+        self._ready = ready
+        columns = settings.columns()
+        self._columns = {table: names(columns[table]) for table in columns}
+        self._reader = RowReader(settings.measure, columns[RESULTS])
+        # A heap with the least doubtful plane first; its number makes the order definite.
+        self._doubtful: list[tuple[float, int, Doubtful]] = []
+        # Planes that an interrupted run has measured and not drawn.
+        self._to_draw: list[Wanted] = []
+        # Rows of a run without a folder.
+        self._held: list[dict[str, str]] = []
+        self._record: RunRecord | None = None
+        if out is not None:
+            self._open(out, again)
+            self._record = RunRecord(
+                out=out,
+                command=command,
+                folder=_root(files),
+                settings_id=settings.id,
+                settings=settings.to_dict(),
+                model=settings.facts(),
+                jobs=jobs,
+            )
+
+    def _open(self, out: Path, again: bool) -> None:
+        """Open the tables, unless they are of other images or somebody else's."""
+        if (out / OVERLAYS).is_symlink():
+            raise FileError(f"{out / OVERLAYS}: is a link, through which no picture is written")
+        if out.is_dir():
+            for table, columns in self._columns.items():
+                check_replaceable(out / table, columns)
+        tables = self.settings.tables()
+        taken_away = any((out / RESULTS).exists() and not (out / name).exists() for name in tables)
+        results = Results(out, tables, self.settings.id, again=again or taken_away)
+        before = results.files()
+        self.gone = [name for name in before if name not in self._paths]
+        if self.gone and len(self.gone) == len(before):
+            results.close()
+            others = len(before)
+            images = "another image" if others == 1 else f"{others:,} other images"
+            raise FileError(
+                f"{out}: has the results of {images}, such as {printable(before[0])}; choose "
+                "another folder, or replace them by `again`"
+            )
+        self.results = results
+
+    def __enter__(self) -> Run:
+        try:
+            self._write_record("running")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
+        try:
+            if kind is not None and not self.is_finished:
+                interrupted = issubclass(kind, (KeyboardInterrupt, GeneratorExit))
+                with contextlib.suppress(OSError):
+                    self._write_record("interrupted" if interrupted else "failed")
+            if self.out is not None:
+                # What processes were writing when they were ended.
+                for path in (self.out / OVERLAYS).glob(".*.png.part"):
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+        finally:
+            if self.results is not None:
+                self.results.close()
+
+    def _write_record(self, status: str) -> None:
+        if self._record is None:
+            return
+        counts = {"files": len(self.files), "measured": self.n_rows, "kept": self.n_kept}
+        if self.is_finished:
+            counts |= {"planes": self.planes.total(), "failed": self.planes[ERROR.key]}
+            counts |= {one.key: self.planes[one.key] for one in self.settings.measure.statuses}
+        self._record.write(status, counts)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a plane could not be measured or drawn."""
+        return bool(self.planes[ERROR.key] or self.not_drawn)
+
+    @property
+    def doubtful(self) -> list[Doubtful]:
+        """Planes that are doubtful, the most doubtful ones first; known when it is finished."""
+        return [one for _, _, one in sorted(self._doubtful, reverse=True)]
+
+    # Measuring.
+
+    def measure(
+        self, progress: Progress | None = None
+    ) -> Iterator[tuple[str, list[dict[str, object]] | None]]:
+        """Measure what is still to be measured.
+
+        Parameters
+        ----------
+        progress
+            Called with the numbers of pages done, and of those known of so far.
+
+        Yields
+        ------
+        str, list of dict
+            Name of a file and rows of a page of it; None for those that an earlier run measured.
+        """
+        pages, more_pages = 0, len(self.files)
+        numbers = itertools.count()
+        before: deque[tuple[int, str]] = deque()
+
+        def advance(done: int = 0, more: int = 0) -> None:
+            nonlocal pages, more_pages
+            pages, more_pages = pages + done, more_pages + more
+            if progress is not None:
+                progress(pages, more_pages)
+
+        def pages_done(name: str, size_bytes: int, modified: str) -> int | None:
+            number, done = next(numbers), self._pages_done(name, size_bytes, modified)
+            if done != 0:
+                before.append((number, name))
+            if done is None:
+                advance(done=1)
+            return done
+
+        def followed(item: Item, listed: Listed) -> tuple[Item, Iterator[Item]]:
+            advance(more=len(listed.pages) - 1)
+            return follow(item, listed)
+
+        advance()
+        outcomes = self._outcomes(unlisted(self.files, pages_done), followed)
+        with contextlib.closing(outcomes):
+            for outcome in outcomes:
+                while before and before[0][0] <= outcome.item.file:
+                    yield before.popleft()[1], None
+                yield outcome.item.name, self._taken_in(outcome)
+                advance(done=1)
+        yield from ((name, None) for _, name in before)
+
+    def _outcomes(
+        self,
+        items: Iterator[Item],
+        followed: Callable[[Item, Listed], tuple[Item, Iterator[Item]]],
+    ) -> Generator[Outcome[Item, Measured], None, None]:
+        """What becomes of the pages, measured here or on a cluster."""
+        settings = self.settings
+        if self._cluster is not None:
+            from microscope_quality.batch.cluster import run_on_cluster
+
+            return run_on_cluster(
+                functools.partial(measure_item, settings.on_any_machine()),
+                map(on_any_machine, items),
+                self._cluster,
+                budget=settings.budget,
+                follow=followed,
+            )
+        return run_within(
+            self.limit_bytes,
+            functools.partial(bytes_of, settings),
+            functools.partial(measure_item, settings),
+            items,
+            jobs=self.jobs,
+            budget=settings.budget,
+            follow=followed,
+            ready=self._ready,
+        )
+
+    def texts(self, name: str, rows: list[dict[str, object]] | None) -> list[dict[str, str]]:
+        """Give the rows that `measure` told of, when it did, as the table has them."""
+        if rows is not None:
+            return [as_text(row, self._columns[RESULTS]) for row in rows]
+        return [] if self.results is None else self.results.rows(name)
+
+    def _pages_done(self, name: str, size_bytes: int, modified: str) -> int | None:
+        """How many pages of a file an earlier run measured; None for all."""
+        if self.results is None or not modified:
+            return 0
+        if self.results.kept(name, size_bytes, modified) and self._has_pictures(name):
+            self._regroup(name, self.results)
+            self.n_kept += 1
+            return None
+        pages_done = self.results.pages_done(name, size_bytes, modified)
+        if pages_done and self.settings.pictures is not None:
+            for plane in map(self._reader.plane, self.results.rows(name)):
+                picture = self._picture(plane)
+                if picture.is_file():
+                    self.drawn.add(picture)
+                elif not plane.error:
+                    self._to_draw.append(Wanted(name, self._paths[name], plane.place, picture))
+        return pages_done
+
+    def _regroup(self, name: str, results: Results) -> None:
+        """Give kept rows the plate, well, site and channel of this run's pattern."""
+        path = self._paths[name]
+        # Formats of whole plates name them by themselves.
+        wanted = {} if is_zarr(path) else dict.fromkeys(GROUPS, "")
+        wanted.update(groups(self.settings.pattern, path))
+        rows = results.rows(name)
+        regrouped = [{**row, **wanted} for row in rows]
+        if regrouped != rows:
+            more = {PATCHES: results.rows(name, PATCHES)} if self.settings.keep_patches else {}
+            results.append(name, {RESULTS: regrouped, **more})
+
+    def _has_pictures(self, name: str) -> bool:
+        """Whether a kept file's planes are drawn, where every plane is to be."""
+        if self.settings.pictures is None or self.results is None:
+            return True
+        pictures = set(map(self._picture, map(self._reader.plane, self.results.rows(name))))
+        if not all(path.is_file() for path in pictures):
+            return False
+        self.drawn |= pictures
+        return True
+
+    def _picture(self, plane: PlaneRow) -> Path:
+        return (self.settings.pictures or Path()) / picture_name(plane.name, plane.place)
+
+    def _taken_in(self, outcome: Outcome[Item, Measured]) -> list[dict[str, object]]:
+        """Keep what became of a page; gives its rows."""
+        item, measured = outcome.item, outcome.value
+        if measured is None:
+            measured = Measured({RESULTS: [failed_row(self.settings, item, outcome.error)]})
+        # A worker of a cluster has another path to the same folder.
+        folder = self.settings.pictures or Path()
+        self.drawn.update(folder / path.name for path in measured.drawn)
+        self.not_drawn += measured.not_drawn
+        rows = measured.rows[RESULTS]
+        self.n_rows += len(rows)
+        if self.results is None:
+            self._held += self.texts(item.name, rows)
+        else:
+            self.results.append(item.name, measured.rows, last=item.last)
+        return rows
+
+    # What comes of it.
+
+    def finish(self, listener: RunListener | None = None) -> None:
+        """Put the tables in their places, and take away those of an earlier run."""
+        if self.results is None or self.out is None:
+            for _ in self._stack_rows(self._held, listener):
+                pass
+        else:
+            self.results.finish([name for name, _ in self.files])
+            stacks = Table(self.out / STACKS, self._columns[STACKS])
+            with contextlib.closing(stacks):
+                for row in self._stack_rows(read_table(self.out / RESULTS), listener):
+                    stacks.append(row)
+                if stacks.n_rows:
+                    stacks.finish()
+            self.tables[RESULTS] = self.planes.total()
+            if stacks.n_rows:
+                self.tables[STACKS] = stacks.n_rows
+            if self.settings.keep_patches:
+                self.tables[PATCHES] = None
+            for name in {PATCHES, STACKS} - self.tables.keys():
+                (self.out / name).unlink(missing_ok=True)
+                (self.out / f"{name}.part").unlink(missing_ok=True)
+        self.is_finished = True
+        self._write_record("finished")
+
+    def _stack_rows(
+        self, rows: Iterable[Row], listener: RunListener | None
+    ) -> Iterator[dict[str, object]]:
+        """Count planes and images; gives the rows of z-stacks."""
+
+        def counted(plane: PlaneRow) -> PlaneRow:
+            self.planes[plane.status] += 1
+            if listener is not None:
+                listener.plane(plane)
+            return plane
+
+        planes = map(self._reader.plane, rows)
+        for _, of_file in itertools.groupby(planes, key=lambda plane: plane.name):
+            for image in images_of(map(counted, of_file)):
+                row = stack_row(image)
+                best_z = None if row is None else cast("int | None", row["best_z"])
+                speaker = representative_of(image, best_z)
+                self._judge(speaker)
+                if listener is not None:
+                    stack = None if row is None else as_text(row, self._columns[STACKS])
+                    listener.image(image, speaker, stack)
+                if row is not None:
+                    yield row
+
+    def _judge(self, speaker: PlaneRow) -> None:
+        """Count an image by the plane that speaks for it, and keep that if it is doubtful."""
+        self.images[speaker.status] += 1
+        how_much, why = speaker.measure.doubt(speaker.row)
+        if how_much >= DOUBTFUL:
+            number = -self.images.total()
+            heapq.heappush(self._doubtful, (how_much, number, Doubtful(speaker, why)))
+            if len(self._doubtful) > MOST_DOUBTFUL:
+                heapq.heappop(self._doubtful)
+
+    # Pictures.
+
+    def draw(self, *, doubtful: bool = True, progress: Progress | None = None) -> None:
+        """Draw what is to be drawn still, and take away pictures of an earlier run.
+
+        Parameters
+        ----------
+        doubtful
+            Draw the most doubtful planes too, in the order of their doubt.
+        progress
+            Called with the numbers of planes that are drawn, and of all.
+        """
+        if self.out is None:
+            return
+        wanted = [*self._to_draw]
+        for rank, one in enumerate(self.doubtful if doubtful else (), 1):
+            plane = one.plane
+            picture = self.out / OVERLAYS / picture_name(plane.name, plane.place, rank)
+            drawing = Wanted(plane.name, self._paths[plane.name], plane.place, picture, one.why)
+            if is_drawn(self.settings, drawing):
+                self.drawn.add(picture)
+            else:
+                wanted.append(drawing)
+        self._draw(wanted, progress)
+        # They would tell of other results.
+        for path in (self.out / OVERLAYS).glob("*.png"):
+            if path not in self.drawn and is_picture(path):
+                path.unlink(missing_ok=True)
+
+    def _draw(self, wanted: Sequence[Wanted], progress: Progress | None) -> None:
+        drawing = run_within(
+            self.limit_bytes,
+            # What a plane takes, its file tells.
+            lambda _: USUAL_BYTES,
+            functools.partial(draw_plane, self.settings),
+            wanted,
+            jobs=min(self.jobs, len(wanted)) or 1,
+            budget=self.settings.budget,
+        )
+        with contextlib.closing(drawing) as outcomes:
+            for number, outcome in enumerate(outcomes, 1):
+                if progress is not None:
+                    progress(number, len(wanted))
+                one = outcome.item
+                if outcome.error:
+                    reason = reason_of(FileError(outcome.error), one.path)
+                    self.not_drawn.append(f"{f'{one.name} {one.place}'.rstrip()}: {reason}")
+                else:
+                    self.drawn.add(one.picture)
+
+
+def _root(files: Sequence[tuple[str, Path]]) -> Path:
+    """Give the folder that files' names are relative to."""
+    for name, path in files:
+        if name != path.as_posix():
+            return path.absolute().parents[len(Path(name).parts) - 1]
+    return Path.cwd()

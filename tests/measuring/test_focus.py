@@ -1,0 +1,122 @@
+"""Focus as a measure: what its rows mean, and how far they are to be believed."""
+
+from __future__ import annotations
+
+import math
+
+import coded
+import numpy as np
+import pytest
+import tifffile
+from written_results import COLUMNS, SETTINGS, plane_row
+
+from microscope_quality.files.images import planes
+from microscope_quality.files.tables import as_text
+from microscope_quality.focus import measure_focus
+from microscope_quality.measuring.focus import Focus
+
+FOCUS = SETTINGS.measure
+
+
+def row(level=2.5, **more):
+    return as_text(plane_row("a.tif", level, **more), COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("odds", "more", "how_much", "why"),
+    [
+        ([0.5, 0.5], {}, 0, "close to the in-focus limit"),
+        ([0, 0.5, 0.5], {}, 1, "close to the in-focus limit"),
+        ([0.5, 0.25, 0.25], {}, 0.5, "close to the in-focus limit"),
+        ([0, 0.1, 0.9], {}, 0.2, "close to the in-focus limit"),
+        ([1], {"certainty": 0.15}, 0.5, "low certainty"),
+        ([1], {"status": "mixed"}, 1, "parts at different levels"),
+        ([0, 0.5, 0.5], {"status": "no_content"}, 0, ""),
+        ([0, 0.5, 0.5], {"error": "is empty"}, 0, ""),
+    ],
+)
+def test_doubt_by_hand(odds, more, how_much, why):
+    given = {f"p{k}": p for k, p in enumerate([*odds, *[0] * (11 - len(odds))])}
+    changed = row(**{"certainty": 0.9, "status": "in_focus", **given, **more})
+    assert FOCUS.doubt(changed) == (pytest.approx(how_much), why)
+
+
+@pytest.mark.parametrize(
+    ("level", "expected", "status", "judged", "short"),
+    [
+        (5, 5.2, "out_of_focus", 5, "5"),
+        (1, 3.6, "in_focus", 1, "1"),
+        # Half of a mixed plane may be in focus.
+        (5, 3.2, "mixed", 5, "~5"),
+        (1, 3.6, "mixed", 4, "~4"),
+        (0, 3.5, "mixed", 4, "~4"),
+        (0, 0.4, "mixed", 0, ""),
+        (3, 3, "no_content", None, ""),
+    ],
+)
+def test_what_a_plane_is_judged_by_is_what_the_screen_shows(level, expected, status, judged, short):
+    one = row(status=status) | {"level": str(level), "expected_level": str(expected)}
+    assert FOCUS.judged(one) == judged
+    assert FOCUS.short(one) == short
+    cell = FOCUS.cells(one)[0]
+    assert (cell.head, "".join(text for text, _ in cell.parts)) == ("Level", short or "–")
+
+
+def test_a_row_of_a_plane_is_right(tmp_path):
+    """As the library measures it, and written as a table has it."""
+    coded.write(tmp_path / "model")
+    tifffile.imwrite(tmp_path / "a.tif", coded.plane(coded.BLURRED))
+    (plane,) = planes(tmp_path / "a.tif")
+    focus = Focus(model=str(tmp_path / "model"))
+    result = focus.run(plane)
+    alone = measure_focus(plane.array, tmp_path / "model")
+    assert {key: result.row[key] for key in alone.to_row()} == pytest.approx(
+        alone.to_row(), nan_ok=True
+    )
+    patches = list(result.patches())
+    assert [patch["level"] for patch in patches] == alone.patch_levels.tolist()
+    written = as_text({"file": "a.tif", **result.row}, COLUMNS)
+    assert focus.fault(written) == ""
+    assert focus.in_words(written) == "out of focus, level 8 (expected 8.0), certainty " + (
+        f"{alone.certainty:.2f}"
+    )
+    # The largest side is that of the picture that was asked for.
+    assert max(result.drawn(40).shape) == 40
+    assert result.drawn(40).dtype == np.uint8
+
+
+def test_what_a_record_tells(tmp_path):
+    coded.write(tmp_path / "model")
+    focus = Focus(
+        model=str(tmp_path / "model"), in_focus_limit=3, sample=9, rescale=True, optics={"na": 0.5}
+    )
+    record = {"settings": focus.settings(), "model": focus.facts()}
+    found = Focus.recorded(record, COLUMNS)
+    assert (found.model, found.in_focus_limit, found.is_sample) == (focus.model, 3, True)
+    assert (found.levels, found.sure_certainty) == (coded.LEVELS, coded.SURE)
+    # What is drawn again is the whole plane, as its row says that it was measured.
+    optics = "na=0.5,n=1,wavelength_um=0.5,pixel_size_um=0.65"
+    again = found.repeated(row() | {"optics": optics})
+    assert not again.is_sample
+    assert (again.rescale, again.optics["pixel_size_um"]) == (True, 0.65)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"settings": 1, "model": []},
+        {"settings": {"in_focus_limit": -5, "sample": "x", "model": 3}},
+        {"settings": {"in_focus_limit": 99}, "model": {"sure_certainty": math.inf}},
+        {"model": {"sure_certainty": "x"}},
+    ],
+)
+def test_a_record_that_says_nonsense_gives_what_is_usual(record):
+    found = Focus.recorded(record, COLUMNS)
+    assert (found.in_focus_limit, found.levels, found.model) == (1, 11, None)
+    assert 0 <= found.sure_certainty <= 1
+
+
+def test_the_kind_of_optics_that_is_told():
+    focus = Focus(optics={"na": 0.5, "refractive_index": 1.0})
+    assert focus.settings()["optics"] == "na=0.5,n=1"
