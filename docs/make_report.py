@@ -19,7 +19,8 @@ import tifffile
 from PIL import Image
 
 from microscope_quality.degrade import Camera, defocus_varying, tilted_levels
-from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.psf import psf
 from microscope_quality.simulate import filaments, nuclei
 
 DOCS = Path(__file__).parent
@@ -86,7 +87,7 @@ def picture(page: Path) -> Image.Image:
         tab.goto(page.resolve().as_uri())
         tab.wait_for_selector("html[data-ready]")
         parts = [tab.screenshot()]
-        for anchor in ("threshold", "levels", "plates"):
+        for anchor in ("threshold", "values", "plates"):
             tab.locator(f"#{anchor}").scroll_into_view_if_needed()
             tab.wait_for_timeout(500)
             parts.append(tab.locator(f"#{anchor}").screenshot())

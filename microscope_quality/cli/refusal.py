@@ -29,7 +29,11 @@ _VERBS = "is|are|must|needs|need|has|have|names|cannot|matches"
 
 def options_of(command: str) -> dict[str, str]:
     """Give the options of a command, by the names that arguments of the library have."""
-    found = getattr(typer.main.get_command(app), "commands", {}).get(command)
+    # Whoever calls a command by itself has not asked for all of them.
+    commands = (
+        getattr(typer.main.get_command(app), "commands", {}) if app.registered_commands else {}
+    )
+    found = commands.get(command)
     options = {
         str(one.name): max(one.opts, key=len)
         for one in (found.params if found else ())

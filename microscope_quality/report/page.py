@@ -8,18 +8,22 @@ import json
 import math
 import re
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microscope_quality.errors import FileError, SettingsError
-from microscope_quality.overlay import legend, level_colours
-from microscope_quality.report.rows import STATUSES, UNREADABLE, Rows
+from microscope_quality.files.columns import Column
+from microscope_quality.measuring.measure import Measure, Scale
+from microscope_quality.report.rows import Rows
+from microscope_quality.report.script import inlined
 from microscope_quality.report.wells import plate_format, well_position
+from microscope_quality.statuses import ERROR, Status
 from microscope_quality.version import __version__
 
 #: Stands in the page, and tells an older report from any other file.
@@ -29,67 +33,25 @@ MOST_PAGE_BYTES = 48_000_000
 #: Bytes of a page's table, at most.
 MOST_DATA_BYTES = 20_000_000
 
-SIGNS = {
-    "in_focus": "●",
-    "out_of_focus": "○",
-    "mixed": "◐",
-    "no_content": "·",
-    UNREADABLE: "×",
-}
-WORDS = {
-    "in_focus": "in focus",
-    "out_of_focus": "out of focus",
-    "mixed": "mixed",
-    "no_content": "no content",
-    UNREADABLE: "unreadable",
-}
-_OF_ALL = {
-    "in_focus": "All {} images are in focus.",
-    "out_of_focus": "All {} images are out of focus.",
-    "mixed": "All {} images are mixed: their parts are at different levels.",
-    "no_content": "None of the {} images has enough content to judge by.",
-    UNREADABLE: "None of the {} images could be read.",
-}
-_OF_ONE = {
-    "in_focus": "The image is in focus.",
-    "out_of_focus": "The image is out of focus.",
-    "mixed": "The image is mixed: its parts are at different levels.",
-    "no_content": "The image is without enough content to judge by.",
-    UNREADABLE: "The image could not be read.",
-}
-LIMITS = (
-    "The number is about blur in fluorescence images at the sampling that the model knows: images "
-    "that are sampled much finer, thick samples, objects that are smooth even in focus and very "
-    "few photons are given too high a level, and brightfield is not to be trusted.",
-    "Levels 0 and 1 are often taken for each other, the last level means “at least”, and without "
-    "content or certainty there is nothing to believe.",
-)
+# Of numbers that are neither good nor bad.
+_NEUTRAL = Scale(tuple(f"#{52 + 18 * k:02x}{52 + 19 * k:02x}{58 + 19 * k:02x}" for k in range(11)))
 _FOLDER = Path(__file__).parent
 _MOST_CHARACTERS = 2000
 _MOST_REASONS = 3
-# Rows that are there without a script, and their order.
+# Rows that are there without a script.
 _MOST_LISTED = 300
-_LISTED = (UNREADABLE, "out_of_focus", "mixed", "no_content", "in_focus")
-_OPTION = re.compile(r"((?<![\w-])--[a-z]+(?:-[a-z]+)*(?![\w-]))")
+# Worst images where some are bad, and of those that are good, for comparison.
+_LEAST_WORST = 4
 _DAY = re.compile(r"\d{4}-\d\d-\d\dT")
 
 
 @dataclass(frozen=True)
 class Worst:
-    """A plane among the worst, and its picture as WebP; `plain` without coloured patches."""
+    """A plane among the worst, and its picture as WebP; `plain` if it was not measured again."""
 
     row: int
     picture: bytes
     plain: bool
-
-
-@dataclass(frozen=True)
-class _Tile:
-    status: str
-    sign: str
-    word: str
-    count: str
-    share: str
 
 
 def check_libraries() -> None:
@@ -130,12 +92,14 @@ def encoded_table(rows: Rows) -> tuple[list[dict[str, Any]], list[str]]:
     sizes = {name: len(json.dumps(one)) for name, one in packed.items()}
     notes = []
     if sum(sizes.values()) > MOST_DATA_BYTES:
-        for level in range(rows.levels):
-            del packed[f"p{level}"], sizes[f"p{level}"]
-        notes.append(
-            f"The table is large: the columns p0 to p{rows.levels - 1} are left out of this page "
-            "and of its download."
-        )
+        names = [name for name in rows.measure.distribution if name in packed]
+        for name in names:
+            del packed[name], sizes[name]
+        if names:
+            notes.append(
+                f"The table is large: the columns {names[0]} to {names[-1]} are left out of this "
+                "page and of its download."
+            )
     if sum(sizes.values()) > MOST_DATA_BYTES:
         raise FileError(
             f"The table has {len(rows):,} rows, which are too many for one page; make a report of "
@@ -165,38 +129,46 @@ def safe_json(value: object) -> str:
 
 
 def worst_rows(rows: Rows, most: int) -> list[int]:
-    """Choose the images that look worst: far out of focus and mixed ones in turn.
+    """Choose the images that look worst: bad and partly bad ones in turn.
 
-    Of those of nearly one level and certainty, which look alike, one comes before the next.
-    At least a quarter of the places is for mixed ones when there are as many. Where fewer than
-    four are either, those in focus with the highest levels follow.
+    Of those of nearly one value and trust, which look alike, one comes before the next. At least a
+    quarter of the places is for partly bad ones when there are as many. Where fewer than four are
+    either, the worst of the good ones follow; where the measure knows no bad ones, only they.
     """
-    expected = rows.numbers["expected_level"]
+    measure = rows.measure
+    values = rows.numbers(measure.value)
+    trust = rows.numbers(measure.trust) if measure.trust else np.zeros(len(rows))
+    ends = np.array([measure.scale.low, measure.scale.high], np.float64)
+    ends = values[rows.shown] if np.isnan(ends).any() else ends
+    ends = ends[~np.isnan(ends)]
+    span = float(np.ptp(ends)) if ends.size else 0.0
 
-    def by_level(status: str) -> list[int]:
-        chosen = [row for row in rows.shown if rows.status[row] == status]
-        return sorted(
-            (row for row in chosen if not math.isnan(expected[row])),
-            key=lambda row: -expected[row],
-        )
+    def by_value(badness: int) -> list[int]:
+        known = (row for row in rows.shown if not math.isnan(values[row]))
+        chosen = (row for row in known if rows.status[row].badness == badness)
+        return sorted(chosen, key=lambda row: -measure.badness(float(values[row])))
 
     def spread(chosen: Sequence[int]) -> list[int]:
         alike: Counter[tuple[int, int]] = Counter()
         turns = {}
         for row in chosen:
-            key = round(2 * expected[row]), round(10 * rows.numbers["certainty"][row])
+            key = round(20 * values[row] / (span or 1)), round(10 * trust[row])
             turns[row] = alike[key]
             alike[key] += 1
         return sorted(chosen, key=lambda row: turns[row])
 
-    out, mixed = by_level("out_of_focus"), by_level("mixed")
-    n_mixed = min(len(mixed), max(most // 4, most - len(out)))
-    out, mixed = spread(out[: most - n_mixed]), spread(mixed[:n_mixed])
-    both = min(len(out), len(mixed))
-    worst = [row for pair in zip(out, mixed) for row in pair] + out[both:] + mixed[both:]
-    if len(worst) < min(4, most):
-        worst += by_level("in_focus")[: min(4, most) - len(worst)]
-    return worst
+    bad, partly = by_value(3), by_value(2)
+    n_partly = min(len(partly), max(most // 4, most - len(bad)))
+    bad, partly = spread(bad[: most - n_partly]), spread(partly[:n_partly])
+    both = min(len(bad), len(partly))
+    worst = [row for pair in zip(bad, partly) for row in pair] + bad[both:] + partly[both:]
+    if not _knows_bad(measure):
+        return spread(by_value(0)[:most])
+    return worst + by_value(0)[: max(0, min(_LEAST_WORST, most) - len(worst))]
+
+
+def _knows_bad(measure: Measure) -> bool:
+    return any(status.is_judged and status.badness for status in measure.statuses)
 
 
 def render(
@@ -208,8 +180,6 @@ def render(
     worst: Sequence[Worst],
     notes: Sequence[str],
     record: Mapping[str, Any],
-    in_focus_limit: int,
-    sure_certainty: float | None,
     changes: Mapping[str, Sequence[int]],
 ) -> str:
     """Give the page as HTML.
@@ -227,9 +197,6 @@ def render(
         What has to be known, in sentences.
     record : dict
         Of the run; empty when there is none.
-    in_focus_limit : int
-    sure_certainty : float or None
-        From which the model counts a patch as sure; None when it is not known.
     changes : dict of str to sequence of int
         Rows whose images are ``changed``, ``dated`` otherwise or ``missing`` now.
     """
@@ -237,7 +204,7 @@ def render(
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    script = _inline((_FOLDER / "report.js").read_text(encoding="utf-8"))
+    script = _inline(inlined())
     style = (_FOLDER / "report.css").read_text(encoding="utf-8")
     plotly = _inline(get_plotlyjs())
     stacks = [
@@ -247,29 +214,22 @@ def render(
     ]
     wells, formats = _plates(rows)
     small = {row: base64.b64encode(picture).decode() for row, picture in sorted(pictures.items())}
+    measure = rows.measure
+    statuses = measure.all_statuses
     data = {
         "rows": len(rows),
-        "levels": rows.levels,
-        "limit": in_focus_limit,
-        "sure": 0.3 if sure_certainty is None else sure_certainty,
         "columns": columns,
         "shown": rows.shown,
         "stacks": stacks,
         "wells": wells,
         "formats": formats,
-        "colours": [f"#{bytes(colour).hex()}" for colour in level_colours(rows.levels)],
         "changes": changes,
         "pictures": [[row, len(text)] for row, text in small.items()],
+        "status": [statuses.index(status) for status in rows.status],
+        "judged": rows.judged,
+        **_told(rows),
     }
     counts = Counter(rows.status[row] for row in rows.shown)
-    parts = [("verdict", "Verdict")]
-    if rows.shown:
-        parts += [("threshold", "What to keep"), ("levels", "Levels and certainty")]
-        parts += [("plates", "Plates")] * bool(formats)
-        parts += [("groups", "By plate, site and channel"), ("time", "Course")]
-        parts += [("stacks", "Z-stacks")] * bool(stacks)
-        parts += [("montage", "Pictures"), ("table", "Table")]
-    parts.append(("record", "What to know"))
     policy = (
         f"default-src 'none'; script-src {_hash(script)} {_hash(plotly)}; "
         # plotly.js makes style elements of its own, of which no hash is known.
@@ -283,7 +243,6 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    bad = [one for one in worst if rows.status[one.row] != "in_focus"]
     listed, unlisted = _listed(rows)
     return environment.get_template("report.html.jinja").render(
         title=visible(title),
@@ -296,65 +255,99 @@ def render(
         pictures=Markup("".join(small.values())),
         version=__version__,
         subject=_subject(rows, record),
-        sentence=sentence(counts),
-        tiles=[_tile(status, counts, len(rows.shown)) for status in (*STATUSES, UNREADABLE)],
-        parts=parts,
+        sentence=sentence(counts, statuses),
+        tiles=[
+            (status, f"{counts[status]:,}", _share(counts[status], len(rows.shown)))
+            for status in statuses
+        ],
         notes=[visible(note) for note in notes],
-        split_options=_OPTION.split,
         listed=listed,
         unlisted=f"{_counted(unlisted, 'more image')} {_are(unlisted)}" if unlisted else "",
         worst=[_shown(rows, one) for one in worst],
-        worst_title=_worst_title(len(bad), len(worst)),
-        worst_note=(
-            "Drawn in grey: they could not be measured again."
-            if worst and all(one.plain for one in worst)
-            else ""
-        ),
-        legend=_legend(rows.levels),
-        levels=rows.levels,
-        limit=in_focus_limit,
-        sure=None if sure_certainty is None else f"{sure_certainty:.2g}",
+        all_good=all(rows.status[one.row].badness == 0 for one in worst),
+        some_good=any(rows.status[one.row].badness == 0 for one in worst),
+        knows_bad=_knows_bad(measure),
+        legend=measure.legend and _data_uri(_png(measure.legend.colours(44)), "png"),
+        measure=measure,
+        without_best=any(stack["best"] == "" for stack in stacks),
         images=len(rows.shown),
         stacks=len(stacks),
         times=len({rows.columns["t"][row] for row in rows.shown} - {""}) > 1,
         wells=bool(formats),
-        limits=LIMITS,
         record=_record(record),
     )
 
 
-def sentence(counts: Mapping[str, int]) -> str:
+def _told(rows: Rows) -> dict[str, Any]:
+    """Give what the script has to know of the measures."""
+    measure = rows.measure
+    scales = {measure.trust: replace(_NEUTRAL, low=0, high=1)}
+    scales |= {one.value: one.scale for one in reversed(rows.measures)}
+    good = {one.value: one.good for one in reversed(rows.measures)}
+    # What is said of a file comes last.
+    described = sorted(rows.described(), key=lambda column: column.name in ("error", "message"))
+    return {
+        "noun": measure.noun,
+        "value": measure.value,
+        "trust": measure.trust,
+        "limit": measure.limit,
+        "drift": measure.drift,
+        "coloured": measure.legend is not None,
+        "distribution": measure.distribution,
+        "charts": [asdict(chart) for chart in measure.charts],
+        "statuses": [
+            {**status.to_dict(), "templates": measure.templates_of(status)}
+            for status in measure.all_statuses
+        ],
+        "described": [
+            {
+                **asdict(column),
+                "digits": _digits(column),
+                "is_number": column.is_number,
+                "judged": column.judged or column.name == measure.value,
+                "good": good.get(column.name, ""),
+                "scale": asdict(scales.get(column.name, _NEUTRAL)),
+            }
+            for column in described
+        ],
+    }
+
+
+def _digits(column: Column) -> int | None:
+    if column.digits is None and column.is_number:
+        return 0 if column.kind == "integer" else 2
+    return column.digits
+
+
+def sentence(counts: Mapping[Status, int], statuses: Sequence[Status]) -> str:
     """Say the verdict in a sentence, from the counts of images by status."""
     images = sum(counts.values())
     if not images:
         return "The table has no rows: there is nothing to tell."
-    if images == 1:
-        return _OF_ONE[next(status for status, number in counts.items() if number)]
-    for status, number in counts.items():
-        if number == images:
-            return _OF_ALL[status].format(f"{images:,}")
-    focused = counts.get("in_focus", 0)
-    others = [
-        (counts.get("out_of_focus", 0), "out of focus"),
-        (counts.get("mixed", 0), "mixed (parts at different levels)"),
-        (counts.get("no_content", 0), "without enough content to judge by"),
-    ]
-    said = [f"{number:,} {_are(number)} {words}" for number, words in others if number]
-    if unreadable := counts.get(UNREADABLE, 0):
-        said.append(f"{unreadable:,} could not be read")
-    first = f"{focused:,} of {images:,} images {_are(focused)} in focus"
-    if not focused:
-        first = f"None of the {images:,} images is in focus"
-    if focused and images >= 20:
-        first += f" ({_share(focused, images)})"
+    good = statuses[0]
+    there = [status for status in statuses if counts.get(status)]
+    if len(there) == 1:
+        (status,) = there
+        if images == 1:
+            return f"The image {_said(status, 1)}."
+        if status is ERROR:
+            return f"None of the {images:,} images could be measured."
+        return f"All {images:,} images {_said(status, images)}."
+    said = [f"{counts[one]:,} {_said(one, counts[one])}" for one in there if one is not good]
+    n_good = counts.get(good, 0)
+    first = f"{n_good:,} of {images:,} images {_said(good, n_good)}"
+    if not n_good:
+        first = f"None of the {images:,} images {_said(good, 1)}"
+    if n_good and images >= 20:
+        first += f" ({_share(n_good, images)})"
     last = said.pop()
     return f"{first}; {', '.join(said)}{' and ' if said else ''}{last}."
 
 
-def _worst_title(bad: int, shown: int) -> str:
-    if not bad:
-        return "All in focus: the highest levels"
-    return "The worst, then the highest levels in focus" if bad < shown else "The worst"
+def _said(status: Status, number: int) -> str:
+    if status is ERROR:
+        return "could not be measured"
+    return f"{_are(number)} {status.said or status.words}"
 
 
 def visible(text: str) -> str:
@@ -379,10 +372,9 @@ def _subject(rows: Rows, record: Mapping[str, Any]) -> str:
     rules = []
     if len(rows) > images:
         rules.append("a z-stack counts once, by its best plane")
-    if any(rows.columns["c"][row] for row in rows.shown):
-        rules.append("each channel counts by itself")
-    if any(rows.columns["t"][row] for row in rows.shown):
-        rules.append("each point in time counts by itself")
+    for axis, what in (("c", "channel"), ("t", "point in time")):
+        if any(rows.columns[axis][row] for row in rows.shown):
+            rules.append(f"each {what} counts by itself")
     said += f"; {', '.join(rules)}." if rules else "."
     day = record.get("ended") or record.get("started")
     model = record.get("model")
@@ -398,22 +390,22 @@ def _counted(number: int, word: str) -> str:
 
 
 def unread(rows: Rows) -> list[str]:
-    """Say why images could not be read: how many there are of each reason, and the first."""
-    reasons: dict[str, list[int]] = {}
+    """Say why images could not be measured: how many there are of each reason, and the first."""
+    reasons: defaultdict[str, list[int]] = defaultdict(list)
     for row in rows.shown:
-        if rows.status[row] == UNREADABLE:
+        if rows.status[row] is ERROR:
             # Numbers and what is quoted tell of the one file.
             reason = re.sub(r"\d+|'[^']*'", "0", rows.columns["error"][row])
-            reasons.setdefault(reason, []).append(row)
+            reasons[reason].append(row)
     ordered = sorted(reasons.values(), key=lambda some: -len(some))
     said = [
-        f"{_planes(rows, some)} could not be read{'; the first' * (len(some) > 1)}: "
+        f"{_planes(rows, some)} could not be measured{'; the first' * (len(some) > 1)}: "
         f"{rows.columns['file'][some[0]]} {rows.columns['error'][some[0]]}"
         for some in ordered[:_MOST_REASONS]
     ]
     left = sum(map(len, ordered[_MOST_REASONS:]))
     if left:
-        said.append(f"{_counted(left, 'more image')} could not be read; the table says why")
+        said.append(f"{_counted(left, 'more image')} could not be measured; the table says why")
     return [f"{one.rstrip('.')}." for one in said]
 
 
@@ -424,44 +416,32 @@ def _planes(rows: Rows, some: Sequence[int]) -> str:
     return f"{said} of {_counted(files, 'file')}" if files < len(some) else said
 
 
-def _listed(rows: Rows) -> tuple[list[dict[str, str]], int]:
-    """Rows for a reader without a script, what is not in focus first, and how many are left out."""
-    expected = rows.numbers["expected_level"]
-    turn = {status: number for number, status in enumerate(_LISTED)}
-    ordered = sorted(
-        rows.shown,
-        key=lambda row: (
-            turn[rows.status[row]],
-            0 if math.isnan(expected[row]) else -expected[row],
-        ),
-    )
+def _listed(rows: Rows) -> tuple[list[dict[str, Any]], int]:
+    """Rows for a reader without a script, the worst first, and how many are left out."""
+    measure = rows.measure
+    values = rows.numbers(measure.value)
+
+    def rank(row: int) -> tuple[int, float]:
+        worse = measure.badness(float(values[row]))
+        return -rows.status[row].badness, 0 if math.isnan(worse) else -worse
+
+    ordered = sorted(rows.shown, key=rank)
     return [_line(rows, row) for row in ordered[:_MOST_LISTED]], len(ordered[_MOST_LISTED:])
 
 
-def _line(rows: Rows, row: int) -> dict[str, str]:
-    status = rows.status[row]
-    judged = status not in ("no_content", UNREADABLE)
-    numbers = {
-        name: f"{rows.numbers[name][row]:.2f}" if judged else ""
-        for name in ("expected_level", "certainty")
-    }
+def _line(rows: Rows, row: int) -> dict[str, Any]:
+    status, measure = rows.status[row], rows.measure
+    texts = [rows.columns[name][row] for name in (measure.value, measure.trust) if name]
     return {
         "name": _name(rows, row),
-        "verdict": f"{SIGNS[status]} {WORDS[status]}",
+        "verdict": f"{status.sign} {status.words}",
         "error": visible(rows.columns["error"][row][:_MOST_CHARACTERS]),
-        **numbers,
+        "numbers": [f"{float(text):.2f}" if text and status.is_judged else "" for text in texts],
     }
 
 
 def _name(rows: Rows, row: int) -> str:
-    axes = zip(("series ", "z", "c", "t"), rows.place(row))
-    where = " ".join(axis + text for axis, text in axes if text)
-    return visible(f"{rows.columns['file'][row]} {where}".strip())
-
-
-def _tile(status: str, counts: Mapping[str, int], images: int) -> _Tile:
-    count = counts.get(status, 0)
-    return _Tile(status, SIGNS[status], WORDS[status], f"{count:,}", _share(count, images))
+    return visible(f"{rows.columns['file'][row]} {rows.places[row]}".strip())
 
 
 def _share(count: int, images: int) -> str:
@@ -469,23 +449,15 @@ def _share(count: int, images: int) -> str:
 
 
 def _shown(rows: Rows, one: Worst) -> dict[str, Any]:
-    status = rows.status[one.row]
-    name = _name(rows, one.row)
-    numbers = rows.numbers
-    level, expected = numbers["level"][one.row], numbers["expected_level"][one.row]
-    # The single level of a mixed image may be that of a few sure patches.
-    said = f"level {level:.0f} (expected {expected:.1f})"
-    if status == "mixed":
-        said = f"expected level {expected:.1f}"
-    verdict = f"{WORDS[status]}, {said}, certainty {numbers['certainty'][one.row]:.2f}"
+    name, verdict = _name(rows, one.row), rows.measure.in_words(rows.row(one.row))
     return {
         "row": one.row,
-        "source": _data_uri(one.picture) if one.picture else "data:,",
+        "source": _data_uri(one.picture, "webp") if one.picture else "data:,",
         "plain": one.plain,
         # Where a long name may be broken first.
         "parts": re.findall(r"[^_.-]*[_.-]|[^_.-]+", name),
         "label": f"{name}: {verdict}",
-        "sign": SIGNS[status],
+        "sign": rows.status[one.row].sign,
         "verdict": verdict,
     }
 
@@ -493,16 +465,12 @@ def _shown(rows: Rows, one: Worst) -> dict[str, Any]:
 def _plates(rows: Rows) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
     """Places of the wells by name, and rows and columns of each plate."""
     columns = rows.columns
-    wells: dict[str, tuple[int, int]] = {}
-    for name in {columns["well"][row] for row in rows.shown}:
-        position = well_position(name)
-        if position is not None:
-            wells[name] = position
-    on_plate: dict[str, set[tuple[int, int]]] = {}
+    positions = {name: well_position(name) for name in {columns["well"][row] for row in rows.shown}}
+    wells = {name: position for name, position in positions.items() if position is not None}
+    on_plate: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
     for row in rows.shown:
         if columns["well"][row] in wells:
-            plate = on_plate.setdefault(columns["plate"][row], set())
-            plate.add(wells[columns["well"][row]])
+            on_plate[columns["plate"][row]].add(wells[columns["well"][row]])
     return wells, {plate: plate_format(positions) for plate, positions in on_plate.items()}
 
 
@@ -530,18 +498,18 @@ def _record(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _legend(levels: int) -> str:
+def _png(picture: NDArray[np.uint8]) -> bytes:
     import io
 
     from PIL import Image
 
     stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(legend(44, levels))).save(stream, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    Image.fromarray(np.ascontiguousarray(picture)).save(stream, "PNG")
+    return stream.getvalue()
 
 
-def _data_uri(picture: bytes) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
+def _data_uri(picture: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def _inline(script: str) -> str:

@@ -1,39 +1,32 @@
-"""Small pictures of planes for the report, and coloured ones of the worst."""
+"""Small pictures of planes for the report, and large ones of the worst."""
 
 from __future__ import annotations
 
 import io
 import math
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microscope_quality.batch.budget import need
 from microscope_quality.errors import MicroscopeQualityError, reason_of
-from microscope_quality.files.images import open_image
-from microscope_quality.files.plane import ImageFile, Page, Plane
-from microscope_quality.files.tables import names_stored_as
-from microscope_quality.focus import FocusResult, measure_focus
-from microscope_quality.measuring.memory import memory_of
-from microscope_quality.measuring.page import seconds_of
-from microscope_quality.model import FocusModel
-from microscope_quality.optics import Optics
-from microscope_quality.overlay import overlay
+from microscope_quality.files.plane import Plane
+from microscope_quality.files.tables import as_text, names_stored_as
+from microscope_quality.measuring.items import Place
+from microscope_quality.measuring.measure import Measure, Row
+from microscope_quality.measuring.page import measure_plane, read_again
+from microscope_quality.measuring.settings import Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from microscope_quality.report.rows import Place
-
-#: Longer side of a coloured picture, in pixels.
-OVERLAY_SIDE = 560
-#: Bytes of a coloured picture, at most.
-OVERLAY_BYTES = 90_000
+#: Longer side of a large picture, in pixels.
+LARGE_SIDE = 560
+#: Bytes of a large picture, at most.
+LARGE_BYTES = 90_000
 #: Bytes of a small picture, at most, when there are few.
 MOST_BYTES = 16_000
 #: Below this many bytes a picture shows nothing; then there are fewer pictures.
@@ -52,26 +45,17 @@ _BAND_PIXELS = 2**23
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How the planes were measured, to measure the worst again, and the room for a picture."""
+class PictureWanted:
+    """A plane to draw: its row in the table, its place in the file, and what is wanted of it.
 
-    model: str | None = None
-    rescale: bool = False
-    luminance: bool = False
-    in_focus_limit: int = 1
-    picture_bytes: int = MOST_BYTES
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A plane to draw: its row in the table, its place in the file, and what is wanted of it."""
+    For a large picture it is measured again by a measure, and compared with its fields.
+    """
 
     row: int
-    place: Place
+    place: Place = field(default_factory=Place)
     small: bool = True
-    coloured: bool = False
-    optics: str = ""
-    expected_level: float = math.nan
+    measure: Measure | None = None
+    fields: Row = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +63,7 @@ class FileWanted:
     """A file with planes to draw, and where it may lie."""
 
     paths: tuple[Path, ...]
-    planes: tuple[Wanted, ...]
+    planes: tuple[PictureWanted, ...]
 
 
 @dataclass(frozen=True)
@@ -88,9 +72,9 @@ class Drawn:
 
     row: int
     small: bytes = b""
-    coloured: bytes = b""
+    large: bytes = b""
     error: str = ""
-    #: Measured again, it is at another level.
+    #: Measured again, it is another value.
     changed: bool = False
 
 
@@ -102,103 +86,79 @@ def places_of(name: str, folders: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(folder / one for one in names_stored_as(name) for folder in folders)
 
 
-def draw_files(settings: Settings, files: Sequence[FileWanted]) -> list[Drawn]:
-    """Draw planes of some files, reading each file once. What fails is said in its place."""
+def draw_files(settings: Settings, most_bytes: int, files: Sequence[FileWanted]) -> list[Drawn]:
+    """Draw planes of some files, reading each page once. What fails is said in its place.
+
+    Parameters
+    ----------
+    settings
+        Of the run.
+    most_bytes
+        Of a small picture.
+    files
+        That are wanted.
+    """
     drawn = []
     for file in files:
-        left = {wanted.row: wanted for wanted in file.planes}
-        try:
-            for wanted, plane in _read(settings, file):
-                del left[wanted.row]
-                drawn.append(_draw(settings, wanted, plane))
-            error = "the file has no such plane"
-        except MicroscopeQualityError as failure:
-            error = reason_of(failure, file.paths[0])
-        except (MemoryError, ValueError) as failure:
-            error = str(failure) or type(failure).__name__
-        drawn += [Drawn(row, error=error) for row in left]
+        path = next((path for path in file.paths if _is_there(path)), file.paths[0])
+        wanted = {one.place: one for one in file.planes}
+        measured = any(one.measure is not None for one in file.planes)
+        for place, plane in _read(settings, path, [*wanted], measured=measured):
+            if isinstance(plane, str):
+                drawn.append(Drawn(wanted[place].row, error=plane))
+            else:
+                drawn.append(_draw(most_bytes, wanted[place], plane))
     return drawn
 
 
-def _read(settings: Settings, file: FileWanted) -> Any:
-    path = next((path for path in file.paths if _is_file(path)), file.paths[0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        image: ImageFile = open_image(path)
-        wanted = {one.place: one for one in file.planes}
-        for page in image.pages:
-            if not wanted:
-                return
-            series, z, c, t = (_text(value) for value in (page.series, page.z, page.c, page.t))
-            # An axis that lies inside a page is None in the page and named in its planes.
-            if not any(
-                all(not own or own == other for own, other in zip((series, z, c, t), place))
-                for place in wanted
-            ):
-                continue
-            _say_need(settings, page, any(one.coloured for one in wanted.values()))
-            for plane in image.read(page, luminance=settings.luminance):
-                place = (_text(plane.series), _text(plane.z), _text(plane.c), _text(plane.t))
-                one = wanted.pop(place, None)
-                if one is not None:
-                    yield one, plane
-
-
-def _say_need(settings: Settings, page: Page, coloured: bool) -> None:
-    """Say what a page takes, as far as its header tells."""
-    need(
-        memory_of(
-            page.width,
-            page.height,
-            page.pixel_bytes,
-            # Small pictures are made band by band.
-            band_rows=0 if coloured else page.band_rows,
-            rescaled=coloured and settings.rescale,
-            drawn=coloured,
-        ),
-        seconds_of(page),
-    )
-
-
-def _is_file(path: Path) -> bool:
+def _read(
+    settings: Settings, path: Path, places: Sequence[Place], *, measured: bool
+) -> Iterator[tuple[Place, Plane | str]]:
+    """Read planes again, or say why one cannot be."""
+    left = set(places)
     try:
-        return path.is_file()
+        for place, plane in read_again(settings, path, places, measured=measured):
+            left.remove(place)
+            yield place, plane
+        error = "the file has no such plane"
+    except (MicroscopeQualityError, MemoryError, ValueError) as failure:
+        error = reason_of(failure, path) or type(failure).__name__
+        if len(places) > 1:
+            # A page that cannot be read is not to cost the others.
+            for place in left:
+                yield from _read(settings, path, [place], measured=measured)
+            return
+    yield from ((place, error) for place in left)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
     except (OSError, ValueError):
         return False
 
 
-def _text(value: int | None) -> str:
-    return "" if value is None else str(value)
+def _draw(most_bytes: int, wanted: PictureWanted, plane: Plane) -> Drawn:
+    from PIL import Image
 
-
-def _draw(settings: Settings, wanted: Wanted, plane: Plane) -> Drawn:
     height, width = plane.array.shape
     if height * width > _MOST_PIXELS:
         return Drawn(wanted.row, error=f"{height:,} x {width:,} pixels are too many for a picture")
-    small = thumbnail(plane.array, settings.picture_bytes) if wanted.small else b""
-    if not wanted.coloured:
+    try:
+        small = thumbnail(plane.array, most_bytes) if wanted.small else b""
+    except (MicroscopeQualityError, MemoryError, ValueError) as error:
+        return Drawn(wanted.row, error=str(error) or type(error).__name__)
+    measure = wanted.measure
+    if measure is None:
         return Drawn(wanted.row, small)
     try:
-        pixels = np.asarray(plane.array)
-        result = _measure(settings, wanted, pixels)
-        coloured = _fitted(overlay(pixels, result, max_side=OVERLAY_SIDE), OVERLAY_BYTES)
-    except MicroscopeQualityError as error:
-        return Drawn(wanted.row, small, error=f"its patches were not drawn: {error}")
-    changed = abs(result.expected_level - wanted.expected_level) > 0.05
-    return Drawn(wanted.row, small, coloured, changed=changed)
-
-
-def _measure(settings: Settings, wanted: Wanted, pixels: NDArray[Any]) -> FocusResult:
-    optics = Optics.parse(wanted.optics) if wanted.optics and settings.rescale else None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return measure_focus(
-            pixels,
-            FocusModel.from_pretrained(settings.model),
-            optics=optics,
-            rescale=optics is not None,
-            in_focus_limit=settings.in_focus_limit,
-        )
+        result = measure_plane([measure], plane)
+        picture = Image.fromarray(result.drawn(LARGE_SIDE))
+        large = _fitted(picture, LARGE_BYTES, (80, *_QUALITIES))
+    except (MicroscopeQualityError, MemoryError, ValueError) as error:
+        return Drawn(wanted.row, small, error=f"could not be measured again: {error}")
+    was, now = (measure.number(row) for row in (wanted.fields, as_text(result.row, [*result.row])))
+    return Drawn(wanted.row, small, large, changed=abs(now - was) > 0.5 * 10**-measure.digits)
 
 
 def thumbnail(plane: Any, most_bytes: int) -> bytes:
@@ -227,10 +187,9 @@ def thumbnail(plane: Any, most_bytes: int) -> bytes:
         size = max(1, round(grey.width * scale)), max(1, round(grey.height * scale))
         # Wider filters would ring on dark ground.
         picture = grey.resize(size, Image.Resampling.HAMMING) if scale < 1 else grey
-        for quality in _QUALITIES:
-            encoded = _webp(picture, quality)
-            if len(encoded) <= most_bytes:
-                return encoded
+        encoded = _fitted(picture, most_bytes)
+        if len(encoded) <= most_bytes:
+            break
     return encoded
 
 
@@ -262,19 +221,13 @@ def _shrunk(plane: Any, side: int) -> NDArray[np.uint8]:
     return grey
 
 
-def _fitted(picture: NDArray[np.uint8], most_bytes: int) -> bytes:
-    from PIL import Image
-
-    image = Image.fromarray(picture)
+def _fitted(picture: Image, most_bytes: int, qualities: Sequence[int] = _QUALITIES) -> bytes:
+    """Encode a picture, by the first of the qualities that keeps within so many bytes."""
     encoded = b""
-    for quality in (80, *_QUALITIES):
-        encoded = _webp(image, quality)
+    for quality in qualities:
+        stream = io.BytesIO()
+        picture.save(stream, "WEBP", quality=quality, method=2)
+        encoded = stream.getvalue()
         if len(encoded) <= most_bytes:
             break
     return encoded
-
-
-def _webp(image: Image, quality: int) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "WEBP", quality=quality, method=2)
-    return stream.getvalue()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,24 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microscope_quality.errors import FileError, reason_of
+from microscope_quality.files.columns import Column
 from microscope_quality.files.regular import open_regular
-from microscope_quality.files.tables import (
-    COLUMNS,
-    STACK_COLUMNS,
-    as_number,
-    is_as_written,
-    read_table,
+from microscope_quality.files.tables import GROUPS, RESULTS, as_number, is_as_written, read_table
+from microscope_quality.measuring.items import Place, groups
+from microscope_quality.measuring.measure import Measure
+from microscope_quality.measuring.measures import recorded_measures
+from microscope_quality.measuring.rows import (
+    PlaneRow,
+    RowReader,
+    images_of,
+    representative_of,
+    stack_row,
 )
-from microscope_quality.measuring.rows import STATUSES as STATUSES
-from microscope_quality.measuring.rows import fault_of_row
-
-#: Stands for a status in a row with an error.
-UNREADABLE = "unreadable"
-#: What tells where a plane was taken.
-GROUPS = ("plate", "well", "site", "channel")
-NUMBERS = ("level", "expected_level", "certainty", "mean_certainty")
-
-Place = tuple[str, str, str, str]
+from microscope_quality.measuring.settings import Settings
+from microscope_quality.statuses import Status
 
 # A line without end is not read to its end.
 _MOST_HEADER_BYTES = 2**20
@@ -45,30 +40,32 @@ class Rows:
 
     Attributes
     ----------
+    measures : tuple of Measure
+        Whose columns it has; the first one judges.
     columns : dict of str to list of str
         The table's columns in their order, each with a text for every row, as it stands there.
-    numbers : dict of str to (n,) array of float64
-        Of `NUMBERS`; NaN where the table has nothing.
-    status : list of str
-        One of `STATUSES`, or `UNREADABLE`.
-    levels : int
-        How many levels the model has.
+    status : list of Status
+        Of the rows.
+    judged : list of float or None
+        The number by which each row counts.
+    places : list of Place
+        Of the planes in their files.
     images : list of lists of int
         Rows of each image, in the table's order: one row, or the planes of a z-stack by z.
     shown : list of int
-        For each image the row that stands for it: of a z-stack the best plane, or without one the
-        plane of the lowest level with content.
+        For each image the row that speaks for it.
     best : list of str
-        For each image the place of focus between the planes, as its table of stacks has it; empty
-        for a stack without one and for what is no stack.
+        For each z-stack the best place between its planes; empty for one without it, and for
+        what is no stack.
     edited : list of int
         Rows that are not as they were written: their checksums do not fit.
     """
 
+    measures: tuple[Measure, ...]
     columns: dict[str, list[str]]
-    numbers: dict[str, NDArray[np.float64]]
-    status: list[str]
-    levels: int
+    status: list[Status]
+    judged: list[float | None]
+    places: list[Place]
     images: list[list[int]]
     shown: list[int]
     best: list[str]
@@ -78,70 +75,95 @@ class Rows:
         """Count the rows."""
         return len(self.status)
 
-    def place(self, row: int) -> Place:
-        """Series, z, c and t of a row, as text."""
-        series, z, c, t = (self.columns[name][row] for name in ("series", "z", "c", "t"))
-        return series, z, c, t
+    @property
+    def measure(self) -> Measure:
+        """The one that judges."""
+        return self.measures[0]
+
+    def row(self, number: int) -> dict[str, str]:
+        """Fields of a row, by column."""
+        return {name: texts[number] for name, texts in self.columns.items()}
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Numbers of a column; NaN where the table has none."""
+        return np.array([as_number(text) for text in self.columns[name]], np.float64)
+
+    def described(self) -> list[Column]:
+        """Columns that have words and something in them, in the table's order; and the value's."""
+        known = Settings(measures=self.measures).columns()[RESULTS]
+        always = (self.measure.value, self.measure.trust)
+        return [
+            one
+            for one in known
+            if one.words and (one.name in always or any(self.columns.get(one.name, ())))
+        ]
 
 
-def read_rows(path: Path, stacks: Path | None = None) -> Rows:
+def read_rows(
+    path: Path,
+    record: Mapping[str, Any] | None = None,
+    measures: Sequence[Measure] | None = None,
+) -> Rows:
     """Read a table that ``measure`` wrote, of this version or an older one.
 
     Parameters
     ----------
     path : Path
         Of ``results.csv``.
-    stacks : Path, optional
-        Of ``stacks.csv``; without it, the best plane of a z-stack is the one of the lowest level.
+    record : mapping, optional
+        Of the run, if there is one.
+    measures : sequence of Measure, optional
+        That wrote it, if not as the record has it.
 
     Raises
     ------
     FileError
-        When a table is missing, damaged, or of another kind, or a row is none that a run writes;
-        the message names the row.
+        The table is missing, damaged, or of another kind.
     """
     names = header(path, "a table of results; name the folder that measure wrote")
-    missing = [name for name in COLUMNS[: COLUMNS.index("status") + 1] if name not in names]
+    measures = tuple(measures or recorded_measures(record or {}, names))
+    measure = measures[0]
+    needed = ("file", *GROUPS, "z", "c", "t", *measure.needed)
+    missing = next((name for name in needed if name not in names), "")
     if missing:
         raise FileError(
-            f"{path}: is not a table of results, since it has no column {missing[0]}; name the "
+            f"{path}: is not a table of results, since it has no column {missing}; name the "
             "folder that measure wrote"
         )
-    levels = 0
-    while f"p{levels}" in names:
-        levels += 1
-    if levels < 2:
-        raise FileError(f"{path}: has no columns p0, p1 … with the probabilities of levels.")
+    reader = RowReader(measure, Settings(measures=measures).columns()[RESULTS])
     wanted = [*names, *(name for name in ("error", "series") if name not in names)]
-    columns: dict[str, list[str]] = {name: [] for name in wanted}
-    numbers: dict[str, list[float]] = {name: [] for name in NUMBERS}
-    status, edited = [], []
-    for number, row in enumerate(read_table(path, wanted), 1):
+    planes, edited = [], []
+    for number, row in enumerate(read_table(path, wanted)):
         if not is_as_written(names, [row[name] for name in names]):
-            edited.append(number - 1)
-        fault = fault_of_row(row)
-        if fault:
+            edited.append(number)
+        if fault := reader.fault(row):
             # Nothing in it can be believed, and the others are worth a page all the same.
             row = {**dict.fromkeys(row, ""), "file": row["file"], "error": f"was edited: {fault}"}
-        for name, texts in columns.items():
-            texts.append(row[name])
-        for name in NUMBERS:
-            numbers[name].append(as_number(row[name]))
-        status.append(UNREADABLE if row["error"] else row["status"])
-    arrays = {name: np.array(values, np.float64) for name, values in numbers.items()}
-    images = _images(columns)
-    best = _best_planes(stacks)
-    shown, positions = [], []
-    for planes in images:
-        found = best.get(_key(columns, planes[0])) if len(planes) > 1 else None
-        one = _representative(columns, planes, status, arrays, found[0] if found else "")
-        shown.append(one)
-        if found is not None:
-            positions.append(found[1] or found[0])
-        else:
-            focused = len(planes) > 1 and status[one] == "in_focus"
-            positions.append(columns["z"][one] if focused else "")
-    return Rows(columns, arrays, status, levels, images, shown, positions, edited)
+        planes.append(PlaneRow.of(measure, row))
+    numbers = {plane: number for number, plane in enumerate(planes)}
+    of_files: dict[str, list[PlaneRow]] = {}
+    for plane in planes:
+        of_files.setdefault(plane.name, []).append(plane)
+    images = [image for of_file in of_files.values() for image in images_of(of_file)]
+    images.sort(key=lambda image: min(numbers[plane] for plane in image))
+    shown, best = [], []
+    for image in images:
+        stack = (stack_row(image) if len(image) > 1 else None) or {}
+        best_z, position = stack.get("best_z"), stack.get("best_position")
+        one = representative_of(image, best_z if isinstance(best_z, int) else None)
+        shown.append(numbers[one])
+        best.append(f"{position:.6g}" if isinstance(position, float) else "")
+    return Rows(
+        measures,
+        {name: [plane.row[name] for plane in planes] for name in wanted},
+        [plane.kind for plane in planes],
+        [measure.judged(plane.row) for plane in planes],
+        [plane.place for plane in planes],
+        [[numbers[plane] for plane in image] for image in images],
+        shown,
+        best,
+        edited,
+    )
 
 
 def header(path: Path, kind: str = "a CSV table in UTF-8") -> list[str]:
@@ -170,18 +192,16 @@ def header(path: Path, kind: str = "a CSV table in UTF-8") -> list[str]:
     return names
 
 
-def add_groups(
-    rows: Rows, pattern: re.Pattern[str] | None = None, plates: Path | None = None
-) -> list[str]:
+def add_groups(rows: Rows, pattern: str | None = None, plates: Path | None = None) -> list[str]:
     """Fill the columns plate, well, site and channel from files' names or from another table.
 
     Parameters
     ----------
     rows : Rows
         Changed in place.
-    pattern : compiled regular expression, optional
-        With named groups out of `GROUPS`, searched in the file's name, then in its path. What it
-        finds goes where the table has nothing.
+    pattern : str, optional
+        A regular expression with named groups out of `GROUPS`, searched in the file's name, then
+        in its path. What it finds goes where the table has nothing.
     plates : Path, optional
         A CSV table with a column ``file``, as the results have it or as the name alone, and
         columns out of `GROUPS`. What it says comes first.
@@ -196,54 +216,47 @@ def add_groups(
     FileError
         When the other table cannot be read, or has none of the columns.
     """
+    files = [file.replace("\\", "/") for file in rows.columns["file"]]
     notes = []
-    files = rows.columns["file"]
     if pattern is not None:
-        unmatched = 0
-        for row, file in enumerate(files):
-            match = pattern.search(file.replace("\\", "/").rsplit("/", 1)[-1])
-            match = match or pattern.search(file)
-            if match is None:
-                unmatched += 1
-                continue
-            for name, text in match.groupdict().items():
-                rows.columns[name][row] = rows.columns[name][row] or text or ""
-        if unmatched:
-            notes.append(f"The pattern matches {_of(len(files) - unmatched, len(files))} names.")
+        matched = _fill(rows, [groups(pattern, Path(file)) for file in files], over=False)
+        if matched < len(files):
+            notes.append(f"The pattern matches {matched:,} of {len(files):,} names.")
     if plates is not None:
-        known, groups = _read_plates(plates)
-        unmatched = 0
-        for row, file in enumerate(files):
-            found = known.get(file) or known.get(_name(file))
-            if found is None:
-                unmatched += 1
-                continue
-            for group, text in zip(groups, found):
-                if text:
-                    rows.columns[group][row] = text
-        if unmatched:
-            matched = _of(len(files) - unmatched, len(files))
-            notes.append(f"{plates.name} has the files of {matched} rows.")
+        known = _read_plates(plates)
+        found = [known.get(file) or known.get(_name(file), {}) for file in rows.columns["file"]]
+        matched = _fill(rows, found, over=True)
+        if matched < len(files):
+            notes.append(f"{plates.name} has the files of {matched:,} of {len(files):,} rows.")
     return notes
 
 
-def _read_plates(path: Path) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+def _fill(rows: Rows, found: Sequence[Mapping[str, str]], *, over: bool) -> int:
+    """Put texts into columns of rows, also over others, and count the rows that have some."""
+    for row, texts in enumerate(found):
+        for name, text in texts.items():
+            if text and (over or not rows.columns[name][row]):
+                rows.columns[name][row] = text
+    return sum(map(bool, found))
+
+
+def _read_plates(path: Path) -> dict[str, dict[str, str]]:
     names = header(path)
-    groups = [name for name in GROUPS if name in names]
-    if "file" not in names or not groups:
+    columns = [name for name in GROUPS if name in names]
+    if "file" not in names or not columns:
         raise FileError(
             f"{path}: needs a column file and one of {', '.join(GROUPS)}; it has "
             f"{', '.join(names[:20])}."
         )
-    known: dict[str, tuple[str, ...]] = {}
-    twice = set()
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             table = [row for row in csv.DictReader(stream, restval="") if row["file"]]
     except (OSError, ValueError, csv.Error) as error:
         raise FileError(f"{path}: cannot be read: {reason_of(error, path)}") from error
+    known: dict[str, dict[str, str]] = {}
+    twice = set()
     for row in table:
-        values = tuple(row[group] for group in groups)
+        values = {name: row[name] for name in columns}
         known[row["file"]] = values
         # A name alone tells a file as long as no two of them differ.
         name = _name(row["file"])
@@ -251,73 +264,8 @@ def _read_plates(path: Path) -> tuple[dict[str, tuple[str, ...]], list[str]]:
             twice.add(name)
     for name in twice:
         del known[name]
-    return known, groups
+    return known
 
 
 def _name(file: str) -> str:
     return file.replace("\\", "/").rsplit("/", 1)[-1]
-
-
-def _of(some: int, all_: int) -> str:
-    return f"{some:,} of {all_:,}"
-
-
-def _key(columns: Mapping[str, Sequence[str]], row: int) -> Place:
-    file, series, c, t = (columns[name][row] for name in ("file", "series", "c", "t"))
-    return file, series, c, t
-
-
-def _images(columns: Mapping[str, Sequence[str]]) -> list[list[int]]:
-    """Gather the planes of z-stacks; each other row is an image of its own."""
-    stacks: dict[Place, list[int]] = {}
-    images = []
-    for row, z in enumerate(columns["z"]):
-        if not z:
-            images.append([row])
-            continue
-        key = _key(columns, row)
-        if key in stacks:
-            stacks[key].append(row)
-        else:
-            stacks[key] = [row]
-            images.append(stacks[key])
-    for rows in stacks.values():
-        rows.sort(key=lambda row: _order(columns["z"][row]))
-    return images
-
-
-def _order(z: str) -> tuple[float, str]:
-    return (float(z), "") if z.isdigit() else (math.inf, z)
-
-
-def _best_planes(stacks: Path | None) -> dict[Place, tuple[str, str]]:
-    """Best z and the place of focus of each stack in a table."""
-    if stacks is None:
-        return {}
-    names = header(stacks)
-    missing = [name for name in STACK_COLUMNS[:6] if name not in names]
-    if missing:
-        raise FileError(f"{stacks}: is no table of z-stacks: it has no column {missing[0]}.")
-    return {
-        (row["file"], row["series"], row["c"], row["t"]): (row["best_z"], row["best_position"])
-        for row in read_table(stacks, STACK_COLUMNS)
-    }
-
-
-def _representative(
-    columns: Mapping[str, Sequence[str]],
-    rows: Sequence[int],
-    status: Sequence[str],
-    numbers: Mapping[str, NDArray[Any]],
-    best_z: str,
-) -> int:
-    for row in rows:
-        if best_z and columns["z"][row] == best_z and status[row] != UNREADABLE:
-            return row
-    measured = [row for row in rows if status[row] != UNREADABLE]
-    with_content = [row for row in measured if status[row] != "no_content"]
-    expected = numbers["expected_level"]
-    return min(
-        with_content or measured[:1] or rows[:1],
-        key=lambda row: math.inf if math.isnan(expected[row]) else float(expected[row]),
-    )

@@ -45,8 +45,8 @@ def well_position(name: str) -> tuple[int, int] | None:
 def plate_format(positions: Iterable[tuple[int, int]]) -> tuple[int, int]:
     """Give rows and columns of the smallest plate that has all these wells."""
     found = list(positions)
-    last_row = max((row for row, _ in found), default=0)
-    last_column = max((column for _, column in found), default=0)
     return next(
-        (rows, columns) for rows, columns in FORMATS if last_row < rows and last_column < columns
+        (rows, columns)
+        for rows, columns in FORMATS
+        if all(row < rows and column < columns for row, column in found)
     )

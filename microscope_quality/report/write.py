@@ -7,22 +7,27 @@ import functools
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from microscope_quality.batch import run_record
 from microscope_quality.batch.budget import Budget
-from microscope_quality.errors import FileError, ModelError, ModelNotFoundError
+from microscope_quality.errors import FileError
+from microscope_quality.files.plane import Page
+from microscope_quality.files.regular import open_regular
+from microscope_quality.files.tables import RESULTS
 from microscope_quality.files.whole import whole
-from microscope_quality.measuring.memory import PROCESS_BYTES, memory_of, run_within
-from microscope_quality.measuring.page import identity
-from microscope_quality.model import FocusModel
-from microscope_quality.report import page, pictures
-from microscope_quality.report.pictures import Drawn, FileWanted, Settings, Wanted, places_of
-from microscope_quality.report.rows import UNREADABLE, Rows, add_groups, read_rows
+from microscope_quality.measuring.items import check_pattern, identity
+from microscope_quality.measuring.measure import Measure
+from microscope_quality.measuring.memory import PROCESS_BYTES, run_within
+from microscope_quality.measuring.page import bytes_of_page
+from microscope_quality.measuring.settings import Settings
+from microscope_quality.report import REPORT, page, pictures
+from microscope_quality.report.pictures import Drawn, FileWanted, PictureWanted, places_of
+from microscope_quality.report.rows import Rows, add_groups, read_rows
+from microscope_quality.statuses import ERROR
 
-REPORT = "report.html"
 #: Worst images that are shown with their patches in colour.
 MOST_WORST = 24
 # Files that a job takes at once: sending one costs as much as drawing it.
@@ -41,6 +46,7 @@ def write_report(
     plates: Path | None = None,
     pattern: str | None = None,
     title: str = "",
+    measures: Sequence[Measure] | None = None,
     jobs: int = 1,
     limit_bytes: int | None = None,
     budget: Budget | None = None,
@@ -69,6 +75,8 @@ def write_report(
         as far as the table has none.
     title : str
         By default, the name of the folder that was measured, or of `results` without a record.
+    measures : sequence of Measure, optional
+        That wrote the table, the one that judges first; by default, what the record says.
     jobs : int
         Number of processes that read images.
     limit_bytes : int, optional
@@ -91,21 +99,27 @@ def write_report(
     FileError
         When a table cannot be read, or the page not be written.
     SettingsError
-        When a library is missing, or `jobs` is not a positive whole number.
+        When a library is missing, `pattern` is no regular expression, or `jobs` is not a positive
+        whole number.
     """
     page.check_libraries()
+    from plotly.offline import get_plotlyjs
+
+    check_pattern(pattern)
     table, folder = _table(results)
     target = folder / REPORT if out is None else out
     check_replaceable(target)
-    stacks = folder / "stacks.csv"
-    rows = read_rows(table, stacks if stacks.is_file() else None)
-    record, notes = read_record(folder / "run.json")
-    notes += add_groups(rows, None if pattern is None else re.compile(pattern), plates)
+    record, notes = read_record(folder / run_record.RUN_RECORD)
+    rows = read_rows(table, record, measures)
+    notes += add_groups(rows, pattern, plates)
     columns, left_out = page.encoded_table(rows)
 
-    settings, limit, sure = _settings(record, rows)
+    own = record.get("settings")
+    luminance = isinstance(own, Mapping) and own.get("luminance") is True
+    settings = Settings(measures=rows.measures, luminance=luminance)
     worst = page.worst_rows(rows, MOST_WORST)
-    room = page.MOST_PAGE_BYTES - len(page.safe_json(columns)) - _plotly_bytes() - _REST
+    plotly_bytes = len(get_plotlyjs().encode())
+    room = page.MOST_PAGE_BYTES - len(page.safe_json(columns)) - plotly_bytes - _REST
     folders = _folders(record, images, folder)
     changes = _changes(rows, folders, moved=images is not None)
     processes = _Processes(jobs, limit_bytes, budget or Budget())
@@ -115,7 +129,7 @@ def write_report(
     again = {row for row, one in drawn.items() if one.changed}
     changes["changed"] = sorted({*changes["changed"], *again})
     changes["dated"] = [row for row in changes["dated"] if row not in again]
-    for sentence in (said := [*_edited(rows), *_said(rows, changes)]):
+    for sentence in (said := _said(rows, changes)):
         if tell is not None:
             tell(sentence)
     for one in drawn.values():
@@ -123,18 +137,16 @@ def write_report(
             notes.append(f"{rows.columns['file'][one.row]}: {one.error}.")
     html = page.render(
         rows,
-        title=title or f"Focus of {_measured(record) or folder.resolve().name}",
+        title=title or f"{rows.measure.title} of {_measured(record) or folder.resolve().name}",
         columns=columns,
         pictures={row: one.small for row, one in drawn.items() if one.small},
         worst=[
-            page.Worst(row, drawn[row].coloured or drawn[row].small, not drawn[row].coloured)
+            page.Worst(row, drawn[row].large or drawn[row].small, not drawn[row].large)
             for row in worst
-            if row in drawn and (drawn[row].coloured or drawn[row].small)
+            if row in drawn and (drawn[row].large or drawn[row].small)
         ],
         notes=[*said, *notes, *page.unread(rows), *left_out, *unread],
         record=record,
-        in_focus_limit=limit,
-        sure_certainty=sure,
         changes=changes,
     )
     if not target.parent.is_dir():
@@ -155,10 +167,8 @@ def check_replaceable(target: Path) -> None:
     if not os.path.lexists(target):
         return
     start = b""
-    with contextlib.suppress(OSError):
-        if target.is_file():
-            with target.open("rb") as stream:
-                start = stream.read(4096)
+    with contextlib.suppress(OSError), open_regular(target) as stream:
+        start = stream.read(4096)
     if f'content="{page.GENERATOR}"'.encode() not in start:
         raise FileError(
             f"{target}: is there already and is no report; move it away or choose another place"
@@ -195,40 +205,15 @@ def _table(results: Path) -> tuple[Path, Path]:
         if not results.exists():
             raise FileError(f"{results}: is not there; name a folder that measure wrote")
         return results, results.parent
-    table = results / "results.csv"
-    part = results / "results.csv.part"
+    table, part = results / RESULTS, results / f"{RESULTS}.part"
     if not table.exists():
         hint = (
             f"; a run that has not finished left {part.name}: run measure again to finish it"
             if part.exists()
-            else "; name a folder that measure wrote with --out"
+            else "; name a folder that measure wrote"
         )
-        raise FileError(f"{results}: has no results.csv{hint}")
+        raise FileError(f"{results}: has no {RESULTS}{hint}")
     return table, results
-
-
-def _settings(record: Mapping[str, Any], rows: Rows) -> tuple[Settings, int, float | None]:
-    """Settings of the run, its in-focus limit, and the model's sure certainty."""
-    own = record.get("settings")
-    own = own if isinstance(own, Mapping) else {}
-    model = record.get("model")
-    model = model if isinstance(model, Mapping) else {}
-    limit = own.get("in_focus_limit")
-    limit = limit if isinstance(limit, int) and 0 <= limit < rows.levels else 1
-    sure = model.get("sure_certainty")
-    name = own.get("model")
-    name = name if isinstance(name, str) and name else None
-    if not isinstance(sure, (int, float)) or not 0 <= sure <= 1:
-        sure = None
-        with contextlib.suppress(ModelError, ModelNotFoundError):
-            sure = FocusModel.from_pretrained(name).description.sure_certainty
-    settings = Settings(
-        model=name,
-        rescale=own.get("rescale") is True,
-        luminance=own.get("luminance") is True,
-        in_focus_limit=limit,
-    )
-    return settings, limit, sure
 
 
 def _folders(record: Mapping[str, Any], images: Path | None, folder: Path) -> list[Path]:
@@ -259,7 +244,7 @@ def _changes(rows: Rows, folders: Sequence[Path], moved: bool) -> dict[str, list
     changes: dict[str, list[int]] = {"changed": [], "dated": [], "missing": []}
     known: dict[str, tuple[int, str]] = {}
     for row, name in enumerate(rows.columns["file"]):
-        if rows.status[row] == UNREADABLE:
+        if rows.status[row] is ERROR:
             continue
         if name not in known:
             found = (identity(path) for path in places_of(name, folders))
@@ -275,50 +260,38 @@ def _changes(rows: Rows, folders: Sequence[Path], moved: bool) -> dict[str, list
 
 
 def _said(rows: Rows, changes: Mapping[str, Sequence[int]]) -> list[str]:
-    """Count files that have changed or are missing, in sentences."""
+    """Count rows that were edited, and files that have changed or are missing, in sentences."""
+    files = rows.columns["file"]
+    names = {kind: list(dict.fromkeys(files[row] for row in of)) for kind, of in changes.items()}
+    names["edited"] = [files[row] for row in rows.edited]
     words = {
+        "edited": (
+            "row was changed by hand or by another program since",
+            "rows were changed by hand or by another program since",
+            ": the checksums do not fit; run measure again",
+        ),
         "changed": (
-            ("has changed since it was", "have changed since they were"),
+            "file has changed since it was",
+            "files have changed since they were",
             ": the pictures do not show what the numbers tell; run measure again",
         ),
         "dated": (
-            ("has another time than when it was", "have other times than when they were"),
+            "file has another time than when it was",
+            "files have other times than when they were",
             ": unless they were only copied, run measure again",
         ),
         "missing": (
-            ("is not where it was", "are not where they were"),
-            ", and without a picture here; --images names the folder that they are in now",
+            "file is not where it was",
+            "files are not where they were",
+            ", and without a picture here; say where they are now, and make the report again",
         ),
     }
     said = []
-    for kind, (verbs, end) in words.items():
-        number = len({rows.columns["file"][row] for row in changes[kind]})
-        if number:
-            first = rows.columns["file"][changes[kind][0]]
-            said.append(
-                f"{number:,} file{'s' * (number > 1)} {verbs[number > 1]} measured, "
-                f"{first}{' first' * (number > 1)}{end}."
-            )
+    for kind, (one, many, end) in words.items():
+        if found := names[kind]:
+            which, first = (many, " first") if len(found) > 1 else (one, "")
+            said.append(f"{len(found):,} {which} measured, {found[0]}{first}{end}.")
     return said
-
-
-def _edited(rows: Rows) -> list[str]:
-    """Count rows that are not as they were written, in a sentence."""
-    if not rows.edited:
-        return []
-    number = len(rows.edited)
-    were = "row was" if number == 1 else "rows were"
-    first = rows.columns["file"][rows.edited[0]]
-    return [
-        f"{number:,} {were} changed by hand or by another program since measured, "
-        f"{first}{' first' * (number > 1)}: the checksums do not fit; run measure again."
-    ]
-
-
-def _plotly_bytes() -> int:
-    from plotly.offline import get_plotlyjs
-
-    return len(get_plotlyjs().encode())
 
 
 @dataclass(frozen=True)
@@ -330,36 +303,30 @@ class _Processes:
     budget: Budget
 
     def draw(
-        self, rows: Rows, settings: Settings, files: Sequence[FileWanted]
+        self, rows: Rows, settings: Settings, most_bytes: int, files: Sequence[FileWanted]
     ) -> Iterator[tuple[Sequence[FileWanted], Sequence[Drawn], str]]:
         """Draw planes of files; gives some files, what was drawn of them, or why nothing was."""
+        bytes_of = functools.partial(_bytes_of, rows, settings)
+        function = functools.partial(pictures.draw_files, settings, most_bytes)
         # One that needs too much memory is not to cost the others of its part.
         alone: list[FileWanted] = []
-        for part, drawn, error in self._parts(
-            rows, settings, files, _AT_ONCE if self.limit_bytes is None else 1
-        ):
-            if error and len(part) > 1:
-                alone += part
-            else:
-                yield part, drawn, error
-        if alone:
-            yield from self._parts(rows, settings, alone, 1)
-
-    def _parts(
-        self, rows: Rows, settings: Settings, files: Sequence[FileWanted], at_once: int
-    ) -> Iterator[tuple[Sequence[FileWanted], Sequence[Drawn], str]]:
-        parts = [files[start : start + at_once] for start in range(0, len(files), at_once)]
-        drawing = run_within(
-            self.limit_bytes,
-            functools.partial(_bytes_of, rows, settings),
-            functools.partial(pictures.draw_files, settings),
-            parts,
-            jobs=min(self.jobs, max(1, len(parts))),
-            budget=self.budget,
-        )
-        with contextlib.closing(drawing) as outcomes:
-            for outcome in outcomes:
-                yield outcome.item, outcome.value or [], outcome.error
+        for at_once in (_AT_ONCE if self.limit_bytes is None else 1, 1):
+            parts = [files[start : start + at_once] for start in range(0, len(files), at_once)]
+            drawing = run_within(
+                self.limit_bytes,
+                bytes_of,
+                function,
+                parts,
+                jobs=min(self.jobs, max(1, len(parts))),
+                budget=self.budget,
+            )
+            with contextlib.closing(drawing) as outcomes:
+                for outcome in outcomes:
+                    if outcome.error and len(outcome.item) > 1:
+                        alone += outcome.item
+                    else:
+                        yield outcome.item, outcome.value or [], outcome.error
+            files, alone = alone, []
 
 
 def _draw(
@@ -374,45 +341,36 @@ def _draw(
 ) -> tuple[dict[int, Drawn], list[str]]:
     """Draw the pictures that there is room for, and say which are missing."""
     # In base64 three bytes are four.
-    for_small = 3 * max(0, room - 4 * len(worst) * pictures.OVERLAY_BYTES // 3) // 4
+    for_small = 3 * max(0, room - 4 * len(worst) * pictures.LARGE_BYTES // 3) // 4
     readable = [
-        row for row in range(len(rows)) if rows.status[row] != UNREADABLE and row not in absent
+        row for row in range(len(rows)) if rows.status[row] is not ERROR and row not in absent
     ]
     shown = set(rows.shown)
     readable.sort(key=lambda row: row not in shown)
-    most = for_small // pictures.FEWEST_BYTES
-    chosen = _evenly(readable, most)
-    picture_bytes = min(pictures.MOST_BYTES, for_small // max(1, len(chosen)))
-    settings = replace(settings, picture_bytes=picture_bytes)
+    most = min(len(readable), for_small // pictures.FEWEST_BYTES)
+    chosen = [readable[number * len(readable) // most] for number in range(most)]
+    most_bytes = min(pictures.MOST_BYTES, for_small // max(1, len(chosen)))
 
-    wanted: dict[str, list[Wanted]] = {}
-    small, coloured = set(chosen), set(worst) - set(absent)
-    for row in sorted(small | coloured):
-        # A sample of places stands for a plane that takes long to measure whole.
-        whole_plane = not rows.columns.get("places", [""] * len(rows))[row]
-        optics = rows.columns.get("optics", [""] * len(rows))[row]
+    wanted: dict[str, list[PictureWanted]] = {}
+    small, large = set(chosen), set(worst) - set(absent)
+    for row in sorted(small | large):
+        fields = rows.row(row) if row in large else {}
+        measure = rows.measure.repeated(fields) if fields else None
         wanted.setdefault(rows.columns["file"][row], []).append(
-            Wanted(
-                row,
-                rows.place(row),
-                row in small,
-                row in coloured and whole_plane,
-                optics,
-                float(rows.numbers["expected_level"][row]),
-            )
+            PictureWanted(row, rows.places[row], row in small, measure, fields)
         )
     files = [FileWanted(places_of(name, folders), tuple(planes)) for name, planes in wanted.items()]
     drawn: dict[int, Drawn] = {}
     missing: list[tuple[str, str]] = []
     done = 0
-    for part, found, error in processes.draw(rows, settings, files):
+    for part, found, error in processes.draw(rows, settings, most_bytes, files):
         if error:
             missing += [
                 (rows.columns["file"][plane.row], error) for file in part for plane in file.planes
             ]
         for one in found:
             drawn[one.row] = one
-            if not (one.small or one.coloured):
+            if not (one.small or one.large):
                 missing.append((rows.columns["file"][one.row], one.error))
         done += len(part)
         if progress is not None:
@@ -422,7 +380,7 @@ def _draw(
         name, error = missing[0]
         number = len(missing)
         notes.append(
-            f"{number:,} of {len(small | coloured):,} pictures "
+            f"{number:,} of {len(small | large):,} pictures "
             f"{'is' if number == 1 else 'are'} missing, since the images could not be read; "
             f"{name}: {error}."
         )
@@ -440,20 +398,14 @@ def _bytes_of(rows: Rows, settings: Settings, files: Sequence[FileWanted]) -> in
     for plane in (plane for file in files for plane in file.planes):
         width, height = (rows.columns[name][plane.row] for name in ("width", "height"))
         if width.isdigit() and height.isdigit():
-            need = memory_of(
-                int(width),
-                int(height),
-                _PIXEL_BYTES,
-                # Small pictures are made band by band.
-                band_rows=0 if plane.coloured else 1,
-                rescaled=plane.coloured and settings.rescale,
-                drawn=plane.coloured,
+            measured = plane.measure is not None
+            # Small pictures are made band by band.
+            page_ = Page(
+                0,
+                width=int(width),
+                height=int(height),
+                pixel_bytes=_PIXEL_BYTES,
+                band_rows=0 if measured else 1,
             )
-            most = max(most, need)
+            most = max(most, bytes_of_page(settings, page_, measured=measured, drawn=measured))
     return most
-
-
-def _evenly(rows: Sequence[int], most: int) -> list[int]:
-    if len(rows) <= most:
-        return list(rows)
-    return [rows[number * len(rows) // most] for number in range(most)]

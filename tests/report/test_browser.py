@@ -1,13 +1,24 @@
 """The report in a real browser, against counts that the csv module gives."""
 
+import contextlib
 import csv
+import functools
 import io
 import re
+import shutil
+import threading
 from fnmatch import fnmatch
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from written_results import failed_row, plane_row, read_csv, write_image, write_results
 
+from microscope_quality.files.columns import names
+from microscope_quality.files.tables import RESULTS
+from microscope_quality.measuring.classical import Classical
+from microscope_quality.measuring.focus import Focus
+from microscope_quality.measuring.settings import Settings
+from microscope_quality.report.script import SCRIPTS, inlined
 from microscope_quality.report.write import write_report
 
 PHONE = {"width": 375, "height": 800}
@@ -96,7 +107,7 @@ def tab(browser):
         opened.on("pageerror", lambda error: opened.said.append(str(error)))
         opened.on("dialog", lambda dialog: opened.said.append(dialog.message))
         opened.on("request", lambda request: opened.asked.append(request.url))
-        opened.goto(page.as_uri())
+        opened.goto(page if isinstance(page, str) else page.as_uri())
         tabs.append(opened)
         if scripts:
             opened.wait_for_selector("html[data-ready]")
@@ -122,11 +133,11 @@ def frame(opened):
 
 
 def status(row):
-    return "unreadable" if row["error"] else row["status"]
+    return "error" if row["error"] else row["status"]
 
 
 def judged(row):
-    return status(row) not in ("unreadable", "no_content")
+    return status(row) not in ("error", "no_content")
 
 
 def downloaded(opened, button):
@@ -150,12 +161,50 @@ def test_it_opens_without_an_error_or_a_request(tab, screen):
     assert opened.input_value("#time-order") == "time"
 
 
+@contextlib.contextmanager
+def served(folder):
+    """Give the address of a folder's files."""
+    handler = functools.partial(QuietHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_the_modules_do_the_same_where_a_browser_loads_them_itself(tab, screen, tmp_path):
+    html = screen.read_text("utf-8")
+    own, policy = f"<script>{inlined()}</script>", 'http-equiv="Content-Security-Policy"'
+    assert html.count(own) == html.count(policy) == 1
+    html = html.replace(own, '<script type="module" src="/main.js"></script>')
+    (tmp_path / "page.html").write_text(html.replace(policy, ""), "utf-8")
+    shutil.copytree(SCRIPTS, tmp_path, dirs_exist_ok=True)
+    with served(tmp_path) as address:
+        apart, joined = tab(f"{address}/page.html"), tab(screen)
+        assert {url.removeprefix(f"{address}/") for url in apart.asked} >= {
+            path.name for path in SCRIPTS.iterdir()
+        }
+        for opened in (apart, joined):
+            draw_all(opened)
+            opened.click("#see-pictures")
+            assert opened.said == []
+        texts = [opened.inner_text("body") for opened in (apart, joined)]
+    assert len(texts[0]) > 2000
+    assert texts[0] == texts[1]
+
+
 def test_the_verdict_counts_images(tab, screen, table):
     opened = tab(screen)
-    for name in ("in_focus", "out_of_focus", "mixed", "no_content", "unreadable"):
+    for name in ("in_focus", "out_of_focus", "mixed", "no_content", "error"):
         count = sum(status(row) == name for row in table)
-        assert opened.inner_text(f".tile.{name} strong") == str(count)
-        opened.click(f".tile.{name}")
+        assert opened.inner_text(f".tile[data-status={name}] strong") == str(count)
+        opened.click(f".tile[data-status={name}]")
         frame(opened)
         assert count_of(opened) == count
 
@@ -187,9 +236,9 @@ def test_filters_do_what_they_say(tab, screen, table):
     assert count_of(opened) == sum(status(row) not in ("in_focus", "mixed") for row in table)
     opened.check("#status-in_focus")
     opened.check("#status-mixed")
-    opened.fill("#level-from", "1.5")
-    opened.fill("#level-to", "5")
-    opened.fill("#certainty-from", "0.5")
+    opened.fill("#value-from", "1.5")
+    opened.fill("#value-to", "5")
+    opened.fill("#trust-from", "0.5")
     wanted = [
         row
         for row in table
@@ -198,8 +247,8 @@ def test_filters_do_what_they_say(tab, screen, table):
         and float(row["certainty"]) >= 0.5
     ]
     assert count_of(opened) == len(wanted) > 5
-    opened.fill("#certainty-to", "0.5")
-    opened.fill("#certainty-from", "0.51")
+    opened.fill("#trust-to", "0.5")
+    opened.fill("#trust-from", "0.51")
     assert count_of(opened) == 0
     assert "Nothing passes" in opened.inner_text("#grid-body")
 
@@ -218,10 +267,9 @@ def test_sorting_and_the_download_of_the_table(tab, screen):
     name, text = downloaded(opened, "#save-table")
     assert name == "results-filtered.csv"
     saved = read_csv(text)
-    measured = [row for row in rows if row["expected_level"]]
-    failed = [row for row in rows if not row["expected_level"]]
-    by_level = sorted(measured, key=lambda row: -float(row["expected_level"]))
-    assert saved == by_level + failed
+    # Without content a level means nothing.
+    by_level = sorted(filter(judged, rows), key=lambda row: -float(row["expected_level"]))
+    assert saved == by_level + [row for row in rows if not judged(row)]
     head = opened.locator("#grid-head [aria-sort=descending]")
     assert "Expected" in head.inner_text()
     opened.click("#grid-head button:has-text('File')")
@@ -238,22 +286,22 @@ def test_the_slider_says_and_saves_what_is_thrown_out(
     tab, screen, table, level, certainty, mixed, empty
 ):
     opened = tab(screen)
-    for slider, value in (("level", level), ("certainty", certainty)):
+    for slider, value in (("value", level), ("trust", certainty)):
         opened.fill(f"#{slider}-number", str(value))
         assert float(opened.input_value(f"#{slider}-limit")) == value
     opened.set_checked("#drop-mixed", mixed)
-    opened.set_checked("#drop-empty", empty)
+    opened.set_checked("#drop-no_content", empty)
     frame(opened)
     reasons = {}
     for row in table:
-        if status(row) == "unreadable":
-            reason = "unreadable"
+        if status(row) == "error":
+            reason = "error"
         elif status(row) == "no_content":
             reason = "no_content" if empty else ""
         elif status(row) == "mixed" and mixed:
             reason = "mixed"
         elif float(row["expected_level"]) > level:
-            reason = "level"
+            reason = "expected_level"
         elif float(row["certainty"]) < certainty:
             reason = "certainty"
         else:
@@ -270,7 +318,7 @@ def test_the_slider_says_and_saves_what_is_thrown_out(
     against = opened.inner_text("#against-verdict")
     for count, words in (
         (sum(status(row) == "out_of_focus" for row in kept), "out of focus are kept"),
-        (lost.count("level"), "in focus are thrown out"),
+        (lost.count("expected_level"), "in focus are thrown out"),
     ):
         assert (f"{count} images {words}" in against) == (count > 0)
     columns = "file series z c t plate well site channel level expected_level certainty status"
@@ -289,7 +337,7 @@ def test_the_slider_says_and_saves_what_is_thrown_out(
 
 def test_the_slider_moves_by_keyboard(tab, screen, table):
     opened = tab(screen)
-    opened.focus("#level-limit")
+    opened.focus("#value-limit")
     opened.keyboard.press("Home")
     for _ in range(3):
         opened.keyboard.press("ArrowRight")
@@ -302,15 +350,15 @@ def test_the_slider_moves_by_keyboard(tab, screen, table):
     assert opened.inner_text("#kept-count").startswith(f"{len(kept)} images kept")
     # The box says what counts, whatever was typed into it.
     for typed, said in (("-2", "0"), ("99", "10")):
-        opened.fill("#level-number", typed)
+        opened.fill("#value-number", typed)
         opened.keyboard.press("Tab")
-        assert opened.input_value("#level-number") == said == opened.input_value("#level-limit")
+        assert opened.input_value("#value-number") == said == opened.input_value("#value-limit")
 
 
 def test_a_click_on_a_bar_shows_its_images(tab, screen, table):
     opened = tab(screen)
     draw_all(opened)
-    bar = opened.locator("#plot-levels .bars .point").first
+    bar = opened.locator("#plot-values .bars .point").first
     bar.scroll_into_view_if_needed()
     box = bar.bounding_box()
     opened.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] - 6)
@@ -370,7 +418,8 @@ def test_wells_say_their_number_and_nothing_without_one(tab, tmp_path):
     assert mark["y"] + mark["height"] > number["y"] - 20
     assert "worst image" in opened.inner_text("#plates-value")
     assert "◥ marks wells whose images are more than 3" in opened.inner_text("#plates-value")
-    hues = opened.evaluate("JSON.parse(document.getElementById('data').textContent).colours")
+    described = opened.evaluate("JSON.parse(document.getElementById('data').textContent).described")
+    (hues,) = (one["scale"]["colours"] for one in described if one["name"] == "expected_level")
     inks = dict(
         zip(
             texts.all_text_contents(),
@@ -408,13 +457,13 @@ def test_by_keyboard_alone(tab, screen):
     assert opened.evaluate(f"getComputedStyle({active}).outlineStyle") == "solid"
     key("Enter")
     key("Tab")
-    assert opened.evaluate(f"{active}.className") == "tile in_focus"
+    assert opened.evaluate(f"{active}.dataset.status") == "in_focus"
     for _ in range(60):
         key("Tab")
-        if opened.evaluate(f"{active}.id") == "plot-levels":
+        if opened.evaluate(f"{active}.id") == "plot-values":
             break
-    assert opened.evaluate(f"{active}.id") == "plot-levels"
-    opened.wait_for_selector("#plot-levels .main-svg")
+    assert opened.evaluate(f"{active}.id") == "plot-values"
+    opened.wait_for_selector("#plot-values .main-svg")
     key("ArrowRight")
     key("ArrowRight")
     said = opened.inner_text("#announce")
@@ -423,7 +472,7 @@ def test_by_keyboard_alone(tab, screen):
     assert opened.inner_text("#dialog-title") == said or said.endswith(": 1 image")
     key("Escape")
     assert not opened.evaluate("document.getElementById('dialog').open")
-    assert opened.evaluate(f"{active}.id") == "plot-levels"
+    assert opened.evaluate(f"{active}.id") == "plot-values"
     # Down the table; the window of an image goes on to its neighbours.
     opened.focus("#filter-text")
     for _ in range(40):
@@ -550,7 +599,7 @@ def test_damaged_numbers_and_a_single_image_do_not_stop_the_page(tab, tmp_path):
 def test_without_scripts_nothing_is_dead_and_the_worst_are_listed(tab, screen, table):
     opened = tab(screen, scripts=False)
     count = sum(status(row) == "in_focus" for row in table)
-    assert opened.inner_text(".tile.in_focus strong") == str(count)
+    assert opened.inner_text(".tile[data-status=in_focus] strong") == str(count)
     assert "need JavaScript" in opened.inner_text("main")
     assert opened.locator(".needs-script:visible, input:visible, .plot:visible").count() == 0
     lines = opened.locator(".listed tbody tr")
@@ -611,7 +660,7 @@ def test_the_course_is_by_what_tells_images_apart(tab, tmp_path, points):
     drawn = "document.querySelector('#plot-time').firstChild._fullData.flatMap((one) => [...one.x])"
     assert sorted(opened.evaluate(drawn)) == ([0, 1, 2] if points else [1, 2, 3])
     # Images and points in time are counted in whole numbers.
-    for axis in ("#plot-time .xtick", "#plot-levels .ytick"):
+    for axis in ("#plot-time .xtick", "#plot-values .ytick"):
         ticks = opened.locator(f"{axis} text").all_text_contents()
         assert [int(text) for text in ticks] == list(range(4))[: len(ticks)]
 
@@ -683,9 +732,133 @@ def test_times_within_seconds_tell_of_no_drift_and_marks_are_seen_in_print(tab, 
     opened.emulate_media(media="print")
     opened.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     edges = "(all) => all.map((one) => [getComputedStyle(one).stroke, one.style.opacity])"
-    for plot in ("#plot-time", "#plot-certainty"):
+    for plot in ("#plot-time", "#plot-chart-0"):
         strokes = opened.locator(f"{plot} .points path.point").evaluate_all(edges)
         assert len(strokes) == len(rows)
         for stroke, opacity in strokes:
             assert contrast(stroke, "rgb(255, 255, 255)") >= 6.9
             assert opacity == "1"
+
+
+def test_what_is_said_of_a_row_is_what_other_screens_say(tab, tmp_path):
+    # Halfway between two of the digits that are said, in truth or nearly.
+    numbers = [(2.25, 0.125), (2.75, 0.375), (0.5, 0.285), (1.35, 0.615), (9.95, 0.005), (3, 1)]
+    kinds = (None, "mixed", "no_content")
+    rows = [plane_row(f"{k}{n}.tif", *n, status=k) for k in kinds for n in numbers]
+    rows += [failed_row("bad.tif", "is cut short"), plane_row("z.tif", 2.25, z=3)]
+    opened = tab(write_report(write_results(tmp_path, rows)))
+    opened.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    said = opened.locator("#grid-body .line").evaluate_all(
+        "(all) => all.map((one) => one.ariaLabel)"
+    )
+    table = read_csv((tmp_path / "results.csv").read_text("utf-8"))
+    measure = Focus(known=(11, 0.3))
+    places = [f"{row['file']} z{row['z']}" if row["z"] else row["file"] for row in table]
+    assert said == [
+        f"{place}: {measure.in_words(row)}" for place, row in zip(places, table, strict=True)
+    ]
+
+
+def heat_of(opened):
+    """Numbers of the wells of the one plate, by row and column."""
+    plot = "document.querySelector('#plate-figures .plot').firstChild"
+    drawn = f"{plot}._fullData[0].z.map((z) => [...z])"
+    return {
+        (r, c): value
+        for r, line in enumerate(opened.evaluate(drawn))
+        for c, value in enumerate(line)
+        if value is not None
+    }
+
+
+def course_of(opened):
+    drawn = """document.querySelector('#plot-time').firstChild._fullData
+        .filter((one) => one.mode === 'markers').flatMap((one) => [...one.y])"""
+    return sorted(opened.evaluate(drawn))
+
+
+def test_any_column_of_numbers_colours_and_sorts(tab, tmp_path):
+    measures = (Focus(known=(11, 0.3)), Classical())
+    columns = names(Settings(measures=measures).columns()[RESULTS])
+    tenengrad = [40_000, 7, 310.5, 1_250_000]
+    rows = [
+        plane_row(f"{n}.tif", 3 * n, 0.7, well=f"A0{n + 1}", tenengrad=value, correlation=-0.1 * n)
+        for n, value in enumerate(tenengrad)
+    ]
+    # Without content a level means nothing, and other numbers do.
+    rows.append(plane_row("e.tif", 0, 0.1, "no_content", well="A05", tenengrad=2))
+    rows += [plane_row("s.tif", z, 0.7, z=z, tenengrad=100 * z + 10) for z in range(3)]
+    record = {"settings": {"measures": ["focus", "classical"]}}
+    opened = tab(write_report(write_results(tmp_path, rows, columns, record=record)))
+    offered = opened.locator("#choice option").all_inner_texts()
+    assert {"Expected level", "Certainty", "Tenengrad", "Correlation"} <= set(offered)
+    # A mixed image does not count by the column of levels.
+    assert not {"Level", "Noise estimate", "Plate", "Error"} & set(offered)
+    assert opened.inner_text("#scale").split("\n") == ["0 in focus", "10 far out of focus"]
+    draw_all(opened)
+    before = (heat_of(opened), course_of(opened))
+    assert before[0] == {(0, n): 3 * n for n in range(4)}
+    opened.select_option("#choice", "tenengrad")
+    draw_all(opened)
+    assert opened.inner_text("#scale").split("\n") == ["2", "1.25M"]
+    assert heat_of(opened) == dict(zip([(0, n) for n in range(5)], [*tenengrad, 2]))
+    assert course_of(opened) == sorted([*tenengrad, 2, 10])
+    assert opened.inner_text("#values-chart") == "Images by tenengrad"
+    kinds = opened.locator("#plate-value option").all_inner_texts()
+    assert kinds == ["highest tenengrad", "lowest tenengrad", "mean tenengrad"]
+    shown = opened.locator("#grid-body .line .file .name").all_inner_texts()
+    assert shown == ["e.tif", "1.tif", "s.tif", "2.tif", "0.tif", "3.tif"]
+    assert "1250000" in opened.locator("#grid-body .line").last.inner_text()
+    curve = "document.querySelector('#stack-figures .plot').firstChild._fullData[0].y"
+    assert opened.evaluate(f"[...{curve}]") == [10, 110, 210]
+    opened.fill("#value-from", "300")
+    assert count_of(opened) == 3
+    opened.click("#filters [type=reset]")
+    opened.select_option("#choice", "expected_level")
+    frame(opened)
+    assert (heat_of(opened), course_of(opened)) == before
+    assert opened.said == []
+
+
+def test_a_measure_without_a_limit_or_of_which_high_is_good(tab, tmp_path):
+    columns = names(Settings(measures=(Classical(),)).columns()[RESULTS])
+    powers = [0.5, 0.1, 0.3, 0.2, 0.4]
+    rows = [
+        {
+            "file": f"{power}.tif",
+            "status": "measured",
+            "mid_band_power": power,
+            "well": f"B0{n + 1}",
+        }
+        for n, power in enumerate(powers)
+    ]
+    rows += [{"file": "e.tif", "status": "no_content"}, failed_row("bad.tif")]
+    for row in rows:
+        write_image(tmp_path / row["file"])
+    record = {"settings": {"measures": ["classical"]}, "folder": str(tmp_path)}
+    opened = tab(write_report(write_results(tmp_path / "out", rows, columns, record=record)))
+    draw_all(opened)
+    assert opened.inner_text("h1").startswith("Classical measures of ")
+    tiles = opened.locator(".tile").evaluate_all("(all) => all.map((one) => one.dataset.status)")
+    assert tiles == ["measured", "no_content", "error"]
+    worst = opened.locator(".worst .file").all_inner_texts()
+    assert worst == [f"{power}.tif" for power in sorted(powers)]
+    # All are kept at first; from a limit on, those above it.
+    assert opened.input_value("#value-limit") == "0.1"
+    assert opened.inner_text("#kept-count") == "5 images kept, 2 thrown out"
+    opened.fill("#value-number", "0.25")
+    frame(opened)
+    assert opened.inner_text("#kept-count") == "3 images kept, 4 thrown out"
+    _, text = downloaded(opened, "#save-rejected")
+    assert {row["file"]: row["reason"] for row in read_csv(text)} == {
+        "0.1.tif": "mid_band_power",
+        "0.2.tif": "mid_band_power",
+        "e.tif": "no_content",
+        "bad.tif": "error",
+    }
+    assert heat_of(opened) == {(1, n): power for n, power in enumerate(powers)}
+    assert "lowest mid-band power" in opened.locator("#plate-value option").all_inner_texts()
+    seen = opened.inner_text("body")
+    for words in ("in focus", "out of focus", "expected level", "certainty", "mixed"):
+        assert not re.search(rf"\b{words}", seen, re.I), words
+    assert opened.said == []

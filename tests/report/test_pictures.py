@@ -9,18 +9,24 @@ from written_results import write_image
 
 from microscope_quality import measure_focus
 from microscope_quality.degrade import Camera
+from microscope_quality.files.tables import as_text
+from microscope_quality.measuring.focus import Focus
+from microscope_quality.measuring.items import Place
+from microscope_quality.measuring.settings import Settings
 from microscope_quality.report import pictures
 from microscope_quality.report.pictures import (
+    MOST_BYTES,
     FileWanted,
-    Settings,
-    Wanted,
+    PictureWanted,
     draw_files,
     places_of,
     thumbnail,
 )
 from microscope_quality.simulate import nuclei
 
-NONE = ("", "", "", "")
+
+def drawn(*files):
+    return draw_files(Settings(), MOST_BYTES, files)
 
 
 def opened(content):
@@ -92,49 +98,68 @@ def test_each_plane_of_a_stack_has_its_picture(tmp_path):
     planes = np.stack([edges((96, 96)), edges((96, 96))[:, ::-1]])
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, planes, imagej=True, metadata={"axes": "ZYX"})
-    wanted = [Wanted(5, ("", "1", "", "")), Wanted(4, ("", "0", "", ""))]
-    wanted.append(Wanted(6, ("", "7", "", "")))
-    drawn = {one.row: one for one in draw_files(Settings(), [FileWanted((path,), tuple(wanted))])}
-    first, second = (np.asarray(opened(drawn[row].small).convert("L"), float) for row in (4, 5))
+    wanted = [PictureWanted(row, Place(z=z)) for row, z in ((5, 1), (4, 0), (6, 7))]
+    found = {one.row: one for one in drawn(FileWanted((path,), tuple(wanted)))}
+    first, second = (np.asarray(opened(found[row].small).convert("L"), float) for row in (4, 5))
     assert first[:, 10].mean() < 30 < 220 < first[:, -10].mean()
     assert second[:, -10].mean() < 30 < 220 < second[:, 10].mean()
-    assert drawn[6].error == "the file has no such plane"
+    assert found[6].error == "the file has no such plane"
 
 
 def test_the_worst_are_measured_again_and_coloured(tmp_path):
     path = tmp_path / "a.tif"
     light = nuclei((170, 170), 12, 0)
     tifffile.imwrite(path, Camera().expose(2000 * light + 60, 0).astype(np.uint16))
-    level = measure_focus(tifffile.imread(path)).expected_level
-    for expected, changed in ((level, False), (level + 3, True)):
-        wanted = Wanted(0, NONE, coloured=True, expected_level=expected)
-        (one,) = draw_files(Settings(), [FileWanted((path,), (wanted,))])
+    row = measure_focus(tifffile.imread(path)).to_row()
+    for more, changed in ((0, False), (3, True)):
+        fields = as_text({**row, "expected_level": row["expected_level"] + more}, [*row])
+        wanted = PictureWanted(0, measure=Focus(), fields=fields)
+        (one,) = drawn(FileWanted((path,), (wanted,)))
         assert one.changed is changed
-        coloured = np.asarray(opened(one.coloured).convert("RGB"), int)
+        coloured = np.asarray(opened(one.large).convert("RGB"), int)
         assert np.ptp(coloured, axis=2).max() > 20
         assert coloured.shape == (170, 170, 3)
-    (one,) = draw_files(Settings(model="no such model"), [FileWanted((path,), (wanted,))])
-    assert one.small and not one.coloured
-    assert "its patches were not drawn" in one.error
+    wanted = PictureWanted(0, measure=Focus(model="no such model"), fields=fields)
+    (one,) = drawn(FileWanted((path,), (wanted,)))
+    assert one.small and not one.large
+    assert "could not be measured again" in one.error
+
+
+def test_a_page_that_cannot_be_read_costs_no_other(tmp_path):
+    path = tmp_path / "stack.tif"
+    with tifffile.TiffWriter(path) as file:
+        for _ in range(3):
+            file.write(edges((96, 96)), compression="zlib", photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        (start,), (length,) = file.pages[1].dataoffsets, file.pages[1].databytecounts
+    content = bytearray(path.read_bytes())
+    content[start : start + length] = b"\xff" * length
+    path.write_bytes(content)
+    wanted = [PictureWanted(z, Place(z=z)) for z in range(3)]
+    first, second, third = sorted(
+        drawn(FileWanted((path,), tuple(wanted))), key=lambda one: one.row
+    )
+    assert first.small and third.small
+    assert second.error and not second.small
 
 
 def test_what_cannot_be_read_is_said(tmp_path):
     (tmp_path / "text.tif").write_text("no image")
     files = [
-        FileWanted((tmp_path / name,), (Wanted(row, NONE),))
+        FileWanted((tmp_path / name,), (PictureWanted(row),))
         for row, name in enumerate(("text.tif", "absent.tif", ""))
     ]
-    drawn = draw_files(Settings(), files)
-    assert [one.row for one in drawn] == [0, 1, 2]
-    assert "is not a TIFF" in drawn[0].error
-    assert drawn[1].error == "does not exist"
-    assert "is a folder" in drawn[2].error
+    text, absent, folder = drawn(*files)
+    assert (text.row, absent.row, folder.row) == (0, 1, 2)
+    assert "is not a TIFF" in text.error
+    assert absent.error == "does not exist"
+    assert "is a folder" in folder.error
 
 
 def test_a_file_is_found_where_it_lies_now(tmp_path):
     write_image(tmp_path / "new" / "a.tif")
     paths = places_of("a.tif", [tmp_path / "old", tmp_path / "new"])
-    (one,) = draw_files(Settings(), [FileWanted(paths, (Wanted(0, NONE),))])
+    (one,) = drawn(FileWanted(paths, (PictureWanted(0),)))
     assert one.small
 
 
@@ -147,7 +172,5 @@ def test_a_name_that_is_no_text_is_found(tmp_path):
     except OSError:
         pytest.skip("this file system takes text alone")
     in_table = path.name.encode("utf-8", "backslashreplace").decode()
-    (one,) = draw_files(
-        Settings(), [FileWanted(places_of(in_table, [tmp_path]), (Wanted(0, NONE),))]
-    )
+    (one,) = drawn(FileWanted(places_of(in_table, [tmp_path]), (PictureWanted(0),)))
     assert one.small

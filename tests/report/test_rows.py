@@ -3,20 +3,21 @@ import re
 
 import numpy as np
 import pytest
-from written_results import failed_row, plane_row, with_checksum, write_results
+from written_results import COLUMNS, failed_row, plane_row, with_checksum, write_results
 
 from microscope_quality.errors import FileError
-from microscope_quality.files.tables import COLUMNS, run_columns
 from microscope_quality.report.rows import add_groups, read_rows
+from microscope_quality.statuses import ERROR, IN_FOCUS, MIXED, OUT_OF_FOCUS
 
 
 def test_texts_stay_as_they_are_and_numbers_stand_beside_them(tmp_path):
     rows = [plane_row("a.tif", 2.5, 0.25), failed_row("b.tif"), plane_row("c.tif", status="mixed")]
     read = read_rows(write_results(tmp_path, rows) / "results.csv")
     assert read.columns["expected_level"] == ["2.5", "", "0"]
-    np.testing.assert_array_equal(read.numbers["expected_level"], [2.5, np.nan, 0])
-    assert read.status == ["out_of_focus", "unreadable", "mixed"]
-    assert read.levels == 11
+    np.testing.assert_array_equal(read.numbers("expected_level"), [2.5, np.nan, 0])
+    assert read.status == [OUT_OF_FOCUS, ERROR, MIXED]
+    assert read.judged == [2, None, 0]
+    assert len(read.measure.distribution) == 11
     assert read.images == [[0], [1], [2]]
     assert read.shown == [0, 1, 2]
 
@@ -30,19 +31,15 @@ def test_a_stack_counts_once_by_its_best_plane(tmp_path):
         plane_row("s.tif", 4, z=1, c=1),
         plane_row("t.tif", 5),
     ]
-    stacks = [
-        {"file": "s.tif", "c": 0, "best_z": 2, "best_position": 2.4},
-        {"file": "s.tif", "c": 1, "best_z": ""},
-    ]
-    folder = write_results(tmp_path, rows, stacks=stacks)
-    read = read_rows(folder / "results.csv", folder / "stacks.csv")
-    # Planes by z as numbers, 9 before 10; the table of stacks decides, even for plane 2.
+    read = read_rows(write_results(tmp_path, rows) / "results.csv")
+    # Planes by z as numbers, 9 before 10.
     assert read.images == [[1, 2, 0], [3, 4], [5]]
-    assert read.shown == [1, 4, 5]
-    assert read.best == ["2.4", "", ""]
+    assert read.shown == [2, 4, 5]
+    assert 2 < float(read.best[0]) < 9
+    assert read.best[1:] == ["", ""]
 
 
-def test_without_a_table_of_stacks_the_lowest_plane_with_content_stands_for_one(tmp_path):
+def test_planes_without_content_or_numbers_speak_for_a_stack_only_alone(tmp_path):
     rows = [
         plane_row("s.tif", 0, z=0, status="no_content"),
         failed_row("s.tif", z=1),
@@ -61,7 +58,7 @@ def test_older_tables_are_taken(tmp_path):
         columns = COLUMNS[: COLUMNS.index(end) + 1]
         folder = write_results(tmp_path / str(number), [plane_row("a.tif", 3)], columns)
         read = read_rows(folder / "results.csv")
-        assert read.status == ["out_of_focus"]
+        assert read.status == [OUT_OF_FOCUS]
         assert read.columns["series"] == [""]
 
 
@@ -69,7 +66,7 @@ def test_another_number_of_levels_and_unknown_columns_are_taken(tmp_path):
     columns = [name for name in COLUMNS if name not in ("p7", "p8", "p9", "p10")]
     rows = [plane_row("a.tif", 3, treatment="x")]
     read = read_rows(write_results(tmp_path, rows, [*columns, "treatment"]) / "results.csv")
-    assert read.levels == 7
+    assert read.measure.distribution == tuple(f"p{k}" for k in range(7))
     assert read.columns["treatment"] == ["x"]
 
 
@@ -106,12 +103,12 @@ KEPT = ("file", "error")
 def test_a_damaged_row_is_named(tmp_path, change, said):
     rows = [plane_row("a.tif"), plane_row("b.tif") | change]
     read = read_rows(write_results(tmp_path, rows) / "results.csv")
-    assert read.status == ["in_focus", "unreadable"]
+    assert read.status == [IN_FOCUS, ERROR]
     assert read.columns["file"] == ["a.tif", "b.tif"]
     assert read.columns["error"][1].startswith(f"was edited: {said}")
     # Nothing else of it is believed.
     assert not any(texts[1] for name, texts in read.columns.items() if name not in KEPT)
-    assert np.isnan(read.numbers["expected_level"][1])
+    assert np.isnan(read.numbers("expected_level")[1])
 
 
 def test_rows_that_were_edited_are_told_apart(tmp_path):
@@ -123,7 +120,7 @@ def test_rows_that_were_edited_are_told_apart(tmp_path):
     table.write_text(text.replace(",2.5,", ",2.6,").replace("d.tif,", "e.tif,"), encoding="utf-8")
     read = read_rows(table)
     assert read.edited == [1, 3]
-    assert read.numbers["expected_level"][1] == 2.6
+    assert read.numbers("expected_level")[1] == 2.6
 
 
 def test_a_report_says_that_rows_were_edited_and_is_drawn_all_the_same(tmp_path):
@@ -142,8 +139,8 @@ def test_a_report_says_that_rows_were_edited_and_is_drawn_all_the_same(tmp_path)
 
 
 def test_a_column_that_was_added_behind_the_checksum_edits_no_row(tmp_path):
-    columns = (*run_columns(11), "note")
-    row = with_checksum(plane_row("a.tif"), run_columns(11)) | {"note": "mine"}
+    columns = (*COLUMNS, "note")
+    row = with_checksum(plane_row("a.tif"), COLUMNS) | {"note": "mine"}
     read = read_rows(write_results(tmp_path, [row], columns) / "results.csv")
     assert (read.edited, read.columns["note"]) == ([], ["mine"])
 
@@ -186,7 +183,7 @@ def test_groups_come_from_names_where_the_table_has_none(tmp_path):
         plane_row("other.tif"),
     ]
     read = read_rows(write_results(tmp_path, rows) / "results.csv")
-    notes = add_groups(read, re.compile(r"(?P<well>[A-H]\d\d)_s(?P<site>\d)"))
+    notes = add_groups(read, r"(?P<well>[A-H]\d\d)_s(?P<site>\d)")
     assert read.columns["well"] == ["B03", "A01", ""]
     assert read.columns["site"] == ["2", "1", ""]
     assert notes == ["The pattern matches 2 of 3 names."]

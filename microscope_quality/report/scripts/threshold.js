@@ -1,0 +1,92 @@
+// What to keep.
+import { column, empty, failed, page, shown, status, statuses } from "./data.js";
+import { save } from "./download.js";
+import { byId, element } from "./elements.js";
+import { openGallery, openImage, thumb } from "./images.js";
+import { trust, value } from "./numbers.js";
+import { capital, images, told } from "./text.js";
+
+const droppable = statuses.filter((one) => one.badness === 1 || one.badness === 2);
+const limited = [["value", value], ["trust", trust]].filter(([, numbers]) => numbers);
+/** Why images are thrown out, by what stands in the list. */
+const REASONS = new Map([
+  ...limited.map(([, numbers]) => [numbers.name, `by their ${numbers.label}`]),
+  ...droppable.map((one) => [one.key, one === empty ? "without content" : one.words]),
+  [failed.key, failed.words],
+]);
+const LISTED = ["file", "series", "z", "c", "t", "plate", "well", "site", "channel", ...told, "status"];
+
+function reasonFor(row, limits) {
+  if (status[row] === failed || limits.dropped.has(status[row])) return status[row].key;
+  if (!status[row].judged) return "";
+  const over = value.values[row] - limits.value;
+  if (!((value.good === "high" ? -over : over) <= 1e-9)) return value.name;
+  return trust && !(trust.values[row] >= limits.trust - 1e-9) ? trust.name : "";
+}
+
+let reasons = new Map();
+let kept = [];
+let rejected = [];
+function judge() {
+  const limits = { dropped: new Set(droppable.filter((one) => byId(`drop-${one.key}`).checked)) };
+  for (const [name] of limited) limits[name] = Number(byId(`${name}-limit`).value);
+  reasons = new Map(shown.map((row) => [row, reasonFor(row, limits)]));
+  kept = shown.filter((row) => !reasons.get(row));
+  rejected = shown.filter((row) => reasons.get(row));
+  const thrownOut = `${rejected.length.toLocaleString("en")} thrown out`;
+  const good = page.limit === null ? [] : rejected.filter((row) => status[row] === statuses[0]);
+  byId("kept-count").textContent = `${images(kept)} kept, ${thrownOut}`;
+  byId("to-keep-count").textContent = `${kept.length.toLocaleString("en")} would be kept and ${thrownOut}${good.length ? `, ${good.length.toLocaleString("en")} of them ${statuses[0].words}` : ""}`;
+  byId("save-rejected-now").hidden = !rejected.length;
+  byId("kept-share").style.width = `${(100 * kept.length) / shown.length}%`;
+  const because = Array.from(REASONS, ([one, words]) => [rejected.filter((row) => reasons.get(row) === one).length, words]).filter(([number]) => number);
+  byId("reasons").textContent = rejected.length ? `Thrown out: ${because.map(([number, words]) => `${number.toLocaleString("en")} ${words}`).join(", ")}.` : "Nothing is thrown out.";
+  sayAgainst(good.filter((row) => reasons.get(row) === value.name), kept.filter((row) => status[row].badness === 3), limits.value);
+  // Those nearest to the limit say most about it.
+  const distance = (row) => Math.abs(trust && reasons.get(row) === trust.name ? limits.trust - trust.values[row] : (value.values[row] - limits.value) / (value.at(1) - value.at(0))) + (status[row].badness === 2 && reasons.get(row) === status[row].key ? 1 : 0);
+  for (const [id, all] of [["just-out", rejected], ["just-in", kept]]) {
+    const near = all.map((row) => [distance(row), row]).filter(([far]) => !Number.isNaN(far));
+    const rows = near.sort(([one, row], [other, second]) => one - other || row - second).slice(0, 7).map(([, row]) => row);
+    const thumbs = rows.map((row, number) => thumb(row, { mark: `${status[row].sign} ${value.fine(value.values[row])}`, open: () => openImage(row, rows, number) }));
+    byId(id).replaceChildren(...(rows.length ? thumbs : [element("span", { class: "soft" }, "none")]));
+  }
+}
+/** Say where the limit goes against the verdict. */
+function sayAgainst(lost, slipped, limit) {
+  const [up, down] = value.good === "high" ? ["below", "or more"] : ["above", "or less"];
+  const [below, at] = [Math.floor(page.limit), value.text(limit)];
+  const against = [
+    [lost, statuses[0], "thrown out", below ? `${below} or less` : "0", `${up} ${at}`],
+    [slipped, statuses.find((one) => one.badness === 3), "kept", `${below + 1} or more`, `${at} ${down}`],
+  ];
+  byId("against-verdict").replaceChildren(...against.filter(([rows]) => rows.length).map(([rows, { words }, fate, probable, mean]) => element(
+    "p",
+    { class: "note" },
+    element("strong", {}, `${images(rows)} ${words} ${rows.length === 1 ? "is" : "are"} ${fate}.`),
+    page.distribution.length ? ` The verdict goes by the most probable ${page.noun}, here ${probable}; the limit by the ${value.label}, here ${mean}. ` : " ",
+    element("button", { type: "button", class: "keys", on: { click: () => openGallery(`${capital(words)}, but ${fate}`, rows) } }, rows.length === 1 ? "See it" : "See them"),
+  )));
+}
+function saveList(name, rows) {
+  save(name, [...LISTED, "reason"], rows.map((row) => [...LISTED.map((one) => column(one)[row]), reasons.get(row)]));
+}
+
+export function startThreshold() {
+  let waiting = 0;
+  const soon = () => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(judge); };
+  for (const [name, numbers] of limited) {
+    const [slider, number] = [byId(`${name}-limit`), byId(`${name}-number`)];
+    const [min, max] = numbers.bounds;
+    // Without a limit all are kept.
+    const start = name === "trust" || numbers.good === "high" ? min : max;
+    for (const input of [slider, number]) Object.assign(input, { min, max, step: numbers.step, value: name === "value" && page.limit !== null ? page.limit : start });
+    slider.addEventListener("input", () => { number.value = slider.value; soon(); });
+    number.addEventListener("input", () => { if (number.value !== "") { slider.value = number.value; soon(); } });
+    number.addEventListener("change", () => { number.value = slider.value; });
+  }
+  for (const one of droppable) byId(`drop-${one.key}`).addEventListener("change", soon);
+  document.querySelector(".limits").addEventListener("submit", (event) => event.preventDefault());
+  byId("save-kept").addEventListener("click", () => saveList("kept.csv", kept));
+  for (const id of ["save-rejected", "save-rejected-now"]) byId(id).addEventListener("click", () => saveList("rejected.csv", rejected));
+  judge();
+}
