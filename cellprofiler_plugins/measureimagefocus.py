@@ -611,6 +611,7 @@ the format that **SaveImages** has for volumes.""",
             "picture": overlay(planes[drawn], result, max_side=DISPLAYED_SIDE_PX),
             "probabilities": result.probabilities,
             "level": result.level,
+            "judged_level": result.judged_level,
             "expected_level": result.expected_level,
             "certainty": result.certainty,
             "status": result.status,
@@ -928,6 +929,13 @@ def _draw_colour_bar(axes, image):
         )
 
 
+def _level(image):
+    """The level by which an image counts: that of a mixed one may be that of a part of it."""
+    if image["status"] == "mixed":
+        return "~{}".format(image["judged_level"])
+    return _number(image["level"], 0)
+
+
 def _draw_table(axes, images):
     from matplotlib import rcParams
 
@@ -935,7 +943,7 @@ def _draw_table(axes, images):
     rows = [
         [
             image["name"],
-            _number(image["level"], 0),
+            _level(image),
             _number(image["expected_level"], 2),
             _number(image["certainty"], 2),
             _verdict(image),

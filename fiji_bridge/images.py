@@ -1,4 +1,4 @@
-"""Any image as planes: their pixels as NumPy arrays, their places, mask and calibration.
+"""Any image as planes: their pixels as NumPy arrays, their positions, mask and calibration.
 
 Java's classes are known by their names, so that nothing of Java is imported before it is there,
 and it does not matter which class loader they come from.
@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Optional, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ _IMGLIB2_TYPES: dict[str, type[np.generic]] = {
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """Where a plane is in its image.
 
     Attributes
@@ -89,7 +89,7 @@ class Image(Protocol):
         Of a colour image, `channels` is three times what ImageJ says.
     colour : bool
         Three channels make up a colour.
-    current : Place or None
+    current : Position or None
         Of the plane that is shown; None for an image that nobody looks at.
     """
 
@@ -100,15 +100,15 @@ class Image(Protocol):
     slices: int
     frames: int
     colour: bool
-    current: Optional[Place]
+    current: Position | None
 
-    def plane(self, place: Place) -> Array:
+    def plane(self, position: Position) -> Array:
         """Give the pixels of a channel, shape (height, width)."""
 
-    def colours(self, place: Place) -> Array:
+    def colours(self, position: Position) -> Array:
         """Give all three channels of a colour, shape (height, width, 3)."""
 
-    def mask(self) -> Optional[NDArray[np.bool_]]:
+    def mask(self) -> NDArray[np.bool_] | None:
         """Give which pixels count, shape (height, width); None when all do."""
 
     def pixel_sides(self) -> tuple[tuple[float, str], tuple[float, str]]:
@@ -150,10 +150,10 @@ def is_image_plus(image: Any) -> bool:
     return IMAGE_PLUS in _java_names(image)
 
 
-def place_in(
-    image: Image, c: Optional[int] = None, z: Optional[int] = None, t: Optional[int] = None
-) -> Place:
-    """Give the place of a plane that was chosen, or is shown.
+def position_in(
+    image: Image, c: int | None = None, z: int | None = None, t: int | None = None
+) -> Position:
+    """Give the position of a plane that was chosen, or is shown.
 
     Parameters
     ----------
@@ -185,16 +185,16 @@ def place_in(
             of = f"1 to {length}" if length > 1 else "1, as there is one"
             raise SettingsError(f"{key} must be a {axis}, {of}, counted from 1, not {number!r}.")
         chosen.append(int(number))
-    return Place(*chosen)
+    return Position(*chosen)
 
 
-def grey_plane(image: Image, place: Place, *, chosen: bool, by_luminance: bool) -> Array:
+def grey_plane(image: Image, position: Position, *, chosen: bool, by_luminance: bool) -> Array:
     """Read one grey plane.
 
     Parameters
     ----------
     image : Image
-    place : Place
+    position : Position
     chosen : bool
         The channel was asked for, and is not only the current one.
     by_luminance : bool
@@ -218,10 +218,10 @@ def grey_plane(image: Image, place: Place, *, chosen: bool, by_luminance: bool) 
                 f"The image {image.title!r} has no colours to make a luminance of: leave "
                 "luminance away."
             )
-        return image.plane(place)
+        return image.plane(position)
     if chosen and not by_luminance:
-        return image.plane(place)
-    planes = grey_planes(image, place, by_luminance=by_luminance)
+        return image.plane(position)
+    planes = grey_planes(image, position, by_luminance=by_luminance)
     if len(planes) > 1:
         raise ImageError(
             f"The three colours of {image.title!r} differ: choose one with c=1 (red), c=2 (green) "
@@ -231,9 +231,9 @@ def grey_plane(image: Image, place: Place, *, chosen: bool, by_luminance: bool) 
 
 
 def grey_planes(
-    image: Image, place: Place, *, by_luminance: bool
-) -> list[tuple[Optional[int], Array]]:
-    """Read a place as files are read: a colour is three planes, unless they are equal.
+    image: Image, position: Position, *, by_luminance: bool
+) -> list[tuple[int | None, Array]]:
+    """Read a position as files are read: a colour is three planes, unless they are equal.
 
     Returns
     -------
@@ -241,14 +241,14 @@ def grey_planes(
         The channel, counted from 1, of each colour; None where there is one grey plane.
     """
     if not image.colour:
-        return [(None, image.plane(place))]
-    colours = image.colours(place)
+        return [(None, image.plane(position))]
+    colours = image.colours(position)
     red, green, blue = (colours[..., i] for i in range(3))
     if np.array_equal(red, green) and np.array_equal(green, blue):
         return [(None, red)]
     if by_luminance:
         return [(None, luminance(red, green, blue))]
-    first = place.c - (place.c - 1) % 3
+    first = position.c - (position.c - 1) % 3
     return [(first, red), (first + 1, green), (first + 2, blue)]
 
 
@@ -311,14 +311,14 @@ class _ImagePlus:
         self.slices = int(image.getNSlices())
         self.frames = int(image.getNFrames())
         channel = int(image.getC())
-        self.current: Optional[Place] = Place(
+        self.current: Position | None = Position(
             3 * channel - 2 if self.colour else channel, int(image.getZ()), int(image.getT())
         )
 
-    def plane(self, place: Place) -> Array:
+    def plane(self, position: Position) -> Array:
         if self.colour:
-            return self.colours(place)[..., (place.c - 1) % 3]
-        pixels = self._pixels(place.c, place)
+            return self.colours(position)[..., (position.c - 1) % 3]
+        pixels = self._pixels(position.c, position)
         # Java has no unsigned bytes and shorts: ImageJ keeps them in signed ones.
         if pixels.dtype == np.int8:
             pixels = pixels.view(np.uint8)
@@ -326,14 +326,14 @@ class _ImagePlus:
             pixels = pixels.view(np.uint16)
         return pixels.reshape(self.height, self.width)
 
-    def colours(self, place: Place) -> Array:
-        packed = self._pixels((place.c + 2) // 3, place)
+    def colours(self, position: Position) -> Array:
+        packed = self._pixels((position.c + 2) // 3, position)
         # Each pixel is a number 0xAARRGGBB.
         parts = packed.view(np.uint8).reshape(self.height, self.width, 4)
         return parts[..., 2::-1] if sys.byteorder == "little" else parts[..., 1:]
 
-    def _pixels(self, channel: int, place: Place) -> Array:
-        index = self._image.getStackIndex(channel, place.z, place.t)
+    def _pixels(self, channel: int, position: Position) -> Array:
+        index = self._image.getStackIndex(channel, position.z, position.t)
         stack = self._image.getStack()
         if stack.isVirtual():
             self._check_file(stack, index)
@@ -360,7 +360,7 @@ class _ImagePlus:
                 "does not exist any more."
             )
 
-    def mask(self) -> Optional[NDArray[np.bool_]]:
+    def mask(self) -> NDArray[np.bool_] | None:
         roi = self._image.getRoi()
         # A line or points enclose nothing to limit the measurement to, and a text is a remark.
         if roi is None or not roi.isArea() or "ij.gui.TextRoi" in _java_names(roi):
@@ -401,23 +401,24 @@ class _Axes:
         self.channels = lengths.get("c", 1)
         self.slices, self.frames = lengths.get("z", 1), lengths.get("t", 1)
         self.colour = False
-        self.current: Optional[Place] = None
+        self.current: Position | None = None
         if not math.prod(shape):
             raise ImageError(f"The image {title!r} has no pixels; its shape is {shape}.")
 
-    def index(self, place: Place) -> dict[str, int]:
-        """Give where a place is along the axes, counted from 0."""
-        wanted = {"c": place.c - 1, "z": place.z - 1, "t": place.t - 1}
+    def index(self, position: Position) -> dict[str, int]:
+        """Give where a position is along the axes, counted from 0."""
+        wanted = {"c": position.c - 1, "z": position.z - 1, "t": position.t - 1}
         return {name: at for name, at in wanted.items() if name in self.axes}
 
-    def plane(self, place: Place) -> Array:
+    def plane(self, position: Position) -> Array:
         raise NotImplementedError
 
-    def colours(self, place: Place) -> Array:
-        first = place.c - (place.c - 1) % 3
-        return np.stack([self.plane(Place(first + i, place.z, place.t)) for i in range(3)], axis=-1)
+    def colours(self, position: Position) -> Array:
+        first = position.c - (position.c - 1) % 3
+        planes = [self.plane(replace(position, c=first + i)) for i in range(3)]
+        return np.stack(planes, axis=-1)
 
-    def mask(self) -> Optional[NDArray[np.bool_]]:
+    def mask(self) -> NDArray[np.bool_] | None:
         return None
 
 
@@ -428,9 +429,9 @@ class _Arrays(_Axes):
         super().__init__(title, axes, array.shape)
         self._array = array
 
-    def plane(self, place: Place) -> Array:
+    def plane(self, position: Position) -> Array:
         index: list[Any] = [slice(None)] * self._array.ndim
-        for name, at in self.index(place).items():
+        for name, at in self.index(position).items():
             index[self.axes[name]] = at
         plane: Array = self._array[tuple(index)]
         return plane.T if self.axes["x"] < self.axes["y"] else plane
@@ -554,7 +555,7 @@ class _ImgPlus(_Axes):
         self._type = _IMGLIB2_TYPES[kind]
         names = _java_names(self._img)
         self._planar = "net.imglib2.img.basictypeaccess.PlanarAccess" in names
-        self._whole: Optional[Array] = None
+        self._whole: Array | None = None
         if not self._planar and "net.imglib2.img.array.ArrayImg" not in names:
             raise self._elsewhere()
         if self._planar and {axes["x"], axes["y"]} != {0, 1}:
@@ -569,8 +570,8 @@ class _ImgPlus(_Axes):
             "ij.py.to_imageplus(image) instead."
         )
 
-    def plane(self, place: Place) -> Array:
-        at = self.index(place)
+    def plane(self, position: Position) -> Array:
+        at = self.index(position)
         index = [0] * len(self._shape)
         for name, number in at.items():
             index[self.axes[name]] = number
@@ -593,10 +594,10 @@ class _ImgPlus(_Axes):
             pixels = np.asarray(access.getCurrentStorageArray()).view(self._type)
             self._whole = pixels.reshape(self._shape[::-1])
         # Java's first axis is NumPy's last one.
-        places: list[Any] = list(index[::-1])
-        places[len(places) - 1 - self.axes["x"]] = slice(None)
-        places[len(places) - 1 - self.axes["y"]] = slice(None)
-        chosen: Array = self._whole[tuple(places)]
+        cut: list[Any] = list(index[::-1])
+        cut[len(cut) - 1 - self.axes["x"]] = slice(None)
+        cut[len(cut) - 1 - self.axes["y"]] = slice(None)
+        chosen: Array = self._whole[tuple(cut)]
         return chosen.T if transposed else chosen
 
     def pixel_sides(self) -> tuple[tuple[float, str], tuple[float, str]]:

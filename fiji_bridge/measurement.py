@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fiji_bridge.images import Array, Image, grey_plane, opened, pixel_size_um, place_in
+from fiji_bridge.images import Array, Image, grey_plane, opened, pixel_size_um, position_in
 from microscope_quality import FocusResult, Optics, StackResult
 from microscope_quality import measure_focus as measure_plane
 from microscope_quality import measure_stack as measure_planes
 from microscope_quality.errors import ImageError, SettingsError
-from microscope_quality.focus import ModelLike
+from microscope_quality.model import ModelLike
 
 
 def measure(
     image: Any,
     model: ModelLike = None,
     *,
-    c: Optional[int] = None,
-    z: Optional[int] = None,
-    t: Optional[int] = None,
+    c: int | None = None,
+    z: int | None = None,
+    t: int | None = None,
     luminance: bool = False,
-    optics: Optional[Optics] = None,
+    optics: Optics | None = None,
     rescale: bool = False,
-    mask: Optional[ArrayLike] = None,
+    mask: ArrayLike | None = None,
     in_focus_limit: float = 1.0,
 ) -> FocusResult:
     """Measure how far a plane of an image is out of focus.
@@ -69,9 +69,9 @@ def measure(
         As there.
     """
     source = opened(image)
-    place = place_in(source, c, z, t)
+    position = position_in(source, c, z, t)
     return measure_plane(
-        grey_plane(source, place, chosen=c is not None, by_luminance=luminance),
+        grey_plane(source, position, chosen=c is not None, by_luminance=luminance),
         model,
         optics=optics,
         rescale=rescale,
@@ -84,12 +84,12 @@ def measure_stack(
     image: Any,
     model: ModelLike = None,
     *,
-    c: Optional[int] = None,
-    t: Optional[int] = None,
+    c: int | None = None,
+    t: int | None = None,
     luminance: bool = False,
-    optics: Optional[Optics] = None,
+    optics: Optics | None = None,
     rescale: bool = False,
-    mask: Optional[ArrayLike] = None,
+    mask: ArrayLike | None = None,
     in_focus_limit: float = 1.0,
 ) -> StackResult:
     """Measure the slices of a channel and frame, and find the one in focus.
@@ -115,12 +115,12 @@ def measure_stack(
             f"The image {source.title!r} has one slice and {source.frames} frame(s); the best "
             "plane is found along z. Image > Properties... in ImageJ tells which axis is which."
         )
-    first = place_in(source, c, 1, t)
+    first = position_in(source, c, 1, t)
 
     def planes() -> Iterator[Array]:
         for z in range(1, source.slices + 1):
-            place = place_in(source, first.c, z, first.t)
-            yield grey_plane(source, place, chosen=c is not None, by_luminance=luminance)
+            position = position_in(source, first.c, z, first.t)
+            yield grey_plane(source, position, chosen=c is not None, by_luminance=luminance)
 
     counts = _mask(source, mask)
     return measure_planes(
@@ -159,7 +159,7 @@ def optics_of(
     return Optics(na, refractive_index, wavelength_um, pixel_size_um(opened(image)))
 
 
-def _mask(source: Image, mask: Optional[ArrayLike]) -> Optional[Array]:
+def _mask(source: Image, mask: ArrayLike | None) -> Array | None:
     selected = source.mask()
     if mask is None or selected is None:
         return selected if mask is None else np.asarray(mask)

@@ -6,34 +6,35 @@ a window, and is an error elsewhere, so that macros and scripts hear of it. The 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, TypeVar
 
 from fiji_bridge.images import (
     Image,
-    Place,
+    Position,
     grey_planes,
     is_image_plus,
     opened,
     pixel_size_um,
-    place_in,
+    position_in,
 )
 from fiji_bridge.measurement import measure_stack
 from fiji_bridge.showing import Measured, MeasuredStack, add_rows, show_planes, show_stacks, verdict
 from microscope_quality import FocusModel, Optics, measure_focus
-from microscope_quality.errors import (
-    ImageError,
-    MicroscopeQualityError,
-    SettingsError,
-    reason_of,
-)
+from microscope_quality.errors import ImageError, MicroscopeQualityError, SettingsError
 
 CHANNELS, LUMINANCE = "channels", "luminance"
 CURRENT, ALL = "current", "all"
+
+# Axes that tables of the library count from 0.
+_COUNTED = ("z", "c", "t", "series")
 
 _Command = TypeVar("_Command", bound=Callable[..., str])
 
@@ -116,12 +117,12 @@ def measure_planes(
     used = FocusModel.from_pretrained(_text(model) or None)
     optics = _optics(source, na, refractive_index, wavelength_um)
     by_luminance = _choice("colour", colour, CHANNELS, LUMINANCE) == LUMINANCE
-    places = _places(source, image, _choice("planes", planes, CURRENT, ALL))
+    positions = _positions(source, image, _choice("planes", planes, CURRENT, ALL))
     counts = source.mask()
     measured = []
     with _locked(image, source.title):
-        for done, place in enumerate(places):
-            for channel, plane in grey_planes(source, place, by_luminance=by_luminance):
+        for done, position in enumerate(positions):
+            for channel, plane in grey_planes(source, position, by_luminance=by_luminance):
                 result = measure_focus(
                     plane,
                     used,
@@ -130,8 +131,8 @@ def measure_planes(
                     mask=counts,
                     in_focus_limit=float(in_focus_limit),
                 )
-                measured.append(Measured(place, channel, result))
-            _progress((done + 1) / len(places))
+                measured.append(Measured(position, channel, result))
+            _progress((done + 1) / len(positions))
         show_planes(image, measured, overlay=bool(overlay), legend=bool(legend))
     if len(measured) > 1:
         return f"{source.title}: {len(measured)} planes measured"
@@ -192,7 +193,7 @@ def find_best_plane(
                 in_focus_limit=float(in_focus_limit),
             )
             colour_channel = chosen if source.colour else None
-            found.append(MeasuredStack(Place(c, 1, t), colour_channel, result))
+            found.append(MeasuredStack(Position(c, 1, t), colour_channel, result))
             _progress((done + 1) / len(stacks))
         result = show_stacks(image, found, overlay=bool(overlay), legend=bool(legend)).result
     if result.best_plane is not None:
@@ -220,6 +221,7 @@ def measure_folder(
     pixel_size_um: Any = None,
     rescale: Any = False,
     model: Any = "",
+    results: Any = "",
 ) -> str:
     """Measure all images of a folder and its subfolders, each plane a row in the Results table.
 
@@ -230,7 +232,10 @@ def measure_folder(
         Of a table like ``results.csv`` to write, in which z, c and t count from 1; none when it is
         empty.
     pixel_size_um : float, optional
-        Needed with `na`: the files' own calibration is not read.
+        Needed with `na`.
+    results : path
+        Folder for tables as `microscope-quality measure` keeps them: what was measured there
+        before, also until someone pressed Esc, is not measured again; none when it is empty.
     colour, in_focus_limit, na, refractive_index, wavelength_um, rescale, model
         As for `measure_planes`.
 
@@ -245,58 +250,67 @@ def measure_folder(
     MicroscopeQualityError
         Where ImageJ has no window.
     """
-    from microscope_quality.files.images import find_some, planes
-    from microscope_quality.files.tables import Table, columns
+    from microscope_quality.batch.run import n_cores
+    from microscope_quality.files.columns import Column, names, plane_columns
+    from microscope_quality.files.tables import Table
+    from microscope_quality.measuring.focus import Focus
+    from microscope_quality.measuring.run import measure_files
+    from microscope_quality.measuring.settings import Settings
 
-    place = Path(_text(folder))
-    if not _text(folder) or not place.is_dir():
+    images = Path(_text(folder))
+    if not _text(folder) or not images.is_dir():
         raise SettingsError(f"folder must be a folder of images, not {_text(folder)!r}.")
-    used = FocusModel.from_pretrained(_text(model) or None)
-    by_luminance = _choice("colour", colour, CHANNELS, LUMINANCE) == LUMINANCE
-    optics = None
+    optics: dict[str, float] = {}
     if _number(na):
         if not _number(pixel_size_um):
             raise SettingsError("With na, pixel_size_um is needed: the pixel's side in µm.")
         optics = Optics(
             _number(na), float(refractive_index), float(wavelength_um), _number(pixel_size_um)
-        )
-    files = find_some([place])
-    names = columns(used.description.levels)
-    table = Table(Path(_text(csv)), names) if _text(csv) else None
+        ).to_dict()
+    focus = Focus(
+        _text(model) or None,
+        optics,
+        rescale=bool(rescale),
+        in_focus_limit=math.floor(float(in_focus_limit)),
+    )
+    by_luminance = _choice("colour", colour, CHANNELS, LUMINANCE) == LUMINANCE
+    settings = Settings((focus,), luminance=by_luminance, digest=bool(_text(results)))
+    columns = plane_columns(focus.columns)
     rows: list[dict[str, Any]] = []
-    failed = 0
-    try:
-        for done, (name, path) in enumerate(files):
-            written = len(rows)
-            try:
-                for plane in planes(path, luminance=by_luminance):
-                    at = {"z": plane.z, "c": plane.c, "t": plane.t, "series": plane.series}
-                    row: dict[str, Any] = {"file": name}
-                    row.update((k, i + 1) for k, i in at.items() if i is not None)
-                    result = measure_focus(
-                        plane.array,
-                        used,
-                        optics=optics,
-                        rescale=bool(rescale),
-                        in_focus_limit=float(in_focus_limit),
-                    )
-                    rows.append({**row, **result.to_row(), "message": result.message})
-            except MicroscopeQualityError as error:
-                failed += 1
-                rows.append({"file": name, "error": reason_of(error, path)})
+
+    def shown(row: Mapping[str, str], column: Column) -> Any:
+        """Give a field as ImageJ has it."""
+        text = row[column.name]
+        if not text or not column.is_number:
+            return text or None
+        return int(text) + 1 if column.name in _COUNTED else float(text)
+
+    _let_processes_be_pythons()
+    measuring = measure_files(
+        images,
+        settings,
+        out=_text(results) or None,
+        jobs=n_cores(),
+        progress=lambda done, known: _progress(done / known),
+    )
+    with contextlib.ExitStack() as stack:
+        table = None
+        if _text(csv):
+            table = stack.enter_context(contextlib.closing(Table(Path(_text(csv)), names(columns))))
+        # Also after Esc: what is measured stays.
+        stack.callback(lambda: add_rows(names(columns), rows))
+        stack.enter_context(contextlib.closing(measuring))
+        for row in measuring:
+            rows.append({column.name: shown(row, column) for column in columns})
             if table is not None:
-                table.append(*rows[written:])
-            _progress((done + 1) / len(files))
+                table.append(rows[-1])
         if table is not None:
             table.finish()
-    finally:
-        # Also after Esc: what is measured stays.
-        if table is not None:
-            table.close()
-        add_rows(names, rows)
+    files = len({row["file"] for row in rows})
+    failed = sum(row["error"] is not None for row in rows)
     measured = len(rows) - failed
     return (
-        f"{len(files)} {'file' if len(files) == 1 else 'files'}, "
+        f"{files} {'file' if files == 1 else 'files'}, "
         f"{measured} {'plane' if measured == 1 else 'planes'} measured"
         + (f", {failed} with an error" if failed else "")
     )
@@ -344,9 +358,9 @@ def synthesize_set(
     MicroscopeQualityError
         Where ImageJ has no window.
     """
+    from microscope_quality.training.defocus.microscope import Microscope
+    from microscope_quality.training.defocus.sets import SetSettings, SetWriter
     from microscope_quality.training.entries import entry_of
-    from microscope_quality.training.microscope import Microscope
-    from microscope_quality.training.sets import SetSettings, SetWriter
 
     source = _source(image)
     if not _text(out):
@@ -358,21 +372,21 @@ def synthesize_set(
         seed=int(seed),
     )
     by_luminance = _choice("colour", colour, LUMINANCE, CHANNELS) == LUMINANCE
-    places = _places(source, image, _choice("planes", planes, CURRENT, ALL))
+    positions = _positions(source, image, _choice("planes", planes, CURRENT, ALL))
     info = image.getOriginalFileInfo()
     folder = "" if info is None or info.directory is None else str(info.directory)
     entry = entry_of(Path(folder, source.title))
     left_out: list[MicroscopeQualityError] = []
     with SetWriter(Path(_text(out)), settings) as writer:
         number = 0
-        for done, place in enumerate(places):
-            for _, plane in grey_planes(source, place, by_luminance=by_luminance):
+        for done, position in enumerate(positions):
+            for _, plane in grey_planes(source, position, by_luminance=by_luminance):
                 try:
                     writer.add_plane(source.title, number, plane, entry)
                 except ImageError as error:
                     left_out.append(error)
                 number += 1
-            _progress((done + 1) / len(places))
+            _progress((done + 1) / len(positions))
     if not writer.n_images:
         raise left_out[0]
     images = f"{writer.n_images} {'image' if writer.n_images == 1 else 'images'}"
@@ -387,19 +401,19 @@ def _source(image: Any) -> Image:
     return opened(image)
 
 
-def _places(source: Image, image: Any, planes: str) -> list[Place]:
-    """Give the places of the current plane or of all, in the order of the stack."""
+def _positions(source: Image, image: Any, planes: str) -> list[Position]:
+    """Give the positions of the current plane or of all, in the order of the stack."""
     if planes == CURRENT:
-        return [place_in(source)]
+        return [position_in(source)]
     step = 3 if source.colour else 1
-    places = []
+    positions = []
     for index in range(1, int(image.getStackSize()) + 1):
         channel, z, t = (int(number) for number in image.convertIndexToPosition(index))
-        places.append(Place((channel - 1) * step + 1, z, t))
-    return places
+        positions.append(Position((channel - 1) * step + 1, z, t))
+    return positions
 
 
-def _optics(source: Image, na: Any, refractive_index: Any, wavelength_um: Any) -> Optional[Optics]:
+def _optics(source: Image, na: Any, refractive_index: Any, wavelength_um: Any) -> Optics | None:
     if not _number(na):
         return None
     return Optics(_number(na), float(refractive_index), float(wavelength_um), pixel_size_um(source))
@@ -422,7 +436,7 @@ def _choice(name: str, value: Any, *words: str) -> str:
     return _text(value)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked(image: Any, title: str) -> Iterator[None]:
     """Make sure that nothing else works on an image meanwhile."""
     if not image.lockSilently():
@@ -431,6 +445,13 @@ def _locked(image: Any, title: str) -> Iterator[None]:
         yield
     finally:
         image.unlock()
+
+
+def _let_processes_be_pythons() -> None:
+    """See that processes at work are Python's also where Fiji's launcher has started it."""
+    if not Path(sys.executable or "").name.lower().startswith("python"):
+        own = "python.exe" if os.name == "nt" else "bin/python3"
+        multiprocessing.set_executable(str(Path(sys.exec_prefix, own)))
 
 
 def _ij() -> Any:

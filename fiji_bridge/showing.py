@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Optional, Union
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from fiji_bridge.images import Image, Place, is_image_plus, opened, place_in
+from fiji_bridge.images import Image, Position, is_image_plus, opened, position_in
 from microscope_quality import FocusResult, StackResult
 from microscope_quality.errors import ImageError, SettingsError
-from microscope_quality.files.tables import CHECKSUM, STACK_COLUMNS, columns
+from microscope_quality.files.columns import names, plane_columns, stack_columns
+from microscope_quality.files.tables import CHECKSUM, GROUPS
+from microscope_quality.measuring.focus import Focus
 from microscope_quality.overlay import colours, patch_colours, visible_parts
+from microscope_quality.statuses import FOCUS_STATUSES, MIXED, NO_CONTENT
 
 #: How the elements in an overlay are called, which tells them from others there.
 NAME = "focus"
@@ -28,14 +31,13 @@ _DIM = (185, 185, 193)
 # Certainties in the legend, from 1 to 0.
 _STEPS = 5
 # Columns of the Results table that are left out where no row has anything in them.
-_OPTIONAL = frozenset(
-    ("plate", "well", "site", "channel", "z", "c", "t", "error", "series", "message")
-)
+_OPTIONAL = frozenset((*GROUPS, "z", "c", "t", "error", "series", "message"))
+# What an image's properties say.
+_PROPERTIES = ("level", "expected_level", "certainty", "status")
+_WORDS = {status.key: status.words for status in FOCUS_STATUSES}
 
-_STACK_COLUMNS = (*(name for name in STACK_COLUMNS if name not in ("series", CHECKSUM)), "message")
-
-Value = Union[int, float, str]
-Row = Mapping[str, Optional[Value]]
+Value = int | float | str
+Row = Mapping[str, Value | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +46,14 @@ class Measured:
 
     Attributes
     ----------
-    place : Place
+    position : Position
     colour : int or None
         The channel, counted from 1, when it is one of three colours.
     result : FocusResult
     """
 
-    place: Place
-    colour: Optional[int]
+    position: Position
+    colour: int | None
     result: FocusResult
 
 
@@ -61,25 +63,25 @@ class MeasuredStack:
 
     Attributes
     ----------
-    place : Place
+    position : Position
         Of the first slice.
     colour : int or None
         As for `Measured`.
     result : StackResult
     """
 
-    place: Place
-    colour: Optional[int]
+    position: Position
+    colour: int | None
     result: StackResult
 
 
 def show(
     image: Any,
-    result: Union[FocusResult, StackResult],
+    result: FocusResult | StackResult,
     *,
-    c: Optional[int] = None,
-    z: Optional[int] = None,
-    t: Optional[int] = None,
+    c: int | None = None,
+    z: int | None = None,
+    t: int | None = None,
     overlay: bool = True,
     legend: bool = True,
     table: bool = True,
@@ -118,15 +120,15 @@ def show(
     if isinstance(result, StackResult):
         if z is not None:
             raise SettingsError("The result of a stack is of all slices: leave z away.")
-        stack = MeasuredStack(place_in(source, c, 1, t), c if source.colour else None, result)
+        stack = MeasuredStack(position_in(source, c, 1, t), c if source.colour else None, result)
         show_stacks(image, [stack], overlay=overlay, legend=legend, table=table)
         return
     if not isinstance(result, FocusResult):
         raise SettingsError(
             f"result must be a FocusResult or a StackResult, not {type(result).__name__}."
         )
-    place = place_in(source, c, z, t)
-    measured = Measured(place, c if source.colour else None, result)
+    position = position_in(source, c, z, t)
+    measured = Measured(position, c if source.colour else None, result)
     show_planes(image, [measured], overlay=overlay, legend=legend, table=table)
 
 
@@ -159,12 +161,13 @@ def show_planes(
     if overlay:
         _draw(image, source, measured, legend=legend)
     if table:
-        rows = [
-            {**_place(source, one.place, one.colour), **_numbers(one.result)} for one in measured
-        ]
-        add_rows(columns(len(measured[0].result.probabilities)), rows)
+        rows = []
+        for one in measured:
+            own = {**one.result.to_row(), "message": one.result.message}
+            rows.append({**_position(source, one.position, one.colour), **own})
+        add_rows(names(plane_columns(_focus(measured[0].result).columns)), rows)
     for one in measured:
-        _describe(image, _prefix(source, one.place, one.colour), _said(one.result))
+        _describe(image, _prefix(source, one.position, one.colour), _said(one.result))
 
 
 def show_stacks(
@@ -207,54 +210,54 @@ def show_stacks(
                 f"{source.slices}."
             )
         for z, one in enumerate(results, start=1):
-            planes.append(Measured(Place(stack.place.c, z, stack.place.t), stack.colour, one))
+            planes.append(Measured(replace(stack.position, z=z), stack.colour, one))
     show_planes(image, planes, overlay=overlay, legend=legend, table=False)
     rows = [_stack_row(source, stack) for stack in measured]
     if table:
-        add_rows(_STACK_COLUMNS, rows)
+        columns = names(stack_columns(_focus(measured[0].result.results[0]).column))
+        shown = [name for name in columns if name not in ("series", CHECKSUM)]
+        add_rows([*shown, "message"], rows)
     for stack, row in zip(measured, rows):
-        prefix = _prefix(source, stack.place, stack.colour, of_stack=True)
+        prefix = _prefix(source, stack.position, stack.colour, of_stack=True)
         said = {name: row[name] for name in ("best_z", "best_position", "expected_level", "status")}
         _describe(image, prefix, said)
     current = (int(image.getC()), int(image.getT()))
     chosen = measured[0]
     for stack in reversed(measured):
-        if (_own_channel(source, stack.place), stack.place.t) == current:
+        if (_own_channel(source, stack.position), stack.position.t) == current:
             chosen = stack
     if chosen.result.best_plane is not None:
-        channel = _own_channel(source, chosen.place)
-        image.setPosition(channel, chosen.result.best_plane + 1, chosen.place.t)
+        channel = _own_channel(source, chosen.position)
+        image.setPosition(channel, chosen.result.best_plane + 1, chosen.position.t)
     return chosen
 
 
-def _stack_row(source: Image, stack: MeasuredStack) -> dict[str, Optional[Value]]:
+def _stack_row(source: Image, stack: MeasuredStack) -> dict[str, Value | None]:
     """Give a stack's row, with the columns of ``stacks.csv``; slices count from 1."""
     result = stack.result
-    row = _place(source, stack.place, stack.colour)
+    row = _position(source, stack.position, stack.colour)
     row.pop("z", None)
-    row.update(expected_level=result.expected_level, status=result.status)
-    if result.best_plane is None or result.best_position is None:
-        return {
-            **row,
-            "best_z": math.nan,
-            "best_position": math.nan,
-            "message": "No plane is in focus.",
-        }
-    return {
-        **row,
-        "best_z": result.best_plane + 1,
-        "best_position": result.best_position + 1,
-        "message": "",
-    }
+    best_z = best_position = math.nan
+    message = "No plane is in focus."
+    if result.best_plane is not None and result.best_position is not None:
+        best_z, best_position, message = result.best_plane + 1, result.best_position + 1, ""
+    row.update(expected_level=result.expected_level, status=result.status, message=message)
+    row.update(best_z=best_z, best_position=best_position)
+    return row
 
 
-def add_rows(names: Iterable[str], rows: Sequence[Row]) -> None:
+def _focus(result: FocusResult) -> Focus:
+    """Give the measure that a result is of, for its columns."""
+    return Focus(known=(len(result.probabilities), 0.0))
+
+
+def add_rows(columns: Iterable[str], rows: Sequence[Row]) -> None:
     """Add rows to ImageJ's Results table, and show it.
 
     Parameters
     ----------
-    names : iterable of str
-        Of the columns, in their order; those of places and remarks are left out where no row has
+    columns : iterable of str
+        Names, in their order; those of positions and remarks are left out where no row has
         any.
     rows : sequence of mappings
         Values by column. Undefined numbers become empty cells, never 0.
@@ -262,7 +265,7 @@ def add_rows(names: Iterable[str], rows: Sequence[Row]) -> None:
     table = _java("ij.measure.ResultsTable").getResultsTable()
     used = [
         name
-        for name in names
+        for name in columns
         if name not in _OPTIONAL
         or bool(table.columnExists(name))
         or any(not _empty(row.get(name)) for row in rows)
@@ -283,7 +286,7 @@ def add_rows(names: Iterable[str], rows: Sequence[Row]) -> None:
     table.show("Results")
 
 
-def _empty(value: Optional[Value]) -> bool:
+def _empty(value: Value | None) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
@@ -304,37 +307,34 @@ def _check_size(source: Image, result: FocusResult) -> None:
         )
 
 
-def _place(source: Image, place: Place, colour: Optional[int]) -> dict[str, Optional[Value]]:
-    """Name a plane's image and its place; an axis that the image does not have stays empty."""
-    row: dict[str, Optional[Value]] = {"file": source.title}
+def _position(source: Image, position: Position, colour: int | None) -> dict[str, Value | None]:
+    """Name a plane's image and its position; an axis that the image does not have stays empty."""
+    row: dict[str, Value | None] = {"file": source.title}
     if source.slices > 1:
-        row["z"] = place.z
+        row["z"] = position.z
     if colour is not None:
         row["c"] = colour
     elif source.channels > (3 if source.colour else 1):
-        row["c"] = _own_channel(source, place)
+        row["c"] = _own_channel(source, position)
     if source.frames > 1:
-        row["t"] = place.t
+        row["t"] = position.t
     return row
 
 
-def _own_channel(source: Image, place: Place) -> int:
+def _own_channel(source: Image, position: Position) -> int:
     """Give the channel as ImageJ counts it, of which a coloured one is three here."""
-    return (place.c + 2) // 3 if source.colour else place.c
+    return (position.c + 2) // 3 if source.colour else position.c
 
 
-def _numbers(result: FocusResult) -> dict[str, Optional[Value]]:
-    return {**result.to_row(), "message": result.message}
+def _said(result: FocusResult) -> dict[str, Value | None]:
+    return {name: getattr(result, name) for name in _PROPERTIES}
 
 
-def _said(result: FocusResult) -> dict[str, Optional[Value]]:
-    names = ("level", "expected_level", "certainty", "status")
-    return {name: getattr(result, name) for name in names}
-
-
-def _prefix(source: Image, place: Place, colour: Optional[int], *, of_stack: bool = False) -> str:
+def _prefix(
+    source: Image, position: Position, colour: int | None, *, of_stack: bool = False
+) -> str:
     """Name a plane, or a channel and frame, in the properties of its image."""
-    row = _place(source, place, colour)
+    row = _position(source, position, colour)
     if of_stack:
         row.pop("z", None)
     return NAME + "".join(f".{axis}{row[axis]}" for axis in ("c", "z", "t") if axis in row)
@@ -354,39 +354,39 @@ def _draw(image: Any, source: Image, measured: Sequence[Measured], *, legend: bo
     patches: list[Any] = []
     above: list[Any] = []
     height, width = source.height, source.width
-    surest: dict[Place, Measured] = {}
+    surest: dict[Position, Measured] = {}
     for one in measured:
-        place = Place(_own_channel(source, one.place), one.place.z, one.place.t)
-        if place not in surest or one.result.certainty > surest[place].result.certainty:
-            surest[place] = one
+        position = Position(_own_channel(source, one.position), one.position.z, one.position.t)
+        if position not in surest or one.result.certainty > surest[position].result.certainty:
+            surest[position] = one
     whole, legend_of_all = _without(image, list(surest))
-    for place, one in surest.items():
-        patches += _placed(_patches(one.result), image, place)
+    for position, one in surest.items():
+        patches += _placed(_patches(one.result), image, position)
         if legend:
             if not above and not legend_of_all:
                 drawn = _legend(height, width, len(one.result.probabilities))
                 # One legend does for all planes.
-                above += drawn if len(surest) > 1 else _placed(drawn, image, place)
-            above += _placed([_verdict(one.result, height, width)], image, place)
+                above += drawn if len(surest) > 1 else _placed(drawn, image, position)
+            above += _placed([_verdict(one.result, height, width)], image, position)
     for element in (*patches, *legend_of_all, *above):
         whole.add(element)
     image.setOverlay(whole)
 
 
-def _without(image: Any, places: Sequence[Place]) -> tuple[Any, list[Any]]:
+def _without(image: Any, positions: Sequence[Position]) -> tuple[Any, list[Any]]:
     """Give an image's overlay without what will be drawn anew, and apart the legend of all planes.
 
     Parameters
     ----------
     image : ij.ImagePlus
-    places : sequence of Place
+    positions : sequence of Position
         Of the planes to be drawn. Several take away what is seen in all planes, too.
     """
     if image.getOverlay() is None:
         return _java("ij.gui.Overlay")(), []
     whole = image.getOverlay().duplicate()
-    drawn = {int(image.getStackIndex(place.c, place.z, place.t)) for place in places}
-    everywhere_too = len(places) > 1 or image.getStackSize() == 1
+    drawn = {int(image.getStackIndex(position.c, position.z, position.t)) for position in positions}
+    everywhere_too = len(positions) > 1 or image.getStackSize() == 1
     legend: list[Any] = []
     for i in range(whole.size() - 1, -1, -1):
         element = whole.get(i)
@@ -407,13 +407,13 @@ def _without(image: Any, places: Sequence[Place]) -> tuple[Any, list[Any]]:
     return whole, legend
 
 
-def _placed(elements: list[Any], image: Any, place: Place) -> list[Any]:
+def _placed(elements: list[Any], image: Any, position: Position) -> list[Any]:
     """Let elements show in their plane alone."""
     if image.isHyperStack():
         for element in elements:
-            element.setPosition(place.c, place.z, place.t)
+            element.setPosition(position.c, position.z, position.t)
     elif image.getStackSize() > 1:
-        index = image.getStackIndex(place.c, place.z, place.t)
+        index = image.getStackIndex(position.c, position.z, position.t)
         for element in elements:
             element.setPosition(index)
     return elements
@@ -446,7 +446,7 @@ def _patches(result: FocusResult) -> list[Any]:
         border.setStrokeWidth(line)
         what = f"level {level:.0f}, certainty {certainty:.2f}"
         for element in (tint, border):
-            element.setName(f"{NAME}: " + ("no content" if math.isnan(level) else what))
+            element.setName(f"{NAME}: {NO_CONTENT.words if math.isnan(level) else what}")
             elements.append(element)
     return elements
 
@@ -494,10 +494,12 @@ def _legend(height: int, width: int, levels: int) -> list[Any]:
 
 def verdict(result: FocusResult) -> str:
     """Say a plane's result in a few words."""
-    status = result.status.replace("_", " ")
-    if result.status == "no_content":
+    status = _WORDS[result.status]
+    if result.status == NO_CONTENT.key:
         return status
-    return f"level {result.level:.0f}, {status}, certainty {result.certainty:.2f}"
+    # By which it counts: the level of a mixed plane may be that of a part of it.
+    level = f"~{result.judged_level}" if result.status == MIXED.key else f"{result.level:.0f}"
+    return f"level {level}, {status}, certainty {result.certainty:.2f}"
 
 
 def _verdict(result: FocusResult, height: int, width: int) -> Any:

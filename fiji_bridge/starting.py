@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 from microscope_quality.errors import FileError, MicroscopeQualityError, SettingsError
 
@@ -45,7 +45,7 @@ class ImageJ:
     missing: str
 
 
-def start(fiji: Union[str, os.PathLike[str], None] = None, *, download: bool = False) -> ImageJ:
+def start(fiji: str | os.PathLike[str] | None = None, *, download: bool = False) -> ImageJ:
     """Start ImageJ in this Python process, without a window.
 
     One Java can be started in a process, and not again after it ended; where it runs already, as in
@@ -122,7 +122,7 @@ def _checked(place: Path) -> Path:
     return place
 
 
-def _jar_of(place: Path) -> Optional[Path]:
+def _jar_of(place: Path) -> Path | None:
     """Find ImageJ itself: a jar, or in a folder of ImageJ's or Fiji's."""
     if place.is_file():
         return place if place.suffix == ".jar" else None
@@ -146,7 +146,7 @@ def _fetching(download: bool) -> Iterator[None]:
         config.endpoints[:] = asked
 
 
-def _gateway(place: Optional[Path], *, download: bool) -> Any:
+def _gateway(place: Path | None, *, download: bool) -> Any:
     """Start PyImageJ."""
     try:
         import imagej

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 import fiji_bridge
-from fiji_bridge.images import Place, opened
+from fiji_bridge.images import Position, opened
 from microscope_quality import measure_focus, measure_stack
 from microscope_quality.errors import ImageError, OpticsError, SettingsError
 
@@ -51,9 +51,9 @@ def test_colours(stack):
 
 def test_nothing_is_copied(stack):
     for image, place in (
-        (stack, Place(1, 4, 1)),
-        (labelled(stack, "pln", "row", "col"), Place(1, 4, 1)),
-        (labelled(stack.transpose(1, 2, 0), "row", "col", "ch"), Place(4, 1, 1)),
+        (stack, Position(1, 4, 1)),
+        (labelled(stack, "pln", "row", "col"), Position(1, 4, 1)),
+        (labelled(stack.transpose(1, 2, 0), "row", "col", "ch"), Position(4, 1, 1)),
     ):
         plane = opened(image).plane(place)
         assert np.shares_memory(plane, stack)
@@ -159,6 +159,19 @@ def test_importing_and_measuring_start_no_java():
         "fiji_bridge.measure(numpy.zeros((100, 100)))\n"
         "heavy = {'jpype', 'scyjava', 'imagej', 'tensorflow', 'xarray'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_processes_at_work_are_pythons_where_a_launcher_started_it():
+    script = (
+        "import multiprocessing.spawn, subprocess, sys\n"
+        "sys.executable = '/opt/Fiji.app/fiji-linux-x64'\n"
+        "from fiji_bridge import menu\n"
+        "menu._let_processes_be_pythons()\n"
+        "program = multiprocessing.spawn.get_executable()\n"
+        "subprocess.run([program, '-c', 'import microscope_quality'], check=True)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -16,8 +16,9 @@ import pytest
 import tifffile
 
 from microscope_quality.degrade import Camera, defocus
-from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.optics import TRAINING_OPTICS
 from microscope_quality.plugins import cellprofiler as plugin
+from microscope_quality.psf import psf
 from microscope_quality.simulate import filaments, nuclei
 
 with warnings.catch_warnings():

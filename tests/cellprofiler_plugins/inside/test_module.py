@@ -20,8 +20,9 @@ from microscope_quality import (
     measure_stack,
 )
 from microscope_quality.degrade import Camera, defocus
-from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.optics import TRAINING_OPTICS
 from microscope_quality.overlay import level_colours, overlay
+from microscope_quality.psf import psf
 from microscope_quality.simulate import nuclei
 
 
@@ -740,9 +741,9 @@ def test_the_model_is_loaded_once(focus, workspace, monkeypatch):
     import microscope_quality.model as model
 
     loads = []
-    load = model._load
+    read = model._read_weights
     monkeypatch.setattr(model, "_loaded", {})
-    monkeypatch.setattr(model, "_load", lambda *given: loads.append(given) or load(*given))
+    monkeypatch.setattr(model, "_read_weights", lambda *given: loads.append(given) or read(*given))
     for seed in (1, 2):
         focus.run(workspace({"DNA": loaded(taken(0, seed))}))
     assert len(loads) == 1

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 import fiji_bridge
-from fiji_bridge.images import Place, opened
+from fiji_bridge.images import Position, opened
 from microscope_quality import Optics, measure_focus, measure_stack
 from microscope_quality.errors import ImageError, OpticsError, SettingsError
 from microscope_quality.files.images import planes
@@ -39,7 +39,7 @@ def test_every_type_and_size(stack, image_plus, assert_same, dtype, size):
 def test_values_above_the_signed_types_are_not_negative(image_plus):
     for dtype in ("uint8", "uint16"):
         plane = scaled(np.arange(84 * 84).reshape(84, 84), dtype)
-        found = opened(image_plus(plane)).plane(Place(1, 1, 1))
+        found = opened(image_plus(plane)).plane(Position(1, 1, 1))
         assert found.dtype == dtype
         np.testing.assert_array_equal(found, plane)
 
@@ -103,7 +103,7 @@ def test_colours_read_as_from_a_file(coloured, image_plus, assert_same, tmp_path
         assert_same(fiji_bridge.measure(image, c=c), measure_focus(plane.array))
     (grey,) = planes(path, luminance=True)
     assert_same(fiji_bridge.measure(image, luminance=True), measure_focus(grey.array))
-    np.testing.assert_array_equal(opened(image).colours(Place(1, 1, 1)), coloured)
+    np.testing.assert_array_equal(opened(image).colours(Position(1, 1, 1)), coloured)
 
 
 def test_different_colours_need_a_choice(coloured, image_plus):
@@ -402,7 +402,7 @@ def test_other_objects_of_java():
 def test_pixels_are_copied_once(image_plus, dtype):
     plane = np.full((300, 300), 7, dtype)
     image = image_plus(plane)
-    found = opened(image).plane(Place(1, 1, 1))
+    found = opened(image).plane(Position(1, 1, 1))
     # A view of what Java handed over; what is read later is not an old copy.
     assert not found.flags.owndata
     assert not found.flags.writeable
@@ -412,12 +412,12 @@ def test_pixels_are_copied_once(image_plus, dtype):
     gc.collect()
     assert image.getProcessor().get(0) == 9
     # What was changed in Java meanwhile is seen by the next reading.
-    assert opened(image).plane(Place(1, 1, 1))[0, 0] == image.getProcessor().getf(0)
+    assert opened(image).plane(Position(1, 1, 1))[0, 0] == image.getProcessor().getf(0)
 
 
 def test_channels_of_a_colour_are_views(coloured, image_plus):
-    read = opened(image_plus(coloured)).colours(Place(1, 1, 1))
-    channel = opened(image_plus(coloured)).plane(Place(2, 1, 1))
+    read = opened(image_plus(coloured)).colours(Position(1, 1, 1))
+    channel = opened(image_plus(coloured)).plane(Position(2, 1, 1))
     assert not read.flags.owndata
     assert not channel.flags.owndata
     assert read.strides == (168 * 4, 4, -1)
@@ -428,7 +428,7 @@ def test_memory_does_not_grow(image_plus):
 
     def read(times):
         for _ in range(times):
-            assert opened(image).plane(Place(1, 1, 1)).shape == (2048, 2048)
+            assert opened(image).plane(Position(1, 1, 1)).shape == (2048, 2048)
         gc.collect()
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -1,5 +1,6 @@
 """The menu scripts: parsed by SciJava's own parser, run by the runner of Fiji's Python mode."""
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -15,9 +16,10 @@ import fiji_bridge
 from fiji_bridge import menu
 from microscope_quality import measure_focus, measure_stack
 from microscope_quality.errors import ImageError, MicroscopeQualityError, OpticsError, SettingsError
-from microscope_quality.files.tables import columns
+from microscope_quality.files.columns import names, plane_columns
+from microscope_quality.measuring.focus import Focus
 from microscope_quality.plugins import fiji
-from microscope_quality.training.sets import SetSettings, degraded
+from microscope_quality.training.defocus.sets import SetSettings, degraded
 
 # scyjava's own, in the runner of scripts.
 pytestmark = pytest.mark.filterwarnings("ignore:currentThread.* is deprecated:DeprecationWarning")
@@ -54,6 +56,7 @@ PARAMETERS = {
         **OPTICS,
         "pixel_size_um": "Double",
         **REST,
+        "results": "String",
     },
     "Synthesize_Defocus_Set": {
         "image": "ImagePlus",
@@ -273,7 +276,7 @@ def test_measure_folder(run, sample, stack, table, tmp_path):
     assert table.getValue("z", 5) == 4
     assert table.getValue("level", 5) == measure_focus(stack[3]).level
     lines = csv.read_text(encoding="utf-8").splitlines()
-    assert lines[0] == ",".join(columns())
+    assert lines[0] == ",".join(names(plane_columns(Focus().columns)))
     assert lines[6].startswith("stack.tif,,,,,4,,,168,168,0,")
 
 
@@ -312,7 +315,7 @@ def test_a_set_without_images_is_none(image_plus, tmp_path):
 
 
 def test_what_was_measured_of_a_folder_before_escape_stays(stack, table, tmp_path):
-    folder, csv = tmp_path / "images", tmp_path / "table.csv"
+    folder, csv, results = (tmp_path / name for name in ("images", "table.csv", "results"))
     folder.mkdir()
     for number in range(300):
         tifffile.imwrite(folder / f"{number:03d}.tif", stack[0])
@@ -323,14 +326,25 @@ def test_what_was_measured_of_a_folder_before_escape_stays(stack, table, tmp_pat
             time.sleep(0.001)
         jpype.JClass("ij.IJ").setKeyDown(27)
 
-    thread = threading.Thread(target=press)
+    # Of a test that fails, it is not to outlive the others.
+    thread = threading.Thread(target=press, daemon=True)
     thread.start()
-    said = menu.measure_folder(folder, csv=csv)
+    said = menu.measure_folder(folder, csv=csv, results=results)
     thread.join()
     assert said == "Measure Folder: stopped"
     assert 2 <= table.size() < 300
     assert len(part.read_text(encoding="utf-8").splitlines()) == 1 + table.size()
     assert not csv.exists()
+    assert not (results / "results.csv").exists()
+    # The next time it goes on from there.
+    kept = part.read_text(encoding="utf-8").splitlines()
+    table.reset()
+    said = menu.measure_folder(folder, csv=csv, results=results)
+    assert said == "300 files, 300 planes measured"
+    assert csv.read_text(encoding="utf-8").splitlines()[: len(kept)] == kept
+    record = json.loads((results / "run.json").read_text(encoding="utf-8"))
+    assert record["counts"]["kept"] >= len(kept) - 1
+    assert table.size() == record["counts"]["planes"] == 300
 
 
 def test_other_commands_columns_stay_empty_in_its_rows(run, stack, image_plus, table):

@@ -8,10 +8,11 @@ import pytest
 from hosts import missing
 
 import fiji_bridge
-from fiji_bridge.showing import Measured, Place, show_planes
+from fiji_bridge.showing import Measured, Position, show_planes
 from microscope_quality import best_plane, measure_focus
 from microscope_quality.errors import ImageError, SettingsError
-from microscope_quality.files.tables import STACK_COLUMNS, columns
+from microscope_quality.files.columns import names, plane_columns, stack_columns
+from microscope_quality.measuring.focus import Focus
 from microscope_quality.overlay import patch_colours, visible_parts
 
 PLACES = ["plate", "well", "site", "channel", "z", "c", "t", "error", "series", "message"]
@@ -120,7 +121,9 @@ def test_the_tables_columns_and_numbers(stack, image_plus, table):
     optics = fiji_bridge.optics_of(image, 0.5)
     result = fiji_bridge.measure(image, optics=optics)
     fiji_bridge.show(image, result)
-    assert headings(table) == [name for name in columns() if name not in PLACES]
+    assert headings(table) == [
+        name for name in names(plane_columns(Focus().columns)) if name not in PLACES
+    ]
     assert table.size() == 1
     assert str(table.getStringValue("file", 0)) == "one.tif"
     for name, value in result.to_row().items():
@@ -213,7 +216,9 @@ def test_a_stack_goes_to_its_best_plane(stack, image_plus, table):
     assert result.best_plane == 3
     fiji_bridge.show(image, result)
     assert (image.getZ(), image.getC(), image.getT()) == (4, 1, 1)
-    wanted = [name for name in STACK_COLUMNS if name not in (*PLACES, "checksum")]
+    wanted = [
+        name for name in names(stack_columns(Focus().column)) if name not in (*PLACES, "checksum")
+    ]
     assert headings(table) == wanted
     assert table.getValue("best_z", 0) == 4
     assert table.getValue("best_position", 0) == pytest.approx(result.best_position + 1)
@@ -258,7 +263,9 @@ def test_a_coloured_image(stack, image_plus, table):
     assert table.getValue("c", 0) == 2
     assert str(image.getProp("focus.c2.level")) == f"{results[1].level:.6g}"
     table.reset()
-    show_planes(image, [Measured(Place(c, 1, 1), c, one) for c, one in enumerate(results, start=1)])
+    show_planes(
+        image, [Measured(Position(c, 1, 1), c, one) for c, one in enumerate(results, start=1)]
+    )
     assert [table.getValue("c", row) for row in range(3)] == [1, 2, 3]
     # Of the three colours, the surest one is drawn.
     surest = max(results, key=lambda result: result.certainty)

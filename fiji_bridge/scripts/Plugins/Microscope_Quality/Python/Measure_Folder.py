@@ -9,6 +9,7 @@
 #@ Double (label="Pixel size in the specimen (um; 0: not known)", value=0, min=0) pixel_size_um
 #@ Boolean (label="Rescale to the sampling that the model knows", value=false) rescale
 #@ String (label="Other model than the library's", value="", required=false) model
+#@ String (label="Folder to keep results in, to go on from there", value="", required=false) results
 
 import sys
 
@@ -35,5 +36,6 @@ else:
         pixel_size_um,
         rescale,
         model,
+        results,
     )
     print(said)

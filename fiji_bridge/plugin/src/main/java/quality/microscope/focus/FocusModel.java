@@ -26,18 +26,20 @@ import java.util.zip.ZipInputStream;
  * files.
  */
 public final class FocusModel {
-    static final int SCHEMA_VERSION = 1;
+    /** Of what is written; the first one is read as well. */
+    static final int SCHEMA_VERSION = 2;
     /** A patch whose deviation is below this fraction of its mean's size is constant. */
     static final double CONSTANT_DEVIATION = 1e-6;
 
     private static final String DESCRIPTION = "model.json";
     private static final String WEIGHTS = "weights.npz";
-    private static final Set<String> ENTRIES =
-            new TreeSet<>(
-                    Arrays.asList(
-                            "schema_version", "name", "architecture", "patch_size", "levels",
-                            "normalisation", "optics", "sure_certainty", "layers", "training",
-                            "licences", "sha256"));
+    private static final String TASK = "focus";
+    private static final List<String> ENTRIES =
+            Arrays.asList(
+                    "schema_version", "name", "architecture", "patch_size", "normalisation",
+                    "layers", "training", "licences", "sha256");
+    private static final List<String> OF_FOCUS =
+            Arrays.asList("levels", "optics", "sure_certainty");
     private static final List<String> NORMALISATIONS = Arrays.asList("zscore", "type_range");
 
     private static final Map<String, Loaded> LOADED = new HashMap<>();
@@ -166,39 +168,42 @@ public final class FocusModel {
             throw new FocusException(DESCRIPTION + " is " + error.getMessage(), error);
         }
         // Asked before anything else: another version may have other entries.
-        if (!Double.valueOf(SCHEMA_VERSION).equals(values.get("schema_version"))) {
+        boolean first = Double.valueOf(1).equals(values.get("schema_version"));
+        if (!first && !Double.valueOf(SCHEMA_VERSION).equals(values.get("schema_version"))) {
             throw new FocusException(
                     "Schema version " + values.get("schema_version") + " is unknown; this version "
-                            + "of the plugin reads " + SCHEMA_VERSION + ".");
+                            + "of the plugin reads those up to " + SCHEMA_VERSION + ".");
         }
-        Set<String> missing = new TreeSet<>(ENTRIES);
-        missing.removeAll(values.keySet());
-        Set<String> unknown = new TreeSet<>(values.keySet());
-        unknown.removeAll(ENTRIES);
-        if (!missing.isEmpty() || !unknown.isEmpty()) {
+        Object task = values.get("task");
+        if (!first && task != null && !TASK.equals(task)) {
             throw new FocusException(
-                    "The description"
-                            + (missing.isEmpty() ? "" : " lacks " + String.join(", ", missing))
-                            + (missing.isEmpty() || unknown.isEmpty() ? "" : " and")
-                            + (unknown.isEmpty() ? "" : " has the unknown entries "
-                                    + String.join(", ", unknown)) + ".");
+                    "It is a model of the task '" + task + "', not of " + TASK + ".");
+        }
+        // At first all models were of focus, whose entries stood among the others.
+        Map<String, Object> ofFocus = values;
+        if (first) {
+            checkEntries("The description", values, ENTRIES, OF_FOCUS);
+        } else {
+            checkEntries("The description", values, ENTRIES, Arrays.asList("task", TASK));
+            ofFocus = object(values.get(TASK), TASK);
+            checkEntries("The task of the description", ofFocus, OF_FOCUS, Arrays.asList());
         }
         name = String.valueOf(values.get("name"));
         patchSize = whole(values, "patch_size", 1);
-        levels = whole(values, "levels", 2);
+        levels = whole(ofFocus, "levels", 2);
         normalisation = String.valueOf(values.get("normalisation"));
         if (!NORMALISATIONS.contains(normalisation)) {
             throw new FocusException(
                     "Normalisation '" + normalisation + "' is unknown; known are "
                             + String.join(", ", NORMALISATIONS) + ".");
         }
-        sureCertainty = number(values, "sure_certainty");
+        sureCertainty = number(ofFocus, "sure_certainty");
         if (!(sureCertainty >= 0 && sureCertainty <= 1)) {
             throw new FocusException(
                     "sure_certainty must be a number from 0 to 1, not "
-                            + values.get("sure_certainty") + ".");
+                            + ofFocus.get("sure_certainty") + ".");
         }
-        Map<String, Object> light = object(values.get("optics"), "optics");
+        Map<String, Object> light = object(ofFocus.get("optics"), "optics");
         optics = new Optics(
                 number(light, "na"), number(light, "refractive_index"),
                 number(light, "wavelength_um"), number(light, "pixel_size_um"));
@@ -220,6 +225,23 @@ public final class FocusModel {
             throw new FocusException(
                     "The layers give " + network.outputs + " values, but the description states "
                             + levels + " levels.");
+        }
+    }
+
+    private static void checkEntries(
+            String what, Map<String, Object> values, List<String> common, List<String> more) {
+        Set<String> missing = new TreeSet<>(common);
+        missing.addAll(more);
+        Set<String> unknown = new TreeSet<>(values.keySet());
+        unknown.removeAll(missing);
+        missing.removeAll(values.keySet());
+        if (!missing.isEmpty() || !unknown.isEmpty()) {
+            throw new FocusException(
+                    what
+                            + (missing.isEmpty() ? "" : " lacks " + String.join(", ", missing))
+                            + (missing.isEmpty() || unknown.isEmpty() ? "" : " and")
+                            + (unknown.isEmpty() ? "" : " has the unknown entries "
+                                    + String.join(", ", unknown)) + ".");
         }
     }
 

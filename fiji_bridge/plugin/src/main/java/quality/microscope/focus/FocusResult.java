@@ -152,6 +152,15 @@ public final class FocusResult {
         return row;
     }
 
+    /**
+     * Gives the level by which the plane counts: its most probable one, or of a mixed plane its
+     * expected level, rounded, where that is higher.
+     */
+    int judgedLevel() {
+        int rounded = (int) Math.floor(expectedLevel + 0.5);
+        return status.equals("mixed") ? Math.max((int) level, rounded) : (int) level;
+    }
+
     /** Gives the outcome in a line. */
     public String verdict() {
         String words = status.replace('_', ' ');
@@ -159,7 +168,7 @@ public final class FocusResult {
         if (status.equals("no_content")) {
             return words;
         }
-        words = "Level " + (int) level + " (expected " + Table.fixed(expectedLevel, 1) + "), "
+        words = "Level " + (status.equals("mixed") ? "~" : "") + judgedLevel() + " (expected " + Table.fixed(expectedLevel, 1) + "), "
                 + status.replace('_', ' ') + ", certainty " + Table.fixed(certainty, 2)
                 + ", blur " + Table.fixed(blurDiameterPx, 1) + " px";
         return Double.isNaN(defocusUm)

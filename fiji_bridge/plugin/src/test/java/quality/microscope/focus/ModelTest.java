@@ -155,7 +155,10 @@ public class ModelTest {
         describe("[1, 2]");
         assertRefused("model.json must be an object");
         String[][] changes = {
-            {"\"schema_version\": 1", "\"schema_version\": 2", "Schema version 2"},
+            {"\"schema_version\": 2", "\"schema_version\": 3", "Schema version 3"},
+            {"\"task\": \"focus\"", "\"task\": \"rating\"", "the task 'rating', not of focus"},
+            {"\"task\": \"focus\",", "", "The description lacks task."},
+            {"\"focus\": {", "\"sharpness\": {", "lacks focus and has the unknown entries"},
             {"\"patch_size\": 84", "\"patch_size\": 84.5", "patch_size must be an integer"},
             {"\"patch_size\": 84", "\"patch_size\": true", "patch_size must be a number"},
             {"\"levels\": 5", "\"levels\": 6", "but the description states 6 levels"},
@@ -177,6 +180,22 @@ public class ModelTest {
             change(change[0], change[1]);
             assertRefused(change[2]);
         }
+    }
+
+    /** All models were of focus at first, and what belongs to it stood among the other entries. */
+    @Test
+    public void theFirstSchemaIsOfFocus() throws IOException {
+        FocusModel expected = FocusModel.load(folder.toString());
+        String text = description().replace("\"schema_version\": 2", "\"schema_version\": 1");
+        describe(text.replace("\"task\": \"focus\",", "")
+                .replaceFirst("(?s)\"focus\": \\{(.*?\\}.*?)\\}", "$1"));
+        FocusModel found = FocusModel.load(folder.toString());
+        assertNotSame(expected, found);
+        assertEquals(expected.levels, found.levels);
+        assertEquals(expected.sureCertainty, found.sureCertainty, 0);
+        assertEquals(expected.optics.na, found.optics.na, 0);
+        change("\"levels\": 5", "\"levels\": 6");
+        assertRefused("but the description states 6 levels");
     }
 
     private static byte[] archive(String name, byte[] content) throws IOException {
