@@ -27,23 +27,17 @@ from microscope_quality import FocusModel, measure_focus, measure_stack, metrics
 from microscope_quality.certainty import expected_level
 from microscope_quality.degrade import Camera, defocus, defocus_varying, tilted_levels
 from microscope_quality.evaluation.gather import Data, gather
-from microscope_quality.evaluation.run import (
-    Evaluation,
-    EvaluationSettings,
-    ModelLike,
-    evaluate,
-    held_out,
-    load,
-    predictions_of,
-    trained_on,
-)
+from microscope_quality.evaluation.judging import ModelLike, load, predictions_of
+from microscope_quality.evaluation.results import Evaluation, EvaluationSettings
+from microscope_quality.evaluation.run import evaluate, held_out, trained_on
 from microscope_quality.files.images import planes
-from microscope_quality.optics import N_LEVELS, TRAINING_OPTICS, psf
+from microscope_quality.optics import N_LEVELS, TRAINING_OPTICS
+from microscope_quality.psf import psf
 from microscope_quality.simulate import nuclei
-from microscope_quality.training.empties import empty_image
-from microscope_quality.training.exposure import signal
-from microscope_quality.training.sets import SetSettings, labelled
-from microscope_quality.training.stream import SharpImage
+from microscope_quality.training.defocus.empties import empty_image
+from microscope_quality.training.defocus.exposure import signal
+from microscope_quality.training.defocus.sets import SetSettings, labelled
+from microscope_quality.training.defocus.stream import SharpImage
 
 GAINS = (0.2, 0.5, 1.0, 2.0, 5.0)
 OFFSETS = (0, 1, 30, 1000)

@@ -25,7 +25,8 @@ import tifffile
 
 from benchmarks.figure import Figure, print_rows
 from microscope_quality.degrade import Camera, defocus
-from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.psf import psf
 from microscope_quality.simulate import nuclei
 from tests.hostile_files import make
 from tests.processes import resident, workers_of

@@ -17,7 +17,8 @@ import tifffile
 from benchmarks.figure import Figure
 from microscope_quality import FocusModel, measure_focus
 from microscope_quality.degrade import Camera, defocus
-from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.psf import psf
 from microscope_quality.simulate import nuclei
 
 SIDE = 2048
@@ -58,7 +59,7 @@ def compare() -> Tuple[float, float, float]:
     """
     import tensorflow as tf
 
-    from microscope_quality.model import normalise
+    from microscope_quality.normalisation import normalise
     from microscope_quality.tiles import cut, positions
     from microscope_quality.training.architectures import get_architecture
     from microscope_quality.training.fitting import build

@@ -24,7 +24,8 @@ import numpy.typing as npt
 
 from benchmarks.figure import Figure, print_rows
 from microscope_quality.degrade import Camera, defocus
-from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.psf import psf
 from microscope_quality.simulate import nuclei
 
 TILE = 512

@@ -16,7 +16,8 @@ from scipy.special import j0
 
 from benchmarks.figure import Figure, seconds
 from microscope_quality.degrade import defocus
-from microscope_quality.optics import TRAINING_OPTICS, Optics, psf
+from microscope_quality.optics import TRAINING_OPTICS, Optics
+from microscope_quality.psf import psf
 
 KERNEL_SIZE = 51
 IMAGE_SHAPE = (520, 696)

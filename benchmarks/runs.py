@@ -28,7 +28,8 @@ from benchmarks.figure import Figure, print_rows
 from microscope_quality import FocusModel
 from microscope_quality.degrade import Camera, defocus
 from microscope_quality.files.images import planes
-from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.psf import psf
 from microscope_quality.simulate import filaments, nuclei
 from microscope_quality.tiles import cut, positions
 

@@ -28,7 +28,8 @@ from PIL import Image
 
 from benchmarks.figure import Figure, print_rows
 from microscope_quality.degrade import Camera, defocus
-from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.psf import psf
 from microscope_quality.simulate import nuclei
 
 SIDE = 1080

@@ -13,7 +13,8 @@ import numpy as np
 import tifffile
 
 from microscope_quality.degrade import Camera, defocus
-from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.psf import psf
 from microscope_quality.simulate import filaments, nuclei
 
 SHAPE = (336, 420)

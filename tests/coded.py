@@ -8,7 +8,7 @@ must come of it.
 
 import numpy as np
 
-from microscope_quality.model import ModelDescription, write_model
+from microscope_quality.model import FOCUS, FocusTask, ModelDescription, write_model
 from microscope_quality.optics import TRAINING_OPTICS
 
 PATCH = 84
@@ -16,6 +16,12 @@ LEVELS = 11
 SURE = 0.3
 # Log-odds of a level against its neighbours, for a patch that states it exactly.
 STEEPNESS = 4.0
+
+# Planes of each status, as `plane` takes them.
+FOCUSED = [[0, 1], [1, 0]]
+BLURRED = [[8, 8], [8, 8]]
+MIXED = [[0, 0, 9, 9]] * 3
+EMPTY = [[None, None]] * 2
 
 LAYERS = [
     {
@@ -53,21 +59,37 @@ def weights():
 def description(**changes):
     entries = {
         "name": "coded",
+        "task": FOCUS,
         "architecture": "coded",
         "patch_size": PATCH,
-        "levels": LEVELS,
         "normalisation": "zscore",
-        "optics": TRAINING_OPTICS,
-        "sure_certainty": SURE,
         "layers": tuple(LAYERS),
         "training": {"images": ["a.tif"]},
         "licences": ("none: made by hand",),
     }
-    return ModelDescription(**{**entries, **changes})
+    of_focus = {"levels": LEVELS, "optics": TRAINING_OPTICS, "sure_certainty": SURE}
+    of_focus.update((key, changes.pop(key)) for key in of_focus if key in changes)
+    return ModelDescription(**{"details": FocusTask(**of_focus), **entries, **changes})
 
 
 def write(folder, **changes):
     return write_model(folder, description(**changes), weights())
+
+
+def write_of_another_task(folder, **changes):
+    """Write a model that gives a score from 0 to 1, with an entry of its own."""
+    layers = ({"kind": "flatten"}, {"kind": "dense", "name": "d", "units": 1, "activation": "relu"})
+    entries = {
+        "name": "toy",
+        "task": "score",
+        "architecture": "toy",
+        "patch_size": 4,
+        "normalisation": "zscore",
+        "details": {"good": "up"},
+        "layers": layers,
+    }
+    weights = {"d/kernel": np.ones((16, 1)), "d/bias": np.zeros(1)}
+    return write_model(folder, ModelDescription(**{**entries, **changes}), weights)
 
 
 def patch(level, seed=0):

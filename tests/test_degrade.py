@@ -18,7 +18,8 @@ from microscope_quality.degrade import (
     vignette,
 )
 from microscope_quality.errors import ImageError, SettingsError
-from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.psf import psf
 
 
 class TestDefocus:

@@ -5,7 +5,8 @@ import pytest
 
 from microscope_quality import measure_focus
 from microscope_quality.degrade import Camera, defocus
-from microscope_quality.optics import TRAINING_OPTICS, psf
+from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.psf import psf
 from microscope_quality.simulate import nuclei
 
 SHAPE = (2048, 2048)
