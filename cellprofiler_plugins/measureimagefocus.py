@@ -932,7 +932,7 @@ def _draw_colour_bar(axes, image):
 def _level(image):
     """The level by which an image counts: that of a mixed one may be that of a part of it."""
     if image["status"] == "mixed":
-        return "~{}".format(image["judged_level"])
+        return f"~{image['judged_level']}"
     return _number(image["level"], 0)
 
 

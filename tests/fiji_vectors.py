@@ -32,7 +32,7 @@ from microscope_quality.normalisation import normalise
 from microscope_quality.optics import TRAINING_OPTICS, Optics
 from microscope_quality.resampling import resample
 from microscope_quality.stacks import best_plane, measure_stack
-from microscope_quality.verdicts import sure_by_chance
+from microscope_quality.verdicts import judged_level, sure_by_chance
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "docs" / "sample"
@@ -112,6 +112,19 @@ CURVES = [
     [1.45, 1.55, 1.6],
     [0.0, 1.0, 2.0, 3.0],
     [0.2, 0.2, 0.2, 0.2],
+]
+# Statuses, levels and expected levels of planes.
+JUDGED = [
+    ("in_focus", 0.0, 0.9),
+    ("out_of_focus", 2.0, 4.9),
+    ("mixed", 0.0, 3.9),
+    ("mixed", 5.0, 3.2),
+    # Halves are rounded up.
+    ("mixed", 0.0, 2.5),
+    ("mixed", 1.0, 3.4999),
+    ("mixed", 3.0, math.nan),
+    ("no_content", 4.0, 4.0),
+    ("no_content", math.nan, math.nan),
 ]
 
 
@@ -268,6 +281,15 @@ def without_model():
                 "expected_level": plain(certainty.expected_level(np.array(plain(p)))),
             }
             for p in distributions
+        ],
+        "judged_levels": [
+            {
+                "status": status,
+                "level": plain(level),
+                "expected_level": plain(expected),
+                "judged_level": judged_level(status, level, expected),
+            }
+            for status, level, expected in JUDGED
         ],
         "numbers": [{"value": n, "6": f"{n:.6g}", "3": f"{n:.3g}"} for n in numbers],
         "colours": [

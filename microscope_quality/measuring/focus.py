@@ -76,6 +76,11 @@ def _model(name: str | None) -> FocusModel:
 
 
 @functools.lru_cache(maxsize=8)
+def _probabilities(levels: int) -> tuple[str, ...]:
+    return tuple(f"p{k}" for k in range(levels))
+
+
+@functools.lru_cache(maxsize=8)
 def _scale(levels: int) -> Scale:
     return Scale(hex_colours(levels), 0, levels - 1, ("in focus", "far out of focus"), levels)
 
@@ -160,7 +165,7 @@ class Focus(Measure):
 
     @property
     def distribution(self) -> tuple[str, ...]:
-        return tuple(f"p{k}" for k in range(self.levels))
+        return _probabilities(self.levels)
 
     @property
     def scale(self) -> Scale:

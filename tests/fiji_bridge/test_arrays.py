@@ -9,6 +9,7 @@ import tifffile
 
 import fiji_bridge
 from fiji_bridge.images import Position, opened
+from fiji_bridge.showing import verdict
 from microscope_quality import measure_focus, measure_stack
 from microscope_quality.errors import ImageError, OpticsError, SettingsError
 
@@ -47,6 +48,17 @@ def test_colours(stack):
     same(fiji_bridge.measure(grey), measure_focus(colours[..., 0]))
     several = np.stack([colours, colours])
     same(fiji_bridge.measure(several, c=3, z=2), measure_focus(colours[..., 2]))
+
+
+def test_a_mixed_plane_is_shown_by_the_level_it_counts_by(stack, pytestconfig):
+    mixed = fiji_bridge.measure(
+        tifffile.imread(pytestconfig.rootpath / "docs/sample/A02_s2_dna.tif")
+    )
+    assert (mixed.status, mixed.level, mixed.judged_level) == ("mixed", 0, 4)
+    assert verdict(mixed) == f"level ~4, mixed, certainty {mixed.certainty:.2f}"
+    blurred = fiji_bridge.measure(stack[0])
+    assert verdict(blurred) == f"level 4, out of focus, certainty {blurred.certainty:.2f}"
+    assert verdict(fiji_bridge.measure(np.zeros((84, 84), np.uint16))) == "no content"
 
 
 def test_nothing_is_copied(stack):

@@ -720,6 +720,21 @@ def test_a_large_image_is_drawn_small(focus, workspace):
     assert max(window.figure.axes[0].images[0].get_array().shape) == 1200
 
 
+def test_a_mixed_image_is_shown_by_the_level_it_counts_by(focus, workspace):
+    plane = np.hstack([taken(0, 1, (260, 252)), taken(9, 2, (260, 252))])
+    result = measure_focus(plane)
+    assert result.status == "mixed"
+    focus.show_window = True
+    space = workspace({"DNA": loaded(plane)})
+    focus.run(space)
+    assert measured(space, "Level") == result.level
+    window = Window("default")
+    focus.display(space, window)
+    cells = window.figure.axes[-1].tables[0].get_celld()
+    shown = [cells[1, column].get_text().get_text() for column in (1, 2, 4)]
+    assert shown == [f"~{result.judged_level}", f"{result.expected_level:.2f}", "mixed"]
+
+
 def test_a_small_image_is_shown_without_numbers(focus, workspace):
     window, _ = shown(focus, workspace, 1, shape=(60, 60))
     cells = window.figure.axes[-1].tables[0].get_celld()

@@ -154,11 +154,24 @@ public final class FocusResult {
 
     /**
      * Gives the level by which the plane counts: its most probable one, or of a mixed plane its
-     * expected level, rounded, where that is higher.
+     * expected level, rounded, where that is higher; NaN when there is no content.
      */
-    int judgedLevel() {
-        int rounded = (int) Math.floor(expectedLevel + 0.5);
-        return status.equals("mixed") ? Math.max((int) level, rounded) : (int) level;
+    public double judgedLevel() {
+        return judgedLevel(status, level, expectedLevel);
+    }
+
+    static double judgedLevel(String status, double level, double expectedLevel) {
+        if (status.equals("no_content")) {
+            return Double.NaN;
+        }
+        return status.equals("mixed") && !Double.isNaN(expectedLevel)
+                ? Math.max(level, Math.floor(expectedLevel + 0.5))
+                : level;
+    }
+
+    /** Gives the level by which the plane counts, to be read: {@code 4}, if mixed {@code ~4}. */
+    String shownLevel() {
+        return (status.equals("mixed") ? "~" : "") + (int) judgedLevel();
     }
 
     /** Gives the outcome in a line. */
@@ -168,7 +181,7 @@ public final class FocusResult {
         if (status.equals("no_content")) {
             return words;
         }
-        words = "Level " + (status.equals("mixed") ? "~" : "") + judgedLevel() + " (expected " + Table.fixed(expectedLevel, 1) + "), "
+        words = "Level " + shownLevel() + " (expected " + Table.fixed(expectedLevel, 1) + "), "
                 + status.replace('_', ' ') + ", certainty " + Table.fixed(certainty, 2)
                 + ", blur " + Table.fixed(blurDiameterPx, 1) + " px";
         return Double.isNaN(defocusUm)

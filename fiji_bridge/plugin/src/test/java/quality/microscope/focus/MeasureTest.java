@@ -10,6 +10,7 @@ import ij.ImagePlus;
 import ij.gui.OvalRoi;
 import ij.gui.PointRoi;
 import ij.gui.Roi;
+import ij.gui.TextRoi;
 import ij.measure.Calibration;
 import ij.process.ByteProcessor;
 import ij.process.ColorProcessor;
@@ -99,6 +100,25 @@ public class MeasureTest {
         for (int i = 0; i < mask.length; i++) {
             assertEquals(oval.contains(i % 420, i / 420), mask[i]);
         }
+    }
+
+    @Test
+    public void aMixedPlaneIsShownByTheLevelItCountsBy() {
+        ImageProcessor image = Sample.open("A02_s2_dna.tif").getProcessor();
+        FocusResult mixed = MicroscopeFocus.measure(image);
+        assertEquals("mixed", mixed.status);
+        assertEquals(0, mixed.level, 0);
+        assertEquals(0.0, mixed.toRow().get("level"));
+        assertEquals(4, mixed.judgedLevel(), 0);
+        String verdict = mixed.verdict();
+        assertTrue(verdict, verdict.startsWith("Level ~4 (expected 3.9), mixed, certainty 0.08"));
+        TextRoi shown = (TextRoi) Overlays.verdict(mixed, 336, 420);
+        assertEquals("level ~4, mixed, certainty 0.08", shown.getText().trim());
+        FocusResult sharp = MicroscopeFocus.measure(Sample.open("A01_s1_dna.tif"));
+        assertTrue(sharp.verdict(), sharp.verdict().startsWith("Level 0 (expected "));
+        FocusResult empty = MicroscopeFocus.measure(new ShortProcessor(84, 84));
+        assertTrue(Double.isNaN(empty.judgedLevel()));
+        assertEquals("No content", empty.verdict());
     }
 
     @Test

@@ -237,6 +237,13 @@ public class VectorsTest {
             assertEquals(
                     number(object(entry).get("expected_level")), Certainty.expectedLevel(p), 1e-6);
         }
+        for (Object entry : list(vectors.get("judged_levels"))) {
+            Map<String, Object> plane = object(entry);
+            double judged = FocusResult.judgedLevel(
+                    (String) plane.get("status"), number(plane.get("level")),
+                    number(plane.get("expected_level")));
+            assertEquals(entry.toString(), number(plane.get("judged_level")), judged, 0);
+        }
         for (Object entry : list(vectors.get("numbers"))) {
             double value = number(object(entry).get("value"));
             assertEquals(object(entry).get("6"), Table.general(value, 6));
