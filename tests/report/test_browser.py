@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from toy_measure import BRIGHT, Toy
 from written_results import failed_row, plane_row, read_csv, write_image, write_results
 
 from microscope_quality.files.columns import names
@@ -20,6 +21,7 @@ from microscope_quality.measuring.focus import Focus
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.report.script import SCRIPTS, inlined
 from microscope_quality.report.write import write_report
+from microscope_quality.statuses import Status
 
 PHONE = {"width": 375, "height": 800}
 DESKTOP = {"width": 1280, "height": 900}
@@ -862,3 +864,78 @@ def test_a_measure_without_a_limit_or_of_which_high_is_good(tab, tmp_path):
     for words in ("in focus", "out of focus", "expected level", "certainty", "mixed"):
         assert not re.search(rf"\b{words}", seen, re.I), words
     assert opened.said == []
+
+
+def test_an_image_without_a_number_in_a_column_is_not_one_without_content(tab, tmp_path):
+    columns = names(Settings(measures=(Focus(known=(11, 0.3)), Classical())).columns()[RESULTS])
+    numbers = [(3.0, 120.5), (1.0, 90.5), (8.0, ""), (5.0, "")]
+    rows = [
+        plane_row(f"{n}.tif", level, well=f"A0{n + 1}", mean_intensity=mean, max_certainty=0.5)
+        for n, (level, mean) in enumerate(numbers)
+    ]
+    rows.append(plane_row("e.tif", 0, status="no_content", well="A05", mean_intensity=70.5))
+    record = {"settings": {"measures": ["focus", "classical"]}}
+    opened = tab(write_report(write_results(tmp_path, rows, columns, record=record)))
+    draw_all(opened)
+    said = "document.querySelector('#plot-values').firstChild._fullData"
+    said = f"{said}.flatMap((one) => one.type === 'bar' ? one.hovertext : [])"
+    see = opened.locator("#montage-table tr", has_text="See")
+    assert "No content: 1 image" in opened.evaluate(said)
+    assert see.all_inner_texts() == ["· no content\tSee 1 image"]
+    assert not opened.locator("#numberless").is_visible()
+    opened.select_option("#choice", "mean_intensity")
+    draw_all(opened)
+    bars = opened.evaluate(said)
+    assert "No number: 2 images" in bars
+    assert not any("content" in one for one in bars)
+    assert opened.locator("#numberless").is_visible()
+    # Each image stands in one place.
+    assert see.all_inner_texts() == ["– no number\tSee 2 images"]
+    pictures = opened.locator("#montage-table .thumb").evaluate_all(
+        "(all) => all.map((one) => one.ariaLabel)"
+    )
+    assert [text.rsplit(": ")[-1] for text in pictures] == ["1 image"] * 3
+    signs = opened.locator("#plate-figures .scatterlayer text").all_text_contents()
+    assert (signs.count("–"), signs.count("·")) == (2, 0)
+    kinds = opened.locator("#plate-value option").all_inner_texts()
+    words = ["highest mean intensity", "lowest mean intensity", "mean of mean intensity"]
+    assert kinds == words
+    assert "a slow change is a drift" in opened.inner_text("#course").lower()
+    opened.select_option("#choice", "max_certainty")
+    kinds = opened.locator("#plate-value option").all_inner_texts()
+    assert kinds[0] == "highest of highest certainty of patches"
+    assert opened.said == []
+
+
+class Marked(Toy):
+    """Of which a status is drawn with a mark and a hatch of its own."""
+
+    statuses = (BRIGHT, Status("dim", "dim", "▲", "#f89045", 3, "", "triangle-up", "+"))
+
+
+def test_a_status_may_have_any_mark_and_hatch(tab, tmp_path):
+    row = {"width": 9, "height": 9}
+    rows = [
+        {"file": f"{n}.tif", "status": "dim" if n else "bright", "mean": 50 + n, **row}
+        for n in range(3)
+    ]
+    columns = names(Settings(measures=(Marked(),)).columns()[RESULTS])
+    results = write_results(tmp_path, rows, columns)
+    opened = tab(write_report(results, measures=[Marked()]))
+    draw_all(opened)
+    caption = opened.inner_text("#time figcaption")
+    assert "Filled: bright; triangle up: dim." in caption
+    assert opened.said == []
+
+
+def test_a_stack_without_content_was_measured_all_the_same(tab, tmp_path):
+    columns = names(Settings(measures=(Classical(),)).columns()[RESULTS])
+    rows = [{"file": "s.tif", "z": z, "status": "no_content"} for z in range(3)]
+    rows += [
+        {"file": "t.tif", "z": z, "status": "measured", "mid_band_power": 0.1 * z} for z in range(3)
+    ]
+    record = {"settings": {"measures": ["classical"]}}
+    opened = tab(write_report(write_results(tmp_path, rows, columns, record=record)))
+    captions = opened.locator("#stack-figures figcaption").all_inner_texts()
+    assert captions == ["· no content", "best: z 2"]
+    assert "Stacks without a best plane come first." in opened.inner_text("#stacks")

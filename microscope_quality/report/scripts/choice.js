@@ -13,7 +13,7 @@ function showScale() {
 export function startChoice() {
   const select = byId("choice");
   // Whole numbers are not what images are judged by.
-  select.append(...choices.filter((one) => one.kind !== "integer").map((one) => element("option", { value: one.name, selected: one === chosen() }, one.words)));
+  select.append(...choices.filter((one) => one.isValue || one.kind !== "integer").map((one) => element("option", { value: one.name, selected: one === chosen() }, one.words)));
   select.addEventListener("change", () => { choose(select.value); redraw(); });
   onChoice(showScale);
 }

@@ -1,6 +1,6 @@
 // How many images have which number.
 import { Chart, HOVER, hatched, ink, wholeSteps } from "./charts.js";
-import { empty, failed, grouped, page, shown, status, statuses } from "./data.js";
+import { NO_NUMBER, failed, grouped, page, reasonOf, shown, status, statuses } from "./data.js";
 import { byId } from "./elements.js";
 import { chosen, isKnown, onChoice, trust } from "./numbers.js";
 import { capital, images } from "./text.js";
@@ -14,14 +14,14 @@ function drawDistribution() {
   const ticks = isWhole ? [...Array(n).keys()] : [0, 5, 10, 15, 20].map((edge) => edge - 0.5);
   const tickOf = (tick) => (isWhole ? String(tick) : choice.brief(choice.at((tick + 0.5) / n)));
   const apart = isWhole ? 0 : 1;
-  const nowhere = new Map([[n + apart, empty], [n + apart + 1, failed]]);
-  const binOf = (row) => (isKnown(row) ? of(row) : n + apart + (status[row] === failed));
+  const nowhere = new Map(NO_NUMBER.map((none, at) => [n + apart + at, none]));
+  const binOf = (row) => (isKnown(row) ? of(row) : n + apart + NO_NUMBER.indexOf(reasonOf(row)));
   const partly = (row) => (status[row].badness === 2 && isKnown(row) ? status[row] : null);
   const groups = grouped(shown, (row) => `${binOf(row)}|${partly(row)?.key}`);
   const sureness = trust ? trust.values : choice.values;
   const items = [];
   const data = [];
-  const totals = new Array(n + apart + 2).fill(0);
+  const totals = new Array(n + apart + NO_NUMBER.length).fill(0);
   for (let at = 0; at < totals.length; at++) {
     for (const own of [undefined, ...statuses]) {
       const rows = groups.get(`${at}|${own?.key}`);
@@ -52,7 +52,7 @@ function drawDistribution() {
     data,
     layout: {
       barmode: "stack", bargap: 0.12, margin: { l: 48, r: 12, t: 34, b: 44 },
-      xaxis: { range: [-0.6, end + 0.6], tickvals: [...ticks, ...nowhere.keys()], ticktext: [...ticks.map(tickOf), empty.sign, failed.sign], title: { text: choice.noun, standoff: 4 }, showgrid: false },
+      xaxis: { range: [-0.6, end + 0.6], tickvals: [...ticks, ...nowhere.keys()], ticktext: [...ticks.map(tickOf), ...NO_NUMBER.map((none) => none.sign)], title: { text: choice.noun, standoff: 4 }, showgrid: false },
       yaxis: { title: { text: "images", standoff: 4 }, rangemode: "tozero", range: [0, Math.max(...totals, 1) * 1.1], ...wholeSteps(Math.max(...totals)) },
       shapes: isLimited ? [{ type: "line", xref: "x", yref: "paper", x0: limit, x1: limit, y0: 0, y1: 1.06, line: { color: ink().soft, width: 1.5, dash: "dash" } }] : [],
       annotations: isLimited ? [label(`${left} ◂`, "right"), label(`▸ ${right}`, "left")] : [],
@@ -65,6 +65,7 @@ export function startDistribution() {
   onChoice(() => {
     byId("values-chart").textContent = `Images ${chosen().scale.bins ? "at each" : "by"} ${chosen().noun}`;
     byId("explanation").hidden = !chosen().isValue;
+    byId("numberless").hidden = !shown.some((row) => status[row].judged && !isKnown(row));
   });
   byId("values").hidden = shown.every((row) => status[row] === failed);
 }

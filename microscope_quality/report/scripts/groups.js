@@ -4,7 +4,7 @@ import { column, distinct, empty, grouped, isBad, page, shown, status, statuses 
 import { byId, element } from "./elements.js";
 import { inOrder } from "./marks.js";
 import { chosen, mean, onChoice, summary, value } from "./numbers.js";
-import { count, escaped, plain, short } from "./text.js";
+import { count, escaped, overall, plain, short } from "./text.js";
 
 const MOST_GROUPS = 30;
 const TEXTURES = { "": "plain", "/": "striped", x: "crossed", ".": "dotted", "-": "dashed" };
@@ -23,7 +23,7 @@ function drawGroups(names, groups) {
         if (!rows.length) return;
         const said = `${rows.length.toLocaleString("en")} of ${all.toLocaleString("en")} ${one.words}`;
         addPoint(trace, { x: (100 * rows.length) / all, y: number, customdata: items.length, hovertext: `${escaped(short(name, 60))}: ${said}` });
-        items.push({ x: (100 * (before[number] + rows.length / 2)) / all, y: number, title: `${plain(name)}, ${one.words}`, say: `${plain(name)}, mean ${choice.noun} ${means[number]}: ${said}`, rows: rows.sort((a, b) => choice.badness(b) - choice.badness(a)) });
+        items.push({ x: (100 * (before[number] + rows.length / 2)) / all, y: number, title: `${plain(name)}, ${one.words}`, say: `${plain(name)}, ${overall("mean", choice.noun)} ${means[number]}: ${said}`, rows: rows.sort((a, b) => choice.badness(b) - choice.badness(a)) });
         before[number] += rows.length;
       });
       return trace;
@@ -76,5 +76,5 @@ export function startGroups() {
   const title = `By ${by.join(", ").replace(/, ([^,]*)$/, " and $1")}`;
   for (const one of [byId("groups-title"), document.querySelector('nav a[href="#groups"]')]) one.textContent = title;
   const key = statuses.map((one) => `${one.sign} ${one.words}: ${(TEXTURES[one.hatch] || "hatched")}`).join(", ");
-  onChoice(() => { byId("key").textContent = `${key}; the number after a name is its mean ${chosen().label}.`; });
+  onChoice(() => { byId("key").textContent = `${key}; the number after a name is its ${overall("mean", chosen().label)}.`; });
 }

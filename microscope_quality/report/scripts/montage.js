@@ -1,5 +1,5 @@
 // What the numbers look like.
-import { empty, grouped, shown, source, status, statuses } from "./data.js";
+import { failed, grouped, reasonOf, shown, source, status, statuses } from "./data.js";
 import { byId, element } from "./elements.js";
 import { openGallery, thumb } from "./images.js";
 import { chosen, isKnown, numberOf, onChoice, trust } from "./numbers.js";
@@ -16,7 +16,7 @@ const bounds = (bin) => `${trust.label} ${BINS[bin]} to ${Math.floor(10 * BINS[b
 function linesOf() {
   const { n, of, called, colour } = chosen().bins(RANGES);
   const partly = statuses.filter((one) => one.badness === 2 && chosen().isValue);
-  const groups = grouped(shown.filter(isKnown), (row) => (partly.includes(status[row]) ? status[row] : of(row)));
+  const groups = grouped(shown.filter(isPlaced), (row) => (partly.includes(status[row]) ? status[row] : of(row)));
   return [
     ...[...Array(n).keys()].map((k) => ({ name: called(k), colour: colour(k), rows: groups.get(k) || [] })),
     ...partly.map((one) => ({ name: one.words, sign: one.sign, rows: groups.get(one) || [] })),
@@ -33,9 +33,10 @@ function cellsOf(rows, used) {
   return used.map((bin) => (cells.get(bin) || []).sort((one, other) => trust.values[one] - trust.values[other]));
 }
 const binOf = (row) => BINS.findIndex((_, bin) => trust.values[row] < BINS[bin + 1]);
+const isPlaced = (row) => isKnown(row) && (!trust || binOf(row) >= 0);
 
 function fillMontage() {
-  const rows = shown.filter(isKnown);
+  const rows = shown.filter(isPlaced);
   const used = trust ? [...Array(BINS.length - 1).keys()].filter((bin) => rows.some((row) => binOf(row) === bin)) : [...Array(SHARES).keys()];
   const head = element("thead", {}, trust && element("tr", {}, element("td", {}), ...used.map((bin) => element("th", { scope: "col" }, bounds(bin)))));
   const body = element("tbody", {});
@@ -54,10 +55,9 @@ function fillMontage() {
     });
     body.append(line);
   }
-  const without = shown.filter((row) => status[row] === empty);
-  if (without.length) {
-    const wide = element("td", { colspan: Math.max(1, used.length) }, element("button", { type: "button", on: { click: () => openGallery(capital(empty.words), without) } }, element("span", { class: "keys" }, "See "), images(without)));
-    body.append(element("tr", {}, element("th", { scope: "row" }, `${empty.sign} ${empty.words}`), wide));
+  for (const [none, without] of grouped(shown.filter((row) => status[row] !== failed && !isPlaced(row)), reasonOf)) {
+    const wide = element("td", { colspan: Math.max(1, used.length) }, element("button", { type: "button", on: { click: () => openGallery(capital(none.words), without) } }, element("span", { class: "keys" }, "See "), images(without)));
+    body.append(element("tr", {}, element("th", { scope: "row" }, `${none.sign} ${none.words}`), wide));
   }
   byId("montage-table").replaceChildren(byId("montage-table").caption, head, body);
   byId("montage").hidden = !body.children.length;

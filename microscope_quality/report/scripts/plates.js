@@ -1,9 +1,9 @@
 // Heat maps of plates.
 import { HOVER, addChart, addPoint, ink, inkOn, onPaper } from "./charts.js";
-import { column, distinct, empty, failed, grouped, natural, page, shown, status, statuses } from "./data.js";
+import { NO_NUMBER, column, distinct, empty, failed, grouped, natural, page, reasonOf, shown, status, statuses } from "./data.js";
 import { byId, element, inParts } from "./elements.js";
 import { chosen, isKnown, numberOf, onChoice, summary, trust } from "./numbers.js";
-import { count, countsOf, escaped, plain, short } from "./text.js";
+import { count, countsOf, escaped, overall, plain, short } from "./text.js";
 
 const wellOf = column("well");
 // Of the scale, as far as the images of a well may be apart until one number does not tell of all.
@@ -19,11 +19,11 @@ function kindsOf() {
   const { label, good, isValue } = chosen();
   const worst = good === "high" ? "low" : "high";
   const extremes = { high: "highest", low: "lowest" };
-  const about = (kind) => [kind, `${extremes[kind]} ${label}`, `A well shows the ${extremes[kind]} of its images`];
+  const about = (kind) => [kind, overall(extremes[kind], label), `A well shows the ${extremes[kind]} of its images`];
   const kinds = good ? [[...about(worst).slice(0, 2), "A well shows its worst image, since one bad site is enough to look at it"]] : [about("high"), about("low")];
-  kinds.push(["mean", /^mean /.test(label) ? label : `mean ${label}`, "A well shows the mean of its images, which may be like none of them"]);
+  kinds.push(["mean", overall("mean", label), "A well shows the mean of its images, which may be like none of them"]);
   if (isValue && bad.length) kinds.push(["share", `share not ${statuses[0].words}`, `A well shows how many of 100 images are ${bad.map((one) => one.words).join(" or ")}`]);
-  if (isValue && trust) kinds.push(["trust", `mean ${trust.label}`, `A well shows the mean ${trust.label} of its images`]);
+  if (isValue && trust) kinds.push(["trust", overall("mean", trust.label), `A well shows the mean ${trust.label} of its images`]);
   return kinds;
 }
 const apartBy = () => APART * (chosen().range[1] - chosen().range[0]);
@@ -49,7 +49,7 @@ function drawPlate(plate) {
     const sites = ["site", "channel"].map((name) => [byId(`plate-${name}`).value, column(name)]).filter(([text]) => text);
     const rows = shown.filter((row) => column("plate")[row] === plate && page.wells[wellOf[row]] && sites.every(([text, own]) => own[row] === text));
     const wells = grouped(rows, (row) => page.wells[wellOf[row]].join("|"));
-    const outlines = new Map([[null, [[], []]], [empty, [[], []]], [failed, [[], []]]]);
+    const outlines = new Map([null, ...NO_NUMBER].map((none) => [none, [[], []]]));
     const apart = { type: "scatter", mode: "markers", x: [], y: [], hoverinfo: "skip", marker: { symbol: "triangle-ne", size: 0, color: [] } };
     // The library chooses greys, which are faint on blue.
     const labels = { type: "scatter", mode: "text", x: [], y: [], text: [], hoverinfo: "skip", textfont: { weight: 600, color: [] } };
@@ -71,7 +71,7 @@ function drawPlate(plate) {
         const own = wells.get(`${r}|${c}`);
         if (!own) continue;
         const shows = summary(kind, own);
-        const none = Number.isNaN(shows) ? (own.every((row) => status[row] === failed) ? failed : empty) : null;
+        const none = Number.isNaN(shows) ? reasonOf(own.find((row) => status[row].judged) ?? own.find((row) => status[row] !== failed) ?? own[0]) : null;
         const all = own.filter(isKnown).map(numberOf);
         const [least, most] = [Math.min(...all), Math.max(...all)];
         const differ = most - least > apartBy();
@@ -144,7 +144,8 @@ export function startPlates() {
   const fill = () => byId("plate-value").replaceChildren(...kindsOf().map(([kind, words]) => element("option", { value: kind }, words)));
   const say = () => {
     const [, , about] = kindsOf().find(([kind]) => kind === byId("plate-value").value);
-    byId("plates-value").textContent = `${about}. ◥ marks wells whose images are more than ${Number(apartBy().toPrecision(2))}${chosen().isValue && chosen().scale.bins ? ` ${page.noun}s` : ""} apart.`;
+    const some = NO_NUMBER.length > 2 && shown.some((row) => status[row].judged && !isKnown(row));
+    byId("plates-value").textContent = `${about}. ◥ marks wells whose images are more than ${Number(apartBy().toPrecision(2))}${chosen().isValue && chosen().scale.bins ? ` ${page.noun}s` : ""} apart.${some ? " Dotted with –: none has a number." : ""}`;
   };
   onChoice(() => { fill(); say(); });
   byId("more-plates").append(inParts(names, 6, add, (left) => count(left, "plate")));

@@ -6,7 +6,7 @@ import { marksOf } from "./marks.js";
 
 function drawScatter(chart, number) {
   const [xs, ys] = [numbersOf(chart.x), numbersOf(chart.y)];
-  const labels = [chart.x, chart.y].map((name) => page.described.find((one) => one.name === name)?.words.toLowerCase() || name);
+  const labels = [chart.x, chart.y].map((name) => page.described.find((one) => one.name === name)?.words.toLowerCase() || name).map((words) => (words.includes(" of ") ? words : `${words} of the image`));
   return (width) => {
     const rows = shown.filter((row) => status[row] !== failed && !Number.isNaN(xs[row]) && !Number.isNaN(ys[row]));
     const drawn = marksOf(rows, (row) => xs[row], (row) => ys[row], [[0, 0], [1, 1]], `thinned-${number}`);

@@ -1,6 +1,6 @@
 // Curves of z-stacks.
 import { HOVER, addChart, ink, wholeSteps } from "./charts.js";
-import { column, failed, files, shown, stacks, status, statuses } from "./data.js";
+import { column, failed, files, page, shown, stacks, status, statuses } from "./data.js";
 import { byId, element, inParts } from "./elements.js";
 import { chosen, isKnown, numberOf, onChoice, value } from "./numbers.js";
 import { count, named, place, plain, verdict } from "./text.js";
@@ -31,7 +31,7 @@ export function startStacks() {
   const order = [...stacks].sort((one, other) => (one.best !== "") - (other.best !== "") || badness(other) - badness(one));
   const add = (some) => some.forEach((stack) => {
     const best = shown[stack.image];
-    const said = stack.best === "" ? `${status[best].sign} ${status[best].judged ? `no plane ${statuses[0].words}` : status[best].words}` : `best: z ${z[best]}${stack.best.includes(".") ? `, between planes at ${Number(stack.best).toFixed(1)}` : ""}`;
+    const said = stack.best === "" ? `${status[best].sign} ${status[best].judged ? `no ${page.limit === null ? "best plane" : `plane ${statuses[0].words}`}` : status[best].words}` : `best: z ${z[best]}${stack.best.includes(".") ? `, between planes at ${Number(stack.best).toFixed(1)}` : ""}`;
     const name = element("bdi", {}, `${plain(files[best])} ${place(best, ["c", "t"])}`.trim());
     addChart(home, name, `Planes of ${named(best)}`, drawStack(stack), element("figcaption", {}, said));
   });

@@ -5,6 +5,8 @@ export const count = (number, one) => `${number.toLocaleString("en")} ${one}${nu
 export const images = (rows) => count(rows.length, "image");
 export const countsOf = (rows) => statuses.map((one) => [rows.filter((row) => status[row] === one).length, one.words]).filter(([number]) => number).map(([number, words]) => `${number.toLocaleString("en")} ${words}`).join(", ");
 export const capital = (text) => text[0].toUpperCase() + text.slice(1);
+/** A mean or an extreme of what may be one itself: "mean of mean intensity". */
+export const overall = (kind, label) => `${kind} ${["highest", "lowest", kind].includes(label.split(" ")[0]) ? "of " : ""}${label}`;
 export const plain = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\ufffd");
 // Plotly takes some tags in its texts.
 export const escaped = (text) => plain(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
