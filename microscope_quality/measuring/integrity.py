@@ -26,7 +26,7 @@ from microscope_quality.files.tables import (
     read_table,
 )
 from microscope_quality.measuring.items import Place, identity
-from microscope_quality.measuring.measure import Row
+from microscope_quality.measuring.measure import Row, as_mapping
 from microscope_quality.measuring.measures import recorded_measures
 from microscope_quality.measuring.rows import PlaneRow, RowReader, images_of, stack_row
 from microscope_quality.measuring.settings import Settings
@@ -211,9 +211,11 @@ def _check_record(results: Path) -> tuple[dict[str, Any], Check]:
 def _check_model(record: Mapping[str, Any]) -> Check:
     """Hold the model of the run's record against the one that has its name now."""
     check = Check("model")
-    known, settings = record.get("model"), record.get("settings")
-    wanted = known.get("sha256") if isinstance(known, Mapping) else None
-    name = settings.get("model") if isinstance(settings, Mapping) else None
+    known, settings = (as_mapping(record.get(name)) for name in ("model", "settings"))
+    wanted, name = known.get("sha256"), settings.get("model")
+    # Settings of a measure that does not judge stand under its name.
+    for own in map(as_mapping, settings.values()):
+        name = own.get("model") if name is None else name
     if not isinstance(wanted, str) or not isinstance(name, (str, type(None))):
         check.note = f"{RUN_RECORD} names none"
         return check

@@ -192,6 +192,13 @@ def test_a_sample_of_places_is_no_grid(folder, run_once):
     verify(folder / "sampled", code=0)
 
 
+def test_the_model_of_a_measure_that_does_not_judge_is_checked_too(folder, run_once):
+    words = ["measure", folder / "plate", "--out", folder / "both", "--overlay", "none"]
+    words += ["--model", run_once / "model", "--measures", "classical,focus", "--jobs", 1]
+    run(*words)
+    assert re.search(r"^model +1  fits", verify(folder / "both", code=0), re.MULTILINE)
+
+
 def test_a_table_with_other_columns(folder):
     changed(folder / "out" / "results.csv", b"checksum", b"check")
     said = verify(folder / "out", code=1)
