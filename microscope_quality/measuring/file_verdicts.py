@@ -91,8 +91,7 @@ def verdict_of(planes: Sequence[PlaneRow], stacks: Iterable[Row] = ()) -> Verdic
             verdicts.append(Verdict(image[0], image[0].kind, len(planes)))
             continue
         stack = judgements.get(_stack_of(image[0].row), {})
-        best_z = stack.get("best_z", "")
-        one = representative_of(image, int(best_z) if best_z else None)
+        one = representative_of(image, stack)
         status = measure.status_named(stack.get("status", ""))
         status = one.kind if status is ERROR else status
         verdicts.append(Verdict(one, status, len(image), len(image) > 1))
@@ -160,13 +159,11 @@ class Threshold:
             # Its numbers mean nothing.
             return f"{name} has no content" if status.key in self.statuses else ""
         judged, at = measure.judged(verdict.row), measure.at(verdict.row)
-        said = f"{status.words}, {at}" if status.badness == 2 else at
         worse = self.limit is not None and measure.badness(judged) > measure.badness(self.limit)
         if worse:
             side = "above" if measure.good == "low" else "below"
+            said = f"{status.words}, {at}" if status.badness == 2 else at
             return f"{name} is {said}, {side} {self.limit:g}"
         if status.key in self.statuses:
-            return (
-                f"{name} is {said if said.startswith(status.words) else f'{status.words}, {said}'}"
-            )
+            return f"{name} is {status.words}, {at}"
         return ""

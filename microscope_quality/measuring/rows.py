@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -155,13 +155,19 @@ def stack_row(image: Sequence[PlaneRow]) -> dict[str, object] | None:
     }
 
 
-def representative_of(image: Sequence[PlaneRow], best_z: int | None = None) -> PlaneRow:
-    """Give the plane that speaks for one of `images_of`; see `verdicts.representative`."""
+def representative_of(
+    image: Sequence[PlaneRow], stack: Mapping[str, object] | None = None
+) -> PlaneRow:
+    """Give the plane that speaks for one of `images_of`; see `verdicts.representative`.
+
+    The `stack` is what `stack_row` gives of it, or its row as text.
+    """
     if len(image) == 1:
         return image[0]
-    zs = [plane.place.z for plane in image if not plane.error]
+    best_z = (stack or {}).get("best_z")
+    zs = [str(plane.place.z) for plane in image if not plane.error]
     measured = [plane for plane in image if not plane.error] or list(image)
-    best = zs.index(best_z) if best_z is not None and best_z in zs else None
+    best = zs.index(str(best_z)) if str(best_z) in zs else None
     measure = image[0].measure
     values = [measure.badness(measure.number(plane.row)) for plane in measured]
     return measured[representative([plane.status for plane in measured], values, best)]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from microscope_quality.batch.results import Results
 from microscope_quality.batch.run import Outcome
@@ -516,8 +516,7 @@ class Run:
         for _, of_file in itertools.groupby(planes, key=lambda plane: plane.name):
             for image in images_of(map(counted, of_file)):
                 row = stack_row(image)
-                best_z = None if row is None else cast("int | None", row["best_z"])
-                speaker = representative_of(image, best_z)
+                speaker = representative_of(image, row)
                 self._judge(speaker)
                 if listener is not None:
                     stack = None if row is None else as_text(row, self._columns[STACKS])

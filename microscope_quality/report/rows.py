@@ -149,9 +149,8 @@ def read_rows(
     shown, best = [], []
     for image in images:
         stack = (stack_row(image) if len(image) > 1 else None) or {}
-        best_z, position = stack.get("best_z"), stack.get("best_position")
-        one = representative_of(image, best_z if isinstance(best_z, int) else None)
-        shown.append(numbers[one])
+        position = stack.get("best_position")
+        shown.append(numbers[representative_of(image, stack)])
         best.append(f"{position:.6g}" if isinstance(position, float) else "")
     return Rows(
         measures,

@@ -118,7 +118,7 @@ def test_the_row_of_a_stack():
     found = stack_row(planes)
     assert (found["best_z"], found["status"]) == (2, "in_focus")
     assert found["expected_level"] == 0
-    assert representative_of(planes, found["best_z"]) is planes[2]
+    assert representative_of(planes, found) is planes[2]
     # A plane that could not be measured leaves a gap.
     assert stack_row(stack(6, None, 0, 1.5))["best_z"] == 2
 
