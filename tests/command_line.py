@@ -39,6 +39,12 @@ def command(*arguments):
     return [sys.executable, "-m", "microscope_quality", *map(str, arguments)]
 
 
+def example(code):
+    """Words to run an example of a page by: warnings are errors, as in the tests themselves."""
+    theirs = "ignore:Setting the shape on a NumPy array:DeprecationWarning"  # tifffile's
+    return [sys.executable, "-W", "error", "-W", theirs, "-c", code]
+
+
 def environment(**changes):
     """Variables of a process; without those that are None."""
     wanted = {**os.environ, "PYTHONPATH": ROOT, **changes}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import command_line
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +94,7 @@ def test_a_command_works(checkout, command):
 @pytest.mark.parametrize("example", block("", "python"))
 def test_an_example_works(checkout, example):
     printed = subprocess.run(
-        [sys.executable, "-W", "error", "-c", example],
+        command_line.example(example),
         cwd=checkout,
         capture_output=True,
         text=True,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pytest
 import tifffile
@@ -185,9 +185,9 @@ def test_a_cluster_gives_the_same_table(images, alone, tmp_path):
 def test_the_page_of_the_measures_names_all_and_its_example_works():
     page = (Path(__file__).parents[2] / "docs" / "measures.md").read_text("utf-8")
     assert re.findall(r"^\| `(\w+)`", page, re.M) == NUMBERS
-    (example,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", example],
+        command_line.example(code),
         cwd=Path(__file__).parents[2],
         check=True,
         capture_output=True,
