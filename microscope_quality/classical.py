@@ -426,20 +426,18 @@ def mid_band_power(plane: ArrayLike) -> float:
     high enough to be lost in blur. The band, the window and the normalisation are this library's.
     """
     pixels = _pixels(plane)
-    if pixels.is_constant:
+    # The window is 0 in the first row and column.
+    inside = pixels.x[1:, 1:]
+    if all((band == inside[:1, :1]).all() for band in _bands(inside)):
         return math.nan
     window_y, window_x = (np.sin(np.pi * np.arange(n) / n) ** 2 for n in pixels.shape)
     weight = window_y.sum() * window_x.sum()
-    if not weight > 0:
-        return math.nan
     above = float(window_y @ pixels.x @ window_x) / weight - pixels.mean
     total = 0.0
     for rows, band in zip(_bands(window_y[:, np.newaxis] ** 2), _bands(pixels.x)):
         centred = band - (pixels.mean + above)
         total += float((rows * centred * centred).sum(axis=0) @ window_x**2)
-    # The window is 0 in the first row and column. Sums of a constant rounded are not quite one.
-    inside = pixels.x[1:, 1:]
-    if not (total > _ROUNDING**2 * pixels.squares and inside.min() < inside.max()):
+    if not total > _ROUNDING**2 * pixels.squares:
         return math.nan
     low, high = MID_BAND
     height, width = pixels.turned.shape

@@ -7,10 +7,10 @@ import subprocess
 import tracemalloc
 from pathlib import Path
 
-import command_line
 import numpy as np
 import pytest
 import tifffile
+from command_line import example
 
 from microscope_quality import classical
 from microscope_quality.degrade import Camera, defocus
@@ -187,7 +187,7 @@ def test_the_page_of_the_measures_names_all_and_its_example_works():
     assert re.findall(r"^\| `(\w+)`", page, re.M) == NUMBERS
     (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
     done = subprocess.run(
-        command_line.example(code),
+        example(code),
         cwd=Path(__file__).parents[2],
         check=True,
         capture_output=True,

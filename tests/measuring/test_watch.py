@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import tifffile
-from command_line import environment
+from command_line import environment, example
 from toy_measure import Toy
 
 from microscope_quality.errors import FileError, SettingsError
@@ -163,10 +163,10 @@ def test_in_a_plain_script(images, tmp_path):
 
 def test_the_example_of_the_documentation(pytestconfig, tmp_path):
     page = (pytestconfig.rootpath / "docs" / "watching.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     shutil.copytree(pytestconfig.rootpath / "docs" / "sample", tmp_path / "docs" / "sample")
     done = subprocess.run(
-        [sys.executable, "-c", example],
+        example(code),
         cwd=tmp_path,
         env=environment(),
         capture_output=True,
