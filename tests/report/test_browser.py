@@ -629,6 +629,25 @@ def test_links_lead_to_what_is_there_and_errors_stand_in_the_table(tab, tmp_path
     assert opened.locator("#grid-scroll").bounding_box()["height"] <= 3 * 46
 
 
+# How far the charts above have been drawn before depends on the page.
+@pytest.mark.parametrize("link", ["#time", "#stacks", "#montage", "#table"])
+def test_a_link_leads_to_a_heading_that_is_in_sight(tab, screen, link):
+    opened = tab(screen)
+    # It takes a while to get there, and charts on the way are drawn.
+    opened.emulate_media(reduced_motion="no-preference")
+    opened.evaluate(
+        """(link) => new Promise((arrived) => {
+          addEventListener("scrollend", arrived, { once: true });
+          document.querySelector(`nav a[href='${link}']`).click();
+        })""",
+        link,
+    )
+    title, bar = (opened.locator(one).bounding_box() for one in (f"{link} h2", "#choose"))
+    assert bar["y"] == 0
+    assert bar["height"] <= title["y"] <= DESKTOP["height"] / 4
+    assert opened.said == []
+
+
 def test_long_names_show_their_ends_and_all_stand_in_line(tab, tmp_path):
     names = [f"2026-01-01_a_very_long_name_of_a_screen_{n:02}_dna.tif" for n in range(2)]
     names += ["short_02_dna.tif"]
@@ -882,13 +901,18 @@ def test_an_image_without_a_number_in_a_column_is_not_one_without_content(tab, t
     see = opened.locator("#montage-table tr", has_text="See")
     assert "No content: 1 image" in opened.evaluate(said)
     assert see.all_inner_texts() == ["· no content\tSee 1 image"]
-    assert not opened.locator("#numberless").is_visible()
+    signs_of_bars = opened.locator("#contentless, #numberless, #unmeasured")
+    shown = "(all) => all.filter((one) => !one.hidden).map((one) => one.id)"
+    assert signs_of_bars.evaluate_all(shown) == ["contentless"]
+    assert not opened.locator("#unjudged-marks").is_visible()
     opened.select_option("#choice", "mean_intensity")
     draw_all(opened)
+    # An image without content has an intensity, and a mark in the course.
+    assert "Pluses: no content." in opened.inner_text("#time figcaption")
     bars = opened.evaluate(said)
     assert "No number: 2 images" in bars
     assert not any("content" in one for one in bars)
-    assert opened.locator("#numberless").is_visible()
+    assert signs_of_bars.evaluate_all(shown) == ["numberless"]
     # Each image stands in one place.
     assert see.all_inner_texts() == ["– no number\tSee 2 images"]
     pictures = opened.locator("#montage-table .thumb").evaluate_all(

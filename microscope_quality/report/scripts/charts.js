@@ -164,6 +164,13 @@ const seen = new IntersectionObserver((entries) => {
     if (entry.isIntersecting && chart && !chart.drawn) chart.draw();
   }
 }, { rootMargin: "600px" });
+/** Draw the charts up to an element now, as they change the place of what follows them. */
+export function drawAbove(end) {
+  for (const chart of charts) {
+    const follows = end.compareDocumentPosition(chart.plot) & Node.DOCUMENT_POSITION_FOLLOWING;
+    if (!chart.drawn && (!follows || end.contains(chart.plot))) chart.draw();
+  }
+}
 export const redraw = () => charts.forEach((chart) => chart.redraw());
 dark.addEventListener("change", redraw);
 // The charts' library comes after this script: by then all else is at work.

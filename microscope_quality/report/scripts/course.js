@@ -1,6 +1,6 @@
 // Images in the order in which they were taken.
 import { Chart, addPoint, ink, wholeSteps } from "./charts.js";
-import { column, numbersOf, page, shown } from "./data.js";
+import { column, numbersOf, page, shown, status } from "./data.js";
 import { byId } from "./elements.js";
 import { marksOf } from "./marks.js";
 import { chosen, isKnown, numberOf } from "./numbers.js";
@@ -39,6 +39,7 @@ function drawCourse(width) {
   // Labels stand side by side only with room, and fractions of a second say nothing.
   const most = Math.max(2, Math.floor((width - 60) / 80));
   const seconds = high - low >= 1000 * most ? { nticks: most } : { dtick: 1000, ...(high - low < 1000 ? { range: [1000 * Math.floor(low / 1000) - 500, 1000 * Math.ceil(high / 1000) + 500] } : {}) };
+  byId("unjudged-marks").hidden = rows.every((row) => status[row].judged);
   const { items, data } = marksOf(rows, at, numberOf, [[low, range[0]], [high, range[1]]], "thinned-time");
   return {
     items,

@@ -31,7 +31,7 @@ export const status = page.status.map((number) => statuses[number]);
 export const isBad = (row) => status[row].judged && status[row].badness > 0;
 /** Of images that could not be measured, that have no number in a column, and without content. */
 export const failed = statuses[statuses.length - 1];
-const numberless = { ...failed, sign: "–", colour: "#8a8f98", words: "no number", hatch: "." };
+export const numberless = { ...failed, sign: "–", colour: "#8a8f98", words: "no number", hatch: "." };
 export const empty = statuses.find((one) => one.badness === 1) || numberless;
 /** Why an image that has no number in a column has none. */
 export const reasonOf = (row) => (status[row] === failed ? failed : status[row].judged ? numberless : empty);

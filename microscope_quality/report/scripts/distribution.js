@@ -1,6 +1,6 @@
 // How many images have which number.
 import { Chart, HOVER, hatched, ink, wholeSteps } from "./charts.js";
-import { NO_NUMBER, failed, grouped, page, reasonOf, shown, status, statuses } from "./data.js";
+import { NO_NUMBER, empty, failed, grouped, numberless, page, reasonOf, shown, status, statuses } from "./data.js";
 import { byId } from "./elements.js";
 import { chosen, isKnown, onChoice, trust } from "./numbers.js";
 import { capital, images } from "./text.js";
@@ -65,7 +65,9 @@ export function startDistribution() {
   onChoice(() => {
     byId("values-chart").textContent = `Images ${chosen().scale.bins ? "at each" : "by"} ${chosen().noun}`;
     byId("explanation").hidden = !chosen().isValue;
-    byId("numberless").hidden = !shown.some((row) => status[row].judged && !isKnown(row));
+    // The signs that have a bar.
+    const reasons = new Set(shown.filter((row) => !isKnown(row)).map(reasonOf));
+    for (const [id, reason] of [["contentless", empty], ["numberless", numberless], ["unmeasured", failed]]) byId(id).hidden = !reasons.has(reason);
   });
   byId("values").hidden = shown.every((row) => status[row] === failed);
 }

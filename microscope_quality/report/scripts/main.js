@@ -1,4 +1,4 @@
-import { onPaper, redraw, setPaper } from "./charts.js";
+import { drawAbove, onPaper, redraw, setPaper } from "./charts.js";
 import { startChoice } from "./choice.js";
 import { startCourse } from "./course.js";
 import { startDistribution } from "./distribution.js";
@@ -27,5 +27,7 @@ window.addEventListener("resize", () => {
   clearTimeout(resized);
   resized = setTimeout(() => { redraw(); fillTable(); }, 150);
 });
+// Before the browser goes there.
+for (const link of document.querySelectorAll("main a[href^='#'], nav a")) link.addEventListener("click", () => drawAbove(document.querySelector(link.hash)));
 for (const link of document.querySelectorAll("nav a")) link.parentElement.hidden = document.querySelector(link.getAttribute("href")).hidden;
 document.documentElement.dataset.ready = "yes";
