@@ -36,6 +36,7 @@ _OF_SERIES = (*_DECISIVE, 278, 338, 32997, 32998)
 _MOST_SERIES = 500
 
 _DESCRIPTION, _SUB_DIRECTORIES, _LSM, _STK_PLANES = 270, 330, 34412, 33629
+_MICROMANAGER = 51123
 # Values that are read with each directory, unasked. All take memory at the same time.
 _LOADED = {258, 270, 273, 277, 279, 282, 283, 305, 324, 325, 330, 338, 339, 347, 513, 514, 530}
 _LOADED |= {33628, 42113, 50838, 50839}
@@ -68,11 +69,15 @@ class Directories:
         Where they are.
     sides
         Width and height of each one's picture.
+    notes
+        Of those by Micro-Manager, where metadata of each one are, and how many bytes; shorter
+        where some have none.
     """
 
     ways: Sequence[int]
     offsets: Sequence[int]
     sides: Sequence[tuple[int, int]]
+    notes: Sequence[tuple[int, int]] = ()
 
     def evenly(self, size: int) -> int:
         """Pages that fit in the file at the distance of the second and third."""
@@ -103,7 +108,7 @@ def read_directories(stream: BinaryIO, size: int, *, hamamatsu: bool = False) ->
     """
     reader = _Reader(stream, size, hamamatsu)
     try:
-        return Directories(reader.chain(), reader.offsets, reader.sides)
+        return Directories(reader.chain(), reader.offsets, reader.sides, reader.notes)
     except _CutShortError:
         # Some writers continue places of 32 bits by rules of their own.
         if reader.is_big or size < 2**32:
@@ -131,6 +136,7 @@ class _Reader:
         self._in_place = 8 if self.is_big else 4
         self.offsets: list[int] = []
         self.sides: list[tuple[int, int]] = []
+        self.notes: list[tuple[int, int]] = []
         self._each_sides: dict[tuple[int, int], tuple[int, int]] = {}
         self._series: set[int] = set()
         self._directory_bytes = self._loaded_bytes = 0
@@ -153,6 +159,7 @@ class _Reader:
             end = self._stream.tell()
             ways.append(self._way(entries))
             sides = self._side(entries, 256), self._side(entries, 257)
+            self.notes += [(where, n) for tag, _, n, where in entries if tag == _MICROMANAGER]
             self.sides.append(self._each_sides.setdefault(sides, sides))  # one in memory
             for sub in self._sub_directories(entries):
                 self._check_sub_directory(sub)

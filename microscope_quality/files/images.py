@@ -14,8 +14,8 @@ import re
 import stat
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,11 +23,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from microscope_quality.errors import FileError, reason_of
-from microscope_quality.files import formats, lazy, ome_xml, ome_zarr, tiff_file
+from microscope_quality.files import (
+    companions,
+    formats,
+    lazy,
+    micromanager,
+    ome_xml,
+    ome_zarr,
+    tiff_file,
+)
 from microscope_quality.files.directories import read_directories
+from microscope_quality.files.harmony import optics_beside
 from microscope_quality.files.lazy import MAX_WHOLE_BYTES, LazyPlane
 from microscope_quality.files.lazy_tiff import LazyPage, band_rows, can_be_lazy, inversion
-from microscope_quality.files.metadata import from_tiff, of_place
+from microscope_quality.files.left_out import EXCLUDED, EXCLUDED_FOLDERS, SLIDES, LeftOut, in_words
+from microscope_quality.files.metadata import KnownOptics, completed, from_tiff, of_place, of_slide
 from microscope_quality.files.ome_xml import MAX_PLANES
 from microscope_quality.files.patterns import matching
 from microscope_quality.files.pictures import OVERLAYS
@@ -45,6 +55,7 @@ if TYPE_CHECKING:
 #: the row's error then.
 SUFFIXES = (
     *(".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".png", ".jpg", ".jpeg", ".bmp"),
+    *SLIDES,
     *formats.FORMATS,
     ome_zarr.SUFFIX,
 )
@@ -54,6 +65,15 @@ SUFFIXES = (
 _MOST_PLANES_OF_PAGE = 4096
 # Axes of a series, of which tifffile knows some twenty.
 _MOST_AXES = 64
+# What files of slides have besides, by tifffile's names, and the kinds that these names are for.
+_OVERVIEWS = ("Thumbnail", "Label", "Macro", "Map")
+_WITH_OVERVIEWS = ("svs", "ndpi", "qpi", "bif", "avs", "philips")
+# Planes that are missing of which each is a row.
+_MOST_LOST = 1000
+# The table's names of axes, by tifffile's letters: a wavelength (E) is a channel's. Along any other
+# axis that a file names, such as positions (R), tiles (M), rows, columns, angles or phases, there
+# are images of their own: these are series.
+_AXES = {"Z": "z", "C": "c", "E": "c", "T": "t", "Y": "y", "X": "x"}
 
 #: Deflate packs at most 1,032 bytes into one, and JPEG and BMP pack less: a file that claims more
 #: cannot hold its pixels.
@@ -115,6 +135,11 @@ def open_image(path: _PathLike) -> ImageFile:
             size = os.fstat(stream.fileno()).st_size
         if not start:
             raise FileError("is empty (0 bytes)")
+        if path.suffix.lower() == ".mrxs":  # a picture of the glass, of a slide beside it
+            raise FileError(
+                "is a slide of 3DHISTECH's, which is not read; save it as OME-TIFF or OME-Zarr, as "
+                "with bioformats2raw"
+            )
         if not start.startswith((*_TIFF, PNG, JPEG, BMP)):
             if path.suffix.lower() in formats.FORMATS:
                 return formats.FormatImage(path)
@@ -136,6 +161,8 @@ def find(
     *,
     exclude: _PathLike | None = None,
     others: Counter[str] | None = None,
+    without: str | Iterable[str] = (),
+    left_out: Counter[str] | None = None,
 ) -> list[tuple[str, Path]]:
     """Image files named by files, folders and glob patterns.
 
@@ -145,12 +172,18 @@ def find(
         Files are taken whatever their ending, and even when they do not exist, so that reading
         them tells what is wrong. Folders are searched through all levels for the endings in
         `SUFFIXES`, in natural order ("b2" before "b10"); names that start with a dot are left
-        out, and no folder is entered twice. A folder whose name ends with ``.zarr`` is an image. A
+        out, and so are thumbnails, reduced copies and overviews of slides (see `LeftOut`); no
+        folder is entered twice. A folder whose name ends with ``.zarr`` is an image. A
         pattern (``*``, ``?``, ``[``, ``**``) that is not itself a file gives what it matches.
     exclude
         A folder not to be searched, such as the one for results, unless it is itself named.
     others
         Counts the endings, such as ``".txt"``, of what folders hold besides.
+    without
+        Patterns of what to leave out besides, as for `LeftOut`: of the name relative to the folder
+        that is searched, or of a file named by itself as it is given.
+    left_out
+        Counts the images that are left out, by why.
 
     Returns
     -------
@@ -174,14 +207,19 @@ def find(
         if all(os.path.realpath(path) != outside for path in named):
             entered.add(outside)
     found: dict[Path, tuple[str, Path]] = {}
+    leaving = LeftOut(without)
     for path in named:
         # False too of a name that is too long, on which a path would raise.
         if os.path.isdir(path) and not ome_zarr.is_zarr(path):  # noqa: PTH112
-            for file in _search(path, entered, others):
+            for file in _search(path, entered, leaving, others):
                 name = file.relative_to(path) if len(named) == 1 else file
                 found.setdefault(file.absolute(), (name.as_posix(), file))
+        elif leaving.is_excluded(path.as_posix()):
+            leaving.counts[EXCLUDED] += 1
         else:
             found.setdefault(path.absolute(), (path.as_posix(), path))
+    if left_out is not None:
+        left_out.update(leaving.counts)
     return list(found.values())
 
 
@@ -190,6 +228,8 @@ def find_some(
     *,
     exclude: _PathLike | None = None,
     others: Counter[str] | None = None,
+    without: str | Iterable[str] = (),
+    left_out: Counter[str] | None = None,
 ) -> list[tuple[str, Path]]:
     """Image files as `find` gives them, of which one or more are there.
 
@@ -198,49 +238,72 @@ def find_some(
     FileError
         There is none.
     """
-    files = find(paths, exclude=exclude, others=others)
+    leaving: Counter[str] = Counter() if left_out is None else left_out
+    files = find(paths, exclude=exclude, others=others, without=without, left_out=leaving)
     if any(os.path.lexists(path) for _, path in files):
         return files
     named = [os.fspath(path) for path in paths]
     missing = [path for path in named if not os.path.lexists(path) and not glob.has_magic(path)]
     if missing:
         raise FileError(f"There is no file or folder {', '.join(missing)}.")
+    if leaving:
+        raise FileError(
+            f"There is no image in {', '.join(named)} but what is left out: {in_words(leaving)}."
+        )
     raise FileError(
         f"There is no image in {', '.join(named)}; in folders, files with these endings are found: "
         f"{' '.join(SUFFIXES)}."
     )
 
 
-def _search(folder: Path, entered: set[str], others: Counter[str] | None = None) -> Iterator[Path]:
+_Level = tuple[Iterator[Path], str, str, Collection[str], str]
+
+
+def _search(
+    folder: Path, entered: set[str], leaving: LeftOut, others: Counter[str] | None = None
+) -> Iterator[Path]:
     # Not by recursion: folders may lie deeper in each other than calls may. With each folder's
-    # content goes its real path, since to find that anew takes a step for each folder above.
-    levels: list[tuple[Iterator[Path], str]] = [(iter((folder,)), "")]
+    # content goes its real path, since to find that anew takes a step for each folder above; its
+    # name from the searched folder on; what lies in it; and why it is left out.
+    levels: list[_Level] = [(iter((folder,)), "", "", (), "")]
     while levels:
-        siblings, above = levels[-1]
+        siblings, above, before, beside, why = levels[-1]
         path = next(siblings, None)
         if path is None:
             levels.pop()
-        elif path is not folder and path.name.lower().endswith(SUFFIXES):
+            continue
+        name = "" if path is folder else f"{before}{path.name}"
+        why = why or (leaving.why(name, beside) if name else "")
+        if name and path.name.lower().endswith(SUFFIXES):
             # A folder with the name of an image is no place to search: reading it says so.
-            yield path
+            if why:
+                leaving.counts[why] += 1
+            else:
+                yield path
         else:
             try:
                 if path.is_dir():
+                    if why == EXCLUDED:
+                        leaving.counts[EXCLUDED_FOLDERS] += 1
+                        continue
                     linked = path is folder or path.is_symlink() or sys.platform == "win32"
                     real = os.path.realpath(path) if linked else f"{above}{os.sep}{path.name}"
                     if real not in entered:
                         entered.add(real)
-                        levels.append((_content(path), real))
-                elif others is not None:
+                        names = _names(path)
+                        content = map(path.joinpath, _sorted(names))
+                        levels.append((content, real, f"{name}/" if name else "", names, why))
+                elif others is not None and not why:
                     others[path.suffix.lower()] += 1
             except OSError:
-                yield path  # reading it tells why
+                if not why:
+                    yield path  # reading it tells why
 
 
-def _content(folder: Path) -> Iterator[Path]:
-    """Give what lies in a folder, in natural order."""
+def _names(folder: Path) -> set[str]:
+    """Give the names of what lies in a folder and is not hidden."""
     names = {path.name for path in folder.iterdir()}
-    return (folder / name for name in _sorted(names) if not is_left_out(name, names))
+    return {name for name in names if not is_left_out(name, names)}
 
 
 def is_left_out(name: str, beside: Collection[str]) -> bool:
@@ -342,7 +405,8 @@ class _Layout:
     """How the pages of a series make up its planes.
 
     The leading `n_outer` axes count pages, the others are inside a page. Names are "z", "c",
-    "t", "y", "x", "s" for the samples of a colour, and "" for an axis of length 1.
+    "t", "y", "x", "s" for the samples of a colour, "series" for axes along which there are images
+    of their own, and "" for an axis of length 1.
     """
 
     key: Any  # the TiffPage that all pages of the series are like
@@ -357,11 +421,17 @@ class _Layout:
         inner = zip(self.names[self.n_outer :], self.shape[self.n_outer :])
         return math.prod(length for name, length in inner if name not in ("y", "x"))
 
+    @property
+    def n_series(self) -> int:
+        """Images of their own."""
+        named = zip(self.names, self.shape)
+        return math.prod(length for name, length in named if name == "series")
+
     def place(self, index: Sequence[int]) -> dict[str, int]:
-        """z, c and t of an index along the leading axes, or along all of them."""
+        """z, c, t and series of an index along the leading axes, or along all of them."""
         place: dict[str, int] = {}
         for name, length, i in zip(self.names, self.shape, index):
-            if name in ("z", "c", "t"):
+            if name in ("z", "c", "t", "series"):
                 place[name] = place.get(name, 0) * length + int(i)
         return place
 
@@ -374,44 +444,61 @@ class _TiffImage:
         self._size = size
         self.pages: Sequence[Page] = ()
         self._stored: list[_Stored] = []
+        # Pages that are missing, and what is said of others that are.
+        self._lost: dict[int, str] = {}
+        # What is said of all planes, and the set of files that they are of, if it is no OME-TIFF's.
+        self._note = self._set = ""
         # Of pages in colour that were read lazily: whether the three channels are equal.
         self._equal: dict[int, bool] = {}
         try:
             with open_regular(path) as stream:
                 found = read_directories(stream, size, hamamatsu=path.suffix.lower() == ".ndpi")
-            self._ways = found.ways
+            self._ways, self._notes = found.ways, found.notes
             with tiff_file.opened(path, found) as tiff:
-                self._known = from_tiff(tiff)
-                xml = None
+                own = None
                 if tiff.is_ome:
-                    own = (path.name, len(tiff.pages), found.sides)
-                    xml = ome_xml.of_own_file(tiff.ome_metadata, *own)
+                    described = companions.described(path, tiff.ome_metadata)
+                    self._known, self._note = described.known, described.note
+                    own = described.of_file(path.name, len(tiff.pages), found.sides)
                 else:
+                    beside, self._note = optics_beside(path)
+                    self._known = completed(from_tiff(tiff), beside)
                     tiff_file.check_description(tiff)
                     self._list_pages(tiff)
-            if xml is not None:
-                with tiff_file.opened(path, found, xml) as tiff:
-                    self._list_pages(tiff)
+            if own is not None:
+                with tiff_file.opened(path, found, own.xml) as tiff:
+                    self._list_pages(tiff, own)
             if not self.pages:
                 raise FileError("holds no image")
         except Exception as error:
             raise _file_error(path, error, "is damaged or cut short") from error
 
-    def _list_pages(self, tiff: Any) -> None:
+    def _list_pages(self, tiff: Any, own: ome_xml.OwnFile | None = None) -> None:
         self._tiff = tiff
         _check_imagej(tiff, self._size)
         pages: list[Page] = []
         n_planes = 0
+        told = {} if own is None else own.images
+        lost: list[int] = []
+        n_lost = 0
         every = [s for s in tiff.series if not s.keyframe.is_reduced] or tiff.series[:1]
         reduced = [s for s in tiff.series if s.keyframe.is_reduced]
+        every, self._note = _without_overviews(tiff, every, reduced, self._note)
         # Pages that were written one by one are a stack all the same when they are alike.
         alike = {(len(one), one.shape, one.dtype) for one in every}
         stacked = len(every) > 1 and not tiff.is_ome and len(alike) == 1 and len(every[0]) == 1
-        for number, series in enumerate(every):
-            if len(series.get_axes(False)) > _MOST_AXES:
-                raise FileError(f"is damaged: it has {len(series.get_axes(False))} axes")
-            layout = _layout(series)
+        layouts = list(map(_layout, every))
+        n_series = sum(layout.n_series for layout in layouts)
+        stacked = stacked and n_series == len(every)
+        n_series = 1 if stacked else n_series
+        first_series = 0
+        slides = [of_slide(series) for series in every]
+        if any(slide is not None for slide in slides):
+            self._known = [[slide or KnownOptics()] for slide in slides]
+        for number, (series, layout) in enumerate(zip(every, layouts)):
             check_packing(layout.key)
+            image = told.get(series.name)
+            elsewhere = b"" if image is None else image.elsewhere
             levels = _levels(series, reduced)
             outer = layout.shape[: layout.n_outer]
             n_pages = math.prod(outer)
@@ -442,26 +529,74 @@ class _TiffImage:
                 if start + n_pages * layout.key.nbytes > self._size:
                     raise FileError("is cut short: it ends before the last of its planes")
                 stored = [layout.key] * n_pages
+            there = [page is not None and page.parent is tiff for page in stored]
+            note = ""
+            n_missing = sum(not (one or other) for one, other in zip(there, elsewhere))
+            if n_missing and sum(there) == 1:
+                # Files of one plane each may have metadata of all, and not say where these are.
+                note = f"Of the planes that the file's metadata tell of, {n_missing:,} are not in "
+                note += "it: it is incomplete, or part of a set."
+            numbered = None
+            if start is None and len(every) == 1 and own is None:
+                numbered = self._numbered(tiff, stored)
+            if numbered is not None:
+                inner = layout.names[layout.n_outer :]
+                layout = replace(layout, names=("",) * layout.n_outer + inner)
             for k, (index, page) in enumerate(zip(np.ndindex(outer), stored)):
-                # A plane that lies in another file of the same set is in that file's rows.
-                if page is None or page.parent is not tiff:
-                    continue
-                if page.keyframe is not layout.key:
-                    check_packing(page.keyframe)
-                offset = None if start is None else start + k * layout.key.nbytes
-                lower = [] if start is not None else [level[k] for level in levels]
-                self._stored.append(_Stored(layout, index, page, offset, lower, number))
                 place: dict[str, Any] = layout.place(index)
                 if stacked:
                     place["z"] = number
-                of_several = len(every) > 1 and not stacked
-                pages.append(Page(len(pages), number if of_several else None, **place, **size))
+                series_number = first_series + place.pop("series", 0) if n_series > 1 else None
+                if "series" in layout.names[layout.n_outer :]:
+                    series_number = None
+                if numbered is not None:
+                    place = {**numbered[k], **place}
+                    series_number = place.pop("series", None)
+                if not there[k]:
+                    # A plane that lies in another file of the same set is in that file's rows.
+                    if note or len(elsewhere) != n_pages or elsewhere[k]:
+                        continue
+                    n_lost += 1
+                    if n_lost > _MOST_LOST:
+                        continue
+                    lost.append(len(pages))
+                elif page.keyframe is not layout.key:
+                    check_packing(page.keyframe)
+                offset = None if start is None else start + k * layout.key.nbytes
+                lower = [] if start is not None else [level[k] for level in levels]
+                first = first_series if n_series > 1 and numbered is None else None
+                known = number if image is None else image.number
+                self._stored.append(_Stored(layout, index, page, offset, lower, first, known, note))
+                stack = None if image is None else image.stack
+                if numbered is not None and self._set:
+                    stack = self._set if series_number is None else f"{self._set} {series_number}"
+                pages.append(Page(len(pages), series_number, **place, stack=stack, **size))
+            first_series += layout.n_series
+        self._lost = dict.fromkeys(lost, "")
+        if n_lost > len(lost):
+            self._lost[lost[-1]] = f", nor are {n_lost - len(lost):,} others"
         self.pages = pages
+
+    def _numbered(self, tiff: Any, stored: Sequence[Any]) -> list[Mapping[str, int]] | None:
+        """Places of pages as Micro-Manager tells them, if it does so of all."""
+        found = micromanager.numbered(self._path, tiff, self._notes)
+        if found is None:
+            return None
+        places = [None if page is None else found.of_page(page) for page in stored]
+        known = [place for place in places if place is not None]
+        self._set = found.stack
+        return known if len(known) == len(places) else None
 
     def read(self, page: Page, *, luminance: bool = False, whole: bool = False) -> list[Plane]:
         stored = self._stored[page.index]
         key = stored.layout.key
         try:
+            if page.index in self._lost:
+                told = {axis: getattr(page, axis) for axis in ("series", "z", "c", "t")}
+                words = " ".join(f"{axis} {n}" for axis, n in told.items() if n is not None)
+                raise FileError(
+                    f"is incomplete: the plane of {words} is not in it{self._lost[page.index]}"
+                )
             planes: Iterable[tuple[dict[str, int], Any]] | None = None
             if not whole and key.imagelength * key.imagewidth > lazy.LAZY_PIXELS:
                 planes = self._lazily(page.index, luminance)
@@ -469,11 +604,19 @@ class _TiffImage:
                 array = self._decode(key, stored.page, stored.offset)
                 planes = _split(array, stored.layout, stored.index, luminance)
             return [
-                page.plane(plane, of_place(self._known, stored.series, place.get("c")), **place)
+                page.plane(plane, self._known_of(stored, place.get("c")), **stored.placed(place))
                 for place, plane in planes
             ]
         except Exception as error:
             raise _file_error(self._path, error, "cannot be decoded") from error
+
+    def _known_of(self, stored: _Stored, channel: int | None) -> KnownOptics | None:
+        known = of_place(self._known, stored.image, channel)
+        notes = [note for note in (self._note, stored.note) if note]
+        if not notes:
+            return known
+        known = known or KnownOptics()
+        return replace(known, message=" ".join([known.message, *notes]).strip())
 
     def _lazily(
         self, number: int, by_luminance: bool
@@ -597,7 +740,9 @@ class _Stored:
 
     `index` is that along the layout's leading axes, `page` tifffile's. Where one directory stands
     for many pages that follow it, `offset` is this one's first byte. `lower` are the pages of the
-    same image at lower resolutions; `series` counts the file's images.
+    same image at lower resolutions. `first_series` is the number of the first series of the
+    layout, None if the file has one alone; `image` counts the images that the metadata tell of,
+    and `note` is what is to be said of the planes.
     """
 
     layout: _Layout
@@ -605,7 +750,43 @@ class _Stored:
     page: Any
     offset: int | None
     lower: list[Any]
-    series: int
+    first_series: int | None
+    image: int
+    note: str
+
+    def placed(self, place: dict[str, int]) -> dict[str, int]:
+        """Count the series of a plane's place through the file."""
+        place = dict(place)
+        series = place.pop("series", 0)
+        return (
+            place if self.first_series is None else {**place, "series": self.first_series + series}
+        )
+
+
+def _without_overviews(
+    tiff: Any, every: list[Any], reduced: Sequence[Any], note: str
+) -> tuple[list[Any], str]:
+    """Leave out what of a slide's images is no microscope's; give the others, and what is said."""
+    overviews = [_overview(series) for series in every]
+    if tiff.is_scn:
+        of_scn = ome_xml.overviews_of_scn(tiff.pages.first.description)
+        overviews = ["macro" if number in of_scn else "" for number in range(len(every))]
+    kept = [series for series, overview in zip(every, overviews) if not overview]
+    if not kept:
+        # Of a file that has no other image, it is the image.
+        return every, note
+    gone = [one for one in (*overviews, *map(_overview, reduced)) if one]
+    copies = sum(1 for series in reduced if not _overview(series))
+    gone += [f"{copies} reduced cop{'y' if copies == 1 else 'ies'}"] if copies else []
+    if gone:
+        note = f"{note} Of the file's images, these were left out: {', '.join(gone)}.".strip()
+    return kept, note
+
+
+def _overview(series: Any) -> str:
+    """Which picture of a slide it is, if it is no image of the microscope's."""
+    name = str(series.name)
+    return name.lower() if series.kind in _WITH_OVERVIEWS and name in _OVERVIEWS else ""
 
 
 def _levels(series: Any, reduced: Sequence[Any]) -> list[list[Any]]:
@@ -631,8 +812,10 @@ def _luminance_of(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _layout(series: Any) -> _Layout:
+    if len(series.get_axes(False)) > _MOST_AXES:
+        raise FileError(f"is damaged: it has {len(series.get_axes(False))} axes")
     key = series.keyframe
-    axes, shape = series.get_axes(False), tuple(series.get_shape(False))
+    axes, shape = series.get_axes(False).upper(), tuple(series.get_shape(False))
     n_outer = len(axes)
     # A picture of one row has as many pixels without the axis of its rows.
     while n_outer > 0 and not (
@@ -650,17 +833,19 @@ def _layout(series: Any) -> _Layout:
     n_samples -= sum(1 for kind in key.extrasamples if kind in (1, 2))  # transparency
     n_samples = max(n_samples, 1)
     colour = key.photometric in (2, 6) and n_samples >= 3  # RGB; YCbCr is decoded to RGB
-    known = {"Z": "z", "C": "c", "T": "t", "Y": "y", "X": "x", "S": "s" if colour else "c"}
+    known = {**_AXES, "S": "s" if colour else "c"}
+    # In OME metadata and FluoView's, Q is what an axis with a name of its own becomes.
+    unnamed = "I" if series.kind in ("ome", "fluoview") else "IQ"
     names = [
-        known.get(axis, axis) if length > 1 or axis in "YX" else ""
+        known.get(axis, "" if axis in unnamed else "series") if length > 1 or axis in "YX" else ""
         for axis, length in zip(axes, shape)
     ]
     if samples is not None and n_samples == 1:
         names[samples] = ""
-    # Axes that the table has no name for, the innermost first.
+    # Axes that nobody named, the innermost first.
     for i in reversed(range(len(names))):
-        if names[i] not in ("z", "c", "t", "y", "x", "s", ""):
-            names[i] = next((free for free in "ztc" if free not in names), "c")
+        if axes[i] in unnamed and shape[i] > 1:
+            names[i] = next((free for free in "zt" if free not in names), "series")
     return _Layout(key, tuple(names), shape, n_outer, samples, n_samples)
 
 

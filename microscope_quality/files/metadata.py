@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -43,6 +44,12 @@ _PLAUSIBLE = {
 # Where Micro-Manager's numbers begin, the one before the length of its summary, and how long that
 # may be.
 _MICROMANAGER_BEGIN, _MICROMANAGER_SUMMARY, _MOST_SUMMARY_BYTES = 8, 2355492, 2**24
+# Of a tag by a maker.
+_MOST_TAG_BYTES = 2**20
+# Magnification, aperture and, where it is told, the medium.
+_OBJECTIVE = re.compile(
+    r"[0-9.]+\s*[x×]\s*/\s*([01]\.[0-9]{1,3})\s*(oil|water|w|glycerol|glyc)?\b", re.IGNORECASE
+)
 # Sides of a pixel that differ by more are no square's.
 _SQUARE = 0.01
 
@@ -51,7 +58,7 @@ _SQUARE = 0.01
 class KnownOptics:
     """What is known of the optics; None where it is not.
 
-    `message` says what a file's metadata hold that was left out, and why.
+    `message` says what a file or its metadata hold that was left out or is missing, and why.
     """
 
     na: float | None = None
@@ -122,6 +129,15 @@ def checked(values: Mapping[str, Any]) -> KnownOptics:
     return KnownOptics(**kept, message=message if wrong else "")
 
 
+def micrometres(length: Any, unit: str) -> Any:
+    """Give a length in µm; as it is where it is no number, None where its unit is not known."""
+    number = _number(length)
+    if length is None or number is None:
+        return length
+    factor = _UM.get(unit.strip().lower().replace("μ", "µ").replace("\\u00b5", "µ"))
+    return None if factor is None else number * factor
+
+
 def pixel_size(width: Any, height: Any, unit_x: str, unit_y: str) -> tuple[Any, str]:
     """Side of a pixel in µm from its width and height, and what is to be said of them.
 
@@ -163,8 +179,11 @@ def from_ome_xml(xml: str | None) -> list[list[KnownOptics]]:
         root = parse(xml)
     except FileError:
         return []
-    if root is None:
-        return []
+    return [] if root is None else from_ome(root)
+
+
+def from_ome(root: Element) -> list[list[KnownOptics]]:
+    """Optics that OME-XML tells, as `from_ome_xml`, of its root."""
     objectives = {one.get("ID"): one for one in _all(root, "Objective")}
     return [_of_image(image, objectives) for image in root if _name(image) == "Image"]
 
@@ -211,9 +230,8 @@ def from_tiff(tiff: Any) -> list[list[KnownOptics]]:
     width: Any = None
     height: Any = None
     unit = ""
+    values: dict[str, Any] = {}
     try:
-        if tiff.is_ome:
-            return from_ome_xml(tiff.ome_metadata)
         if tiff.is_imagej:
             unit = str((tiff.imagej_metadata or {}).get("unit", ""))
             tags = tiff.pages.first.tags
@@ -221,18 +239,134 @@ def from_tiff(tiff: Any) -> list[list[KnownOptics]]:
         elif tiff.is_lsm:
             found = tiff.lsm_metadata or {}
             width, height, unit = found.get("VoxelSizeX"), found.get("VoxelSizeY"), "m"
+            values = _of_objective(str(found.get("ScanInformation", {}).get("Objective", "")))
         elif tiff.is_stk:
             found = tiff.stk_metadata or {}
             width, height = found.get("XCalibration"), found.get("YCalibration")
             unit = str(found.get("CalibrationUnits", ""))
+            named = {one.get("name"): one.get("value") for one in found.get("PlaneProperty", [])}
+            values = _of_metamorph({**_metamorph(tiff.pages.first.description), **named})
+        elif metamorph := _metamorph(tiff.pages.first.description):
+            values = _of_metamorph(metamorph)
+            if metamorph.get("spatial-calibration-state", "on").lower() in ("on", "true", "1"):
+                width, height = (metamorph.get(f"spatial-calibration-{axis}") for axis in "xy")
+                unit = metamorph.get("spatial-calibration-units", "")
         elif tiff.is_micromanager:
             summary = _micromanager_summary(tiff.filehandle, tiff.byteorder)
             width = height = summary.get("PixelSizeUm", summary.get("PixelSize_um")) or None
             unit = "µm"
-        return [[with_pixel_size({}, width, height, unit, unit)]]
+        else:
+            width, height, unit = _of_tags(tiff.pages.first)
+        return [[with_pixel_size(values, width, height, unit, unit)]]
     # Metadata of any form are no reason not to measure.
     except Exception:
         return []
+
+
+def of_slide(series: Any) -> KnownOptics | None:
+    """Optics that a slide's image tells of itself; None of what is no slide.
+
+    Parameters
+    ----------
+    series
+        tifffile's series of pages.
+    """
+    page, unit = series.keyframe, "µm"
+    width: Any = None
+    height: Any = None
+    try:
+        if series.kind in ("ndpi", "scn", "qpi"):
+            width, height = (_side(page.tags.valueof(tag)) for tag in (282, 283))
+            unit = {2: "inch", 3: "cm"}.get(int(page.tags.valueof(296) or 0), "")
+        elif series.kind == "svs":
+            found = re.search(r"\|\s*MPP\s*=\s*([0-9.]{1,20})", page.description)
+            width = height = found and found[1]
+        elif series.kind == "bif":
+            xmp = bytes(_tag(page, 700) or b"").decode("latin-1")
+            found = re.search(r"ScanRes=.([0-9.]{1,20})", xmp)
+            width = height = found and found[1]
+        else:
+            return None
+        return with_pixel_size({}, width, height, unit, unit)
+    # Metadata of any form are no reason not to measure.
+    except Exception:
+        return None
+
+
+def _tag(page: Any, number: int) -> Any:
+    """Value of a tag of moderate length, else None."""
+    tag = page.tags.get(number)
+    return None if tag is None or tag.count > _MOST_TAG_BYTES else tag.value
+
+
+def _of_tags(page: Any) -> tuple[Any, Any, str]:
+    """Width and height of a pixel, and their unit, in what makers of cameras and electron
+    microscopes add to a TIFF: Olympus's SIS and FluoView, Zeiss's SEM, FEI.
+    """
+    sis, fluoview, sem = _tag(page, 33560), _tag(page, 34361), _tag(page, 34118)
+    if isinstance(sis, dict) and sis.get("pixelsizex"):
+        return sis["pixelsizex"], sis.get("pixelsizey"), "m"
+    if isinstance(fluoview, dict):
+        # Name, length, origin, step and unit of each axis.
+        axes = {axis[0].upper(): axis for axis in fluoview.get("Dimensions", ())}
+        if "X" in axes and "Y" in axes:
+            return axes["X"][3], axes["Y"][3], str(axes["X"][4])
+    if isinstance(sem, dict):
+        told: Any = sem.get("ap_image_pixel_size") or sem.get("ap_pixel_size") or ()
+        if len(told) == 3:
+            return told[1], told[1], str(told[2])
+    for number in (34680, 34682):
+        fei = _tag(page, number)
+        scan = fei.get("Scan", {}) if isinstance(fei, dict) else {}
+        if scan.get("PixelWidth"):
+            return scan["PixelWidth"], scan.get("PixelHeight"), "m"
+    return None, None, ""
+
+
+def _of_objective(name: str) -> dict[str, Any]:
+    """Optics in an objective's name, such as "Plan-Apochromat 63x/1.40 Oil DIC M27"."""
+    match = _OBJECTIVE.search(name[:200])
+    if match is None:
+        return {}
+    medium = {"w": "water", "glyc": "glycerol"}.get((match[2] or "").lower(), match[2])
+    return {"na": match[1], "refractive_index": _index_of(medium)}
+
+
+def completed(
+    known: list[list[KnownOptics]], beside: KnownOptics | None
+) -> list[list[KnownOptics]]:
+    """What a file tells, completed by what is told beside it."""
+    if beside is None:
+        return known
+
+    def together(one: KnownOptics) -> KnownOptics:
+        both = checked({**beside.values, **one.values})
+        said = [one.message, beside.message, both.message]
+        return replace(both, message=" ".join(part for part in said if part))
+
+    return [[together(one) for one in channels] for channels in known or [[KnownOptics()]]]
+
+
+def _metamorph(description: str) -> dict[str, str]:
+    """Values by their names in the XML of MetaMorph and MetaXpress; none where there is none."""
+    if not description.lstrip().startswith("<MetaData"):
+        return {}
+    root = parse(description.strip("\0 \r\n\t"))
+    found: dict[str, str] = {}
+    for element in () if root is None else root.iter():
+        found.setdefault(element.get("id", ""), element.get("value", ""))
+    return found
+
+
+def _of_metamorph(named: Mapping[Any, Any]) -> dict[str, Any]:
+    """Optics among MetaMorph's values, where 0 stands for what was not told."""
+    wavelength = named.get("wavelength")
+    values = {
+        "na": named.get("_MagNA_"),
+        "refractive_index": named.get("_MagRI_"),
+        "wavelength_um": micrometres(wavelength, "nm"),
+    }
+    return {name: value for name, value in values.items() if value != "" and _number(value) != 0}
 
 
 def _micromanager_summary(stream: Any, order: str) -> dict[str, Any]:

@@ -6,8 +6,10 @@ of the same meaning that was checked, and tells of one file alone.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -26,6 +28,7 @@ _DEEPEST = 256
 _OFTEN = 1000
 _MOST_IMAGES = 100_000
 _MOST_SAMPLES = 4096
+_LONGEST_NAME = 1000
 _NOTHING = "<OME></OME>"
 
 
@@ -88,43 +91,145 @@ def check(xml: str | bytes) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class OwnImage:
+    """An image of which a file has planes.
+
+    Attributes
+    ----------
+    number
+        Counts the images that the metadata tell of.
+    stack
+        Names the image, the same in each file of a set; None where all planes are in one file.
+    elsewhere
+        A byte for each plane, in the order of pages: 1 where it lies in another file.
+    """
+
+    number: int
+    stack: str | None
+    elsewhere: bytes
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """What OME-XML tells of one file.
+
+    Attributes
+    ----------
+    xml
+        Of the planes in the file, as tifffile may take it for true.
+    images
+        By the names that they have in that.
+    """
+
+    xml: str
+    images: Mapping[str, OwnImage]
+
+
+class Companion:
+    """OME-XML beside the files that it tells of.
+
+    Parameters
+    ----------
+    name
+        Of its file, without the folder.
+    root
+        Of its XML.
+    """
+
+    def __init__(self, name: str, root: Element) -> None:
+        self.name, self.root = name, root
+        self._images = list(_children(root, "Image"))
+        # What is told of each file, by its name and its identifier: in a large set, there is too
+        # much to look at all of it for each file.
+        self._of_file: dict[str, dict[int, list[Element]]] = {}
+        self._told = [list(_all(image, "TiffData")) for image in self._images]
+        for number, told in enumerate(self._told):
+            for data in told:
+                for uuid in data:
+                    for name in {uuid.get("FileName", "").lower(), uuid.text or ""} - {""}:
+                        of_file = self._of_file.setdefault(name, {})
+                        of_file.setdefault(number, []).append(data)
+
+    def images_of(self, filename: str, own_uuid: str | None) -> list[_Image]:
+        """Give the images that have planes in a file."""
+        by_name = self._of_file.get(filename.lower(), {})
+        by_uuid = self._of_file.get(own_uuid or "", {})
+        found = []
+        for number in sorted({*by_name, *by_uuid}):
+            every = self._told[number]
+            own = {id(data): data for one in (by_name, by_uuid) for data in one.get(number, [])}
+            # What no file has is told with the first one.
+            is_part = id(every[0]) not in own
+            told = list(own.values()) if is_part else every
+            found.append(_Image(number, self._images[number], told, is_part))
+        return found
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image and its number among all.
+
+    Of a companion's, also what tells where its planes lie; `is_part` if that is of this file alone.
+    """
+
+    number: int
+    element: Element
+    told: Sequence[Element] | None = None
+    is_part: bool = False
+
+
 def of_own_file(
-    xml: str, filename: str, n_directories: int, sides: Sequence[tuple[int, int]]
-) -> str:
-    """OME-XML of the planes in the file itself, as tifffile may take it for true.
+    xml: str | Element | None,
+    filename: str,
+    n_directories: int,
+    sides: Sequence[tuple[int, int]],
+    companion: Companion | None = None,
+) -> OwnFile:
+    """Tell what OME-XML tells of the planes in a file itself.
 
     Parameters
     ----------
     xml
-        As it is in the file.
+        As it is in the file, or its root.
     filename
         Of the file, without its folder.
     n_directories
         Pages that there are in the file: planes that were told of and never written, as of an
         acquisition that was interrupted, are left out.
-
     sides
         Width and height of each page. An image that has pages of another size is left out: these
         are not its planes.
+    companion
+        Whose XML tells of the planes in place of the file's own.
 
     Raises
     ------
     FileError
         It tells of what cannot be.
     """
-    root = parse(xml)
+    root = parse(xml) if isinstance(xml, str) else xml
     if root is None:
-        return _NOTHING
+        return OwnFile(_NOTHING, {})
+    own_uuid = root.get("UUID")
+    if companion is not None:
+        root = companion.root
+        images = companion.images_of(filename, own_uuid)
+    else:
+        children = _children(root, "Image", before="BinaryOnly")
+        images = [_Image(number, image) for number, image in enumerate(children)]
+    if len(images) > _MOST_IMAGES:
+        raise FileError(f"tells of more than {_MOST_IMAGES} images")
+    several = sum(1 for _ in itertools.islice(_children(root, "Image"), 2)) > 1
     own = ElementTree.Element("OME")
     modulo = _modulo(root)
     referred: dict[str | None, dict[str, tuple[str, int]]] = {}
+    found: dict[str, OwnImage] = {}
+    set_name = "" if companion is None else companion.name
     planes = pages = 0
-    for number, image in enumerate(_children(root, "Image", before="BinaryOnly")):
-        if number == _MOST_IMAGES:
-            raise FileError(f"tells of more than {_MOST_IMAGES} images")
-        copy = ElementTree.SubElement(own, "Image")
-        if image.get("Name"):
-            copy.set("Name", image.get("Name", ""))
+    for one_image in images:
+        number, image = one_image.number, one_image.element
+        copy = ElementTree.SubElement(own, "Image", Name=str(number))
         refs = [one.get("ID") for one in image if _is(one, "AnnotationRef")][:1]
         refs = [ref for ref in refs if ref in modulo]
         for ref in refs:
@@ -135,16 +240,58 @@ def of_own_file(
             planes += math.prod(sizes[axis] for axis in "ZCT")
             if planes > MAX_PLANES:
                 raise FileError(f"tells of {planes} planes; at most {MAX_PLANES} are read")
-            own_data = _own_data(pixels, filename, root.get("UUID"), n_directories)
-            pages += sum(int(data["PlaneCount"]) for data in own_data)
+            datas = _all(pixels, "TiffData") if one_image.told is None else one_image.told
+            told = _Told(datas, filename, own_uuid, n_directories, companion is not None)
+            pages += sum(int(data["PlaneCount"]) for data in told.own)
             if pages > min(MAX_PLANES, _OFTEN * (n_directories + 16)):
                 raise FileError(f"tells {pages} times of its {n_directories} pages")
-            if _are_like(sides, own_data, (sizes["X"], sizes["Y"])):
-                _copy_pixels(copy, pixels, sizes, own_data)
+            if _are_like(sides, told.own, (sizes["X"], sizes["Y"])):
+                _copy_pixels(copy, pixels, sizes, told.own)
             for ref in refs:
                 _check_lengths(modulo[ref], sizes)
+            stack = None
+            is_part = one_image.is_part or bool(told.foreign and not told.is_first)
+            if told.foreign or is_part:
+                set_name = set_name or _set_name(root)
+                inner = f" {image.get('ID') or number}" if several else ""
+                stack = f"ome:{set_name}{inner}"[:_LONGEST_NAME]
+            elsewhere = _elsewhere(pixels, sizes, None if is_part else told.foreign)
+            found[str(number)] = OwnImage(number, stack, elsewhere)
     own.insert(0, _annotations(referred))
-    return ElementTree.tostring(own, encoding="unicode", short_empty_elements=False)
+    text = ElementTree.tostring(own, encoding="unicode", short_empty_elements=False)
+    return OwnFile(text, found)
+
+
+def _set_name(root: Element) -> str:
+    """Name a set without a companion file by the first of its files: all of them tell of all."""
+    for data in _all(root, "TiffData"):
+        for uuid in data:
+            name = uuid.get("FileName") or uuid.text
+            if name:
+                return name
+    return ""
+
+
+def _elsewhere(
+    pixels: Element, sizes: Mapping[str, int], foreign: Sequence[Mapping[str, str]] | None
+) -> bytes:
+    """Mark the planes that lie in other files, in tifffile's order; without a list, all of them."""
+    samples = [_number(one, "SamplesPerPixel", 1, _MOST_SAMPLES) for one in _all(pixels, "Channel")]
+    axes = [axis for axis in reversed(pixels.get("DimensionOrder", "")) if axis in "ZCT"]
+    within = {"C": max(samples[0], 1)} if samples else {}
+    lengths = [sizes[axis] // within.get(axis, 1) for axis in axes]
+    total = math.prod(lengths)
+    if foreign is None:
+        return b"\1" * total
+    marks = bytearray(total)
+    for data in foreign:
+        begin = 0
+        for axis, length in zip(axes, lengths):
+            begin = begin * length + min(int(data[f"First{axis}"]), length - 1)
+        count = int(data["PlaneCount"])
+        end = min(begin + count, total) if count else total
+        marks[begin:end] = b"\1" * max(end - begin, 0)
+    return bytes(marks)
 
 
 def _annotations(modulo: dict[str | None, dict[str, tuple[str, int]]]) -> Element:
@@ -182,25 +329,47 @@ def _are_like(
     return all(one == expected for first, n in told for one in sides[first : first + n])
 
 
-def _own_data(
-    pixels: Element, filename: str, own_uuid: str | None, n_directories: int
-) -> list[dict[str, str]]:
-    """What tells of planes in the file itself: the first page, how many, and where they belong."""
-    found = []
-    for data in _all(pixels, "TiffData"):
-        first = _number(data, "IFD", 0, MAX_PLANES)
-        n_default = 1 if "IFD" in data.attrib else 0
-        count = _number(data, "PlaneCount", _number(data, "NumPlanes", n_default))
-        firsts = {f"First{axis}": str(_number(data, f"First{axis}", 0)) for axis in "ZCT"}
-        count = min(count or n_directories, n_directories - first)
-        if count > 0 and not _is_foreign(data, filename, own_uuid):
-            found.append({"IFD": str(first), "PlaneCount": str(count), **firsts})
-    return found
+class _Told:
+    """What an image's metadata tell of where its planes lie.
+
+    Attributes
+    ----------
+    own, foreign
+        Of the file itself, and of others: the first page, how many, and where they belong.
+    is_first
+        Whether the first planes that are told of are the file's own.
+    """
+
+    def __init__(
+        self,
+        datas: Iterable[Element],
+        filename: str,
+        own_uuid: str | None,
+        n_directories: int,
+        by_companion: bool,
+    ) -> None:
+        self.own: list[dict[str, str]] = []
+        self.foreign: list[dict[str, str]] = []
+        self.is_first = False
+        for data in datas:
+            first = _number(data, "IFD", 0, MAX_PLANES)
+            n_default = 1 if "IFD" in data.attrib else 0
+            count = _number(data, "PlaneCount", _number(data, "NumPlanes", n_default))
+            told = {f"First{axis}": str(_number(data, f"First{axis}", 0)) for axis in "ZCT"}
+            if _is_foreign(data, filename, own_uuid, by_companion):
+                self.foreign.append({"PlaneCount": str(count), **told})
+                continue
+            self.is_first = self.is_first or not self.foreign
+            count = min(count or n_directories, n_directories - first)
+            if count > 0:
+                self.own.append({"IFD": str(first), "PlaneCount": str(count), **told})
 
 
-def _is_foreign(data: Element, filename: str, own_uuid: str | None) -> bool:
+def _is_foreign(data: Element, filename: str, own_uuid: str | None, by_companion: bool) -> bool:
     """Whether a plane lies in another file of a set, whose row it is in."""
     named = [(uuid.get("FileName", "").lower(), uuid.text) for uuid in data]
+    if by_companion and not named:
+        return True
     return any(name not in ("", filename.lower()) and text != own_uuid for name, text in named)
 
 
@@ -251,6 +420,13 @@ def _check_lengths(alongs: dict[str, tuple[str, int]], sizes: dict[str, int]) ->
             )
 
 
+def metadata_file(root: Element) -> str | None:
+    """Name of the file that has the metadata in place of this one; None where there is none."""
+    for one in _children(root, "BinaryOnly"):
+        return one.get("MetadataFile") or None
+    return None
+
+
 def check_scn(xml: str, n_directories: int) -> None:
     """Refuse Leica's XML that numbers more planes than there are pages in the file."""
     root = parse(xml)
@@ -262,6 +438,23 @@ def check_scn(xml: str, n_directories: int) -> None:
         planes = math.prod(n + 1 for n in spans.values())
         if planes > n_directories:
             raise FileError(f"tells of {planes} planes, and has {n_directories} pages")
+
+
+def overviews_of_scn(xml: str) -> list[int]:
+    """Numbers of the images in Leica's XML that show the whole glass, as its label does."""
+    root = parse(xml)
+    found, number = [], 0
+    for collection in () if root is None else _children(root, "collection"):
+        whole = [collection.get(f"size{axis}") for axis in "XY"]
+        for image in _children(collection, "image"):
+            views = [
+                [view.get(f"size{axis}") for axis in "XY"] for view in _children(image, "view")
+            ]
+            for _ in _children(image, "pixels"):
+                if None not in whole and whole in views:
+                    found.append(number)
+                number += 1
+    return found
 
 
 def _number(element: Element, name: str, default: int, most: int = MAX_PLANES) -> int:

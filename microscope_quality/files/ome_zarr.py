@@ -39,6 +39,9 @@ _MOST_XML_BYTES = 2**26
 _MOST_METADATA_BYTES = 2**30
 _MOST_JSON_VALUES = 1_000_000
 _MOST_XML_PARTS = 1_000_000
+# Axes that the table has names for, and those that have one type alone.
+_AXES = tuple("tczyx")
+_TYPES = {"time": "t", "channel": "c"}
 # What a folder and an image may hold: more is no microscope's.
 _MOST_IMAGES = 100_000
 _MOST_RESOLUTIONS = 64
@@ -94,6 +97,11 @@ class _Image:
     well: str | None = None
     site: str | None = None
 
+    @property
+    def n_series(self) -> int:
+        """Images of their own: each number along an axis that the table has no name for."""
+        return math.prod(n for axis, n in zip(self.axes, self.shape) if axis not in _AXES)
+
 
 class _Planes(Sequence[Page]):
     """Pages of images, each made when it is asked for: there may be a million."""
@@ -101,6 +109,7 @@ class _Planes(Sequence[Page]):
     def __init__(self, images: Sequence[_Image]) -> None:
         self._images = images
         self._ends = list(itertools.accumulate(math.prod(one.shape[:-2]) for one in images))
+        self._series = list(itertools.accumulate((one.n_series for one in images), initial=0))
 
     def __len__(self) -> int:
         """Count the pages."""
@@ -129,11 +138,14 @@ class _Planes(Sequence[Page]):
             return [self[k] for k in range(*number.indices(len(self)))]
         number = range(len(self))[number]
         k, image, index = self.at(number)
-        outer = zip(image.axes, index, image.shape)
+        outer = list(zip(image.axes, index, image.shape))
         place = {axis: i for axis, i, length in outer if length > 1}
+        inner = 0
+        for axis, i, length in outer:
+            inner = inner if axis in _AXES else inner * length + i
         return Page(
             number,
-            k if len(self._images) > 1 else None,
+            self._series[k] + inner if self._series[-1] > 1 else None,
             place.get("z"),
             place.get("c"),
             place.get("t"),
@@ -288,8 +300,8 @@ class ZarrImage:
         names = [self._folder.name_of(f"{folder}/{one['path']}") for one in datasets]
         shape = shape_of(self._described(names[0]))
         axes, units = _axes(multiscale.get("axes"))
-        if axes[-2:] != ("y", "x") or not set(axes) <= set("tczyx") or len(set(axes)) < len(axes):
-            raise FileError(f"has the axes {', '.join(axes)}; t, c, z, y, x can be measured")
+        if axes[-2:] != ("y", "x") or len(set(axes)) < len(axes):
+            raise FileError(f"has the axes {', '.join(axes)}; those of planes, y and x, come last")
         if len(axes) != len(shape):
             raise FileError("is damaged: its axes are not those of its arrays")
         if not known:
@@ -372,7 +384,7 @@ def _axes(axes: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if axes is None:
         return tuple("tczyx"), ("",) * 5
     named = [{"name": one} if isinstance(one, str) else one for one in axes]
-    names = tuple(str(one.get("name")).lower() for one in named)
+    names = tuple(_TYPES.get(str(one.get("type"))) or str(one.get("name")).lower() for one in named)
     return names, tuple(str(one.get("unit") or "") for one in named)
 
 

@@ -26,7 +26,8 @@ class Page:
 
     `z`, `c` and `t` count from 0 and are None for an axis that the file does not have, or that
     lies inside the page; `series` counts the images of a file that holds several, else None.
-    `plate`, `well` and `site` are named by formats of whole plates. `width` and `height` are in
+    `plate`, `well` and `site` are named by formats of whole plates. `stack` names an image whose
+    planes lie in several files, the same in each of them, else None. `width` and `height` are in
     pixels, `pixel_bytes` of all samples of a pixel together, 0 where the header does not tell;
     where its planes may be `LazyPlane`s, `band_rows` is how many rows are decoded at once, else 0.
     """
@@ -39,6 +40,7 @@ class Page:
     plate: str | None = None
     well: str | None = None
     site: str | None = None
+    stack: str | None = None
     width: int = 0
     height: int = 0
     pixel_bytes: int = 0
@@ -61,7 +63,7 @@ class Page:
 
 
 _NUMBERS = ("series", "z", "c", "t", "width", "height", "pixel_bytes", "band_rows")
-_NAMES = ("plate", "well", "site")
+_NAMES = ("plate", "well", "site", "stack")
 
 
 class Pages:
@@ -126,6 +128,7 @@ class Plane:
     plate: str | None = None
     well: str | None = None
     site: str | None = None
+    stack: str | None = None
     known_optics: KnownOptics | None = None
 
     @property

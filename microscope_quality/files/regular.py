@@ -167,6 +167,18 @@ class Folder:
         except FileError as error:
             raise FileError(f"{name}: {reason_of(error, path)}") from None
 
+    def version(self, name: str) -> tuple[int, int, int]:
+        """Tell by what a file is known not to have changed: its time, size and number.
+
+        Raises
+        ------
+        FileError, OSError
+            As `open` does.
+        """
+        with self.open(name) as stream:
+            status = os.fstat(stream.fileno())
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
     def read_text(self, name: str, most_bytes: int) -> str:
         """Read a file of metadata as UTF-8.
 

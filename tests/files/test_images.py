@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import imagecodecs
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from microscope_quality.errors import FileError
-from microscope_quality.files.images import find, open_image, planes
+from microscope_quality.files.images import find, find_some, open_image, planes
 
 RNG = np.random.default_rng(20240503)
 
@@ -264,6 +265,42 @@ def test_pages_without_names_count_as_z(tmp_path):
     found = list(planes(tmp_path / "a.tif"))
     assert [(p.z, p.c, p.t) for p in found] == [(z, None, None) for z in range(4)]
     np.testing.assert_array_equal([p.array for p in found], stack)
+
+
+@pytest.mark.parametrize("axes", ["RTCZYX", "RZYX", "MYX", "AYX", "PEYX", "KJZYX", "HVLYX", "rzyx"])
+def test_an_axis_is_not_taken_for_another(tmp_path, axes):
+    lengths = (2, 3, 2, 2)[: len(axes) - 2]
+    stack = grey(shape=(*lengths, 20, 30))
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack, metadata={"axes": axes}, photometric="minisblack")
+    outer = axes.upper()[:-2]
+    others = [k for k, axis in enumerate(outer) if axis not in "ZCTE"]
+    for plane, index in zip(planes(path), np.ndindex(lengths), strict=True):
+        series = np.ravel_multi_index([index[k] for k in others], [lengths[k] for k in others])
+        place = {"C" if axis == "E" else axis: i for axis, i in zip(outer, index)}
+        assert plane.series == series
+        assert (plane.z, plane.c, plane.t) == tuple(map(place.get, "ZCT"))
+        np.testing.assert_array_equal(plane.array, stack[index])
+
+
+def test_series_are_counted_through_all_images_of_a_file(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for shape in ((2, 3, 20, 30), (3, 2, 40, 30)):
+            writer.write(grey(shape=shape), metadata={"axes": "RZYX"}, photometric="minisblack")
+    assert places(path) == [(r, z, None, None) for r in (0, 1) for z in range(3)] + [
+        (2 + r, z, None, None) for r in range(3) for z in (0, 1)
+    ]
+
+
+def test_samples_that_are_positions_are_series(tmp_path):
+    """An axis inside a page: the page has no number along it, its planes do."""
+    stack = grey(shape=(5, 40, 56))
+    path = tmp_path / "a.tif"
+    options = {"photometric": "minisblack", "planarconfig": "separate"}
+    tifffile.imwrite(path, stack, metadata={"axes": "RYX"}, **options)
+    assert [page.series for page in open_image(path).pages] == [None]
+    assert places(path) == [(r, None, None, None) for r in range(5)]
 
 
 def test_pages_without_a_name_beside_z_count_as_t(tmp_path):
@@ -687,6 +724,15 @@ def test_names_of_two_folders_keep_apart(tmp_path, monkeypatch):
     assert names("p1", "p2") == ["p1/a.tif", "p2/a.tif"]
 
 
+def test_slides_are_found_and_what_is_none_is_not_taken_for_one(tmp_path):
+    slides = ["a.svs", "b.ndpi", "c.scn", "d.bif", "e.qptiff", "f.mrxs"]
+    touch(tmp_path, *slides)
+    assert names(tmp_path) == slides
+    # It holds a picture of the glass; the slide lies in the folder beside it.
+    Image.fromarray(colour()).save(tmp_path / "f.mrxs", format="JPEG")
+    assert_refused(tmp_path / "f.mrxs", "save it as OME-TIFF")
+
+
 def test_patterns(tmp_path, monkeypatch):
     touch(tmp_path, "p/a_w1.tif", "p/a_w2.tif", "p/q/b_w1.tif", "odd[1].tif", "odd1.tif")
     monkeypatch.chdir(tmp_path)
@@ -705,6 +751,54 @@ def test_hidden_files_and_own_results_are_left_out(tmp_path):
     touch(tmp_path, "a.tif", "._a.tif", ".cache/b.tif", "out/overlays/a.png", "out/results.csv")
     touch(tmp_path, "now/overlays/b.png", "overlays/c.png")
     assert names(tmp_path, exclude=tmp_path / "now") == ["a.tif", "overlays/c.png"]
+
+
+LEFT_OUT = {
+    "thumbnails (…_thumb)": [
+        "A01_s1_w1_thumb.tif",
+        "A01_s1_w1_thumbD5A80F8E-1B2C-4D5E-8F90-1234567890AB.tif",
+        "a_Thumb.TIF",
+        "thumbs/a.png",
+        "b/Thumbnails/c/a.png",
+        "thumbnail_3.jpg",
+    ],
+    "reduced copies (Downsampled_x…)": ["Downsampled_x4/a.tif", "b/a_downsampled_x2.tif"],
+    "labels and overviews of slides": ["b/s.1_label.png", "b/s.1_macro.jpg"],
+}
+TAKEN = ["A01_s1_w1.tif", "b/a.tif", "b/a_label.png", "b/s.1.svs", "downsampled.tif", "thumby.tif"]
+
+
+def test_small_copies_are_left_out_and_counted_unless_they_are_named(tmp_path):
+    for group in (*LEFT_OUT.values(), TAKEN):
+        touch(tmp_path, *group)
+    left_out = Counter()
+    assert sorted(names(tmp_path, left_out=left_out)) == TAKEN
+    assert left_out == {why: len(group) for why, group in LEFT_OUT.items()}
+    for group in LEFT_OUT.values():
+        for name in group:
+            assert names(tmp_path / name) == [(tmp_path / name).as_posix()]
+    assert names(tmp_path / "Downsampled_x4") == ["a.tif"]
+    touch(tmp_path, "d/x_thumb.tif")
+    with pytest.raises(FileError, match=r"but what is left out: 1 thumbnail "):
+        find_some([tmp_path / "d"])
+
+
+@pytest.mark.parametrize(
+    ("patterns", "taken"),
+    [
+        (["*_w2.tif"], ["a_w1.TIF", "t/a_w1.tif", "t/z/a_w1.tif", "u/z/b_w2.TIF"]),
+        (["t"], ["a_w1.TIF", "u/z/b_w2.TIF"]),
+        (["t/*.tif"], ["a_w1.TIF", "t/z/a_w1.tif", "t/z/a_w2.tif", "u/z/b_w2.TIF"]),
+        (["t/*"], ["a_w1.TIF", "u/z/b_w2.TIF"]),
+        (["**/z/**"], ["a_w1.TIF", "t/a_w1.tif", "t/a_w2.tif"]),
+        (["**/a_w[!2].*", "u/"], ["t/a_w2.tif", "t/z/a_w2.tif"]),
+        (["z/*", "w2", "A_w1.TIF"], None),
+    ],
+)
+def test_patterns_leave_out_more(tmp_path, patterns, taken):
+    every = ["a_w1.TIF", "t/a_w1.tif", "t/a_w2.tif", "t/z/a_w1.tif", "t/z/a_w2.tif", "u/z/b_w2.TIF"]
+    touch(tmp_path, *every)
+    assert names(tmp_path, without=patterns) == (every if taken is None else taken)
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):

@@ -136,6 +136,120 @@ def test_imagej_tells_the_pixel_size(tmp_path):
         assert plane.known_optics.values == expected
 
 
+def metamorph(more="", **values):
+    kinds = {"spatial_calibration_state": "on", "spatial_calibration_units": "um"}
+    named = {**kinds, "spatial_calibration_x": 0.65, "spatial_calibration_y": 0.65, **values}
+    props = "".join(
+        f'<prop id="{name.replace("l_c", "l-c").replace("n_", "n-")}" value="{value}"/>'
+        for name, value in named.items()
+    )
+    return f"<MetaData><Build>x</Build><PlaneInfo>{props}</PlaneInfo>{more}</MetaData>"
+
+
+CUSTOM = '<SetInfo><custom-prop id="{}" type="float" value="{}"/></SetInfo>'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (metamorph(), {"pixel_size_um": 0.65}),
+        (metamorph(spatial_calibration_units="microns"), {"pixel_size_um": 0.65}),
+        (metamorph(spatial_calibration_units="pixels"), {}),
+        (metamorph(spatial_calibration_state="off"), {}),
+        (metamorph(spatial_calibration_y=1), {}),
+        (metamorph(wavelength=0), {"pixel_size_um": 0.65}),
+        (metamorph(wavelength=624), {"pixel_size_um": 0.65, "wavelength_um": 0.624}),
+        (metamorph(CUSTOM.format("_MagNA_", 0.45)), {"pixel_size_um": 0.65, "na": 0.45}),
+        (metamorph(CUSTOM.format("_MagNA_", 0)), {"pixel_size_um": 0.65}),
+        (
+            metamorph(CUSTOM.format("_MagRI_", 1.515)),
+            {"pixel_size_um": 0.65, "refractive_index": 1.515},
+        ),
+    ],
+)
+def test_metamorph_tells_what_it_knows(tmp_path, text, expected):
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE, description=text, metadata=None)
+    (plane,) = planes(tmp_path / "a.tif")
+    assert plane.known_optics.values == {k: pytest.approx(v) for k, v in expected.items()}
+
+
+SLIDE = np.arange(256 * 192, dtype=np.uint16).reshape(256, 192).astype(np.uint8)
+
+
+def test_a_slide_tells_the_pixel_size_and_its_overviews_are_left_out(tmp_path):
+    """As Aperio writes it: the image, a thumbnail, a lower resolution, label and macro image."""
+    about = "Aperio Image Library v11\r\n192x256|AppMag = 20|MPP = 0.4990|Left = 1"
+    path = tmp_path / "a.svs"
+    with tifffile.TiffWriter(path) as out:
+        tiles = {"tile": (64, 64), "compression": "jpeg", "metadata": None}
+        strips = {"compression": "lzw", "metadata": None}
+        out.write(SLIDE, description=about, **tiles)
+        out.write(SLIDE[::2, ::3], description="Aperio thumbnail", **strips)
+        out.write(SLIDE[::4, ::4], description="Aperio level", **tiles)
+        out.write(SLIDE[:40, :40], description="Aperio label", subfiletype=1, **strips)
+        out.write(SLIDE[:30, :50], description="Aperio macro", subfiletype=9, **strips)
+    (plane,) = planes(path)
+    assert (plane.series, plane.z, plane.array.shape) == (None, None, (256, 192))
+    assert plane.known_optics.values == {"pixel_size_um": 0.499}
+    left_out = "Of the file's images, these were left out: thumbnail, label, macro."
+    assert plane.known_optics.message == left_out
+
+
+def test_hamamatsus_slides_tell_their_resolution(tmp_path):
+    """A plain TIFF's is for printing, this one is the scanner's."""
+    path = tmp_path / "a.tif"  # the ending stands for places of 64 bits
+    with tifffile.TiffWriter(path) as out:
+        for image, magnification in ((SLIDE, 40.0), (SLIDE[::4, ::8], -1.0)):
+            marks = [(65420, "I", 1, 1, True), (65421, "f", 1, magnification, True)]
+            out.write(
+                image,
+                extratags=[*marks, (271, "s", 0, "Hamamatsu", True)],
+                resolution=(43_478, 43_478),
+                resolutionunit="CENTIMETER",
+                metadata=None,
+            )
+    (plane,) = planes(path)
+    assert plane.known_optics.values == {"pixel_size_um": pytest.approx(0.23, rel=1e-3)}
+    assert "left out: macro." in plane.known_optics.message
+
+
+def test_leicas_slides_have_an_image_of_the_glass(tmp_path):
+    size_px = 'sizeX="192" sizeY="256"'
+
+    def image(ifd, size):
+        return (
+            f'<image><pixels {size_px}><dimension ifd="{ifd}" r="0" {size_px}/></pixels>'
+            f'<view sizeX="{size}" sizeY="{3 * size}"/></image>'
+        )
+
+    collection = f'<collection sizeX="2600" sizeY="7800">{image(0, 2600)}{image(1, 900)}'
+    path = tmp_path / "a.scn"
+    with tifffile.TiffWriter(path) as out:
+        for k, per_cm in enumerate((600, 20_000)):
+            out.write(
+                np.roll(SLIDE, k),
+                description=f"<scn>{collection}</collection></scn>" if k == 0 else None,
+                resolution=(per_cm, per_cm),
+                resolutionunit="CENTIMETER",
+                metadata=None,
+                contiguous=False,
+            )
+    (plane,) = planes(path)
+    np.testing.assert_array_equal(plane.array, np.roll(SLIDE, 1))
+    assert plane.known_optics.values == {"pixel_size_um": pytest.approx(0.5)}
+
+
+def test_electron_microscopes_tell_the_pixel_size(tmp_path):
+    scan = b"[Scan]\r\nPixelWidth=2.5e-09\r\nPixelHeight=2.5e-09\r\n"
+    sem = b"\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 11.2 nm\r\n"
+    for number, content, size in ((34682, scan, 0.0025), (34118, sem, 0.0112)):
+        path = tmp_path / f"{number}.tif"
+        tag = (number, 2, len(content), content, True)
+        tifffile.imwrite(path, IMAGE, extratags=[tag], metadata=None)
+        (plane,) = planes(path)
+        assert plane.known_optics.values == {"pixel_size_um": pytest.approx(size)}
+
+
 def test_a_plain_tiffs_printing_resolution_is_no_pixel_size(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", IMAGE, resolution=(300, 300), resolutionunit="INCH")
     (plane,) = planes(tmp_path / "a.tif")

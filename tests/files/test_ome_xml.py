@@ -37,6 +37,20 @@ def read(path, text, n_pages=1):
     return [(p.series, p.z, p.c, p.t) for p in planes(path)]
 
 
+def read_pages(path, text, n_pages):
+    """Places of the planes that are there, and what is said of those that are not."""
+    first = page(t270=(2, text.encode() + b"\0"))
+    path.write_bytes(tiff(first, *[page()] * (n_pages - 1)))
+    there, missing = [], []
+    image = open_image(path)
+    for one in image.pages:
+        try:
+            there += [(p.series, p.z, p.c, p.t) for p in image.read(one)]
+        except FileError as error:
+            missing.append(str(error).removeprefix(f"{path}: is incomplete: "))
+    return there, missing
+
+
 REF = '<AnnotationRef ID="A"/>'
 REFUSED = {
     "planes": (ome((2 * 10**9, 1, 1)), "tells of 2000000000 planes"),
@@ -119,7 +133,40 @@ def test_an_acquisition_that_was_interrupted_is_measured_as_far_as_it_got(tmp_pa
     path = tmp_path / "a.ome.tif"
     each = "".join(f'<TiffData IFD="{z}" FirstZ="{z}" PlaneCount="1"/>' for z in range(100))
     for data in ('<TiffData IFD="0" PlaneCount="100"/>', each, "<TiffData/>"):
-        assert read(path, ome((100, 1, 1), data), 37) == [(None, z, None, None) for z in range(37)]
+        there, missing = read_pages(path, ome((100, 1, 1), data), 37)
+        assert there == [(None, z, None, None) for z in range(37)]
+        assert missing == [f"the plane of z {z} is not in it" for z in range(37, 100)]
+
+
+@pytest.mark.parametrize("order", ["XYZCT", "XYCZT", "XYTCZ"])
+def test_planes_that_are_missing_are_told_and_the_others_keep_their_place(tmp_path, order):
+    gone = {(1, 0, 0), (0, 1, 2), (2, 1, 1)}
+    places = [place for place in np.ndindex(3, 2, 3) if place not in gone]
+    data = "".join(
+        f'<TiffData IFD="{k}" FirstZ="{z}" FirstC="{c}" FirstT="{t}" PlaneCount="1"/>'
+        for k, (z, c, t) in enumerate(places)
+    )
+    there, missing = read_pages(tmp_path / "a.tif", ome((3, 2, 3), data, order=order), len(places))
+    assert set(there) == {(None, *place) for place in places}
+    told = {f"the plane of z {z} c {c} t {t} is not in it" for z, c, t in gone}
+    assert set(missing) == told
+
+
+def test_of_very_many_missing_planes_some_are_told_and_how_many_others(tmp_path):
+    data = '<TiffData IFD="0" PlaneCount="2"/>'
+    there, missing = read_pages(tmp_path / "a.tif", ome((500_000, 1, 1), data), 2)
+    assert len(there) == 2
+    assert len(missing) == 1000
+    assert missing[-1] == "the plane of z 1001 is not in it, nor are 498,998 others"
+
+
+def test_a_single_plane_of_many_is_measured_with_a_note(tmp_path):
+    """It may as well be part of a set, of which not every writer tells."""
+    path = tmp_path / "a.tif"
+    data = '<TiffData IFD="0" FirstZ="3" PlaneCount="1"/>'
+    assert read(path, ome((5, 1, 1), data)) == [(None, 3, None, None)]
+    (plane,) = planes(path)
+    assert "4 are not in it: it is incomplete" in plane.known_optics.message
 
 
 @pytest.mark.parametrize("sides", ["X", "Y"])
@@ -177,8 +224,9 @@ def test_modulo_axes_are_read_as_before(tmp_path):
     text = ome(
         (6, 1, 1), '<TiffData PlaneCount="6"/>', modulo("Z", 'Type="angle" Start="0" End="2"'), REF
     )
+    # Each angle is an image of its own.
     assert read(tmp_path / "a.tif", text, 6) == [
-        (None, z, None, t) for z in range(2) for t in range(3)
+        (angle, z, None, None) for z in range(2) for angle in range(3)
     ]
 
 

@@ -105,6 +105,18 @@ def test_planes_and_their_places(tmp_path, zarr_format, limit, monkeypatch):
     assert all(isinstance(plane.array, np.ndarray) for plane in whole)
 
 
+def test_axes_that_have_no_column_are_series(tmp_path):
+    """Their type tells which axes are time and channel, whatever their names."""
+    named = [("Frame", "time"), ("angle", None), ("wave", "channel"), ("phase", "other")]
+    axes = [{"name": name, "type": kind} for name, kind in [*named, *[(a, "space") for a in "yx"]]]
+    data = RNG.integers(0, 4000, (2, 3, 2, 2, 20, 30)).astype(np.uint16)
+    image = open_image(write(tmp_path / "a.zarr", data, axes, (1,) * 6))
+    found = [plane for page in image.pages for plane in image.read(page)]
+    for plane, (t, angle, c, phase) in zip(found, np.ndindex(2, 3, 2, 2), strict=True):
+        assert (plane.series, plane.z, plane.c, plane.t) == (2 * angle + phase, None, c, t)
+        np.testing.assert_array_equal(plane.array, data[t, angle, c, phase])
+
+
 @needs_zarr_3
 def test_shards_are_read_by_their_chunks(tmp_path, monkeypatch):
     monkeypatch.setattr(lazy, "LAZY_PIXELS", 100)
@@ -198,7 +210,7 @@ def damage(folder, how):
         attributes["multiscales"][0]["datasets"][0]["path"] = "../b.zarr/0"
         (folder / ".zattrs").write_text(json.dumps(attributes))
     elif how == "axes":
-        attributes["multiscales"][0]["axes"][0] = {"name": "phase"}
+        attributes["multiscales"][0]["axes"][-1] = {"name": "phase"}
         (folder / ".zattrs").write_text(json.dumps(attributes))
     elif how == "no array":
         (folder / "0" / ".zarray").unlink()
