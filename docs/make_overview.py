@@ -41,7 +41,7 @@ def draw() -> Image.Image:
         result = measure_focus(plane)
         left = MARGIN + number * (width + MARGIN)
         draw.text((left, 16), WORDS[result.status], BRIGHT, large)
-        told = f"level {result.level:.0f}, certainty {result.certainty:.2f}"
+        told = f"level {result.expected_level:.1f}, certainty {result.certainty:.2f}"
         draw.text((left + width, 22), told, DIM, small, anchor="ra")
         canvas.paste(Image.fromarray(overlay(plane, result)), (left, TOP))
     bar = Image.fromarray(np.ascontiguousarray(legend(36)))

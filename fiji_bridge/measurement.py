@@ -27,7 +27,7 @@ def measure(
     optics: Optics | None = None,
     rescale: bool = False,
     mask: ArrayLike | None = None,
-    in_focus_limit: float = 1.0,
+    in_focus_limit: float = 1.5,
 ) -> FocusResult:
     """Measure how far a plane of an image is out of focus.
 
@@ -52,7 +52,7 @@ def measure(
     mask : (height, width) array, optional
         True (not 0) where a pixel counts; outside the selection none does.
     in_focus_limit : float
-        The highest level that is in focus.
+        The highest expected level that is in focus.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def measure_stack(
     optics: Optics | None = None,
     rescale: bool = False,
     mask: ArrayLike | None = None,
-    in_focus_limit: float = 1.0,
+    in_focus_limit: float = 1.5,
 ) -> StackResult:
     """Measure the slices of a channel and frame, and find the one in focus.
 

@@ -26,7 +26,15 @@ from fiji_bridge.images import (
     position_in,
 )
 from fiji_bridge.measurement import measure_stack
-from fiji_bridge.showing import Measured, MeasuredStack, add_rows, show_planes, show_stacks, verdict
+from fiji_bridge.showing import (
+    WORDS,
+    Measured,
+    MeasuredStack,
+    add_rows,
+    show_planes,
+    show_stacks,
+    verdict,
+)
 from microscope_quality import FocusModel, Optics, measure_focus
 from microscope_quality.errors import ImageError, MicroscopeQualityError, SettingsError
 
@@ -75,7 +83,7 @@ def measure_planes(
     colour: Any = CHANNELS,
     overlay: Any = True,
     legend: Any = True,
-    in_focus_limit: Any = 1.0,
+    in_focus_limit: Any = 1.5,
     na: Any = None,
     refractive_index: Any = 1.0,
     wavelength_um: Any = 0.5,
@@ -92,7 +100,7 @@ def measure_planes(
         How colours are measured, unless all three are equal.
     overlay, legend : bool
     in_focus_limit : float
-        The highest level that is in focus.
+        The highest expected level that is in focus.
     na : float, optional
         Numerical aperture; None, NaN or 0 when it is not known. With it, the image's calibration
         gives the pixel size.
@@ -146,7 +154,7 @@ def find_best_plane(
     colour: Any = LUMINANCE,
     overlay: Any = True,
     legend: Any = True,
-    in_focus_limit: Any = 1.0,
+    in_focus_limit: Any = 1.5,
     na: Any = None,
     refractive_index: Any = 1.0,
     wavelength_um: Any = 0.5,
@@ -196,17 +204,12 @@ def find_best_plane(
             found.append(MeasuredStack(Position(c, 1, t), colour_channel, result))
             _progress((done + 1) / len(stacks))
         result = show_stacks(image, found, overlay=bool(overlay), legend=bool(legend)).result
-    if result.best_plane is not None:
-        return (
-            f"{source.title}: best focus in slice {result.best_plane + 1} of {source.slices}, "
-            f"expected level {result.expected_level:.1f}"
-        )
-    if math.isnan(result.expected_level):
-        return f"{source.title}: no plane is in focus: none has content"
-    return (
-        f"{source.title}: no plane is in focus: the lowest expected level is "
-        f"{result.expected_level:.1f}"
-    )
+    if result.best_plane is None:
+        return f"{source.title}: no plane has content"
+    said = f"{source.title}: best focus in slice {result.best_plane + 1} of {source.slices}"
+    if not math.isnan(result.expected_level):
+        said += f", expected level {result.expected_level:.1f}"
+    return f"{said}, {WORDS[result.status]}"
 
 
 @_entry("Measure Folder")
@@ -214,7 +217,7 @@ def measure_folder(
     folder: Any,
     csv: Any = "",
     colour: Any = CHANNELS,
-    in_focus_limit: Any = 1.0,
+    in_focus_limit: Any = 1.5,
     na: Any = None,
     refractive_index: Any = 1.0,
     wavelength_um: Any = 0.5,
@@ -271,7 +274,7 @@ def measure_folder(
         _text(model) or None,
         optics,
         rescale=bool(rescale),
-        in_focus_limit=math.floor(float(in_focus_limit)),
+        in_focus_limit=float(in_focus_limit),
     )
     by_luminance = _choice("colour", colour, CHANNELS, LUMINANCE) == LUMINANCE
     settings = Settings((focus,), luminance=by_luminance, digest=bool(_text(results)))

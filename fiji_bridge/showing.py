@@ -17,7 +17,7 @@ from microscope_quality.files.columns import names, plane_columns, stack_columns
 from microscope_quality.files.tables import CHECKSUM, GROUPS
 from microscope_quality.measuring.focus import Focus
 from microscope_quality.overlay import colours, patch_colours, visible_parts
-from microscope_quality.statuses import FOCUS_STATUSES, MIXED, NO_CONTENT
+from microscope_quality.statuses import FOCUS_STATUSES, IN_FOCUS, NO_CONTENT
 
 #: How the elements in an overlay are called, which tells them from others there.
 NAME = "focus"
@@ -31,10 +31,12 @@ _DIM = (185, 185, 193)
 # Certainties in the legend, from 1 to 0.
 _STEPS = 5
 # Columns of the Results table that are left out where no row has anything in them.
-_OPTIONAL = frozenset((*GROUPS, "z", "c", "t", "error", "series", "message"))
+_OPTIONAL = frozenset(
+    (*GROUPS, "z", "c", "t", "error", "series", "message", "planes", "stack", "best_file")
+)
 # What an image's properties say.
 _PROPERTIES = ("level", "expected_level", "certainty", "status")
-_WORDS = {status.key: status.words for status in FOCUS_STATUSES}
+WORDS = {status.key: status.words for status in FOCUS_STATUSES}
 
 Value = int | float | str
 Row = Mapping[str, Value | None]
@@ -238,9 +240,11 @@ def _stack_row(source: Image, stack: MeasuredStack) -> dict[str, Value | None]:
     row = _position(source, stack.position, stack.colour)
     row.pop("z", None)
     best_z = best_position = math.nan
-    message = "No plane is in focus."
+    message = "" if result.status == IN_FOCUS.key else "The best plane is not in focus."
+    if result.best_plane is None:
+        message = "No plane has content."
     if result.best_plane is not None and result.best_position is not None:
-        best_z, best_position, message = result.best_plane + 1, result.best_position + 1, ""
+        best_z, best_position = result.best_plane + 1, result.best_position + 1
     row.update(expected_level=result.expected_level, status=result.status, message=message)
     row.update(best_z=best_z, best_position=best_position)
     return row
@@ -494,12 +498,10 @@ def _legend(height: int, width: int, levels: int) -> list[Any]:
 
 def verdict(result: FocusResult) -> str:
     """Say a plane's result in a few words."""
-    status = _WORDS[result.status]
+    status = WORDS[result.status]
     if result.status == NO_CONTENT.key:
         return status
-    # By which it counts: the level of a mixed plane may be that of a part of it.
-    level = f"~{result.judged_level}" if result.status == MIXED.key else f"{result.level:.0f}"
-    return f"level {level}, {status}, certainty {result.certainty:.2f}"
+    return f"level {result.expected_level:.1f}, {status}, certainty {result.certainty:.2f}"
 
 
 def _verdict(result: FocusResult, height: int, width: int) -> Any:

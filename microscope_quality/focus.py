@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microscope_quality import certainty, tiles, verdicts
 from microscope_quality.arguments import as_number
+from microscope_quality.contrast import patch_contrasts, plane_contrast
 from microscope_quality.model import FocusModel, ModelLike, as_model
 from microscope_quality.normalisation import half_unmasked
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
@@ -33,9 +34,9 @@ class FocusResult:
     ----------
     level : float
         Most probable defocus level, 0 (in focus) to K - 1, the lower one of a tie; NaN when no
-        patch has probabilities.
+        patch has probabilities. Nothing is judged by it.
     expected_level : float
-        Mean of the level over `probabilities`; NaN likewise.
+        The number of the plane: mean of the level over `probabilities`; NaN likewise.
     probabilities : (K,) array of float64
         Certainty-weighted mean of the patches' probabilities.
     product_probabilities : (K,) array of float64
@@ -46,7 +47,10 @@ class FocusResult:
         Mean, maximum and certainty-weighted mean of the certainties of the patches that are at
         least half unmasked; 0 without any.
     status : str
-        ``"no_content"``, ``"mixed"``, ``"in_focus"`` or ``"out_of_focus"``, the first that applies.
+        ``"no_content"``, ``"mixed"``, ``"in_focus"`` or ``"out_of_focus"``, the first that applies:
+        no more patches are sure than chance makes on an empty image; more than a fifth of the sure
+        ones have an expected level over 1.5 levels from the plane's; the plane's is at most the
+        limit; or none of these.
     message : str
         What the caller should know about the measurement, in sentences; mostly empty.
     blur_diameter_px : float
@@ -55,8 +59,12 @@ class FocusResult:
     defocus_um : float
         Distance from focus in µm, without a sign; NaN without optics.
     saturated_fraction : float
-        Share of the unmasked pixels at the largest value of the type, or of a 10, 12 or 14 bit
-        camera when that is the image's maximum; NaN for floats.
+        Share of the unmasked pixels that are clipped: those at the largest value of the type, or
+        at the image's maximum when pixels pile up there; NaN for floats.
+    contrast : float
+        Of the plane's fine detail, without that of noise, in its own grey levels: the more, the
+        sharper, but only among the planes of one stack; see `contrast.plane_contrast`. NaN without
+        a patch.
     height, width : int
         Of the plane, in pixels.
     patch_size_px : float
@@ -64,7 +72,8 @@ class FocusResult:
     patch_positions : (n, 2) array of int
         y and x of the patches' upper left pixels, in the image's own pixels.
     patch_levels, patch_expected_levels, patch_certainties : (n,) array of float64
-        Of each patch; levels are NaN and certainties 0 for constant and mostly masked ones.
+        Of each patch; levels are NaN and certainties 0 for constant and mostly masked ones, and
+        those that show little but the border of what is masked.
     patch_probabilities : (n, K) array of float64
         Of each patch.
     """
@@ -82,6 +91,7 @@ class FocusResult:
     blur_diameter_px: float
     defocus_um: float
     saturated_fraction: float
+    contrast: float
     height: int
     width: int
     patch_size_px: float
@@ -94,14 +104,14 @@ class FocusResult:
     def __repr__(self) -> str:
         """Tell the outcome; the arrays would fill screens."""
         return (
-            f"<FocusResult: level {self.level:g}, expected {self.expected_level:.2f}, "
+            f"<FocusResult: expected level {self.expected_level:.2f}, "
             f"certainty {self.certainty:.2f}, {self.status}, {len(self.patch_levels)} patches>"
         )
 
     @property
-    def judged_level(self) -> Optional[int]:
-        """The level by which the plane counts; see `verdicts.judged_level`."""
-        return verdicts.judged_level(self.status, self.level, self.expected_level)
+    def judged_level(self) -> Optional[float]:
+        """The number by which the plane counts; see `verdicts.judged_level`."""
+        return verdicts.judged_level(self.status, self.expected_level)
 
     def to_row(self) -> Dict[str, Union[int, float, str]]:
         """Give the columns of a results table that a plane itself determines, by name."""
@@ -111,6 +121,7 @@ class FocusResult:
         )
         row: Dict[str, Union[int, float, str]] = {n: getattr(self, n) for n in names.split()}
         row.update((f"p{k}", float(p)) for k, p in enumerate(self.probabilities))
+        row["contrast"] = self.contrast
         return row
 
 
@@ -139,7 +150,7 @@ def measure_focus(
     optics: Optional[Optics] = None,
     rescale: bool = False,
     mask: Optional[ArrayLike] = None,
-    in_focus_limit: float = 1.0,
+    in_focus_limit: float = 1.5,
 ) -> FocusResult:
     """Measure how far a plane is out of focus.
 
@@ -148,7 +159,8 @@ def measure_focus(
     plane : (height, width) array
         Of any integer or float type and scale. Three channels, (height, width, 3), are one grey
         image when they are equal. NaN and infinite pixels are left out like masked ones, and
-        so are those of a `numpy.ma.MaskedArray`. An array that is not in memory, with `shape`,
+        so are those of a `numpy.ma.MaskedArray` and black surroundings, such as a stitched image's
+        (see `masks.without_borders`). An array that is not in memory, with `shape`,
         `dtype`, `ndim` and pairs of slices (of zarr, HDF5, dask, a `numpy.memmap`, or a
         `files.lazy.LazyPlane`), is read in bands of rows, whatever its size, for the same numbers;
         with `rescale` or a mask it is read whole.
@@ -161,9 +173,10 @@ def measure_focus(
         pixel size * NA / wavelength. A finer image is averaged over areas; a coarser one is
         interpolated by cubic splines, and the message says so.
     mask : (height, width) array, optional
-        True (not 0) where a pixel counts. A patch is measured when at least half of it counts.
+        True (not 0) where a pixel counts. A patch is measured when at least half of it counts, and
+        more is to be seen in it than the mask's border; see `masks.continued`.
     in_focus_limit : float
-        The highest level that is in focus.
+        The highest expected level that is in focus.
 
     Returns
     -------
@@ -196,16 +209,29 @@ def measure_focus(
     if isinstance(source, PlaneInMemory):
         source.resample(sampling)
     places = tiles.positions(*source.shape, size)
-    probabilities, counted = _predict(used, source.cut, places, source.type_max)
+    contrasts: List[NDArray[Any]] = [np.empty((2, 0))]
+    some_masked = False
+
+    def cut(places: NDArray[Any], size: int) -> Patches:
+        nonlocal some_masked
+        patches, masks = source.cut(places, size)
+        some_masked |= masks is not None
+        contrasts.append(np.stack(patch_contrasts(patches, masks)))
+        return patches, masks
+
+    probabilities, counted = _predict(used, cut, places, source.type_max)
     statistics = source.statistics
     certainties = certainty.certainty(probabilities)
     found = summed_up(probabilities, certainties, certainties, size, sampling, optics)
-    level, levels = found["level"], found["patch_levels"]
+    expected, of_patches = found["expected_level"], found["patch_expected_levels"]
 
     if used.description.normalisation == "type_range" and statistics.largest > 1:
         messages.insert(0, "This model takes floats to lie in 0 to 1; larger ones were clipped.")
     if statistics.unfinite:
         messages.insert(0, f"NaN and infinite pixels were left out: {statistics.unfinite}.")
+    if source.bordered:
+        where = "1 patch" if source.bordered == 1 else f"{source.bordered} patches"
+        messages.append(f"A border of one value was left out in {where}.")
     if not len(places):
         seen = "" if sampling == 1 else " at the model's sampling"
         messages.append(
@@ -214,16 +240,18 @@ def measure_focus(
         )
     elif not counted.any():
         messages.append("No patch is at least half unmasked.")
-    elif math.isnan(level):
-        messages.append("All patches are constant.")
+    elif math.isnan(expected):
+        or_border = ", or show little but the mask's border" if some_masked else ""
+        messages.append(f"All patches are constant{or_border}.")
     own_places = np.floor(places / _scale(source.shape, (height, width)) + 0.5).astype(np.intp)
     return FocusResult(
         **found,
         mean_certainty=float(certainties[counted].mean()) if counted.any() else 0.0,
         weighted_certainty=certainty.weighted_certainty(certainties),
-        status=verdicts.status_of(level, levels, certainties, focus.sure_certainty, limit),
+        status=verdicts.status_of(expected, of_patches, certainties, focus.sure_certainty, limit),
         message=" ".join(messages),
         saturated_fraction=statistics.saturated_fraction,
+        contrast=plane_contrast(*np.concatenate(contrasts, axis=1)),
         height=height,
         width=width,
         patch_positions=own_places,

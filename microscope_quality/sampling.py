@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from microscope_quality import certainty, planes, tiles, verdicts
 from microscope_quality.arguments import as_count, as_number, as_seed
+from microscope_quality.contrast import patch_contrasts, plane_contrast
 from microscope_quality.focus import FocusResult, summed_up
+from microscope_quality.masks import without_borders
 from microscope_quality.model import FocusModel, ModelLike, as_model
 from microscope_quality.normalisation import half_unmasked
 from microscope_quality.optics import Optics
@@ -55,7 +57,7 @@ class SampleResult(FocusResult):
     def __repr__(self) -> str:
         """Tell the outcome; the arrays would fill screens."""
         return (
-            f"<SampleResult: level {self.level:g}, expected {self.expected_level:.2f} "
+            f"<SampleResult: expected level {self.expected_level:.2f} "
             f"({self.expected_level_low:.2f} to {self.expected_level_high:.2f}), "
             f"certainty {self.certainty:.2f}, {self.status}, {self.places} places>"
         )
@@ -84,8 +86,10 @@ class _Place(NamedTuple):
     probabilities: Float64Array
     certainty: float
     counted: bool  # at least half of its pixels do
-    highest: int
-    at_highest: float  # share of its pixels
+    contrast: float
+    noise: float  # its contrast
+    tops: planes.TopValues
+    pixels: int  # that count
 
 
 def sample_focus(
@@ -96,7 +100,7 @@ def sample_focus(
     seed: int = 0,
     optics: Optional[Optics] = None,
     rescale: bool = False,
-    in_focus_limit: float = 1.0,
+    in_focus_limit: float = 1.5,
 ) -> SampleResult:
     """Estimate how far a large plane is out of focus, from some places in it.
 
@@ -182,11 +186,11 @@ def sample_focus(
     counted = np.array([place.counted for place in measured], np.bool_)
     c = weights * certainties
     found = summed_up(probabilities, certainties, c, size, sampling, optics)
-    level, levels, expected = found["level"], found["patch_levels"], found["expected_level"]
+    expected, of_patches = found["expected_level"], found["patch_expected_levels"]
     half = _half_width(groups, expected)
     if measured and not counted.any():
         messages.append("No place is at least half unmasked.")
-    elif measured and math.isnan(level):
+    elif measured and math.isnan(expected):
         messages.append("All places are constant.")
     of_counted = weights * counted
     total = float(of_counted.sum())
@@ -194,9 +198,16 @@ def sample_focus(
         **found,
         mean_certainty=float(of_counted @ certainties / total) if total > 0 else 0.0,
         weighted_certainty=float(c @ certainties / c.sum()) if c.sum() > 0 else 0.0,
-        status=verdicts.status_of(level, levels, certainties, focus.sure_certainty, limit, weights),
+        status=verdicts.status_of(
+            expected, of_patches, certainties, focus.sure_certainty, limit, weights
+        ),
         message=" ".join(messages),
         saturated_fraction=_saturated_fraction(source.dtype, measured, weights),
+        contrast=plane_contrast(
+            np.array([place.contrast for place in measured]),
+            np.array([place.noise for place in measured]),
+            weights,
+        ),
         height=source.height,
         width=source.width,
         patch_positions=np.array([(p.y, p.x) for p in measured], np.intp).reshape(-1, 2),
@@ -284,7 +295,7 @@ class _Source:
     def measure(self, places: NDArray[np.intp]) -> List[_Place]:
         """Measure patches by y and x of their upper left pixels."""
         size = self._model.description.patch_size
-        patches, masks, highest = [], [], []
+        patches, masks, tops = [], [], []
         for y, x in places.tolist():
             area = (slice(y, y + self._side), slice(x, x + self._side))
             patch = planes.as_measured(np.asarray(self._plane[area]))
@@ -293,16 +304,21 @@ class _Source:
                 mask = self._unmasked[area]
             elif patch.dtype.kind == "f":
                 mask = np.isfinite(patch)
-            highest.append(_highest(patch, mask))
+            tops.append(_top_values(patch, mask))
+            bordered, _ = without_borders(patch[np.newaxis], mask[np.newaxis])
+            if bordered is not None:
+                mask = bordered[0]
             if self._side != size:
                 patch, some = resample_unmasked(patch, None if mask.all() else mask, (size, size))
                 mask = np.ones(patch.shape, np.bool_) if some is None else some
             patches.append(patch)
             masks.append(mask)
-        unmasked = np.stack(masks)
+        stacked, unmasked = np.stack(patches), np.stack(masks)
+        some_masked = None if unmasked.all() else unmasked
+        contrasts, noises = patch_contrasts(stacked, some_masked)
         probabilities = self._model.predict(
-            np.stack(patches),
-            masks=None if unmasked.all() else unmasked,
+            stacked,
+            masks=some_masked,
             type_max=planes.largest_value(self.dtype),
         )
         values = zip(
@@ -310,31 +326,33 @@ class _Source:
             probabilities,
             certainty.certainty(probabilities).tolist(),
             half_unmasked(unmasked).tolist(),
-            highest,
+            contrasts.tolist(),
+            noises.tolist(),
+            tops,
         )
-        return [_Place(y, x, p, c, counted, *top) for (y, x), p, c, counted, top in values]
+        return [_Place(y, x, *others, *top) for (y, x), *others, top in values]
 
 
-def _highest(patch: NDArray[Any], mask: NDArray[np.bool_]) -> Tuple[int, float]:
-    """Give the highest value of an integer patch, and its share of the pixels that count."""
-    values = patch[mask]
-    if patch.dtype.kind == "f" or not values.size:
-        return 0, math.nan
-    highest = int(values.max())
-    return highest, float(np.count_nonzero(values == highest) / values.size)
+def _top_values(patch: NDArray[Any], mask: NDArray[np.bool_]) -> Tuple[planes.TopValues, int]:
+    """Give the highest values of an integer patch, and the number of pixels that count."""
+    tops, values = planes.TopValues(), patch[mask]
+    if patch.dtype.kind != "f":
+        tops.add(values)
+    return tops, values.size
 
 
 def _saturated_fraction(dtype: Any, measured: List[_Place], weights: Float64Array) -> float:
-    shares = np.array([place.at_highest for place in measured])
-    known = ~np.isnan(shares)
-    if dtype.kind == "f" or not known.any():
+    known = np.array([bool(place.tops.counts) for place in measured], np.bool_)
+    if not known.any():
         return math.nan
-    tops = np.array([place.highest for place in measured], np.float64)
-    highest = max(place.highest for place, is_known in zip(measured, known) if is_known)
-    if highest not in planes.saturated_values(dtype) or not weights[known].sum() > 0:
+    tops = planes.TopValues()
+    for place in measured:
+        tops.include(place.tops.counts.items())
+    if not tops.saturated(dtype) or not weights[known].sum() > 0:
         return 0.0
-    at_highest = np.where(tops == float(highest), shares, 0.0)
-    return float(np.average(at_highest[known], weights=weights[known]))
+    highest = max(tops.counts)
+    shares = [place.tops.counts.get(highest, 0) / max(place.pixels, 1) for place in measured]
+    return float(np.average(np.array(shares)[known], weights=weights[known]))
 
 
 def _half_width(groups: List[List[_Drawn]], expected: float) -> float:

@@ -1,4 +1,4 @@
-"""Find the plane in focus among the planes of a z-stack."""
+"""Find the sharpest plane of a z-stack."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microscope_quality import verdicts
-from microscope_quality.arguments import as_a, as_iterator, as_list, as_number
+from microscope_quality.arguments import as_a, as_iterator, as_list
 from microscope_quality.errors import ImageError, SettingsError
 from microscope_quality.focus import FocusResult, measure_focus
 from microscope_quality.model import ModelLike, as_model
 from microscope_quality.optics import Optics
-from microscope_quality.statuses import NO_CONTENT
+from microscope_quality.statuses import ERROR, NO_CONTENT
 
 Float64Array = NDArray[np.float64]
 
-# Planes of a stack that lie within these levels of the lowest one place the best position, and
-# can be the best plane.
-NEAR_BEST_LEVELS = 2.0
-AS_GOOD_LEVELS = 0.25
+# As many levels weigh as much as half of the contrast.
+HALVING_LEVELS = 2.0
+# Planes with this share of the sharpest one's sharpness, side by side with it, are as good.
+AS_GOOD_SHARE = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +33,14 @@ class StackResult:
     Attributes
     ----------
     best_plane : int or None
-        Index of the plane in focus; None when no plane is. Of planes that are as good as the
-        lowest (within 0.25 levels, side by side), the one nearest to `best_position`.
+        Index of the sharpest plane, whether in focus or not; None when no plane has content. See
+        `best_plane` for how it is found.
     best_position : float or None
         The same, interpolated between planes.
     expected_level : float
-        Of the best plane, or when there is none, the lowest one of the planes with content; NaN
-        without any.
+        Of the best plane; NaN when it has no content.
     status : str
-        That plane's; ``"no_content"`` when all planes are without.
+        That plane's: it says whether the stack has a plane in focus.
     results : tuple of FocusResult
         One for each plane.
     """
@@ -54,10 +53,7 @@ class StackResult:
 
     @property
     def representative(self) -> FocusResult:
-        """The result of the best plane; without one, of the lowest plane with content.
-
-        When no plane has content, it is the first one's.
-        """
+        """The result of the best plane; the first one's when no plane has content."""
         statuses = [result.status for result in self.results]
         expected = [result.expected_level for result in self.results]
         return self.results[verdicts.representative(statuses, expected, self.best_plane)]
@@ -70,9 +66,9 @@ def measure_stack(
     optics: Optional[Optics] = None,
     rescale: bool = False,
     masks: Optional[Iterable[Optional[ArrayLike]]] = None,
-    in_focus_limit: float = 1.0,
+    in_focus_limit: float = 1.5,
 ) -> StackResult:
-    """Measure each plane of a stack and find the one in focus.
+    """Measure each plane of a stack and find the sharpest one.
 
     Parameters
     ----------
@@ -125,23 +121,22 @@ def measure_stack(
         results.append(result)
         # Let go before the next one is read: two planes at a time may be too many.
         del plane
-    return best_plane(results, in_focus_limit=in_focus_limit)
+    return best_plane(results)
 
 
-def best_plane(results: Sequence[FocusResult], *, in_focus_limit: float = 1.0) -> StackResult:
-    """Find the plane in focus among the results of a stack's planes.
+def best_plane(results: Sequence[FocusResult]) -> StackResult:
+    """Find the sharpest plane among the results of a stack's planes.
 
-    A plane is in focus when it has content and its level is at most the limit. The position is
-    the vertex of the least-squares parabola through the expected levels of the lowest plane, its
-    neighbours, and the planes next to them within 2 levels of it: on a plateau, its middle. Where
-    there is no such vertex, it is the middle of the planes that are as good as the lowest.
+    A plane's sharpness is its contrast, halved for every two levels by which it is out of focus.
+    Weighted 1, 2, 1 with the planes beside it, it is a curve, and the best plane is where the curve
+    is highest: of planes within 10 % of that, side by side, and of each other themselves, the one
+    nearest to the best position. That is the vertex of the parabola through the logarithms of the
+    curve there and beside it.
 
     Parameters
     ----------
     results : sequence of FocusResult
         In the planes' order.
-    in_focus_limit : float
-        As for `measure_focus`.
 
     Returns
     -------
@@ -151,57 +146,56 @@ def best_plane(results: Sequence[FocusResult], *, in_focus_limit: float = 1.0) -
     ------
     ImageError
         Without any result.
+
+    Notes
+    -----
+    Either witness errs where the other does not. Rings, noise and haze far from focus can have a
+    low level, but have little contrast. Debris, bleaching and a flickering lamp make contrast, but
+    not a lower level. A plane without content has no level: it takes the mean of the others', by
+    their certainties, and is the best one if its contrast is so much higher, as where a bead in
+    focus fills a patch and its rings fill many. Without contrasts, levels alone decide.
     """
     results = [as_a(FocusResult, "A result", one) for one in as_list("results", results, "results")]
-    limit = as_number("in_focus_limit", in_focus_limit)
     if not results:
         raise ImageError("A stack needs one plane at least.")
-    statuses = [result.status for result in results]
-    levels, expected = [r.level for r in results], [r.expected_level for r in results]
-    best, position, speaker = best_of(statuses, levels, expected, limit)
+    statuses, expected = [r.status for r in results], [r.expected_level for r in results]
+    certainties, contrasts = [r.certainty for r in results], [r.contrast for r in results]
+    best, position, speaker = best_of(statuses, expected, certainties, contrasts)
     return StackResult(best, position, *spoken(statuses, expected, speaker), tuple(results))
 
 
 def best_of(
     statuses: Sequence[str],
-    levels: Sequence[float],
     expected_levels: Sequence[float],
-    in_focus_limit: float,
+    certainties: Sequence[float],
+    contrasts: Sequence[float],
 ) -> Tuple[Optional[int], Optional[float], int]:
-    """Find the plane in focus, as `best_plane` does, by what is known of planes.
+    """Find the sharpest plane, as `best_plane` does, by what is known of planes.
 
     Parameters
     ----------
-    statuses, levels, expected_levels : sequences
-        Of the planes, in their order, one at least.
-    in_focus_limit : float
-        The highest level that is in focus.
+    statuses, expected_levels, certainties, contrasts : sequences
+        Of the planes, in their order, one at least. A number is NaN where it is not known.
 
     Returns
     -------
     int or None, float or None, int
         The best plane and the best position, and the plane that speaks for the stack.
     """
-    # Planes without content are infinitely far from focus.
-    expected = np.array(
-        [
-            math.inf if status == NO_CONTENT.key else level
-            for status, level in zip(statuses, expected_levels)
-        ]
-    )
-    focused = [
-        math.isfinite(place) and level <= in_focus_limit for place, level in zip(expected, levels)
-    ]
-    if not any(focused):
+    sharpness = _sharpness(statuses, *map(np.array, (expected_levels, certainties, contrasts)))
+    if np.isnan(sharpness).all():
         return None, None, verdicts.representative(statuses, expected_levels)
-    lowest = int(np.argmin(np.where(focused, expected, math.inf)))
-    as_good = _run((expected <= expected[lowest] + AS_GOOD_LEVELS) & focused, lowest)
-    near = _run(expected <= expected[lowest] + NEAR_BEST_LEVELS, lowest)
-    window = range(max(near[0] - 1, 0), min(near[-1] + 2, len(expected)))
-    position = _vertex([k for k in window if math.isfinite(expected[k])], expected)
-    if position is None:
-        position = (as_good[0] + as_good[-1]) / 2
-    best = min(as_good, key=lambda plane: abs(plane - position))
+    around = np.pad(sharpness, 1, constant_values=math.nan)
+    # A plane has itself for a neighbour that it lacks.
+    before, after = (
+        np.where(np.isnan(beside), sharpness, beside) for beside in (around[:-2], around[2:])
+    )
+    curve = (before + 2 * sharpness + after) / 4
+    highest = int(np.nanargmax(curve))
+    as_good = _run(np.nan_to_num(curve) >= AS_GOOD_SHARE * curve[highest], highest)
+    position = _vertex(as_good, curve)
+    sharp = [k for k in as_good if sharpness[k] >= AS_GOOD_SHARE * sharpness[as_good].max()]
+    best = min(sharp, key=lambda plane: abs(plane - position))
     return best, position, best
 
 
@@ -211,6 +205,32 @@ def spoken(
     """Give expected level and status of a stack, by the plane that speaks for it."""
     status = statuses[speaker]
     return (math.nan if status == NO_CONTENT.key else expected_levels[speaker]), status
+
+
+def _sharpness(
+    statuses: Sequence[str],
+    expected_levels: Float64Array,
+    certainties: Float64Array,
+    contrasts: Float64Array,
+) -> Float64Array:
+    """Give planes' contrasts over the highest, halved for every two levels above the lowest.
+
+    It is NaN where it is not known, and for all planes when none has content.
+    """
+    measured = np.array([status != ERROR.key for status in statuses])
+    content = measured & np.array([status != NO_CONTENT.key for status in statuses])
+    content &= np.isfinite(expected_levels)
+    if not content.any():
+        return np.full(len(content), math.nan)
+    weights = np.where(certainties[content] > 0, certainties[content], 0.0)
+    levels = expected_levels[content]
+    mean = np.average(levels, weights=weights if weights.any() else None)
+    halvings = (np.where(content, expected_levels, mean) - levels.min()) / HALVING_LEVELS
+    known = measured & np.isfinite(contrasts)
+    if not known[content].all() or not contrasts[content].any():
+        contrasts, known = np.ones(len(content)), content
+    shares = np.where(known, contrasts, math.nan) / contrasts[known].max()
+    return np.asarray(shares * 0.5**halvings)
 
 
 def _run(chosen: NDArray[np.bool_], start: int) -> range:
@@ -223,12 +243,18 @@ def _run(chosen: NDArray[np.bool_], start: int) -> range:
     return range(first, last + 1)
 
 
-def _vertex(planes: Sequence[int], expected: Float64Array) -> Optional[float]:
-    """Give where a parabola through planes' expected levels is lowest, within these planes."""
-    if len(planes) < 3:
-        return None
-    offsets = np.array(planes) - planes[0]
-    curvature, slope, _ = np.polyfit(offsets, expected[planes], 2)
-    if curvature <= 1e-6:
-        return None
-    return float(np.clip(planes[0] - slope / (2 * curvature), planes[0], planes[-1]))
+def _vertex(planes: range, curve: Float64Array) -> float:
+    """Give where the parabola through a curve's logarithms at planes and beside them is highest.
+
+    At an end of the curve, or without such a point, it is the middle of the planes.
+    """
+    first, last = planes[0], planes[-1]
+    middle = (first + last) / 2
+    heights = curve[max(first - 1, 0) : last + 2]
+    if len(heights) < len(planes) + 2 or np.isnan(heights).any():
+        return middle
+    offsets = np.arange(first - 1, last + 2) - middle
+    curvature, slope, _ = np.polyfit(offsets, np.log(heights), 2)
+    if curvature >= -1e-6:
+        return middle
+    return float(np.clip(middle - slope / (2 * curvature), first - 0.5, last + 0.5))

@@ -1,6 +1,7 @@
-"""The rules of a verdict: a plane's status, the level it is judged by, and who speaks for a stack.
+"""The rules of a verdict: a plane's status, its one number, and who speaks for a stack.
 
-Screens, tables, pages, the plugins for ImageJ and CellProfiler and the watch all ask here.
+A plane's number is its expected level: it is judged by it, and shown with it. Screens, tables,
+pages, the plugins for ImageJ and CellProfiler and the watch all ask here.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ Float64Array = NDArray[np.float64]
 # chance alone would make so many patches sure in this share of empty images at most.
 SURE_EMPTY_PATCHES = 0.001
 SURE_EMPTY_IMAGES = 0.01
-# An image is mixed when more than this share of its sure patches lies further from its level.
+# An image is mixed when more than this share of its sure patches lies further from its level:
+# halves that are three levels apart lie so far from their mean.
 MIXED_SHARE = 0.2
-MIXED_LEVELS = 2
+MIXED_LEVELS = 1.5
 
 _MOST_LEVEL = 1e6
 
 
 def status_of(
-    level: float,
-    levels: Float64Array,
+    expected_level: float,
+    expected_levels: Float64Array,
     certainties: Float64Array,
     sure_certainty: float,
     limit: float,
@@ -40,19 +42,19 @@ def status_of(
 
     Parameters
     ----------
-    level : float
+    expected_level : float
         Of the plane.
-    levels, certainties : (n,) array
+    expected_levels, certainties : (n,) array
         Of its patches; levels are NaN for those without probabilities.
     sure_certainty : float
         The model's.
     limit : float
-        The highest level that is in focus.
+        The highest expected level that is in focus.
     weights : (n,) array, optional
         How many patches of the plane each of them stands for.
     """
-    level = float(as_floats("level", level, shape=(), low=0, high=_MOST_LEVEL))
-    levels = as_floats("levels", levels, shape=(None,), low=0, high=_MOST_LEVEL)
+    level = _as_level("expected_level", expected_level)
+    levels = as_floats("expected_levels", expected_levels, shape=(None,), low=0, high=_MOST_LEVEL)
     certainties = as_floats("certainties", certainties, shape=levels.shape)
     sure_certainty = as_number("sure_certainty", sure_certainty)
     limit = as_number("limit", limit)
@@ -100,32 +102,26 @@ def sure_by_chance(patches: int) -> int:
     return sure
 
 
-def judged_level(status: str, level: float, expected_level: float) -> Optional[int]:
-    """Give the level by which a plane counts, is drawn in charts and raises alerts.
-
-    That is its most probable level. Half of a mixed plane may be in focus, and its most probable
-    level then that half's: a mixed plane counts by its expected level, rounded, where that is
-    higher.
+def judged_level(status: str, expected_level: float) -> Optional[float]:
+    """Give the number by which a plane counts, is drawn in charts and raises alerts.
 
     Parameters
     ----------
     status : str
         Of the plane.
-    level, expected_level : float
+    expected_level : float
         NaN where it has none.
 
     Returns
     -------
-    int or None
-        None where nothing was measured, or there is no content: such a level means nothing.
+    float or None
+        The expected level; None where nothing was measured, or there is no content: such a level
+        means nothing.
     """
-    level = float(as_floats("level", level, shape=(), low=0, high=_MOST_LEVEL))
-    expected = float(as_floats("expected_level", expected_level, shape=(), low=0, high=_MOST_LEVEL))
-    if as_text("status", status) in (ERROR.key, NO_CONTENT.key) or math.isnan(level):
+    expected = _as_level("expected_level", expected_level)
+    if as_text("status", status) in (ERROR.key, NO_CONTENT.key) or math.isnan(expected):
         return None
-    if status == MIXED.key and not math.isnan(expected):
-        return max(int(level), math.floor(expected + 0.5))
-    return int(level)
+    return expected
 
 
 def representative(
@@ -165,3 +161,7 @@ def representative(
         return 0, math.inf if math.isnan(values[plane]) else values[plane]
 
     return min(range(len(statuses)), key=rank)
+
+
+def _as_level(name: str, value: float) -> float:
+    return float(as_floats(name, value, shape=(), low=0, high=_MOST_LEVEL))

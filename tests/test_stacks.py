@@ -1,7 +1,7 @@
 """The plane in focus among those of a stack, with a model whose answers are known beforehand."""
 
 import weakref
-from math import isnan
+from math import isnan, nan
 
 import coded
 import numpy as np
@@ -13,7 +13,7 @@ from microscope_quality.errors import ImageError, SettingsError
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import Optics
-from microscope_quality.stacks import best_plane, measure_stack
+from microscope_quality.stacks import best_of, best_plane, measure_stack
 
 OIL = Optics(na=1.4, refractive_index=1.515, wavelength_um=0.52, pixel_size_um=0.108)
 
@@ -30,6 +30,8 @@ def stack_of(model, levels):
 @pytest.mark.parametrize(
     ("levels", "best", "position"),
     [
+        # In focus or not.
+        ([7, 5, 2.9, 5, 7], 2, 2.0),
         ([6, 4, 2, 0, 2, 4, 6], 3, 3.0),
         ([3, 1.4, 0, 0, 1.4, 3], None, 2.5),
         # A plateau: its middle.
@@ -40,7 +42,7 @@ def stack_of(model, levels):
         ([6, 4, 2, 0, 1, 3, 5], 3, 3.2),
         ([0], 0, 0.0),
         ([None, None, 0, None], 2, 2.0),
-        # No parabola: the middle of the lowest planes.
+        # No parabola: the middle of the sharpest planes.
         ([0, 0, 0, 0, 0], 2, 2.0),
         ([0, 0], None, 0.5),
         ([0, 1, 1], 0, 0.0),
@@ -51,7 +53,7 @@ def test_the_best_plane_of_a_stack(model, levels, best, position):
     assert result.best_position == pytest.approx(position, abs=0.2)
     if best is not None:
         assert result.best_plane == best
-    assert result.status == "in_focus"
+    assert result.status == ("out_of_focus" if 2.9 in levels else "in_focus")
     assert result.expected_level == result.results[result.best_plane].expected_level
     assert len(result.results) == len(levels)
     assert result.representative is result.results[result.best_plane]
@@ -68,19 +70,10 @@ def test_best_positions_follow_the_focus(model, focus, slope, flip):
     assert abs(result.best_plane - expected) <= 1
 
 
-def test_no_plane_in_focus(model):
-    result = best_plane(stack_of(model, [6, 4, 3, 5]))
-    assert result.best_plane is None
-    assert result.best_position is None
-    assert result.status == "out_of_focus"
-    assert result.expected_level == pytest.approx(3, abs=0.05)
-    assert result.representative is result.results[2]
-    assert best_plane(stack_of(model, [6, 4, 3, 5]), in_focus_limit=3).best_plane == 2
-
-
 def test_no_plane_with_content(model):
     result = best_plane(stack_of(model, [None, None]))
     assert result.best_plane is None
+    assert result.best_position is None
     assert isnan(result.expected_level)
     assert result.status == "no_content"
     constant = measure_stack(np.zeros((3, 100, 100)), model)
@@ -93,6 +86,74 @@ def test_planes_without_content_are_never_best(model):
     planes.insert(1, measure_focus(coded.plane([[None]]), model))
     result = best_plane(planes)
     assert result.expected_level == pytest.approx(8, abs=0.05)
+
+
+V = [8, 6.5, 5, 3.5, 2, 0.5, 2, 3.5, 5, 6.5, 8]
+PEAK = [1, 1.5, 2, 4, 12, 30, 12, 4, 2, 1.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("levels", "contrasts"),
+    [
+        (V, PEAK),
+        # Rings or noise far from focus, read as sharp; in focus no level is low.
+        ([0.5, 1, 2, 3, 3, 2.9, 3, 3, 2, 1, 0.5], PEAK),
+        # A section is thin: all levels alike.
+        ([0.3] * 11, PEAK),
+        # Debris in focus at plane 9, a lamp that flickers at plane 8, bleaching.
+        (V, [1, 1.5, 2, 4, 12, 30, 12, 4, 30, 60, 30]),
+        (V, [1, 1.5, 2, 4, 12, 30, 12, 4, 80, 1.5, 1]),
+        (V, [40, 38, 36, 35, 34, 33, 27, 24, 20, 18, 15]),
+        # One plane that contradicts all others.
+        ([8, 6.5, 5, 3.5, 2, 0.5, 2, 3.5, 5, 0, 8], PEAK),
+        # No contrast beyond noise, and none known, as in tables of older versions.
+        (V, [1] * 11),
+        (V, [0] * 11),
+        (V, [nan] * 11),
+    ],
+)
+def test_levels_and_contrasts_decide_together(levels, contrasts):
+    best, position, speaker = best_of(["out_of_focus"] * 11, levels, [0.5] * 11, contrasts)
+    assert best == speaker == 5
+    assert position == pytest.approx(5, abs=0.6)
+
+
+def test_a_plane_without_content_is_best_where_its_contrast_says_so():
+    """A bead in focus fills no three patches, its rings do; an empty plane has no contrast."""
+    statuses = ["out_of_focus", "no_content", "no_content", "no_content", "out_of_focus"]
+    levels, certainties = [1.5, nan, 4.0, 4.5, 1.4], [0.4, 0.0, 0.1, 0.1, 0.4]
+    assert best_of(statuses, levels, certainties, [3, 9, 30, 9, 3])[0] == 2
+    assert best_of(statuses, levels, certainties, [3, 0, 1, 0, 2])[0] == 0
+    assert best_of(statuses, levels, certainties, [3, 0, nan, 0, 4])[0] == 4
+    assert best_of(["no_content"] * 5, levels, certainties, [3, 9, 30, 9, 3])[:2] == (None, None)
+
+
+statuses_of_planes = st.sampled_from(["in_focus", "out_of_focus", "mixed", "no_content", "error"])
+numbers = st.floats(0, 10) | st.just(nan)
+
+
+@given(
+    st.lists(
+        st.tuples(statuses_of_planes, numbers, st.floats(0, 1), st.floats(0, 1e300) | numbers),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_a_best_plane_is_named_whenever_a_plane_has_content(planes):
+    statuses, levels, certainties, contrasts = zip(*planes)
+    best, position, speaker = best_of(statuses, levels, certainties, contrasts)
+    none = ("no_content", "error")
+    content = [status not in none and level >= 0 for status, level in zip(statuses, levels)]
+    assert (best is not None) == any(content)
+    assert (position is not None) == any(content)
+    assert 0 <= speaker < len(planes)
+    if best is not None:
+        assert best == speaker
+        assert statuses[best] != "error"
+        assert 0 <= position <= len(planes) - 1
+        assert abs(best - position) <= 1
+    turned = best_of(statuses[::-1], levels[::-1], certainties[::-1], contrasts[::-1])
+    assert (turned[1] is None) == (position is None)
 
 
 def test_stacks_are_taken_one_plane_at_a_time(model):

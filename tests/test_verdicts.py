@@ -1,4 +1,4 @@
-"""The two rules that every screen, page, table and host asks: by which level, by which plane."""
+"""The rules that every screen, page, table and host asks: the status, the number, the plane."""
 
 import math
 
@@ -11,7 +11,7 @@ from scipy.stats import binom
 from microscope_quality.errors import SettingsError
 from microscope_quality.focus import FocusResult
 from microscope_quality.statuses import FOCUS_STATUSES
-from microscope_quality.verdicts import judged_level, representative, sure_by_chance
+from microscope_quality.verdicts import judged_level, representative, status_of, sure_by_chance
 
 NAN = math.nan
 STATUSES = [status.key for status in FOCUS_STATUSES]
@@ -27,36 +27,55 @@ def test_five_scattered_nuclei_in_a_large_field_are_content():
 
 
 @pytest.mark.parametrize(
-    ("status", "level", "expected", "judged"),
+    ("expected_levels", "limit", "status"),
     [
-        ("in_focus", 0, 0.9, 0),
-        ("out_of_focus", 7, 6.2, 7),
-        ("out_of_focus", 2, 4.9, 2),
-        # Its most probable level is the worse one.
-        ("mixed", 5, 3.2, 5),
-        # Half of it is in focus.
-        ("mixed", 1, 3.6, 4),
-        ("mixed", 0, 2.5, 3),
-        ("mixed", 3, NAN, 3),
-        ("no_content", 4, 4.0, None),
-        ("no_content", NAN, NAN, None),
-        ("error", NAN, NAN, None),
+        # The plane's level is their mean: 1.2, 1.5, 1.8.
+        ([1, 1, 1, 1, 2], 1.5, "in_focus"),
+        ([1, 2, 1, 2], 1.5, "in_focus"),
+        ([1, 2, 2, 2, 2], 1.5, "out_of_focus"),
+        ([1, 2, 2, 2, 2], 1.8, "in_focus"),
+        # Halves are mixed when they lie more than three levels apart ...
+        ([0, 0, 3, 3], 1.5, "in_focus"),
+        ([0, 0, 3.1, 3.1], 1.5, "mixed"),
+        ([6, 6, 9.1, 9.1], 1.5, "mixed"),
+        # ... and a fifth may lie anywhere within, but not far enough to take the level with it.
+        ([0, 0, 0, 0, 3], 1.5, "in_focus"),
+        ([0, 0, 0, 3], 1.5, "mixed"),
+        ([0, 0, 0, 0, 8], 1.5, "mixed"),
     ],
 )
-def test_the_level_that_a_plane_counts_by(status, level, expected, judged):
-    assert judged_level(status, level, expected) == judged
+def test_the_status_comes_from_the_number_that_is_shown(expected_levels, limit, status):
+    level, sure = np.mean(expected_levels), np.ones(len(expected_levels))
+    assert status_of(level, expected_levels, sure, 0.5, limit) == status
 
 
-@given(
-    st.sampled_from(["in_focus", "out_of_focus", "mixed"]),
-    st.integers(0, 10),
-    st.floats(0, 10),
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=30), st.floats(0, 10), st.floats(0, 10))
+def test_of_planes_that_are_not_mixed_the_lower_level_is_not_the_worse_one(levels, first, second):
+    """With one limit, and wherever the patches lie."""
+    low, high = sorted((first, second))
+    found = [status_of(one, levels, np.ones(len(levels)), 0.5, 1.5) for one in (low, high)]
+    assert found != ["out_of_focus", "in_focus"]
+    assert all(
+        (one == "in_focus") == (level <= 1.5)
+        for one, level in zip(found, (low, high))
+        if one != "mixed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "judged"),
+    [
+        ("in_focus", 0.9, 0.9),
+        ("out_of_focus", 6.2, 6.2),
+        ("mixed", 3.6, 3.6),
+        ("mixed", NAN, None),
+        ("no_content", 4.0, None),
+        ("no_content", NAN, None),
+        ("error", NAN, None),
+    ],
 )
-def test_only_mixed_planes_count_by_another_level_and_never_a_lower_one(status, level, expected):
-    judged = judged_level(status, level, expected)
-    assert judged >= level
-    assert status == "mixed" or judged == level
-    assert judged <= max(level, expected + 0.5)
+def test_the_level_that_a_plane_counts_by(status, expected, judged):
+    assert judged_level(status, expected) == judged
 
 
 def test_a_best_plane_speaks_whatever_the_others_are():
@@ -107,4 +126,4 @@ def test_a_result_tells_the_level_that_it_counts_by():
     result = FocusResult(
         **{**fields, **empty, "status": "mixed", "level": 1.0, "expected_level": 3.6}
     )
-    assert result.judged_level == 4
+    assert result.judged_level == 3.6

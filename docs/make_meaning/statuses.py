@@ -25,7 +25,7 @@ from microscope_quality import FocusResult
 from microscope_quality.degrade import defocus_varying, tilted_levels
 from microscope_quality.overlay import overlay
 from microscope_quality.simulate import nuclei
-from microscope_quality.verdicts import MIXED_SHARE, sure_by_chance
+from microscope_quality.verdicts import MIXED_LEVELS, MIXED_SHARE, sure_by_chance
 
 WORDS = {
     "in_focus": "in focus",
@@ -41,6 +41,13 @@ def tilted(light: np.ndarray, last: float) -> np.ndarray:
     across = tilted_levels(light.shape, last / 2, last)
     kernels = [kernel(float(level)) for level in known]
     return np.maximum(defocus_varying(light, np.clip(across, 0, known[-1]), kernels, known), 0)
+
+
+def far_share(result: FocusResult) -> float:
+    """Share of the sure patches that lie far from the image's level, as its status has it."""
+    sure = result.patch_certainties >= model().description.sure_certainty
+    off = np.abs(result.patch_expected_levels[sure] - result.expected_level)
+    return float((off > MIXED_LEVELS).mean())
 
 
 def regimes() -> Part:
@@ -129,11 +136,11 @@ def status() -> Part:
         for n, last in enumerate(tilts):
             light = specimen("nuclei", s, SOFTNESS_PX, 1.0, 1.0, (504, 504))
             result = measured(taken(tilted(light, float(last)), s))
-            sure = result.patch_certainties >= threshold
-            far[s, n] = (np.abs(result.patch_levels[sure] - result.level) > 2).mean()
+            far[s, n] = far_share(result)
             mixed[s, n] = result.status == "mixed"
     parts = np.arange(0, 0.55, 0.05)
     partly = np.zeros((2, len(parts)))
+    part_results: list[list[FocusResult]] = [[], []]
     for s in range(2):
         light = specimen("nuclei", s, SOFTNESS_PX, 1.0, 1.0, (504, 504))
         near, away = blurred(light, 0), blurred(light, 7)
@@ -141,10 +148,11 @@ def status() -> Part:
             columns = round(504 * share)
             plane = near.copy()
             plane[:, :columns] = away[:, :columns]
-            result = measured(taken(plane, s))
-            sure = result.patch_certainties >= threshold
-            partly[s, n] = (np.abs(result.patch_levels[sure] - result.level) > 2).mean()
+            part_results[s].append(measured(taken(plane, s)))
+            partly[s, n] = far_share(part_results[s][-1])
     all_mixed = [float(t) for t, of in zip(tilts, mixed.T) if of.all()]
+    some_mixed = [float(t) for t, of in zip(tilts, mixed.T) if of.any()]
+    parts_mixed = (partly > MIXED_SHARE).all(axis=0)
     five_found = results["5 nuclei in 2048²"]
     numbers = {
         "chance_25": str(sure_by_chance(25)),
@@ -154,9 +162,11 @@ def status() -> Part:
         "five_status": f"`{five_found.status}`",
         "five_level": level_text(five_found.expected_level),
         "five_mean_certainty": certainty_text(five_found.mean_certainty),
+        "tilt_unmixed_below": f"{min(some_mixed):.0f}",
         "tilt_mixed_from": f"{min(all_mixed):.0f}",
         "tilt_images": str(far.size + partly.size),
-        "part_far_at_quarter": share_text(partly[:, 5].mean()),
+        "part_mixed_from": share_text(parts[parts_mixed].min()),
+        "half_expected": level_text(np.mean([of[-1].expected_level for of in part_results])),
     }
 
     def draw() -> Image.Image:
@@ -179,7 +189,7 @@ def status() -> Part:
         right.set_xlabel("% of the field at level 7, the rest at 0")
         for ax in (left, right):
             ax.axhline(100 * MIXED_SHARE, color=INK, lw=1, ls=":")
-            ax.set_ylim(0, 75)
+            ax.set_ylim(0, 105)
             ax.text(0, 100 * MIXED_SHARE + 2, "mixed", va="bottom")
         return finished(made)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from microscope_quality.focus import FocusResult
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
-from microscope_quality.stacks import best_plane
+from microscope_quality.stacks import best_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,8 +30,8 @@ class StackFigures:
     status : tuple of str
         Of each plane.
     focus : float
-        z of the focus: the one that is known, or else the best position that the model itself
-        finds; NaN when it finds none.
+        z of the focus: the one that is known, or else the best position by the model's levels
+        alone; NaN without any.
     focus_known : bool
         It was given.
     spearman : float
@@ -40,8 +40,8 @@ class StackFigures:
     spearman_below, spearman_above : float
         The same of the planes on one side, the one nearest to focus included.
     best_z : float
-        z of the plane that the model finds in focus, or when there is none, of the one with the
-        lowest expected level; NaN without any level.
+        z of the best plane by the model's levels alone, as contrast is the same for every
+        model; when none has content, of the lowest expected level; NaN without any level.
     best_plane_error : float
         ``best_z - focus``, in steps; NaN unless the focus is known.
     geometric_level : (n,) array
@@ -149,11 +149,15 @@ def stack_figures(
 
 def _best(z: FloatArray, results: Sequence[FocusResult]) -> tuple[float, float]:
     """Give the z of the best plane, and the position of focus between planes."""
-    found = best_plane(results)
-    if found.best_plane is not None and found.best_position is not None:
-        position = float(np.interp(found.best_position, np.arange(len(z)), z))
-        return float(z[found.best_plane]), position
     expected = np.array([result.expected_level for result in results])
+    best, position, _ = best_of(
+        [result.status for result in results],
+        expected.tolist(),
+        [result.certainty for result in results],
+        [float("nan")] * len(results),
+    )
+    if best is not None and position is not None:
+        return float(z[best]), float(np.interp(position, np.arange(len(z)), z))
     if np.isnan(expected).all():
         return float("nan"), float("nan")
     lowest = float(z[int(np.nanargmin(expected))])

@@ -16,7 +16,10 @@ from microscope_quality.statuses import ERROR, NO_CONTENT, Status
 class Verdict:
     """What is said of a file: of its only plane, or of the worst of its planes and z-stacks.
 
-    A z-stack is as good as its best plane: that the others are out of focus is no fault.
+    The same is said of several files that are one z-stack.
+
+    A z-stack is as good as its best plane: that the others are out of focus is no fault. Nor is a
+    channel without content, where another one has some.
 
     Attributes
     ----------
@@ -28,12 +31,15 @@ class Verdict:
         Of the file.
     stack : bool
         Whether the plane is the best of a z-stack.
+    files : int
+        In which the planes lie.
     """
 
     plane: PlaneRow
     status: Status
     planes: int = 1
     stack: bool = False
+    files: int = 1
 
     @property
     def measure(self) -> Measure:
@@ -47,8 +53,9 @@ class Verdict:
 
     @property
     def error(self) -> str:
-        """Why it could not be measured."""
-        return self.plane.error
+        """Why it could not be measured; of several files, with the name of one."""
+        error = self.plane.error
+        return f"{self.plane.name}: {error}" if error and self.files > 1 else error
 
     @property
     def groups(self) -> dict[str, str]:
@@ -71,31 +78,32 @@ class Verdict:
 
 
 def verdict_of(planes: Sequence[PlaneRow], stacks: Iterable[Row] = ()) -> Verdict:
-    """Give the verdict on a file.
+    """Give the verdict on a file, or on the files of a z-stack.
 
     Parameters
     ----------
     planes
-        Of the file, one at least.
+        One at least.
     stacks
-        Of its z-stacks, as ``stacks.csv`` has them.
+        The z-stacks, as ``stacks.csv`` has them.
     """
+    files = len({plane.name for plane in planes})
     failed = next((plane for plane in planes if plane.error), None)
     if failed is not None:
-        return Verdict(failed, ERROR, len(planes))
+        return Verdict(failed, ERROR, len(planes), files=files)
     measure = planes[0].measure
     judgements = {_stack_of(stack): stack for stack in stacks}
     verdicts = []
     for image in images_of(planes):
         if image[0].place.z is None:
-            verdicts.append(Verdict(image[0], image[0].kind, len(planes)))
+            verdicts.append(Verdict(image[0], image[0].kind, len(planes), files=files))
             continue
         stack = judgements.get(_stack_of(image[0].row), {})
         one = representative_of(image, stack)
         status = measure.status_named(stack.get("status", ""))
         status = one.kind if status is ERROR else status
-        verdicts.append(Verdict(one, status, len(image), len(image) > 1))
-    return max(verdicts, key=_rank)
+        verdicts.append(Verdict(one, status, len(image), len(image) > 1, files))
+    return max([one for one in verdicts if one.status.is_judged] or verdicts, key=_rank)
 
 
 def _stack_of(row: Row) -> tuple[str, ...]:
@@ -141,7 +149,7 @@ class Threshold:
         limit, side = self.limit, "above" if low else "below"
         if limit is not None:
             said, it = f"limit is {limit:g}, but", f"{measure.noun} is {side} it"
-            if worst is not None and measure.badness(limit) >= measure.badness(worst):
+            if worst is not None and not measure.badness(limit) < measure.badness(worst):
                 raise SettingsError(f"{said} no {it}: they end at {worst:g}.")
             if best is not None and measure.badness(limit) < measure.badness(best):
                 raise SettingsError(f"{said} every {it}.")
@@ -158,7 +166,7 @@ class Threshold:
         if status is NO_CONTENT:
             # Its numbers mean nothing.
             return f"{name} has no content" if status.key in self.statuses else ""
-        judged, at = measure.judged(verdict.row), measure.at(verdict.row)
+        judged, at = measure.judged(verdict.row), measure.at(verdict.row, self.limit)
         worse = self.limit is not None and measure.badness(judged) > measure.badness(self.limit)
         if worse:
             side = "above" if measure.good == "low" else "below"

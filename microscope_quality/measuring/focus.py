@@ -39,7 +39,6 @@ from microscope_quality.overlay import legend, overlay
 from microscope_quality.sampling import FEWEST_PLACES, sample_focus
 from microscope_quality.stacks import best_of, spoken
 from microscope_quality.statuses import FOCUS_STATUSES, MIXED
-from microscope_quality.verdicts import judged_level
 
 # Of numbers with six digits, and of sums of them.
 _ROUNDING = 1e-3
@@ -47,7 +46,7 @@ _PROBABILITY = re.compile("p[0-9]{1,3}")
 # Bytes for each pixel of an image that is brought to another sampling.
 _RESCALED_BYTES = 36
 
-_LEVEL = Column("level", "integer", "Level", 0, True)
+_LEVEL = Column("level", "integer", "Most probable level", 0, True)
 _EXPECTED = Column("expected_level", "number", "Expected level", 1, True)
 _CERTAINTY = Column("certainty", "share", "Certainty", 2)
 _OF_IMAGE = (
@@ -62,11 +61,6 @@ _OF_IMAGE = (
     Column("defocus_um", "number", "Defocus, µm", 2, True),
     Column("saturated_fraction", "share", "Saturated share", 4),
 )
-# The single level of a mixed image may be that of a few sure patches.
-_TEMPLATES = {
-    "": ("level {level:0} (expected {expected_level:1})", "certainty {certainty:2}"),
-    MIXED.key: ("expected level {expected_level:1}", "certainty {certainty:2}"),
-}
 
 
 @functools.lru_cache(maxsize=1)
@@ -97,8 +91,8 @@ class Focus(Measure):
         What the user says of the optics, by the fields of `Optics`; files may tell the rest.
     rescale : bool
         Bring planes to the sampling that the model knows.
-    in_focus_limit : int
-        The highest level that is in focus.
+    in_focus_limit : float
+        The highest expected level that is in focus.
     sample : int, optional
         Number of random places to measure in each plane, by the `seed`; all patches without it.
     known : (int, float), optional
@@ -115,7 +109,7 @@ class Focus(Measure):
     needed = ("level", "expected_level", "certainty", "status", "p0")
     worst = "Furthest out of focus"
     told = ("level", "expected_level", "certainty", "defocus_um")
-    templates = _TEMPLATES
+    templates = ("level {expected_level:1}", "certainty {certainty:2}")
     drift = "a slow rise is a drifting focus, a step a bumped stage"
     reference = ("What the number means", "docs/meaning.md")
     caveats = (
@@ -129,7 +123,7 @@ class Focus(Measure):
     model: str | None = None
     optics: Mapping[str, float] = field(default_factory=dict)
     rescale: bool = False
-    in_focus_limit: int = 1
+    in_focus_limit: float = 1.5
     sample: int | None = None
     seed: int = 0
     known: tuple[int, float] | None = None
@@ -156,7 +150,8 @@ class Focus(Measure):
     def later_columns(self) -> tuple[Column, ...]:
         # Of a sample of places: their number, and the 95 % interval.
         interval = (Column(f"expected_level_{end}", "number") for end in ("low", "high"))
-        return (Column("optics"), Column("places", "integer"), *interval)
+        sampled = (Column("places", "integer"), *interval)
+        return (Column("optics"), *sampled, Column("contrast", "number"))
 
     @property
     def patch_columns(self) -> tuple[Column, ...]:
@@ -173,7 +168,7 @@ class Focus(Measure):
 
     @property
     def limit(self) -> float:
-        return self.in_focus_limit + 0.5
+        return self.in_focus_limit
 
     @property
     def charts(self) -> tuple[Chart, ...]:
@@ -195,7 +190,7 @@ class Focus(Measure):
     @property
     def explanation(self) -> str:
         return (
-            f"Level 0 is in focus; up to {self.in_focus_limit} counts as in focus. A level is a "
+            f"Level 0 is in focus; up to {self.in_focus_limit:g} counts as in focus. A level is a "
             f"blur disc of {BLUR_PX_PER_LEVEL} pixels, so that level 5 is blurred over "
             f"{5 * BLUR_PX_PER_LEVEL:.0f}."
         )
@@ -222,10 +217,10 @@ class Focus(Measure):
         return self._description.patch_size
 
     def check(self) -> None:
-        last = self.levels - 1
-        if self.in_focus_limit > last:
+        limit, last = self.in_focus_limit, self.levels - 1
+        if not 0 <= limit <= last:
             raise SettingsError(
-                f"in_focus_limit is {self.in_focus_limit}, but the model's levels end at {last}."
+                f"in_focus_limit is {limit:g}, but the model's levels go from 0 to {last}."
             )
         if self.rescale and not self.optics:
             raise SettingsError("rescale needs `optics`, to know how finely images are sampled.")
@@ -237,7 +232,8 @@ class Focus(Measure):
             "model": self.model,
             "optics": optics_text(self.optics) or None,
             "rescale": self.rescale,
-            "in_focus_limit": self.in_focus_limit,
+            # A whole number is an older version's: see `_recorded_limit`.
+            "in_focus_limit": float(self.in_focus_limit),
             "sample": self.sample,
             "seed": None if self.sample is None else self.seed,
         }
@@ -266,12 +262,12 @@ class Focus(Measure):
         own, facts = (as_mapping(record.get(name)) for name in ("settings", "model"))
         levels = sum(1 for name in header if _PROBABILITY.fullmatch(name)) or 11
         sample = own.get("sample")
-        name, limit, sure = own.get("model"), own.get("in_focus_limit"), facts.get("sure_certainty")
+        name, sure = own.get("model"), facts.get("sure_certainty")
         measure = cls(
             model=name if isinstance(name, str) and name else None,
             rescale=own.get("rescale") is True,
             sample=sample if isinstance(sample, int) else None,
-            in_focus_limit=limit if isinstance(limit, int) and 0 <= limit < levels else 1,
+            in_focus_limit=_recorded_limit(own.get("in_focus_limit"), levels - 1),
         )
         if not isinstance(sure, (int, float)) or not 0 <= sure <= 1:
             sure = _sure_certainty(measure.model)
@@ -319,32 +315,26 @@ class Focus(Measure):
 
         1 for a mixed plane. Else the larger one of 2 min(q, 1 - q), where q is the probability
         that the level is at most the in-focus limit, and 1 - certainty / `sure_certainty`. So 0.25
-        means that the other status has a probability of an eighth, or that the plane as a whole
-        has three quarters of the certainty that makes a patch a sure one. 0 without content: there
-        is nothing to look at.
+        means that the other side of the limit has a probability of an eighth, or that the plane as
+        a whole has three quarters of the certainty that makes a patch a sure one. 0 without
+        content: there is nothing to look at. Level k stands for those from k - 1/2 to k + 1/2, of
+        which a limit between them has a share.
         """
         status = self.status(row)
         if not status.is_judged:
             return 0.0, ""
         if status is MIXED:
             return 1.0, "parts at different levels"
-        focused = sum(as_number(row[name]) for name in self.distribution[: self.in_focus_limit + 1])
+        focused = sum(
+            min(max(self.in_focus_limit - level + 0.5, 0.0), 1.0) * as_number(row[name])
+            for level, name in enumerate(self.distribution)
+        )
         close = 2 * min(max(focused, 0.0), max(1 - focused, 0.0))
         sure = self.sure_certainty
         unsure = 1 - as_number(row["certainty"]) / sure if sure > 0 else 0.0
         if unsure > close:
             return unsure, "low certainty"
         return close, "close to the in-focus limit"
-
-    def judged(self, row: Row) -> int | None:
-        level, expected = as_number(row.get("level", "")), as_number(row.get(self.value, ""))
-        return judged_level(self.status(row).key, level, expected)
-
-    def short(self, row: Row) -> str:
-        level = self.judged(row)
-        if self.status(row) is MIXED:
-            return f"~{level}" if level else ""
-        return "" if level is None else str(level)
 
     def headline(self, row: Row) -> str:
         blur = as_number(row.get("blur_diameter_px", ""))
@@ -355,10 +345,6 @@ class Focus(Measure):
         said = [f"certainty {float(row['certainty']):.2f}"] if self.status(row).is_judged else []
         return said + ([f"{float(row['defocus_um']):.1f} µm"] if row.get("defocus_um") else [])
 
-    def more(self, row: Row) -> list[str]:
-        known = self.judged(row) is not None and row[self.value]
-        return [f"expected level {float(row[self.value]):.2f}"] if known else []
-
     def repeated(self, row: Row) -> Focus | None:
         # A sample of places stands for a plane that takes long to measure whole.
         if row.get("places"):
@@ -367,17 +353,10 @@ class Focus(Measure):
         optics = parse_values(row["optics"]) if known else {}
         return replace(self, optics=optics, rescale=bool(known), sample=None)
 
-    def at(self, row: Row) -> str:
-        level = as_number(row["level"])
-        # What is judged is the higher one.
-        if self.status(row) is MIXED and self.judged(row) == math.floor(self.number(row) + 0.5):
-            return f"at an expected level of {self.number(row):.1f}"
-        return f"at level {level:.0f}"
-
     def cells(self, row: Row) -> list[Cell]:
         colours, last = self.scale.colours, self.levels - 1
-        level, text = self.judged(row), self.short(row)
-        shown = (text, colours[level]) if text and level is not None else ("–", "dim")
+        text = self.short(row)
+        shown = (text, self.colour(row)) if text else ("–", "dim")
         odds = [as_number(row.get(name, "")) for name in self.distribution]
         known = not any(map(math.isnan, odds))
         bars = [
@@ -390,17 +369,29 @@ class Focus(Measure):
             Cell("Level", (shown,)),
             Cell(f"0{last:>{last}}", tuple(bars) if known else (), right=False),
             Cell("Certainty", ((filled("{certainty:2}", row) if known else "", ""),)),
-            Cell("Expected, 95 %", ((between, ""),)),
+            Cell("Level, 95 %", ((between, ""),)),
             Cell("Defocus µm", ((filled("{defocus_um:1}", row), ""),)),
         ]
 
     def best(self, planes: Sequence[Judged]) -> Best:
         statuses = [one.status for one in planes]
-        levels, expected = (
-            [as_number(one.row[name]) for one in planes] for name in ("level", self.value)
+        # Tables of older versions have no contrast.
+        expected, certainties, contrasts = (
+            [as_number(one.row.get(name, "")) for one in planes]
+            for name in (self.value, "certainty", "contrast")
         )
-        best, position, speaker = best_of(statuses, levels, expected, self.in_focus_limit)
+        best, position, speaker = best_of(statuses, expected, certainties, contrasts)
         return Best(best, position, *spoken(statuses, expected, speaker))
+
+
+def _recorded_limit(limit: object, last: int) -> float:
+    """Give the in-focus limit of a record: of the expected level, or what is usual.
+
+    Older versions recorded a whole number, the limit of the most probable level.
+    """
+    if isinstance(limit, int) and not isinstance(limit, bool) and 0 <= limit <= last:
+        return min(limit + 0.5, float(last))
+    return limit if isinstance(limit, float) and 0 <= limit <= last else Focus.in_focus_limit
 
 
 def _sure_certainty(model: str | None) -> float:

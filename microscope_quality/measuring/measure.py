@@ -49,7 +49,7 @@ class Scale:
     ends : (str, str)
         What the lowest and the highest value mean.
     bins : int
-        The values are whole numbers, so many from 0, and are counted one by one; 0 for any others.
+        Values are counted by the nearest whole number, so many of them from 0; 0 for other ranges.
     """
 
     colours: tuple[str, ...]
@@ -57,6 +57,10 @@ class Scale:
     high: float | None = None
     ends: tuple[str, str] = ("", "")
     bins: int = 0
+
+    def bin(self, value: float) -> int:
+        """Give the whole number that a value is counted by; halves count upwards."""
+        return min(max(math.floor(value + 0.5), 0), self.bins - 1)
 
     def colour(self, value: float, low: float = 0, high: float = 1) -> str:
         """Give the colour of a value; `low` and `high` hold where the scale has none."""
@@ -158,9 +162,9 @@ class Measure:
         Whether ``"low"`` or ``"high"`` values are the good ones.
     trust : str
         Column that says how far to believe the value; empty if there is none.
-    templates : mapping of str to tuple of str
-        What is said of a row with a status, or by ``""`` with any other: ``{column:digits}`` is
-        the number of a column.
+    templates : tuple of str
+        What is said of a row whose numbers mean something: ``{column:digits}`` is the number of a
+        column. Without any, it is the value.
     drift : str
         What it means when the value changes in the course of a run.
     reference : (str, str)
@@ -177,7 +181,7 @@ class Measure:
     value: ClassVar[str]
     good: ClassVar[Literal["low", "high"]] = "low"
     trust: ClassVar[str] = ""
-    templates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    templates: ClassVar[tuple[str, ...]] = ()
     drift: ClassVar[str] = "a slow change is a drift, a step happened at once"
     reference: ClassVar[tuple[str, str]] = ("", "")
     caveats: ClassVar[tuple[str, ...]] = ()
@@ -309,15 +313,16 @@ class Measure:
         return number if self.status(row).is_judged and not math.isnan(number) else None
 
     def short(self, row: Row) -> str:
-        """Write that number; empty where none can stand for the plane."""
+        """Write that number; empty without one."""
         number = self.judged(row)
         return "" if number is None else f"{number:.{self.digits}f}"
 
     def colour(self, row: Row) -> str:
         """Give the colour of that number; empty where it depends on those of other planes."""
         number, scale = self.judged(row), self.scale
-        known = number is not None and None not in (scale.low, scale.high) and self.short(row)
-        return scale.colour(number) if known and number is not None else ""
+        if number is None or None in (scale.low, scale.high):
+            return ""
+        return scale.colour(number)
 
     def said(self, row: Row) -> list[str]:
         """Say the numbers of a plane, in a few words each; nothing where they mean nothing."""
@@ -328,8 +333,7 @@ class Measure:
         """Give what is said of rows with a status; see `filled`."""
         if not status.is_judged:
             return ()
-        usual = (f"{self.noun} {{{self.value}:{self.digits}}}",)
-        return self.templates.get(status.key) or self.templates.get("", usual)
+        return self.templates or (f"{self.noun} {{{self.value}:{self.digits}}}",)
 
     def in_words(self, row: Row) -> str:
         """Say the status of a plane and its numbers."""
@@ -349,13 +353,17 @@ class Measure:
         """Give the measure to measure a row's plane by again; None if that would take too long."""
         return self
 
-    def more(self, row: Row) -> list[str]:
-        """Say what is told of a plane when it is looked at closely."""
-        return []
+    def at(self, row: Row, limit: float | None = None) -> str:
+        """Say by which number a plane is judged, as in an alert: ``"at level 5.2"``.
 
-    def at(self, row: Row) -> str:
-        """Say by which number a plane is judged, as in an alert: ``"at level 5"``."""
-        return f"at {self.noun} {self.short(row)}"
+        It has more decimals where it would read like the limit that it is beyond.
+        """
+        number, digits = self.judged(row), self.digits
+        if number is None:
+            return f"at no {self.noun}"
+        while limit not in (None, number) and round(number, digits) == limit and digits < 6:
+            digits += 1
+        return f"at {self.noun} {number:.{digits}f}"
 
     def cells(self, row: Row) -> list[Cell]:
         """Give a line's fields on the screen."""

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.columns import Column
 from microscope_quality.measuring.measure import Measure, Scale
+from microscope_quality.measuring.wells import plate_format, well_position
 from microscope_quality.report.rows import Rows
 from microscope_quality.report.script import inlined
-from microscope_quality.report.wells import plate_format, well_position
 from microscope_quality.statuses import ERROR, Status
 from microscope_quality.version import __version__
 
@@ -226,7 +226,6 @@ def render(
         "changes": changes,
         "pictures": [[row, len(text)] for row, text in small.items()],
         "status": [statuses.index(status) for status in rows.status],
-        "judged": rows.judged,
         **_told(rows),
     }
     counts = Counter(rows.status[row] for row in rows.shown)

@@ -63,7 +63,7 @@ function drawDistribution() {
 export function startDistribution() {
   new Chart(byId("plot-values"), drawDistribution);
   onChoice(() => {
-    byId("values-chart").textContent = `Images ${chosen().scale.bins ? "at each" : "by"} ${chosen().noun}`;
+    byId("values-chart").textContent = `Images by ${chosen().noun}${chosen().scale.bins ? ", rounded" : ""}`;
     byId("explanation").hidden = !chosen().isValue;
     // The signs that have a bar.
     const reasons = new Set(shown.filter((row) => !isKnown(row)).map(reasonOf));

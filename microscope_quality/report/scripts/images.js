@@ -2,7 +2,7 @@
 import { column, empty, files, large, page, source, stackOf, status } from "./data.js";
 import { breakable, byId, element, inParts } from "./elements.js";
 import { chosen, isKnown, numberOf, value } from "./numbers.js";
-import { countsOf, fixed, images, isUnsaid, named, place, plain, verdict } from "./text.js";
+import { countsOf, fixed, images, named, place, plain, verdict } from "./text.js";
 
 const CHANGED = {
   changed: "This image has changed since it was measured: its picture does not show what the numbers tell.",
@@ -73,7 +73,6 @@ function factsOf(row) {
   add("Verdict", `${status[row].sign} ${status[row].words}`);
   add("Plane", place(row));
   for (const { name, words, kind, digits } of page.described) {
-    if (isUnsaid(name, row)) continue;
     add(words, kind === "time" ? text(name).replace("T", " ").replace(/(\.\d+)?Z$/, " UTC") : text(name, digits));
     const [low, high] = [text(`${name}_low`, digits), text(`${name}_high`, digits)];
     if (low !== "") add("95 % interval", `${low} to ${high}, from ${text("places")} places`);

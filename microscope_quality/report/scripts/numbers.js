@@ -63,10 +63,10 @@ class Numbers {
     return Math.abs(number) >= 10000 ? compact.format(number) : this.text(number);
   }
 
-  /** Whole numbers that images are judged by, each for itself, or so many ranges: `n` bins. */
+  /** The nearest whole numbers, or so many ranges: `n` bins. */
   bins(ranges) {
     const { bins, colours } = this.scale;
-    if (bins) return { n: bins, of: (row) => page.judged[row], called: (k) => `${this.noun} ${k}`, colour: (k) => colours[k] };
+    if (bins) return { n: bins, of: (row) => Math.min(Math.max(Math.floor(this.values[row] + 0.5), 0), bins - 1), called: (k) => `${this.noun} ${k}`, colour: (k) => colours[k] };
     const share = (row) => (this.values[row] - this.at(0)) / (this.at(1) - this.at(0));
     return {
       n: ranges,

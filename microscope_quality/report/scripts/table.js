@@ -5,7 +5,7 @@ import { save } from "./download.js";
 import { breakable, byId, element } from "./elements.js";
 import { openGallery, openImage } from "./images.js";
 import { choices, chosen, numberOf, onChoice, trust, value } from "./numbers.js";
-import { PLANE, capital, count, isUnsaid, named, place, plain, short, told, verdict } from "./text.js";
+import { PLANE, capital, count, named, place, plain, short, told, verdict } from "./text.js";
 
 const LINE = 46;
 const MOST_PRINTED = 100;
@@ -72,7 +72,6 @@ function filter() {
   fillTable();
 }
 function numberText(numbers, row) {
-  if (isUnsaid(numbers.name, row)) return status[row].sign;
   return status[row] === failed || Number.isNaN(numbers.values[row]) ? "" : numbers.fine(numbers.values[row]);
 }
 function line(row, at, room, narrow) {

@@ -30,9 +30,6 @@ export const verdict = (row) => [status[row].words, ...status[row].templates.map
 
 /** Columns of a table that a verdict tells. */
 export const told = fieldsOf(statuses[0].templates);
-const unsaid = new Map(statuses.map((one) => [one, one.judged ? told.filter((name) => !fieldsOf(one.templates).includes(name)) : []]));
-/** Whether a number is told of other images, and would mislead of this one. */
-export const isUnsaid = (name, row) => unsaid.get(status[row]).includes(name);
 
 export const PLANE = { series: "series ", z: "z", c: "c", t: "t" };
 export const place = (row, axes = Object.keys(PLANE)) => axes.filter((name) => column(name)[row] !== "").map((name) => PLANE[name] + column(name)[row]).join(" ");

@@ -53,23 +53,21 @@ function judge() {
 }
 /** Say where the limit goes against the verdict. */
 function sayAgainst(lost, slipped, limit) {
-  const [up, down] = value.good === "high" ? ["below", "or more"] : ["above", "or less"];
-  const [below, at] = [Math.floor(page.limit), value.text(limit)];
-  const against = [
-    [lost, statuses[0], "thrown out", below ? `${below} or less` : "0", `${up} ${at}`],
-    [slipped, statuses.find((one) => one.badness === 3), "kept", `${below + 1} or more`, `${at} ${down}`],
-  ];
-  byId("against-verdict").replaceChildren(...against.filter(([rows]) => rows.length).map(([rows, { words }, fate, probable, mean]) => element(
+  const against = [[lost, statuses[0], "thrown out"], [slipped, statuses.find((one) => one.badness === 3), "kept"]];
+  byId("against-verdict").replaceChildren(...against.filter(([rows]) => rows.length).map(([rows, { words }, fate]) => element(
     "p",
     { class: "note" },
     element("strong", {}, `${images(rows)} ${words} ${rows.length === 1 ? "is" : "are"} ${fate}.`),
-    page.distribution.length ? ` The verdict goes by the most probable ${page.noun}, here ${probable}; the limit by the ${value.label}, here ${mean}. ` : " ",
+    ` The verdict was given with a limit of ${page.limit}, here it is ${limit}. `,
     element("button", { type: "button", class: "keys", on: { click: () => openGallery(`${capital(words)}, but ${fate}`, rows) } }, rows.length === 1 ? "See it" : "See them"),
   )));
 }
 function saveList(name, rows) {
   save(name, [...LISTED, "reason"], rows.map((row) => [...LISTED.map((one) => column(one)[row]), reasons.get(row)]));
 }
+
+/** A step by which a slider can stand at a limit. */
+const stepTo = (limit, step) => Math.min(step, 10 ** -(String(limit ?? "").split(".")[1] ?? "").length);
 
 export function startThreshold() {
   let waiting = 0;
@@ -79,7 +77,8 @@ export function startThreshold() {
     const [min, max] = numbers.bounds;
     // Without a limit all are kept.
     const start = name === "trust" || numbers.good === "high" ? min : max;
-    for (const input of [slider, number]) Object.assign(input, { min, max, step: numbers.step, value: name === "value" && page.limit !== null ? page.limit : start });
+    const step = name === "value" ? stepTo(page.limit, numbers.step) : numbers.step;
+    for (const input of [slider, number]) Object.assign(input, { min, max, step, value: name === "value" && page.limit !== null ? page.limit : start });
     slider.addEventListener("input", () => { number.value = slider.value; soon(); });
     number.addEventListener("input", () => { if (number.value !== "") { slider.value = number.value; soon(); } });
     number.addEventListener("change", () => { number.value = slider.value; });

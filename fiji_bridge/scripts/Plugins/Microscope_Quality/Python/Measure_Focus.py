@@ -4,7 +4,7 @@
 #@ String (label="Colour images by", choices={"channels", "luminance"}, value="channels") colour
 #@ Boolean (label="Show patches as an overlay", value=true) overlay
 #@ Boolean (label="Show the legend in the overlay", value=true) legend
-#@ Double (label="Highest level that is in focus", value=1, min=0) in_focus_limit
+#@ Double (label="Highest expected level that is in focus", value=1.5, min=0) in_focus_limit
 #@ Double (label="Numerical aperture (0: not known)", value=0, min=0, stepSize=0.05) na
 #@ Double (label="Refractive index of the immersion", value=1.0, min=1) refractive_index
 #@ Double (label="Wavelength (um)", value=0.5, min=0) wavelength_um

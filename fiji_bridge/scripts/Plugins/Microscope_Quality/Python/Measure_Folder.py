@@ -2,7 +2,7 @@
 #@ File (label="Folder", style="directory") folder
 #@ String (label="Write a table to (CSV)", value="", required=false) csv
 #@ String (label="Colour images by", choices={"channels", "luminance"}, value="channels") colour
-#@ Double (label="Highest level that is in focus", value=1, min=0) in_focus_limit
+#@ Double (label="Highest expected level that is in focus", value=1.5, min=0) in_focus_limit
 #@ Double (label="Numerical aperture (0: not known)", value=0, min=0, stepSize=0.05) na
 #@ Double (label="Refractive index of the immersion", value=1.0, min=1) refractive_index
 #@ Double (label="Wavelength (um)", value=0.5, min=0) wavelength_um
