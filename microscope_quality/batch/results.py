@@ -46,6 +46,7 @@ from microscope_quality.files.tables import (
     CHECKSUM,
     GROUPS,
     PATCHES,
+    STACKS,
     as_stored,
     check_replaceable,
     encoded,
@@ -58,6 +59,8 @@ from microscope_quality.files.whole import whole
 #: Held in a folder by the run that writes there.
 LOCK = ".lock"
 _END = b"\r\n"
+# What names tell, and may tell otherwise later, is nothing that was measured.
+_OF_NAMES = frozenset((*GROUPS, "z", "t", "stack", CHECKSUM))
 
 
 @dataclass
@@ -562,12 +565,14 @@ class Results:
         return all(
             set(self._measured_rows(old, table)) <= set(self._measured_rows(new, table))
             for table in self._columns
+            # What is said of a stack follows from its planes.
+            if table != STACKS
         )
 
     def _measured_rows(self, kept: _Kept, table: str) -> Iterator[tuple[str, ...]]:
         """Rows of a file without an error, as far as they tell what was measured."""
         columns = self._columns[table]
-        telling = [k for k, name in enumerate(columns) if name not in (*GROUPS, CHECKSUM)]
+        telling = [k for k, name in enumerate(columns) if name not in _OF_NAMES]
         spans = [page[table] for page in kept.pages if table in page]
         for _, content in self._contents(table, spans):
             for _, record in records(io.BytesIO(content)):

@@ -65,7 +65,8 @@ function showFacts() {
   const parts = [];
   if (state.at_work) parts.push(`${state.at_work} being measured`);
   if (state.waiting) parts.push(`${many(state.waiting, "file")} waiting`);
-  if (!state.at_work && !state.waiting && state.waiting !== undefined) parts.push("up to date");
+  if (state.stacks) parts.push(state.stacks);
+  if (!state.at_work && !state.waiting && !state.stacks && state.waiting !== undefined) parts.push("up to date");
   parts.push(`${many(last, "image")} in the last two minutes`);
   byId("facts").textContent = parts.join(" · ");
   byId("retried").textContent = state.retried || "";

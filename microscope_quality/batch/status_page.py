@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -157,12 +157,15 @@ class Board:
         with self._lock:
             self._shown.counts = dict(counts)
 
-    def show(self, card: Card, *, new: bool = True) -> None:
-        """Put a result in front; one that is not `new` counts for no rate."""
+    def show(self, card: Card, *, new: bool = True, instead_of: Collection[str] = ()) -> None:
+        """Put a result in front, in place of what has its name, or one of others.
+
+        One that is not `new` counts for no rate.
+        """
         with self._lock:
             shown = self._shown
             for number, other in list(shown.cards):
-                if other.name == card.name:
+                if other.name == card.name or other.name in instead_of:
                     shown.cards.remove((number, other))
             shown.number += 1
             shown.cards.append((shown.number, card))

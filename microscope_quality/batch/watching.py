@@ -161,7 +161,8 @@ class Watcher:
         Whether a name is that of a file to give. What is not and is a folder is searched, by its
         real place once only, so that a circle of links ends.
     ignored
-        Whether to leave out a name, by the names beside it.
+        Whether to leave out a file or folder, by its name from the folder on and the names beside
+        it.
     exclude
         A folder in it that is not searched, by its real place.
     before
@@ -235,6 +236,15 @@ class Watcher:
             and not (self._ready or self._early or self._n_reading)
             and all(self._files[name].identity is None for name in self._moving)
         )
+
+    def expects(self, name: str) -> bool:
+        """Whether a file is to be read; any may be, as long as some were not even looked at."""
+        if not self._looked or self._lost or self._new or self._new_early:
+            return True
+        file = self._files.get(name)
+        if file is None or file.identity is None:
+            return False
+        return file.state in (_State.MOVING, _State.READY, _State.AT_WORK)
 
     def has(self, name: str) -> bool:
         """Whether a file was there when it was last looked."""
@@ -317,7 +327,7 @@ class Watcher:
             for name in folder.entries - names:
                 self._drop(_joined(folder.name, name))
             for name in sorted(names - folder.entries):
-                if not self._ignored(name, names):
+                if not self._ignored(_joined(folder.name, name), names):
                     left.extend(self._meet(folder, name))
             folder.entries = names
 
@@ -346,7 +356,8 @@ class Watcher:
         if os.path.commonpath([root, real]) != root:
             return False
         between = Path(real).relative_to(root).parts
-        return not any(self._ignored(part, ()) for part in between)
+        names = ("/".join(between[: k + 1]) for k in range(len(between)))
+        return not any(self._ignored(name, ()) for name in names)
 
     def _drop(self, name: str) -> None:
         """Forget what is no longer there: a file, or a folder and what was in it."""

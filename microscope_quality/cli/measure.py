@@ -55,6 +55,8 @@ def measure(
     rescale: options.RescaleOption = False,
     model: options.ModelOption = None,
     pattern: options.PatternOption = None,
+    exclude: options.ExcludeOption = None,
+    layout: options.LayoutOption = "auto",
     in_focus_limit: options.InFocusLimitOption = None,
     luminance: options.LuminanceOption = False,
     per_patch: options.PerPatchOption = False,
@@ -75,6 +77,23 @@ def measure(
     report: Annotated[
         bool, written("--report", help="Write report.html too, a page to look at and to sort by.")
     ] = False,
+    best_plane: Annotated[
+        Optional[Path],
+        written(
+            metavar="DIR",
+            help="Write the best plane of each z-stack into this folder, as a TIFF.",
+            show_default=False,
+        ),
+    ] = None,
+    best_by: Annotated[
+        Optional[str],
+        written(
+            metavar="CHANNEL",
+            help="For --best-plane: take the best plane of this channel, by its name or number, for "
+            "all channels of a place.",
+            show_default="each its own",
+        ),
+    ] = None,
     again: Annotated[
         bool,
         written("--again", help="Measure also what was measured before and did not change."),
@@ -118,6 +137,9 @@ def measure(
     * The distance from focus in µm: `microscope-quality measure cells.tif
     --optics na=0.75,n=1,wavelength_um=0.52,pixel_size_um=0.325`
 
+    * A plate of z-stacks, and the plane of each place that is sharpest in channel 1:
+    `microscope-quality measure plate1/ --out results --best-plane best --best-by 1`
+
     * Classical measures beside it: `microscope-quality measure plate1/ --out results
     --measures focus,classical`
 
@@ -134,11 +156,12 @@ def measure(
     from microscope_quality.cli.interruption import as_interrupts
     from microscope_quality.cli.progress import bar
     from microscope_quality.cli.refusal import refusing
-    from microscope_quality.cli.summary import Summary, show_run
+    from microscope_quality.cli.summary import Summary, show_best, show_run
     from microscope_quality.cli.wording import console
     from microscope_quality.errors import MicroscopeQualityError, SettingsError
     from microscope_quality.files.images import find_some
     from microscope_quality.files.pictures import OVERLAYS
+    from microscope_quality.measuring.best_planes import BestPlanes, check_apart
     from microscope_quality.measuring.memory import limit_of
     from microscope_quality.measuring.run import Run
 
@@ -153,13 +176,20 @@ def measure(
                 raise SettingsError(
                     f"`{name}` is for this machine; `cluster` measures on its workers."
                 )
+        if best_by is not None and best_plane is None:
+            raise SettingsError("best_by needs `best_plane`, a folder for the planes.")
+        if best_plane is not None:
+            check_apart(best_plane, paths)
         pictures = overlay or Pictures.doubtful
         settings = options.settings_of(
             **context.params,
             pictures=out / OVERLAYS if out and pictures is Pictures.all else None,
         )
         others: Counter[str] = Counter()
-        files = find_some(paths, exclude=out, others=others)
+        left_out: Counter[str] = Counter()
+        files = find_some(
+            paths, exclude=out, others=others, without=exclude or (), left_out=left_out
+        )
         copies.check(out)
         jobs = jobs or n_cores()
         run = Run(
@@ -175,14 +205,18 @@ def measure(
         )
 
     summary, copied = Summary(settings.measure), []
+    best = BestPlanes(best_by)
     with as_interrupts() as exit_code:
         try:
             with run:
                 with bar("Measuring") if len(files) > 1 else contextlib.nullcontext() as move:
                     for _ in run.measure(move):
                         pass
-                run.finish(summary)
+                run.finish(summary, *([] if best_plane is None else [best]))
                 copied += copies.write(run)
+                if best_plane is not None:
+                    with bar("Writing best planes") as move:
+                        best.write(run, best_plane, move)
                 with bar("Drawing") as move:
                     run.draw(doubtful=pictures is Pictures.doubtful, progress=move)
                 copied += copies.report_on(run)
@@ -196,8 +230,18 @@ def measure(
     summary.show(screen, run)
     where = "a cluster" if cluster else "1 job" if jobs == 1 else f"{jobs} jobs"
     seconds = time.monotonic() - began
-    show_run(screen, run, where=where, seconds=seconds, others=others, copies=copied)
-    raise typer.Exit(1 if run.has_failed else 0)
+    show_run(
+        screen,
+        run,
+        where=where,
+        seconds=seconds,
+        others=others,
+        left_out=left_out,
+        copies=copied,
+    )
+    if best_plane is not None:
+        show_best(screen, best, best_plane)
+    raise typer.Exit(1 if run.has_failed or best.failed else 0)
 
 
 def _so_far(run: Run, *, again: bool) -> str:

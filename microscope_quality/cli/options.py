@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Iterator, Mapping, Optional
 import typer
 
 from microscope_quality.batch.budget import SECONDS
+from microscope_quality.measuring.layouts import LAYOUTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,8 +66,29 @@ PatternOption = Annotated[
     Optional[str],
     how(
         metavar="REGEX",
-        help="Where plate, well, site and channel stand in a file's name, or else in its "
-        "path: a regular expression with named groups, as in the examples.",
+        help="Where plate, well, site, channel, z and t stand in a file's name, or else in its "
+        "path: a regular expression with named groups, as in the examples. Planes of one place "
+        "that differ in z are a z-stack.",
+        show_default=False,
+    ),
+]
+LayoutOption = Annotated[
+    str,
+    how(
+        metavar="NAME|none",
+        help=f"How an instrument named the files: {', '.join(one.name for one in LAYOUTS)}. "
+        "Without it, the one that nearly all names of a folder have; none takes none.",
+        show_default="auto",
+    ),
+]
+ExcludeOption = Annotated[
+    Optional[list[str]],
+    how(
+        metavar="PATTERN",
+        help="Leave out images whose names from the searched folder on match, such as '*_w2.tif' "
+        "or 'TimePoint_2/**'; may be given several times. A pattern without a slash is for the "
+        "name of any file or folder. Thumbnails (_thumb) and reduced copies (Downsampled_x4) are "
+        "left out anyway, unless they are named.",
         show_default=False,
     ),
 ]
@@ -74,9 +96,12 @@ PerPatchOption = Annotated[
     bool, written("--per-patch", help="Also write patches.csv, a row a patch.")
 ]
 InFocusLimitOption = Annotated[
-    Optional[int],
+    Optional[float],
     how(
-        min=0, metavar="LEVEL", help="The highest level that counts as in focus.", show_default="1"
+        min=0,
+        metavar="LEVEL",
+        help="The highest expected level that counts as in focus.",
+        show_default="1.5",
     ),
 ]
 LuminanceOption = Annotated[
@@ -147,6 +172,7 @@ def settings_of(
     luminance: bool,
     per_patch: bool,
     pattern: Optional[str],
+    layout: str,
     digest: bool,
     file_time: float,
     file_memory: Optional[str],
@@ -168,6 +194,7 @@ def settings_of(
         luminance=luminance,
         keep_patches=per_patch,
         pattern=pattern,
+        layout=layout,
         pictures=pictures,
         digest=digest,
         budget=budget_of(file_time, file_memory),
@@ -182,7 +209,7 @@ def _measures(
     model: Optional[str],
     optics: Optional[str],
     rescale: bool,
-    in_focus_limit: Optional[int],
+    in_focus_limit: Optional[float],
     sample: Optional[int],
     seed: int,
     **_: object,

@@ -22,6 +22,7 @@ _CALLED = {
     "limit": "alert_level",
     "statuses": "alert_status",
     "address": "serve",
+    "stack_quiet_seconds": "stack_quiet",
 }
 # What follows an argument's name at the start of a sentence, where it may be a plain word.
 _VERBS = "is|are|must|needs|need|has|have|names|cannot|matches"

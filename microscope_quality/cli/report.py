@@ -50,11 +50,18 @@ def report(
         Optional[str],
         typer.Option(
             metavar="REGEX",
-            help="Where plate, well, site and channel stand in a file's name, as for measure, "
-            "where the table has none.",
+            help="Where plate, well, site, channel, z and t stand in a file's name, as for "
+            "measure, where the table has none.",
             show_default=False,
         ),
     ] = None,
+    layout: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="How an instrument named the files, as for measure, where the table has nothing.",
+        ),
+    ] = "none",
     title: Annotated[
         str,
         typer.Option(help="Heading of the page.", show_default="the name of the measured folder"),
@@ -93,6 +100,7 @@ def report(
             images=images,
             plates=plates,
             pattern=pattern,
+            layout=layout,
             title=title,
             jobs=jobs or n_cores(),
             budget=budget_of(file_time, file_memory),

@@ -1,4 +1,4 @@
-"""What a watch says: a line for each file, and on a terminal a last line on how it goes."""
+"""What a watch says: a line for each image, and on a terminal a last line on how it goes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from microscope_quality.measuring.measure import Measure
 from microscope_quality.statuses import NO_CONTENT
 
 _REFRESH_SECONDS = 0.5
+# Characters of the name of a stack in the last line.
+_STACK_NAME = 30
 
 
 class Screen:
@@ -73,13 +75,15 @@ class Screen:
                 self._console.bell()
         elif isinstance(event, events.NotReadable):
             self.say(f"waiting: {event.name} ({event.reason}; tried again)", quietly=True)
+        elif isinstance(event, events.LayoutRecognised):
+            self.say(f"Names as of {event.recognised}; --layout none reads none.", quietly=True)
         elif isinstance(event, events.Notice):
             self.say(event.text)
         elif isinstance(event, events.WatchStatus):
             self._refresh(event)
 
     def _show(self, name: str, verdict: Verdict) -> None:
-        """Show the verdict on a file."""
+        """Show the verdict on an image."""
         measure, row, status = verdict.measure, verdict.row, verdict.status
         short = measure.short(row)
         number = (f"{short:>5}", measure.colour(row)) if short else "    –"
@@ -89,7 +93,7 @@ class Screen:
         if status is NO_CONTENT:
             # Too small, or without a single number: that there is nothing in it may not be all.
             words = "  ".join(filter(None, (words, printable(row["message"]))))
-        room = max(12, min(60, self._console.width - 42))
+        room = max(20, min(60, self._console.width - 34 - min(len(words), 30)))
         shown = shortened(printable(name), room) if self._terminal else printable(name)
         line = Text.assemble(
             (f"{_clock()}  ", "dim"),
@@ -108,7 +112,7 @@ class Screen:
         if self._live is None or moment - self._refreshed < _REFRESH_SECONDS:
             return
         self._refreshed = moment
-        parts = [counted(status.files, "image")]
+        parts = [counted(status.images, "image")]
         if status.waiting:
             parts.append(f"{status.waiting:,} waiting")
         if self._alerts:
@@ -118,6 +122,8 @@ class Screen:
             for one in self._statuses
             if status.counts.get(one.key)
         ]
+        if status.waiting_stacks:
+            parts.append(status.stacks_text(_STACK_NAME))
         line = "  ".join(parts)
         if line != self._line:
             self._line = line

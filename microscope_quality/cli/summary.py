@@ -21,18 +21,24 @@ from microscope_quality.cli.wording import (
     style_of,
 )
 from microscope_quality.errors import printable
+from microscope_quality.files.left_out import in_words
 from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.pictures import OVERLAYS
 from microscope_quality.files.spreadsheet import WORKBOOK
 from microscope_quality.files.tables import as_number
 from microscope_quality.measuring.measure import Measure, Row, block
+from microscope_quality.measuring.naming import axes_of_name
 from microscope_quality.measuring.rows import PlaneRow
 from microscope_quality.measuring.run import MOST_DOUBTFUL, Run
 from microscope_quality.report import REPORT
 from microscope_quality.statuses import ERROR, Status
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
+
+    from microscope_quality.measuring.best_planes import BestPlanes
 
 #: Planes of which each has a line of its own.
 MOST_LINES = 24
@@ -52,7 +58,7 @@ class Summary:
         self._lines: list[PlaneRow] = []
         self._worst: list[PlaneRow] = []
         self._failed: list[PlaneRow] = []
-        # Planes by the bin of the scale that they are judged by.
+        # Images by the bin of the scale that they are counted by.
         self._bins: Counter[int] = Counter()
         # Of a z-stack: its name, its row, and the value at each z.
         self._stacks: list[tuple[str, Row, list[float]]] = []
@@ -62,7 +68,7 @@ class Summary:
 
     def plane(self, plane: PlaneRow) -> None:
         """Count a plane."""
-        measure, row = self._measure, plane.row
+        row = plane.row
         self._n_planes += 1
         if row["message"]:
             self._notes[row["message"]] += 1
@@ -71,18 +77,18 @@ class Summary:
             self._lines.append(plane)
         if plane.error and len(self._failed) < MOST_LINES:
             self._failed.append(plane)
-        judged = measure.judged(row)
-        if judged is None:
-            return
-        if measure.scale.bins:
-            self._bins[int(judged)] += 1
-        if measure.limit is None or plane.kind.badness:
-            self._worst.append(plane)
-            self._worst.sort(key=lambda one: -measure.badness(measure.number(one.row)))
-            del self._worst[MOST_NAMED:]
 
     def image(self, planes: Sequence[PlaneRow], speaker: PlaneRow, stack: Row | None) -> None:
-        """Count a z-stack."""
+        """Count an image: a plane, or a z-stack by its best one."""
+        measure = self._measure
+        judged = measure.judged(speaker.row)
+        if judged is not None:
+            if measure.scale.bins:
+                self._bins[measure.scale.bin(judged)] += 1
+            if measure.limit is None or speaker.kind.badness:
+                self._worst.append(speaker)
+                self._worst.sort(key=lambda one: -measure.badness(measure.number(one.row)))
+                del self._worst[MOST_NAMED:]
         if stack is None:
             return
         self._n_stacks += 1
@@ -91,8 +97,10 @@ class Summary:
             for plane in planes:
                 if plane.kind.is_judged:
                     values[plane.place.z or 0] = self._measure.number(plane.row)
-            place = replace(planes[0].place, z=None)
-            self._stacks.append((f"{planes[0].name} {place}".rstrip(), stack, values))
+            # What the files' names told is in that of their stack.
+            of_name = axes_of_name([planes[0].row])
+            place = replace(planes[0].place, **{"z": None, **dict.fromkeys(of_name)})
+            self._stacks.append((f"{planes[0].unit} {place}".rstrip(), stack, values))
 
     def show(self, console: Console, run: Run) -> None:
         """Print the tables of a run."""
@@ -152,19 +160,18 @@ class Summary:
 
     def _show_counts(self, console: Console, run: Run) -> None:
         statuses, measure = self._measure.all_statuses, self._measure
-        console.print(Text(f"{self._n_planes:,} planes", "bold"))
+        counted_as = run.images if self._n_stacks else run.planes
+        n_counted = counted_as.total()
         if self._n_stacks:
-            verdicts = (
-                f"{run.images[one.key]:,} {one.words}" for one in statuses if run.images[one.key]
-            )
-            console.print(
-                f"{run.images.total():,} images, a z-stack by its best plane: {', '.join(verdicts)}"
-            )
+            console.print(Text(counted(n_counted, "image"), "bold"))
+            console.print(f"of {self._n_planes:,} planes: a z-stack counts by its best plane")
+        else:
+            console.print(Text(f"{self._n_planes:,} planes", "bold"))
         table = _table(("", "left"), ("", "right"), ("", "right"), ("", "left"), header=False)
         for status in statuses:
-            count = run.planes[status.key]
+            count = counted_as[status.key]
             if count:
-                share = count / self._n_planes
+                share = count / n_counted
                 bar = Text("█" * max(1, round(share * 32)), style_of(status))
                 table.add_row(_verdict(status), f"{count:,}", f"{share:.1%}", bar)
         console.print(table)
@@ -175,7 +182,8 @@ class Summary:
             numbers: list[_Column] = [(f"{k:>{width}}", "right") for k in range(len(counts))]
             table = _table((self._head, "left"), *numbers)
             table.add_row(
-                Text("Planes", "dim"), *(f"{n:,}" if n else Text("·", "dim") for n in counts)
+                Text("Images" if self._n_stacks else "Planes", "dim"),
+                *(f"{n:,}" if n else Text("·", "dim") for n in counts),
             )
             table.add_row(
                 "",
@@ -213,13 +221,18 @@ class Summary:
             return
         measure, scale = self._measure, self._measure.scale
         table = _table(
-            ("Z-stack", "left"), ("Best z", "right"), (self._head, "right"), ("By z", "left")
+            ("Z-stack", "left"),
+            ("Best z", "right"),
+            (self._head, "right"),
+            ("By z", "left"),
+            ("Verdict", "left"),
         )
         curves = [values[:: 1 + (len(values) - 1) // 30] for *_, values in self._stacks]
         known = [value for curve in curves for value in curve if not math.isnan(value)] or [0.0]
         low = min(known) if scale.low is None else scale.low
         high = max(known) if scale.high is None else scale.high
-        room = console.width - len(self._head) - 12 - max(map(len, curves))
+        verdict = max(len(_verdict(status)) for status in measure.all_statuses)
+        room = console.width - len(self._head) - 14 - max(map(len, curves)) - verdict
         for (name, stack, _), curve in zip(self._stacks, curves):
             value = as_number(stack[measure.value])
             table.add_row(
@@ -237,6 +250,7 @@ class Summary:
                         for value in curve
                     )
                 ),
+                _verdict(measure.status_named(stack["status"])),
             )
         console.print()
         console.print(table)
@@ -250,6 +264,7 @@ def show_run(
     where: str,
     seconds: float,
     others: Mapping[str, int],
+    left_out: Mapping[str, int],
     copies: Sequence[str],
 ) -> None:
     """Print how a run went and what it wrote.
@@ -263,14 +278,20 @@ def show_run(
         How long it took.
     others
         Numbers of files that were left out, by their endings.
+    left_out
+        Numbers of images that were left out, by why.
     copies
         Names of files that were made of the tables.
     """
+    for one in run.recognised:
+        counted_files = "" if one.files == len(run.files) else f" ({counted(one.files, 'file')})"
+        told = f"Names as of {one}{counted_files}; --layout none reads none."
+        console.print(f"\n{printable(told)}", highlight=False)
     if run.unmatched:
         n_named = sum(not is_zarr(path) for _, path in run.files)
         console.print(
             f"\n--pattern does not match {len(run.unmatched):,} of {n_named:,} names, "
-            f"{printable(run.unmatched[0].as_posix())} first."
+            f"{printable(run.unmatched[0])} first."
         )
     for error in run.not_drawn[:MOST_DOUBTFUL]:
         console.print(f"\nNot drawn: {error}")
@@ -286,6 +307,8 @@ def show_run(
             "(--again measures all)",
             style="dim",
         )
+    if left_out:
+        console.print(f"Left out: {in_words(left_out)}", style="dim")
     if others:
         ranked = sorted(others, key=lambda ending: -others[ending])
         listed = [f"{others[end]:,} {printable(end) or 'without one'}" for end in ranked[:6]]
@@ -316,6 +339,14 @@ def show_run(
     for name in (WORKBOOK, REPORT):
         if name not in copies and (run.out / name).exists():
             console.print(f"{run.out / name} is of an earlier run.", style="dim")
+
+
+def show_best(console: Console, best: BestPlanes, folder: Path) -> None:
+    """Say how many best planes were written, and of which z-stacks there is none."""
+    for reason in best.failed[:MOST_NAMED]:
+        console.print(f"No best plane: {printable(reason)}", highlight=False)
+    _show_more(console, max(0, len(best.failed) - MOST_NAMED))
+    console.print(f"Written to {folder}: {counted(len(best.written), 'best plane')}")
 
 
 def _table(*columns: _Column, header: bool = True) -> Table:

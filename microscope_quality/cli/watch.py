@@ -56,6 +56,17 @@ def watch(
             "a network drive that tells of changes late, or a microscope that pauses in a file.",
         ),
     ] = 1.0,
+    stack_quiet: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=86400,
+            metavar="SECONDS",
+            help="How long no plane of a z-stack has to come, where each has its own file, for it "
+            "to be judged before it is known how many planes there are. Give more than the "
+            "microscope takes until it comes back to a place.",
+        ),
+    ] = 10.0,
     once: Annotated[
         bool,
         typer.Option("--once", help="Measure what is there, and end when nothing changes."),
@@ -65,9 +76,8 @@ def watch(
         typer.Option(
             metavar="LEVEL",
             rich_help_panel=ALERTS,
-            help="Raise an alert for an image whose level is above this. Of a mixed image the "
-            "expected level is compared, rounded, if it is the higher one; for all mixed ones "
-            "there is --alert-status mixed. Where high numbers are good, for one that is below.",
+            help="Raise an alert for an image whose expected level is above this, such as 2.5. "
+            "Where high numbers are good, for one that is below.",
         ),
     ] = None,
     alert_status: Annotated[
@@ -136,6 +146,8 @@ def watch(
     rescale: options.RescaleOption = False,
     model: options.ModelOption = None,
     pattern: options.PatternOption = None,
+    exclude: options.ExcludeOption = None,
+    layout: options.LayoutOption = "auto",
     per_patch: options.PerPatchOption = False,
     in_focus_limit: options.InFocusLimitOption = None,
     luminance: options.LuminanceOption = False,
@@ -208,6 +220,8 @@ def watch(
                 once=once,
                 pictures=address is not None,
                 command=_without_secrets(sys.argv[1:], webhook),
+                stack_quiet_seconds=stack_quiet,
+                exclude=exclude or (),
             )
             watching = Watch(where, settings)
             screen = Screen(measure, bell=bell)
@@ -281,14 +295,19 @@ def _stopped_by_signals(watch: Watch) -> Iterator[Callable[[], int]]:
 def _summary(watch: Watch, waiting: int) -> str:
     """Say in a sentence what is there at the end, and how many alerts are still on their way."""
     from microscope_quality.cli.wording import counted, kept_in
+    from microscope_quality.files.left_out import in_words
     from microscope_quality.files.tables import RESULTS
 
     status, table = watch.status, watch.where.out / RESULTS
-    said = [f"{counted(status.files, 'image')} in {table}"]
+    said = [f"{counted(status.images, 'image')} in {table}"]
     if status.unwritten:
         said = [f"{table} could not be written; its rows are in {table}.part"]
+    if watch.left_out:
+        said.append(f"left out: {in_words(watch.left_out)}")
     if status.failed:
         said.append(f"{status.failed:,} not measured")
+    if status.waiting_stacks:
+        said.append(status.stacks_text())
     if status.unreadable:
         said.append(f"not readable yet: {status.unreadable_text()}")
     if waiting:

@@ -89,6 +89,7 @@ _OF_RUN = (
     Column("settings_id"),
 )
 _DIGEST = Column("sha256")
+_STACK = Column("stack")
 
 
 def plane_columns(own: Iterable[Column]) -> tuple[Column, ...]:
@@ -108,7 +109,7 @@ def result_columns(
     others
         Of further measures.
     """
-    return (*plane_columns(own), *_OF_RUN, *later, _DIGEST, *others, _CHECKSUM)
+    return (*plane_columns(own), *_OF_RUN, *later, _DIGEST, _STACK, *others, _CHECKSUM)
 
 
 def patch_columns(own: Iterable[Column]) -> tuple[Column, ...]:
@@ -120,7 +121,9 @@ def patch_columns(own: Iterable[Column]) -> tuple[Column, ...]:
 def stack_columns(value: Column) -> tuple[Column, ...]:
     """Columns of ``stacks.csv``, one row a z-stack: its best plane, and the `value` there.
 
-    `best_position` is interpolated between planes.
+    `best_position` is interpolated between planes. A stack of several files has the first one's
+    name; `stack` is that of the table of planes.
     """
     best = (Column("best_z", "integer"), value, Column("status"), Column("best_position", "number"))
-    return (_FILE, _C, _T, *best, _SERIES, _CHECKSUM)
+    later = (*_GROUPS, Column("planes", "integer"), _STACK, Column("best_file"))
+    return (_FILE, _C, _T, *best, _SERIES, *later, _CHECKSUM)

@@ -28,7 +28,7 @@ from microscope_quality.files.tables import (
 from microscope_quality.measuring.items import Place, identity
 from microscope_quality.measuring.measure import Row, as_mapping
 from microscope_quality.measuring.measures import recorded_measures
-from microscope_quality.measuring.rows import PlaneRow, RowReader, images_of, stack_row
+from microscope_quality.measuring.rows import PlaneRow, RowReader, images_of, stack_row, units_of
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.model import DEFAULT_MODEL, available_models
 from microscope_quality.model import verify as verify_model
@@ -318,14 +318,20 @@ class _Look:
 
     def at_results(self) -> None:
         """Look at the rows of planes."""
+        is_finished = self._record.get("status") == "finished"
+        for unit in units_of(self._planes(), is_finished=is_finished):
+            self._expect_stacks(unit)
+        self._compare_counts()
+
+    def _planes(self) -> Iterator[PlaneRow]:
+        """Look at the rows of each file; gives its planes."""
         rows = self._rows(RESULTS)
         for name, of_file in itertools.groupby(rows, key=lambda row: row["file"]):
             if name in self._files:
                 self._together.tell(f"{_short(name)} has rows in several places")
-            self._look_at_file(name, of_file)
-        self._compare_counts()
+            yield from self._look_at_file(name, of_file)
 
-    def _look_at_file(self, name: str, rows: Iterable[Row]) -> None:
+    def _look_at_file(self, name: str, rows: Iterable[Row]) -> list[PlaneRow]:
         planes: list[PlaneRow] = []
         places: set[Place] = set()
         versions: list[MeasuredImage] = []
@@ -350,7 +356,7 @@ class _Look:
         if len(set(versions)) > 1:
             self._together.tell(f"{_short(name)} has rows of several sizes, times or digests")
         self.images += [version for version in versions if version.modified][:1]
-        self._expect_stacks(planes)
+        return planes
 
     def _count(self, row: Row) -> None:
         self._values.checked += 1
@@ -393,14 +399,24 @@ class _Look:
         """Look at the rows of z-stacks."""
         seen: set[_Stack] = set()
         self._stacks.checked = len(self._expected)
-        if self._expected or (self._results / STACKS).exists():
+        if (self._expected and not self._is_waiting) or (self._results / STACKS).exists():
             for row in self._rows(STACKS):
                 fault = self._fault_of_stack(row, seen)
                 if fault:
                     self._stacks.tell(f"{_named(row)}: {fault}")
                 seen.add(_stack_of(row))
-        for stack in self._expected.keys() - seen:
+        missing = self._expected.keys() - seen
+        if self._is_waiting:
+            self._stacks.note = "stacks of a watch wait for their planes"
+            missing = set()
+        for stack in missing:
             self._stacks.tell(f"{_short(stack[0])}: has no row in {STACKS}")
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether a watch was left while planes waited for those of their stacks."""
+        counts = as_mapping(self._record.get("counts"))
+        return self._record.get("status") != "finished" and bool(counts.get("waiting"))
 
     def _fault_of_stack(self, row: Row, seen: set[_Stack]) -> str:
         """Say what in the row of a z-stack does not go with the rows of its planes."""
@@ -416,9 +432,13 @@ class _Look:
         # By another version or other settings, another plane may be the best one.
         versions = self._record.get("versions")
         version = versions.get("microscope-quality") if isinstance(versions, Mapping) else None
-        if version == __version__ and not self._settings.differ:
-            for name in ("best_z", self._measure.value, "status", "best_position"):
-                found = row.get(name, "")
+        # What came since it was judged is waited for.
+        fewer = self._is_waiting and row.get("planes") != wanted["planes"]
+        if version == __version__ and not self._settings.differ and not fewer:
+            told = ("best_z", self._measure.value, "status", "best_position", "planes", "best_file")
+            for name in told:
+                # Some columns came later.
+                found = row.get(name, wanted[name])
                 if found != wanted[name]:
                     return f"its {name} is {found[:40]!r}, and by its planes {wanted[name]!r}"
         return ""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from microscope_quality.errors import SettingsError
 from microscope_quality.files.ome_zarr import identity as zarr_identity
 from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.plane import Page, Pages, Plane
-from microscope_quality.files.tables import GROUPS
 
 
 @dataclass(frozen=True)
@@ -134,52 +131,6 @@ def follow(item: Item, listed: Listed) -> tuple[Item, Iterator[Item]]:
         )
 
     return page(0), map(page, range(1, len(listed.pages)))
-
-
-def check_pattern(pattern: str | None) -> None:
-    """Refuse what is no regular expression for `GROUPS` in files' names; None is no fault.
-
-    Raises
-    ------
-    SettingsError
-        It is none, or has no group or another group than these.
-    """
-    if pattern is None:
-        return
-    try:
-        compiled = re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise SettingsError(f"pattern is no regular expression: {error}.") from error
-    if not compiled.groupindex or set(compiled.groupindex) - set(GROUPS):
-        found = ", ".join(compiled.groupindex) or "none"
-        raise SettingsError(
-            f"pattern needs named groups out of {', '.join(GROUPS)}, written as "
-            f"(?P<well>[A-P]\\d\\d); it has {found}."
-        )
-
-
-def unmatched(pattern: str | None, paths: Iterable[Path]) -> list[Path]:
-    """Give files whose names a pattern does not match; plates of OME-Zarr need none.
-
-    Raises
-    ------
-    SettingsError
-        It matches none at all.
-    """
-    named = [] if pattern is None else [path for path in paths if not is_zarr(path)]
-    found = [path for path in named if not groups(pattern, path)]
-    if found and len(found) == len(named):
-        raise SettingsError(f"pattern matches no name; the first is {found[0].as_posix()}")
-    return found
-
-
-def groups(pattern: str | None, path: Path) -> dict[str, str]:
-    """Find what a pattern's groups match in a file's name, or else in its path."""
-    if pattern is None:
-        return {}
-    compiled = re.compile(pattern)
-    match = compiled.search(path.name) or compiled.search(path.as_posix())
-    return {name: text or "" for name, text in match.groupdict().items()} if match else {}
 
 
 def on_any_machine(item: Item) -> Item:

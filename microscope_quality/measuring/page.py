@@ -23,7 +23,6 @@ from microscope_quality.measuring.items import (
     Listed,
     Place,
     follow,
-    groups,
     identity,
     place_of,
     unlisted,
@@ -112,8 +111,8 @@ def measure_page(settings: Settings, item: Item, seen: Seen | None = None) -> Me
     for plane in _read(settings, item.path, item.page):
         place = place_of(plane)
         row = blank_row(settings, item, place)
-        for name in ("plate", "well", "site"):
-            row[name] = row.get(name) or getattr(plane, name)
+        row.update((name, getattr(plane, name)) for name in ("plate", "well", "site"))
+        row["stack"] = _set_of(item.name, plane.stack)
         rows[RESULTS].append(row)
         try:
             result = measure_plane(settings.measures, plane)
@@ -138,6 +137,15 @@ def measure_page(settings: Settings, item: Item, seen: Seen | None = None) -> Me
     if item.modified and look and identity(item.path) != (item.size_bytes, item.modified):
         raise FileError("was changed while it was measured")
     return Measured(rows, tuple(drawn), tuple(not_drawn))
+
+
+def _set_of(name: str, stack: str | None) -> str | None:
+    """Name the set that a file tells of with its folder: another one may have such a set too."""
+    folder = name.rpartition("/")[0]
+    if stack is None or not folder:
+        return stack
+    kind, _, of_files = stack.partition(":")
+    return f"{kind}:{folder}/{of_files}"
 
 
 def measure_plane(measures: Sequence[Measure], plane: Plane) -> Result:
@@ -195,7 +203,6 @@ def blank_row(settings: Settings, item: Item, place: Place) -> dict[str, object]
     return {
         "file": item.name,
         **vars(place),
-        **groups(settings.pattern, item.given or item.path),
         "size_bytes": item.size_bytes if item.modified else None,
         "modified": item.modified,
         "settings_id": settings.id,
@@ -271,9 +278,10 @@ def read_again(
                 continue
             need(bytes_of_page(settings, page, measured=measured, drawn=measured), seconds_of(page))
             for plane in _read(settings, path, page):
-                if place_of(plane) in left:
-                    left.remove(place_of(plane))
-                    yield place_of(plane), plane
+                place = next((one for one in left if _is_at(plane, one)), None)
+                if place is not None:
+                    left.remove(place)
+                    yield place, plane
     except FileError as error:
         raise FileError(f"{path}: {reason_of(error, path)}") from error
 
@@ -308,7 +316,12 @@ def draw_plane(settings: Settings, wanted: Wanted) -> None:
 
 def _may_hold(page: Page, place: Place) -> bool:
     """Whether a plane can be one of a page: an axis inside the page has no place of its own."""
-    return all(own in (None, vars(place)[axis]) for axis, own in vars(place_of(page)).items())
+    return _is_at(page, place)
+
+
+def _is_at(at: Page | Plane, place: Place) -> bool:
+    """Whether a plane is at a place, of which the name of its file may have told z and t."""
+    return all(own in (None, vars(place)[axis]) for axis, own in vars(place_of(at)).items())
 
 
 def _read(settings: Settings, path: Path, page: Page) -> list[Plane]:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from microscope_quality.batch.watching import Found, Identity, identity_of
@@ -29,7 +29,10 @@ _MOST = 8
 
 @dataclass(frozen=True)
 class Reading:
-    """What a process found out about a file; rows are texts, as tables have them."""
+    """What a process found out about a file; rows are texts, as tables have them.
+
+    They have nothing of what its name tells, of which a process knows nothing.
+    """
 
     rows: Mapping[str, list[dict[str, str]]]
     after: Identity | None
@@ -55,21 +58,29 @@ def read_file(settings: Settings, pictures: bool, found: Found | None) -> Readin
         rows = {RESULTS: [error_row(settings, found, reason_of(error, found.path))]}
     planes = [PlaneRow.of(settings.measure, row) for row in rows[RESULTS]]
     failed = any(plane.error for plane in planes)
-    stacks = map(stack_row, images_of(planes))
-    rows[STACKS] = [as_text(stack, columns[STACKS]) for stack in stacks if stack]
     try:
         after = identity_of(found.path)
     except OSError:
         after = None
     picture = None
     if drawn is not None and not failed:
-        place = verdict_of(planes, rows[STACKS]).plane.place
+        stacks = stack_rows(planes, columns[STACKS])
+        place = verdict_of(planes, stacks).plane.place
         picture = drawn.of(place)
         if picture is None:
             # What cannot be drawn costs no row.
             with contextlib.suppress(MicroscopeQualityError):
                 picture = _jpeg(measure_again(settings, found.path, place))
     return Reading(rows, after, failed, time.monotonic() - began, picture)
+
+
+def stack_rows(planes: Iterable[PlaneRow], columns: Sequence[str]) -> list[dict[str, str]]:
+    """Give the rows of the z-stacks that planes are."""
+    units: dict[str, list[PlaneRow]] = {}
+    for plane in planes:
+        units.setdefault(plane.unit, []).append(plane)
+    stacks = (stack_row(image) for unit in units.values() for image in images_of(unit))
+    return [as_text(stack, columns) for stack in stacks if stack]
 
 
 def error_row(settings: Settings, found: Found, error: str) -> dict[str, str]:

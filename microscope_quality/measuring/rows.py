@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,9 +11,10 @@ import numpy as np
 from microscope_quality.errors import FileError
 from microscope_quality.files.columns import Column
 from microscope_quality.files.ome_xml import MAX_PLANES
-from microscope_quality.files.tables import RESULTS
+from microscope_quality.files.tables import GROUPS, RESULTS
 from microscope_quality.measuring.items import Place
 from microscope_quality.measuring.measure import Measure, Row
+from microscope_quality.measuring.naming import OF_FILES
 from microscope_quality.statuses import Status
 from microscope_quality.verdicts import representative
 
@@ -40,6 +42,11 @@ class PlaneRow:
     def name(self) -> str:
         """Of its file."""
         return self.row["file"]
+
+    @property
+    def unit(self) -> str:
+        """What its image lies in: its file, or the files of its z-stack."""
+        return self.row.get("stack") or self.name
 
     @property
     def error(self) -> str:
@@ -122,7 +129,7 @@ class RowReader:
 
 
 def images_of(planes: Iterable[PlaneRow]) -> Iterator[list[PlaneRow]]:
-    """Give the planes of each image of a file: one, or those of a z-stack in their order."""
+    """Give the planes of each image of a unit: one, or those of a z-stack in their order."""
     stacks: dict[Place, list[PlaneRow]] = {}
     for plane in planes:
         if plane.place.z is None:
@@ -131,6 +138,22 @@ def images_of(planes: Iterable[PlaneRow]) -> Iterator[list[PlaneRow]]:
             stacks.setdefault(replace(plane.place, z=None), []).append(plane)
     for stack in stacks.values():
         yield sorted(stack, key=lambda plane: plane.place.z or 0)
+
+
+def units_of(planes: Iterable[PlaneRow], *, is_finished: bool = True) -> Iterator[list[PlaneRow]]:
+    """Give the planes of each unit, as soon as a table has told all of them.
+
+    Planes of a file are one behind the other, and in the table of a finished run so are those of a
+    stack by names; the files of a stack that they tell of themselves may lie anywhere.
+    """
+    scattered: dict[str, list[PlaneRow]] = {}
+    for unit, of_unit in itertools.groupby(planes, key=lambda plane: plane.unit):
+        together = list(of_unit)
+        if unit.startswith(OF_FILES) or (not is_finished and unit != together[0].name):
+            scattered.setdefault(unit, []).extend(together)
+        else:
+            yield together
+    yield from scattered.values()
 
 
 def stack_row(image: Sequence[PlaneRow]) -> dict[str, object] | None:
@@ -145,13 +168,17 @@ def stack_row(image: Sequence[PlaneRow]) -> dict[str, object] | None:
         best_z = zs[found.plane]
         # Planes that could not be measured leave gaps.
         position = float(np.interp(found.position, range(len(zs)), zs))
-    row: dict[str, object] = {"file": planes[0].name, **vars(planes[0].place)}
+    row: dict[str, object] = {"file": image[0].name, **vars(planes[0].place)}
     del row["z"]
+    of_names = {name: planes[0].row.get(name, "") for name in (*GROUPS, "stack")}
     return row | {
         "best_z": best_z,
         measure.value: found.value,
         "status": found.status,
         "best_position": position,
+        **of_names,
+        "planes": len(image),
+        "best_file": "" if found.plane is None else planes[found.plane].name,
     }
 
 

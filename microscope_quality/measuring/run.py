@@ -9,7 +9,7 @@ import itertools
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +24,6 @@ from microscope_quality.files.images import find_some
 from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.pictures import OVERLAYS, is_picture
 from microscope_quality.files.tables import (
-    GROUPS,
     PATCHES,
     RESULTS,
     STACKS,
@@ -39,13 +38,12 @@ from microscope_quality.measuring.items import (
     Item,
     Listed,
     follow,
-    groups,
     on_any_machine,
     unlisted,
-    unmatched,
 )
 from microscope_quality.measuring.measure import Row
 from microscope_quality.measuring.memory import USUAL_BYTES, run_within
+from microscope_quality.measuring.naming import Naming, Recognised, axes_of_name, renamed
 from microscope_quality.measuring.page import (
     Measured,
     bytes_of,
@@ -60,6 +58,7 @@ from microscope_quality.measuring.rows import (
     images_of,
     representative_of,
     stack_row,
+    units_of,
 )
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.statuses import ERROR
@@ -79,6 +78,7 @@ def measure_files(
     jobs: int = 1,
     limit_bytes: int | None = None,
     again: bool = False,
+    without: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Generator[dict[str, str], None, None]:
     """Measure image files; gives the rows of their planes as they come.
@@ -104,14 +104,16 @@ def measure_files(
         Memory of all processes together.
     again
         Measure also what an earlier run measured.
+    without
+        Patterns of files and folders to leave out, as for `files.images.find`.
     progress
         Called with the numbers of pages done, and of those known of so far.
 
     Yields
     ------
     dict of str to str
-        Columns of ``results.csv`` as text, in the order of the files. Of what cannot be measured,
-        ``error`` says why.
+        Columns of ``results.csv`` as text, in the order of the files, those of a z-stack one
+        behind the other. Of what cannot be measured, ``error`` says why.
 
     Raises
     ------
@@ -120,7 +122,7 @@ def measure_files(
     """
     named = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     folder = None if out is None else Path(out)
-    files = find_some(named, exclude=folder)
+    files = find_some(named, exclude=folder, without=without)
     measuring = Run(
         settings or Settings(), files, folder, jobs=jobs, limit_bytes=limit_bytes, again=again
     )
@@ -175,15 +177,19 @@ class Run:
     Attributes
     ----------
     settings, files, out, jobs, limit_bytes
-        As given; names of files as tables have them.
+        As given; names of files as tables have them, and those of a z-stack one behind the other.
     results : Results or None
         The tables.
     n_kept : int
         Files that were measured before.
     n_rows : int
         Rows that were measured now.
-    unmatched : list of Path
+    unmatched : list of str
         Files whose names the pattern does not match.
+    naming : Naming
+        What the files' names tell.
+    recognised : list of Recognised
+        Layouts that the names have.
     gone : list of str
         Files of which the tables had rows, and that were not named this time.
     planes, images : Counter of str
@@ -225,7 +231,6 @@ class Run:
                 "cluster needs dask.distributed: pip install 'microscope-quality[cluster]'"
             )
         self.settings, self.out = settings, out
-        self.unmatched = unmatched(settings.pattern, (path for _, path in files))
         self.n_kept = self.n_rows = 0
         self.planes: Counter[str] = Counter()
         self.images: Counter[str] = Counter()
@@ -244,6 +249,14 @@ class Run:
                     f"{str(path)!a} and {str(self._paths[name])!a} would have the same name in a "
                     "table; rename one of them"
                 )
+        self.naming = Naming(settings.pattern, settings.layout)
+        self.naming.add(self.files)
+        self.unmatched = self.naming.unmatched
+        if self.unmatched and len(self.unmatched) == self.naming.n_files:
+            first = self._paths[self.unmatched[0]].as_posix()
+            raise SettingsError(f"pattern matches no name; the first is {first}")
+        self.recognised: list[Recognised] = self.naming.recognised
+        self.files = self.naming.by_stacks(self.files)
         self.jobs, self.limit_bytes, self._cluster = jobs, limit_bytes, cluster
         self._ready = ready
         columns = settings.columns()
@@ -425,7 +438,7 @@ class Run:
             return None
         pages_done = self.results.pages_done(name, size_bytes, modified)
         if pages_done and self.settings.pictures is not None:
-            for plane in map(self._reader.plane, self.results.rows(name)):
+            for plane in self._planes_of(name, self.results):
                 picture = self._picture(plane)
                 if picture.is_file():
                     self.drawn.add(picture)
@@ -434,26 +447,32 @@ class Run:
         return pages_done
 
     def _regroup(self, name: str, results: Results) -> None:
-        """Give kept rows the plate, well, site and channel of this run's pattern."""
-        path = self._paths[name]
+        """Give kept rows what this run's pattern or layout tells of them."""
         # Formats of whole plates name them by themselves.
-        wanted = {} if is_zarr(path) else dict.fromkeys(GROUPS, "")
-        wanted.update(groups(self.settings.pattern, path))
-        rows = results.rows(name)
-        regrouped = [{**row, **wanted} for row in rows]
-        if regrouped != rows:
-            more = {PATCHES: results.rows(name, PATCHES)} if self.settings.keep_patches else {}
-            results.append(name, {RESULTS: regrouped, **more})
+        if is_zarr(self._paths[name]):
+            return
+        tables = (RESULTS, PATCHES) if self.settings.keep_patches else (RESULTS,)
+        rows = {table: results.rows(name, table) for table in tables}
+        again = renamed(rows, self.naming[name])
+        if again[RESULTS] != rows[RESULTS]:
+            results.append(name, again)
 
     def _has_pictures(self, name: str) -> bool:
         """Whether a kept file's planes are drawn, where every plane is to be."""
         if self.settings.pictures is None or self.results is None:
             return True
-        pictures = set(map(self._picture, map(self._reader.plane, self.results.rows(name))))
+        pictures = set(map(self._picture, self._planes_of(name, self.results)))
         if not all(path.is_file() for path in pictures):
             return False
         self.drawn |= pictures
         return True
+
+    def _planes_of(self, name: str, results: Results) -> list[PlaneRow]:
+        """Give the planes of a kept file at their places in it, whatever its name tells."""
+        rows = results.rows(name)
+        nowhere = dict.fromkeys(axes_of_name(rows))
+        planes = map(self._reader.plane, rows)
+        return [replace(plane, place=replace(plane.place, **nowhere)) for plane in planes]
 
     def _picture(self, plane: PlaneRow) -> Path:
         return (self.settings.pictures or Path()) / picture_name(plane.name, plane.place)
@@ -468,6 +487,7 @@ class Run:
         self.drawn.update(folder / path.name for path in measured.drawn)
         self.not_drawn += measured.not_drawn
         rows = measured.rows[RESULTS]
+        self.naming[item.name].put(measured.rows)
         self.n_rows += len(rows)
         if self.results is None:
             self._held += self.texts(item.name, rows)
@@ -477,16 +497,19 @@ class Run:
 
     # What comes of it.
 
-    def finish(self, listener: RunListener | None = None) -> None:
-        """Put the tables in their places, and take away those of an earlier run."""
+    def finish(self, *listeners: RunListener) -> None:
+        """Put the tables in their places, and take away those of an earlier run.
+
+        Listeners hear of all planes and images that the tables have.
+        """
         if self.results is None or self.out is None:
-            for _ in self._stack_rows(self._held, listener):
+            for _ in self._stack_rows(self._held, listeners):
                 pass
         else:
             self.results.finish([name for name, _ in self.files])
             stacks = Table(self.out / STACKS, self._columns[STACKS])
             with contextlib.closing(stacks):
-                for row in self._stack_rows(read_table(self.out / RESULTS), listener):
+                for row in self._stack_rows(read_table(self.out / RESULTS), listeners):
                     stacks.append(row)
                 if stacks.n_rows:
                     stacks.finish()
@@ -502,24 +525,24 @@ class Run:
         self._write_record("finished")
 
     def _stack_rows(
-        self, rows: Iterable[Row], listener: RunListener | None
+        self, rows: Iterable[Row], listeners: Sequence[RunListener]
     ) -> Iterator[dict[str, object]]:
         """Count planes and images; gives the rows of z-stacks."""
 
         def counted(plane: PlaneRow) -> PlaneRow:
             self.planes[plane.status] += 1
-            if listener is not None:
+            for listener in listeners:
                 listener.plane(plane)
             return plane
 
-        planes = map(self._reader.plane, rows)
-        for _, of_file in itertools.groupby(planes, key=lambda plane: plane.name):
-            for image in images_of(map(counted, of_file)):
+        planes = map(counted, map(self._reader.plane, rows))
+        for of_unit in units_of(planes):
+            for image in images_of(of_unit):
                 row = stack_row(image)
                 speaker = representative_of(image, row)
                 self._judge(speaker)
-                if listener is not None:
-                    stack = None if row is None else as_text(row, self._columns[STACKS])
+                stack = None if row is None else as_text(row, self._columns[STACKS])
+                for listener in listeners:
                     listener.image(image, speaker, stack)
                 if row is not None:
                     yield row

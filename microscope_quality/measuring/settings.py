@@ -19,8 +19,8 @@ from microscope_quality.files.columns import (
 )
 from microscope_quality.files.tables import PATCHES, RESULTS, STACKS
 from microscope_quality.measuring.focus import Focus
-from microscope_quality.measuring.items import check_pattern
 from microscope_quality.measuring.measure import Measure
+from microscope_quality.measuring.naming import AUTO, check_naming
 from microscope_quality.version import __version__
 
 
@@ -32,8 +32,10 @@ class Settings:
     measures: tuple[Measure, ...] = field(default_factory=lambda: (Focus(),))
     luminance: bool = False
     keep_patches: bool = False
-    #: Regular expression for `GROUPS`, searched in a file's name and then in its path.
+    #: Regular expression for plate, well, site, channel, z and t in names; see `Naming`.
     pattern: str | None = None
+    #: How an instrument named the files; see `Naming`.
+    layout: str = AUTO
     #: Folder for a picture of each plane, drawn as it is measured.
     pictures: Path | None = None
     #: Whether rows have a digest of their file, by which `verify` knows it again.
@@ -67,7 +69,7 @@ class Settings:
             raise SettingsError(f"measures must have different columns; two have {twice}.")
         if self.keep_patches and not self.measure.patch_columns:
             raise SettingsError(f"keep_patches needs a measure of patches; {listed[0]} has none.")
-        check_pattern(self.pattern)
+        check_naming(self.pattern, self.layout)
 
     def columns(self) -> dict[str, tuple[Column, ...]]:
         """Columns of all tables that a run may write, by the names of their files."""
@@ -98,6 +100,7 @@ class Settings:
             "luminance": self.luminance,
             "per_patch": self.keep_patches,
             "pattern": self.pattern,
+            "layout": self.layout,
             "digest": self.digest,
             "budget": self.budget.to_dict(),
         }
@@ -118,6 +121,7 @@ class Settings:
             **self.to_dict(),
             # They decide about no number.
             "pattern": None,
+            "layout": None,
             "digest": None,
             "budget": None,
             "version": __version__,

@@ -11,27 +11,51 @@ import itertools
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from microscope_quality.batch.pool import Pool
 from microscope_quality.batch.results import Results
 from microscope_quality.batch.run import Outcome
-from microscope_quality.batch.run_record import RunRecord, earlier_folder
+from microscope_quality.batch.run_record import (
+    RUN_RECORD,
+    RunRecord,
+    earlier_folder,
+    read_record,
+)
 from microscope_quality.batch.watching import Before, Found, ReadOutcome, Watcher, identity_of
-from microscope_quality.errors import FileError, MicroscopeQualityError, printable
+from microscope_quality.errors import (
+    FileError,
+    MicroscopeQualityError,
+    SettingsError,
+    printable,
+)
 from microscope_quality.files.columns import names
 from microscope_quality.files.images import SUFFIXES, is_left_out
-from microscope_quality.files.tables import RESULTS, STACKS, as_stored, read_table
+from microscope_quality.files.left_out import LeftOut, folders_of
+from microscope_quality.files.ome_zarr import is_zarr
+from microscope_quality.files.tables import (
+    RESULTS,
+    STACKS,
+    as_stored,
+    read_table,
+)
 from microscope_quality.measuring.file_verdicts import Verdict, verdict_of
 from microscope_quality.measuring.items import modified_text
+from microscope_quality.measuring.naming import (
+    OF_FILES,
+    Naming,
+    Recognised,
+    renamed,
+)
 from microscope_quality.measuring.reading import Reading, error_row, read_file
 from microscope_quality.measuring.rows import PlaneRow, RowReader
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.measuring.watch_events import (
     Event,
     FileMeasured,
+    LayoutRecognised,
     Notice,
     NotReadable,
     PictureDrawn,
@@ -39,6 +63,8 @@ from microscope_quality.measuring.watch_events import (
     TablesWritten,
     WatchStatus,
 )
+from microscope_quality.measuring.watch_tables import WatchTables
+from microscope_quality.measuring.watch_units import Units
 from microscope_quality.statuses import ERROR
 
 #: Seconds between two writings of the run's record.
@@ -50,6 +76,10 @@ _LONG_SECONDS = 1.0
 _NAP_SECONDS = 0.25
 # When the watch is to stop, for what is being measured.
 _LAST_SECONDS = 1.5
+# Pictures of planes that are held until it is known which one speaks for its stack.
+_MOST_PICTURES = 256
+# Images that are drawn later, at most.
+_MOST_UNDRAWN = 64
 
 
 @dataclass(frozen=True)
@@ -64,6 +94,9 @@ class WatchSettings:
         Folder of the tables, made if it is missing; what is in it is not measured.
     still_seconds : float
         How long a file has to keep still to count as completely written.
+    stack_quiet_seconds : float
+        How long no plane of a z-stack in several files has to come for it to count as whole, while
+        its number of planes is not known.
     jobs : int
         Processes at work.
     once : bool
@@ -72,6 +105,8 @@ class WatchSettings:
         Draw the plane that speaks for each file.
     command : sequence of str
         As it was typed, for the run's record.
+    exclude : sequence of str
+        Patterns of names to leave out, as for `LeftOut`.
     """
 
     folder: Path
@@ -81,9 +116,13 @@ class WatchSettings:
     once: bool = False
     pictures: bool = False
     command: Sequence[str] = ()
+    stack_quiet_seconds: float = 10.0
+    exclude: Sequence[str] = ()
 
 
 Listener = Callable[[Event], object]
+
+_RowsOf = dict[str, list[dict[str, str]]]
 
 
 class Watch:
@@ -127,39 +166,53 @@ class Watch:
         self._untold: deque[Event] = deque()
         self._state: State = "starting"
         self._stopped = False
-        # The status of each file, and how many have each.
-        self._statuses: dict[str, str] = {}
-        self._counts: Counter[str] = Counter()
+        self._naming = Naming()
+        self._units = Units(where.stack_quiet_seconds)
         self._measured = 0
-        # Names of files that are kept, by those that tables have.
+        # Files that were seen, and are to be told to the naming.
+        self._seen: list[str] = []
+        # By layout, what was read from names.
+        self._layouts: dict[str, frozenset[str]] = {}
+        # Names of files that are kept, and of those that were measured, by those that tables have.
         self._kept: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        # Of planes that wait for their stack.
+        self._pictures: dict[str, bytes] = {}
         # What the disk has not taken yet.
         self._pending: deque[tuple[Found, Reading]] = deque()
-        self._unpublished = False
         self._publish_at = self._record_at = 0.0
         self._troubles: dict[str, str] = {}
         self._unreadable: dict[str, str] = {}
-        # Of earlier runs, files to draw, and at work.
-        self._undrawn: dict[str, None] = {}
-        self._drawing: set[Found] = set()
+        # Files to draw by the names of their images, and images by what is at work.
+        self._undrawn: dict[str, str] = {}
+        self._drawing: dict[Found, str] = {}
         self._long: set[str] = set()
         self._seconds_per_byte = 0.0
+        self._leaving = LeftOut(where.exclude)
+        self._left_out: dict[str, str] = {}
 
     def __enter__(self) -> Watch:
         where, settings = self.where, self.settings
         settings.check()
+        if not where.stack_quiet_seconds >= 0:
+            raise SettingsError(
+                f"stack_quiet_seconds is {where.stack_quiet_seconds:g}; it must be 0 or more."
+            )
+        self._naming = Naming(settings.pattern, settings.layout)
         if not where.folder.is_dir():
             raise FileError(f"There is no folder {where.folder}.")
         tables = {**settings.tables(), STACKS: names(self._columns[STACKS])}
         with contextlib.ExitStack() as stack:
             self._results = stack.enter_context(Results(where.out, tables, settings.id))
+            refused = functools.partial(self.trouble, "tables")
+            self._tables = WatchTables(self._results, settings, self._naming, self._units, refused)
             self._check_same_folder()
             self.edited = list(self._results.edited)
             self.other_columns = self._results.other_columns
             self._watcher = Watcher(
                 where.folder,
                 wanted=lambda name: name.lower().endswith(SUFFIXES),
-                ignored=is_left_out,
+                ignored=self._ignores,
                 exclude=where.out,
                 before=self._before,
                 still_seconds=where.still_seconds,
@@ -184,6 +237,22 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    @property
+    def left_out(self) -> Counter[str]:
+        """How many images, and folders of them, were left out so far, by why."""
+        return Counter(self._left_out.values())
+
+    def _ignores(self, name: str, beside: Collection[str]) -> bool:
+        """Whether to leave out a file or folder."""
+        if is_left_out(name.rpartition("/")[2], beside):
+            return True
+        why = self._leaving.why(name, beside)
+        if why and name.lower().endswith(SUFFIXES):
+            self._left_out[name] = why
+        elif why and (self.where.folder / name).is_dir():
+            self._left_out[name] = folders_of(why)
+        return bool(why)
+
     # What was there before.
 
     def _check_same_folder(self) -> None:
@@ -200,9 +269,10 @@ class Watch:
             )
 
     def _before(self, name: str, size_bytes: int, mtime_ns: int) -> Before:
+        self._seen.append(name)
         modified = modified_text(mtime_ns)
         if self._results.kept(name, size_bytes, modified):
-            self._kept[as_stored(name)] = name
+            self._kept[as_stored(name)] = self._names[as_stored(name)] = name
             return Before.DONE
         same = (str(size_bytes), modified)
         return Before.FAILED if self._failed_before.get(as_stored(name)) == same else Before.NOTHING
@@ -213,46 +283,77 @@ class Watch:
         if not self._results.files():
             return failed
         self._results.publish()
-        stacks: dict[str, list[dict[str, str]]] = {}
-        for row in read_table(self.where.out / STACKS, names(self._columns[STACKS])):
-            stacks.setdefault(row["file"], []).append(row)
+        self._naming.add((name, self.where.folder / name) for name in self._results.files())
+        of_file, of_stack = self._recalled_stacks()
+        has_waited = self._has_waited()
+        # Planes of stacks of which not all were read.
+        parts: dict[str, list[PlaneRow]] = {}
         # What no run writes is refused before anything rests on it.
         reader = RowReader(self.settings.measure, self._columns[RESULTS])
         table = read_table(self.where.out / RESULTS, names(self._columns[RESULTS]))
-        for name, of_file in itertools.groupby(table, key=lambda row: row["file"]):
-            rows = list(of_file)
+        for name, of_name in itertools.groupby(table, key=lambda row: row["file"]):
+            rows = list(of_name)
+            planes = [reader.plane(row) for row in rows]
             if name in self.edited:
                 continue
-            verdict = verdict_of([reader.plane(row) for row in rows], stacks.get(name, ()))
-            self._count(name, verdict)
-            if verdict.status is ERROR and rows[0]["settings_id"] == self.settings.id:
+            if any(plane.error for plane in planes) and rows[0]["settings_id"] == self.settings.id:
                 failed[name] = (rows[0]["size_bytes"], rows[0]["modified"])
+            key, waits = self._tables.unit_of(name, rows)
+            self._units.add(name, key, len(rows), waits=waits)
+            named = self._naming[name]
+            # Formats of whole plates name them by themselves.
+            if is_zarr(Path(name)) or renamed({RESULTS: rows}, named)[RESULTS] == rows:
+                self._tables.told[name] = named
+            else:
+                self._tables.to_rename[name] = None
+            if key == name:
+                if not (waits and has_waited):
+                    self._units.judge(key, verdict_of(planes, of_file.get(name, ())).status.key)
+                continue
+            part = parts.setdefault(key, [])
+            part += planes
+            stacks = of_stack.get(key, [])
+            # Those that wait have no stack yet, or one of fewer planes.
+            if len(part) == sum(int(stack["planes"] or 0) for stack in stacks):
+                self._units.judge(key, verdict_of(parts.pop(key), stacks).status.key)
         return failed
 
+    def _recalled_stacks(self) -> tuple[_RowsOf, _RowsOf]:
+        """Give the rows of z-stacks, by their files and by their names."""
+        of_file: _RowsOf = {}
+        of_stack: _RowsOf = {}
+        for row in read_table(self.where.out / STACKS, names(self._columns[STACKS])):
+            of_file.setdefault(row["file"], []).append(row)
+            of_stack.setdefault(row["stack"], []).append(row)
+        return of_file, of_stack
+
+    def _has_waited(self) -> bool:
+        """Whether planes waited for their stacks when an earlier watch ended."""
+        try:
+            return bool(read_record(self.where.out / RUN_RECORD)["counts"]["waiting"])
+        except (FileError, KeyError, TypeError):
+            return False
+
     def earlier(self, most: int) -> list[FileMeasured]:
-        """Give so many of the files that an earlier run measured last, the newest one last.
+        """Give so many of the images that an earlier run measured last, the newest one last.
 
         It is asked at the start.
         """
-        found = []
-        for name in self._results.files()[-most:]:
-            rows = [] if name in self.edited else self._results.rows(name)
-            if rows:
-                verdict = self._verdict(rows, self._results.rows(name, STACKS))
-                found.append(FileMeasured(name, self.where.folder / name, verdict))
-        return found
+        found: list[FileMeasured] = []
+        for key in reversed([*self._units]):
+            unit = self._units[key]
+            if len(found) < most and not unit.is_open:
+                files = tuple(unit.files)
+                verdict = self._tables.verdict(files)
+                found.append(FileMeasured(key, self._path(verdict), verdict, files=files))
+        return found[::-1]
 
-    def _verdict(
-        self, rows: Iterable[Mapping[str, str]], stacks: Iterable[Mapping[str, str]]
-    ) -> Verdict:
-        return verdict_of([PlaneRow.of(self.settings.measure, row) for row in rows], stacks)
-
-    def draw(self, files: Iterable[str]) -> None:
-        """Ask for pictures of files of an earlier run, by their names, the first one first.
+    def draw(self, images: Iterable[FileMeasured]) -> None:
+        """Ask for pictures of images that were measured before, the first one first.
 
         They come as `PictureDrawn` when no other file waits, of those that are as they were.
         """
-        self._undrawn.update(dict.fromkeys(files))
+        self._undrawn.update((image.name, image.verdict.plane.name) for image in images)
 
     # Who is told.
 
@@ -286,17 +387,22 @@ class Watch:
     def status(self) -> WatchStatus:
         """How it goes."""
         lost = (f"{self.where.folder} cannot be reached",) if self._watcher.lost else ()
+        waiting = self._units.waiting
         return WatchStatus(
             state=self._state,
             stopped=self._stopped,
-            counts=dict(self._counts),
+            counts=dict(self._units.counts),
+            files=self._units.n_files,
+            waiting_stacks=len(waiting),
+            waiting_planes=sum(unit.fresh_planes for unit in waiting.values()),
+            first_stack=next(iter(waiting), ""),
             measured=self._measured,
             kept=len(self._kept),
             waiting=self._watcher.waiting,
             at_work=self._at_work,
             unreadable=dict(self._unreadable),
             troubles=(*lost, *self._troubles.values()),
-            unwritten=self._unpublished or bool(self._pending),
+            unwritten=self._tables.unwritten or bool(self._pending),
             older=self._results.older,
         )
 
@@ -333,6 +439,8 @@ class Watch:
         self._write_record("running")
         self.tell(self.status)
         yield from self._taken()
+        for recognised in self._naming.recognised:
+            self._recognise(recognised)
         self._state = "watching"
         # The first images are not to wait for processes that start.
         for _ in range(min(2, self.where.jobs)):
@@ -346,13 +454,17 @@ class Watch:
                 look_at = time.monotonic() + max(self._watcher.pause_seconds, 5 * taken)
                 for text in self._watcher.notices():
                     self.tell(Notice(text))
+                self._name_seen()
             self._hand_out()
             self._collect(min(_NAP_SECONDS, look_at - time.monotonic()))
             self._tidy()
+            idle = self._watcher.settled and not self._at_work
+            if self.where.once and idle:
+                # No plane will come any more.
+                self._judge_due(list(self._units.waiting))
             self.tell(self.status)
             yield from self._taken()
-            idle = self._watcher.settled and not self._at_work
-            if self.where.once and idle and not self.status.unwritten:
+            if self.where.once and idle and not (self.status.unwritten or self._units.waiting):
                 break
         self._end()
         yield from self._taken()
@@ -379,19 +491,19 @@ class Watch:
                 return
 
     def _draw_earlier(self) -> None:
-        """Draw an image of an earlier run, one at a time and only where that is in no way."""
+        """Draw an image that was measured before, one at a time and where that is in no way."""
         # One process is left to what comes meanwhile.
         busy = self._drawing or self._pool.free < min(2, self.where.jobs)
-        name = next((name for name in self._undrawn if name in self._kept), None)
-        if self.where.once or busy or name is None:
+        key = next((key for key, name in self._undrawn.items() if name in self._names), None)
+        if self.where.once or busy or key is None:
             return
-        del self._undrawn[name]
-        path = self.where.folder / self._kept[name]
+        name = self._undrawn.pop(key)
+        path = self.where.folder / self._names[name]
         with contextlib.suppress(OSError):
-            found = Found(self._kept[name], path, identity_of(path), 0, True)
+            found = Found(self._names[name], path, identity_of(path), 0, True)
             size_bytes, mtime_ns, *_ = found.identity
             if self._results.kept(name, size_bytes, modified_text(mtime_ns)):
-                self._drawing.add(found)
+                self._drawing[found] = key
                 self._pool.give(found)
 
     def _is_long(self, size_bytes: int) -> bool:
@@ -408,9 +520,9 @@ class Watch:
                 if outcome.error:
                     raise MicroscopeQualityError(outcome.error)
             elif found in self._drawing:
-                self._drawing.discard(found)
+                key = self._drawing.pop(found)
                 if reading and reading.after == found.identity and reading.picture:
-                    self.tell(PictureDrawn(as_stored(found.name), reading.picture))
+                    self.tell(PictureDrawn(key, reading.picture))
             else:
                 self._take_in(found, outcome)
 
@@ -419,7 +531,7 @@ class Watch:
         reading = outcome.value
         if reading is None:
             row = error_row(self.settings, found, outcome.error)
-            reading = Reading({RESULTS: [row], STACKS: []}, found.identity, True, 0.0)
+            reading = Reading({RESULTS: [row]}, found.identity, True, 0.0)
         elif not reading.failed and found.identity.size_bytes:
             rate = reading.seconds / found.identity.size_bytes
             self._seconds_per_byte += 0.2 * (rate - self._seconds_per_byte)
@@ -434,41 +546,123 @@ class Watch:
             if is_new:
                 self.tell(NotReadable(as_stored(found.name), self._unreadable[found.name]))
         if became in (ReadOutcome.DONE, ReadOutcome.FAILED):
+            # One that was not there at the first look, as behind a link to nothing.
+            self._seen.append(found.name)
+            self._name_seen()
             self._pending.append((found, reading))
             self._keep()
 
     def _keep(self) -> None:
         """Put into the tables what waits for it."""
-        while self._pending:
-            found, reading = self._pending[0]
-            rows, name = reading.rows, as_stored(found.name)
-            verdict = self._verdict(rows[RESULTS], rows[STACKS])
-            if verdict.status is not ERROR or self._results.rows(name) != rows[RESULTS]:
-                try:
-                    self._results.append(name, rows)
-                except FileError as error:
-                    self.trouble("tables", f"{error}; it is tried again")
-                    return
-                self._unpublished = True
-            self.trouble("tables", "")
-            self._pending.popleft()
-            self._measured += 1
-            self._undrawn.pop(name, None)
-            self._count(name, verdict)
-            self.tell(FileMeasured(name, found.path, verdict, reading.picture))
+        if self._tables.rename():
+            while self._pending and self._keep_one(*self._pending[0]):
+                self._pending.popleft()
 
-    def _count(self, name: str, verdict: Verdict) -> None:
-        if name in self._statuses:
-            self._counts[self._statuses[name]] -= 1
-        self._statuses[name] = verdict.status.key
-        self._counts[verdict.status.key] += 1
+    def _keep_one(self, found: Found, reading: Reading) -> bool:
+        """Put what a file gave into the tables; False if the disk refuses."""
+        name = as_stored(found.name)
+        named = self._naming[name]
+        rows = self._tables.with_name(reading.rows, named)
+        planes = self._tables.planes(rows[RESULTS])
+        key, waits = self._tables.unit_of(name, rows[RESULTS])
+        unit, before = self._units.get(key), None
+        if unit is not None and waits and not unit.is_open:
+            before = self._tables.verdict(unit.files)
+        stacks = self._tables.stacks(planes) if key == name else []
+        known = reading.failed and self._results.rows(name) == rows[RESULTS]
+        if not known and not self._tables.append(name, rows, stacks):
+            return False
+        self._measured += 1
+        self._tables.told[name], self._names[name] = named, found.name
+        self._undrawn.pop(key, None)
+        if known and waits and name in self._units:
+            return True
+        if self._units.key(name) not in (name, key):
+            self._tables.to_restack[self._units.key(name)] = None
+        self._units.add(name, key, len(planes), waits=waits)
+        if not waits:
+            self._tell_of(key, verdict_of(planes, stacks), reading.picture)
+            return True
+        self._units[key].before = self._units[key].before or before
+        if reading.picture is not None:
+            self._pictures[name] = reading.picture
+            while len(self._pictures) > _MOST_PICTURES:
+                del self._pictures[next(iter(self._pictures))]
+        return True
+
+    # What names tell.
+
+    def _name_seen(self) -> None:
+        """Take in the names of files that were seen."""
+        seen, self._seen = self._seen, []
+        changed = self._naming.add((as_stored(name), self.where.folder / name) for name in seen)
+        for name in sorted(changed):
+            recognised = self._naming.recognised_in(name)
+            if recognised is not None:
+                self._recognise(recognised)
+            if name in self._units:
+                self._tables.to_rename[name] = None
+
+    def _recognise(self, recognised: Recognised) -> None:
+        """Tell of a layout, if more is read by it than was told."""
+        name = recognised.layout.name
+        told, read = self._layouts.get(name, frozenset()), frozenset(recognised.texts)
+        if not read <= told:
+            self._layouts[name] = told | read
+            self.tell(LayoutRecognised(recognised))
+
+    # What is judged.
+
+    def _path(self, verdict: Verdict) -> Path:
+        """Of the file that speaks for an image."""
+        name = verdict.plane.name
+        return self.where.folder / self._names.get(name, name)
+
+    def _is_expected(self, key: str) -> bool:
+        """Whether a plane of a unit is there and was not measured yet."""
+        files = self._units[key].files
+        known = list(files)
+        # Of an OME set, names do not tell.
+        mates = known if key.startswith(OF_FILES) else self._naming.mates(known[0])
+        return any(
+            self._watcher.expects(self._names.get(name, name))
+            and (name in files or self._naming[name].stack == key)
+            for name in mates
+        )
+
+    def _judge_due(self, keys: Iterable[str]) -> None:
+        """Judge units that are whole, unless the disk has not taken all yet."""
+        if self._pending or self._tables.to_rename or self._tables.to_restack:
+            return
+        for key in keys:
+            judged = self._tables.write_stacks(key)
+            if judged is None:
+                return
+            verdict = verdict_of(*judged)
+            drawn = {name: self._pictures.pop(name, None) for name in self._units[key].files}
+            picture = drawn[verdict.plane.name]
+            if self.where.pictures and picture is None:
+                self._undrawn[key] = verdict.plane.name
+                while len(self._undrawn) > _MOST_UNDRAWN:
+                    del self._undrawn[next(iter(self._undrawn))]
+            self._tell_of(key, verdict, picture)
+
+    def _tell_of(self, key: str, verdict: Verdict, picture: bytes | None) -> None:
+        """Count an image by its verdict, and tell of it."""
+        unit = self._units[key]
+        # What was said of planes that were all written anew is said of others.
+        before = unit.before if unit.fresh != unit.files.keys() else None
+        self._units.judge(key, verdict.status.key)
+        event = FileMeasured(key, self._path(verdict), verdict, picture, tuple(unit.files), before)
+        self.tell(event)
 
     # From time to time.
 
     def _tidy(self) -> None:
         moment = time.monotonic()
         self._keep()
-        if self._unpublished and moment >= self._publish_at:
+        self._judge_due(self._units.due(self._is_expected))
+        if self._tables.unwritten and moment >= self._publish_at:
             self._publish()
         if moment >= self._record_at:
             self._write_record("running")
@@ -485,18 +679,21 @@ class Watch:
             self._publish_at = time.monotonic() + 1
             return
         self.trouble("table", "")
-        self._unpublished = False
+        self._tables.unwritten = False
         self._publish_at = time.monotonic() + 4 * (time.monotonic() - began)
         self.tell(TablesWritten())
 
     def _write_record(self, status: str) -> None:
         self._record_at = time.monotonic() + RECORD_SECONDS
+        counted = self._units.counts
         counts = {
-            "files": len(self._statuses),
+            "files": self._units.n_files,
+            "images": counted.total(),
+            "waiting": self.status.waiting_planes,
             "measured": self._measured,
             "kept": len(self._kept),
-            "failed": self._counts[ERROR.key],
-            **{one.key: self._counts[one.key] for one in self.settings.measure.statuses},
+            "failed": counted[ERROR.key],
+            **{one.key: counted[one.key] for one in self.settings.measure.statuses},
         }
         trouble = ""
         try:
@@ -513,10 +710,11 @@ class Watch:
         while self._at_work and time.monotonic() < until:
             self._collect(until - time.monotonic())
         self._keep()
+        self._judge_due(self._units.due(self._is_expected))
         self._publish()
         if not self.status.unwritten:
             with contextlib.suppress(OSError):
-                self._results.finish(self._results.files())
+                self._results.finish(self._tables.in_order())
                 stacks = self.where.out / STACKS
                 if next(read_table(stacks, names(self._columns[STACKS])), None) is None:
                     stacks.unlink()

@@ -1,4 +1,4 @@
-"""Alerts of a watch: which of its files somebody is told of, and what they are told."""
+"""Alerts of a watch: which of its images somebody is told of, and what they are told."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _LAST_SECONDS = 30.0
 
 
 class WatchAlerts(Alerts):
-    """Raises an alert for each bad file of a watch, once; used as a context within the watch's.
+    """Raises an alert for each bad image of a watch, once; used as a context within the watch's.
+
+    An image is a file, or a z-stack in several files, of which a further alert is raised if more of
+    it comes and makes it bad, or bad in another way.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ class WatchAlerts(Alerts):
     channels : sequence of AlertChannel
         By which alerts leave.
     after : int
-        Bad files in a row that raise one alert; then there is none until one is good.
+        Bad images in a row that raise one alert; then there is none until one is good.
 
     Raises
     ------
@@ -73,9 +76,12 @@ class WatchAlerts(Alerts):
                     self._watch.tell(events.Notice(self._sentences.get_nowait()))
 
     def _alert(self, file: events.FileMeasured) -> Alert | None:
-        """Give the alert that a file raises, if there is one to raise."""
+        """Give the alert that an image raises, if there is one to raise."""
         verdict, row, after = file.verdict, file.verdict.row, self._after
-        reason = self._threshold.reason(file.name, verdict)
+        reason, before = self._threshold.reason(file.name, verdict), file.before
+        same = before is not None and before.status is verdict.status
+        if reason and before is not None and same and self._threshold.reason(file.name, before):
+            return None
         self._in_a_row = self._in_a_row + 1 if reason else 0
         if not reason or (after > 1 and self._in_a_row != after):
             return None
@@ -84,17 +90,21 @@ class WatchAlerts(Alerts):
         where, settings = self._watch.where, self._watch.settings
         limit, statuses = self._threshold.limit, sorted(self._threshold.statuses)
         file_as_it_was = [settings.id, file.name, row["size_bytes"], row["modified"]]
+        if before is not None:
+            # The same plane may speak for it again after others did.
+            file_as_it_was += [str(verdict.planes), before.row["modified"]]
         of_what = json.dumps([*file_as_it_was, limit, statuses, after, verdict.error])
         numbers = {name: as_number(row[name]) for name in settings.measure.told}
         facts = {
             "folder": str(where.folder.absolute()),
-            "file": file.name,
+            "file": verdict.plane.name,
             "path": as_stored(str(file.path.absolute())),
             "status": verdict.status.key,
             **{name: None if math.isnan(n) else round(n, 6) for name, n in numbers.items()},
             **vars(verdict.plane.place),
             **{name: row[name] for name in GROUPS},
             "planes": verdict.planes,
+            "stack": file.name if file.name != verdict.plane.name else "",
             "in_a_row": self._in_a_row,
             "error": verdict.error,
             "size_bytes": int(row["size_bytes"] or 0),

@@ -12,6 +12,7 @@ from microscope_quality.batch.alerts import Alert
 from microscope_quality.errors import printable
 from microscope_quality.files.tables import as_stored
 from microscope_quality.measuring.file_verdicts import Verdict
+from microscope_quality.measuring.naming import Recognised
 from microscope_quality.statuses import ERROR
 
 # Files that cannot be read yet of which the names are told.
@@ -32,7 +33,14 @@ class WatchStatus:
     stopped : bool
         Whether it was asked to stop.
     counts : mapping of str to int
-        Files in the tables by the keys of their statuses.
+        Images that were judged, by the keys of their statuses: files, and z-stacks in several
+        files.
+    files : int
+        Files in the tables.
+    waiting_stacks, waiting_planes : int
+        Z-stacks in several files that wait for more of them, and the planes that came since.
+    first_stack : str
+        Name of the one that has been waiting for the longest time.
     measured, kept : int
         Files measured now, and those of an earlier run that are as they were.
     waiting, at_work : int
@@ -50,6 +58,10 @@ class WatchStatus:
     state: State
     stopped: bool
     counts: Mapping[str, int]
+    files: int
+    waiting_stacks: int
+    waiting_planes: int
+    first_stack: str
     measured: int
     kept: int
     waiting: int
@@ -60,14 +72,26 @@ class WatchStatus:
     older: Path | None
 
     @property
-    def files(self) -> int:
-        """Files in the tables."""
+    def images(self) -> int:
+        """Images that were judged."""
         return sum(self.counts.values())
 
     @property
     def failed(self) -> int:
         """Those of them that could not be measured."""
         return self.counts.get(ERROR.key, 0)
+
+    def stacks_text(self, room: int = 1000) -> str:
+        """Say which planes wait for their stacks; a name has so much room."""
+        if not self.waiting_stacks:
+            return ""
+        planes = f"{self.waiting_planes:,} plane{'' if self.waiting_planes == 1 else 's'}"
+        first = printable(self.first_stack)
+        first = first if len(first) <= room else f"…{first[1 - room :]}"
+        if self.waiting_stacks == 1:
+            verb = "waits for its" if self.waiting_planes == 1 else "wait for their"
+            return f"{planes} of {first} {verb} stack"
+        return f"{planes} of {self.waiting_stacks:,} stacks wait for the others, {first} first"
 
     def unreadable_text(self) -> str:
         """Name files that cannot be read yet, with the reasons."""
@@ -83,20 +107,31 @@ class WatchStatus:
 class FileMeasured:
     """A file was measured, or cannot be; its rows are kept.
 
+    Of a z-stack in several files it is told when the stack is whole, and again when more of it
+    came later.
+
     Attributes
     ----------
     name : str
-        Relative to the folder, as the tables have it.
+        Relative to the folder, as the tables have it; of a z-stack in several files, with ``*`` for
+        what differs between their names.
     path : path
+        Of the file, or that of the plane that speaks for the stack.
     verdict : Verdict
     picture : bytes, optional
         A JPEG file of the plane that speaks for it.
+    files : tuple of str
+        Names of all its files.
+    before : Verdict, optional
+        What was said of a stack before more of it came.
     """
 
     name: str
     path: Path
     verdict: Verdict
     picture: bytes | None = field(default=None, repr=False)
+    files: tuple[str, ...] = ()
+    before: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +144,7 @@ class NotReadable:
 
 @dataclass(frozen=True)
 class PictureDrawn:
-    """A file of an earlier run was drawn, as `Watch.draw` asked for."""
+    """An image that was measured before was drawn, as `Watch.draw` asked for."""
 
     name: str
     picture: bytes = field(repr=False)
@@ -125,6 +160,16 @@ class Notice:
     """What went wrong or right again, in a sentence."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class LayoutRecognised:
+    """Names have the layout of an instrument: what it read from one; told again if it reads more.
+
+    ``recognised.files`` tells nothing here: they are still coming.
+    """
+
+    recognised: Recognised
 
 
 @dataclass(frozen=True)
@@ -150,6 +195,7 @@ Event = (
     | PictureDrawn
     | TablesWritten
     | Notice
+    | LayoutRecognised
     | EarlierAlerts
     | AlertRaised
     | WatchStatus

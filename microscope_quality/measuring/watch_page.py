@@ -17,6 +17,8 @@ from microscope_quality.statuses import ERROR, NO_CONTENT
 # Results of an earlier run that the page shows at first, and alerts that it lists.
 _EARLIER_CARDS = 12
 _LISTED_ALERTS = 8
+# Characters of the name of a stack that waits.
+_STACK_NAME = 60
 
 
 class WatchPage(StatusPage):
@@ -49,27 +51,32 @@ class WatchPage(StatusPage):
         self._alert_number = 0
         # Of earlier alerts, by what they are of.
         self._reasons: Mapping[object, str] = {}
-        # Names on the page that are of an earlier run.
-        self._earlier: set[str] = set()
+        # Images on the page that have no picture yet.
+        self._without: set[str] = set()
         watch.attach(self._hear)
 
     def _hear(self, event: events.Event) -> None:
         if isinstance(event, events.FileMeasured):
-            self._earlier.discard(event.name)
+            self._without.discard(event.name)
+            if event.picture is None:
+                self._without.add(event.name)
             self._board.count(self._watch.status.counts)
-            self._board.show(self._card(event, now()))
+            self._board.show(self._card(event, now()), instead_of=event.files)
         elif isinstance(event, events.AlertRaised):
             self._alerts.appendleft(event.alert)
             self._alert_number += 1
             self._board.change(event.name, alert=event.alert.reason)
         elif isinstance(event, events.PictureDrawn):
-            if event.name in self._earlier:
+            if event.name in self._without:
+                self._without.discard(event.name)
                 self._board.change(event.name, picture=event.picture)
         elif isinstance(event, events.EarlierAlerts):
             self._alerts.extendleft(event.alerts)
             self._alert_number = event.number
             self._reasons = {
-                (one.facts.get("file"), one.facts.get("modified")): one.reason
+                (one.facts.get("stack") or one.facts.get("file"), one.facts.get("modified")): (
+                    one.reason
+                )
                 for one in event.alerts
             }
         elif isinstance(event, events.WatchStatus):
@@ -82,6 +89,7 @@ class WatchPage(StatusPage):
         self._board.count(status.counts)
         self._board.beat(
             waiting=status.waiting,
+            stacks=status.stacks_text(_STACK_NAME),
             at_work=status.at_work,
             retried=unreadable and f"Tried again: {unreadable}",
             alert_number=self._alert_number,
@@ -92,16 +100,16 @@ class WatchPage(StatusPage):
 
     def _show_earlier(self) -> None:
         """Show what an earlier run left; the pictures come when there is time for them."""
-        files = self._watch.earlier(_EARLIER_CARDS)
-        for file in files:
+        images = self._watch.earlier(_EARLIER_CARDS)
+        for file in images:
             modified = file.verdict.row["modified"]
             # Browsers differ in what they make of nanoseconds.
             at = f"{modified[:19]}Z" if modified.endswith("Z") else ""
             reason = self._reasons.get((file.name, modified), "")
             card = replace(self._card(file, at), alert=reason, old=file.verdict.status is not ERROR)
             self._board.show(card, new=False)
-        self._earlier.update(file.name for file in files)
-        self._watch.draw(file.name for file in reversed(files))
+        self._without.update(file.name for file in images)
+        self._watch.draw(reversed(images))
 
     def _card(self, file: events.FileMeasured, time: str) -> Card:
         verdict = file.verdict
@@ -118,7 +126,7 @@ class WatchPage(StatusPage):
             colour=measure.colour(row),
             detail=" · ".join(filter(None, [*details, *measure.details(row)])),
             picture=file.picture,
-            more=" · ".join([*measure.more(row), *groups]),
+            more=" · ".join(groups),
         )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 #: Rows and columns of the usual plates, the smallest first.
 FORMATS = ((8, 12), (16, 24), (32, 48))
 
-_LETTERS = re.compile(r"([A-Za-z]{1,2})[-_ ]?0*(\d{1,2})")
+_LETTERS = re.compile(r"([A-Za-z]{1,2})[-_ ]*0*(\d{1,2})")
+_NAME = re.compile(r"[A-Za-z]{1,2}\d{1,2}")
 _ROW_COLUMN = re.compile(r"[Rr]0*(\d{1,2})[-_ ]?[Cc]0*(\d{1,2})")
 
 
@@ -40,6 +41,19 @@ def well_position(name: str) -> tuple[int, int] | None:
     row, column = row - 1, int(match[2]) - 1
     rows, columns = FORMATS[-1]
     return (row, column) if 0 <= row < rows and 0 <= column < columns else None
+
+
+def well_name(text: str) -> str:
+    """Name a well that a name tells by row and column: ``r01c02`` or ``A - 2`` is A02.
+
+    Any other text is given as it is.
+    """
+    place = None if _NAME.fullmatch(text) else well_position(text)
+    if place is None:
+        return text
+    row, column = place
+    letters = chr(65 + row) if row < 26 else "A" + chr(65 + row - 26)
+    return f"{letters}{column + 1:02}"
 
 
 def plate_format(positions: Iterable[tuple[int, int]]) -> tuple[int, int]:

@@ -17,9 +17,10 @@ from microscope_quality.errors import FileError, reason_of
 from microscope_quality.files.columns import Column
 from microscope_quality.files.regular import open_regular
 from microscope_quality.files.tables import GROUPS, RESULTS, as_number, is_as_written, read_table
-from microscope_quality.measuring.items import Place, groups
+from microscope_quality.measuring.items import Place
 from microscope_quality.measuring.measure import Measure
 from microscope_quality.measuring.measures import recorded_measures
+from microscope_quality.measuring.naming import Naming
 from microscope_quality.measuring.rows import (
     PlaneRow,
     RowReader,
@@ -46,8 +47,6 @@ class Rows:
         The table's columns in their order, each with a text for every row, as it stands there.
     status : list of Status
         Of the rows.
-    judged : list of float or None
-        The number by which each row counts.
     places : list of Place
         Of the planes in their files.
     images : list of lists of int
@@ -64,7 +63,6 @@ class Rows:
     measures: tuple[Measure, ...]
     columns: dict[str, list[str]]
     status: list[Status]
-    judged: list[float | None]
     places: list[Place]
     images: list[list[int]]
     shown: list[int]
@@ -103,6 +101,7 @@ def read_rows(
     path: Path,
     record: Mapping[str, Any] | None = None,
     measures: Sequence[Measure] | None = None,
+    naming: Naming | None = None,
 ) -> Rows:
     """Read a table that ``measure`` wrote, of this version or an older one.
 
@@ -114,6 +113,8 @@ def read_rows(
         Of the run, if there is one.
     measures : sequence of Measure, optional
         That wrote it, if not as the record has it.
+    naming : Naming, optional
+        Of the files' names: what it tells goes where the table has nothing.
 
     Raises
     ------
@@ -131,20 +132,25 @@ def read_rows(
             "folder that measure wrote"
         )
     reader = RowReader(measure, Settings(measures=measures).columns()[RESULTS])
-    wanted = [*names, *(name for name in ("error", "series") if name not in names)]
+    wanted = [*names, *(name for name in ("error", "series", "stack") if name not in names)]
     planes, edited = [], []
-    for number, row in enumerate(read_table(path, wanted)):
+    rows = list(read_table(path, wanted))
+    if naming is not None:
+        naming.add((row["file"], Path(row["file"].replace("\\", "/"))) for row in rows)
+    for number, row in enumerate(rows):
         if not is_as_written(names, [row[name] for name in names]):
             edited.append(number)
         if fault := reader.fault(row):
             # Nothing in it can be believed, and the others are worth a page all the same.
             row = {**dict.fromkeys(row, ""), "file": row["file"], "error": f"was edited: {fault}"}
+        if naming is not None:
+            row = naming[row["file"]].filling(row)
         planes.append(PlaneRow.of(measure, row))
     numbers = {plane: number for number, plane in enumerate(planes)}
-    of_files: dict[str, list[PlaneRow]] = {}
+    units: dict[str, list[PlaneRow]] = {}
     for plane in planes:
-        of_files.setdefault(plane.name, []).append(plane)
-    images = [image for of_file in of_files.values() for image in images_of(of_file)]
+        units.setdefault(plane.unit, []).append(plane)
+    images = [image for unit in units.values() for image in images_of(unit)]
     images.sort(key=lambda image: min(numbers[plane] for plane in image))
     shown, best = [], []
     for image in images:
@@ -156,7 +162,6 @@ def read_rows(
         measures,
         {name: [plane.row[name] for plane in planes] for name in wanted},
         [plane.kind for plane in planes],
-        [measure.judged(plane.row) for plane in planes],
         [plane.place for plane in planes],
         [[numbers[plane] for plane in image] for image in images],
         shown,
@@ -191,17 +196,14 @@ def header(path: Path, kind: str = "a CSV table in UTF-8") -> list[str]:
     return names
 
 
-def add_groups(rows: Rows, pattern: str | None = None, plates: Path | None = None) -> list[str]:
-    """Fill the columns plate, well, site and channel from files' names or from another table.
+def add_groups(rows: Rows, plates: Path) -> list[str]:
+    """Fill the columns plate, well, site and channel from another table.
 
     Parameters
     ----------
     rows : Rows
         Changed in place.
-    pattern : str, optional
-        A regular expression with named groups out of `GROUPS`, searched in the file's name, then
-        in its path. What it finds goes where the table has nothing.
-    plates : Path, optional
+    plates : Path
         A CSV table with a column ``file``, as the results have it or as the name alone, and
         columns out of `GROUPS`. What it says comes first.
 
@@ -215,28 +217,17 @@ def add_groups(rows: Rows, pattern: str | None = None, plates: Path | None = Non
     FileError
         When the other table cannot be read, or has none of the columns.
     """
-    files = [file.replace("\\", "/") for file in rows.columns["file"]]
-    notes = []
-    if pattern is not None:
-        matched = _fill(rows, [groups(pattern, Path(file)) for file in files], over=False)
-        if matched < len(files):
-            notes.append(f"The pattern matches {matched:,} of {len(files):,} names.")
-    if plates is not None:
-        known = _read_plates(plates)
-        found = [known.get(file) or known.get(_name(file), {}) for file in rows.columns["file"]]
-        matched = _fill(rows, found, over=True)
-        if matched < len(files):
-            notes.append(f"{plates.name} has the files of {matched:,} of {len(files):,} rows.")
-    return notes
-
-
-def _fill(rows: Rows, found: Sequence[Mapping[str, str]], *, over: bool) -> int:
-    """Put texts into columns of rows, also over others, and count the rows that have some."""
+    known = _read_plates(plates)
+    files = rows.columns["file"]
+    found = [known.get(file) or known.get(_name(file), {}) for file in files]
     for row, texts in enumerate(found):
         for name, text in texts.items():
-            if text and (over or not rows.columns[name][row]):
+            if text:
                 rows.columns[name][row] = text
-    return sum(map(bool, found))
+    matched = sum(map(bool, found))
+    if matched == len(files):
+        return []
+    return [f"{plates.name} has the files of {matched:,} of {len(files):,} rows."]
 
 
 def _read_plates(path: Path) -> dict[str, dict[str, str]]:

@@ -18,9 +18,10 @@ from microscope_quality.files.plane import Page
 from microscope_quality.files.regular import open_regular
 from microscope_quality.files.tables import RESULTS
 from microscope_quality.files.whole import whole
-from microscope_quality.measuring.items import check_pattern, identity
+from microscope_quality.measuring.items import identity
 from microscope_quality.measuring.measure import Measure
 from microscope_quality.measuring.memory import PROCESS_BYTES, run_within
+from microscope_quality.measuring.naming import NONE, Naming
 from microscope_quality.measuring.page import bytes_of_page
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.report import REPORT, page, pictures
@@ -45,6 +46,7 @@ def write_report(
     images: Path | None = None,
     plates: Path | None = None,
     pattern: str | None = None,
+    layout: str = NONE,
     title: str = "",
     measures: Sequence[Measure] | None = None,
     jobs: int = 1,
@@ -71,8 +73,10 @@ def write_report(
     plates : Path, optional
         A CSV table with plate, well, site or channel of files.
     pattern : str, optional
-        A regular expression whose named groups find plate, well, site and channel in the names,
-        as far as the table has none.
+        A regular expression whose named groups find plate, well, site, channel, z and t in the
+        names, as far as the table has none; planes of one place are a z-stack then.
+    layout : str
+        How an instrument named the files, likewise; see `measuring.naming.Naming`.
     title : str
         By default, the name of the folder that was measured, or of `results` without a record.
     measures : sequence of Measure, optional
@@ -99,19 +103,24 @@ def write_report(
     FileError
         When a table cannot be read, or the page not be written.
     SettingsError
-        When a library is missing, `pattern` is no regular expression, or `jobs` is not a positive
-        whole number.
+        When a library is missing, `pattern` is no regular expression, `layout` is unknown, or
+        `jobs` is not a positive whole number.
     """
     page.check_libraries()
     from plotly.offline import get_plotlyjs
 
-    check_pattern(pattern)
+    naming = None if (pattern, layout) == (None, NONE) else Naming(pattern, layout)
     table, folder = _table(results)
     target = folder / REPORT if out is None else out
     check_replaceable(target)
     record, notes = read_record(folder / run_record.RUN_RECORD)
-    rows = read_rows(table, record, measures)
-    notes += add_groups(rows, pattern, plates)
+    rows = read_rows(table, record, measures, naming)
+    if naming is not None and naming.unmatched:
+        n_files = naming.n_files
+        matched = n_files - len(naming.unmatched)
+        notes.append(f"The pattern matches {matched:,} of {n_files:,} names.")
+    if plates is not None:
+        notes += add_groups(rows, plates)
     columns, left_out = page.encoded_table(rows)
 
     own = record.get("settings")

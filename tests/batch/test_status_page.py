@@ -108,6 +108,11 @@ def test_an_image_that_is_measured_again_has_one_card_and_old_ones_leave(board):
     assert (cards[0]["name"], cards[0]["kind"]) == ("20.tif", "bad")
     assert [one["name"] for one in cards].count("20.tif") == 1
     assert cards[-1]["name"] == "5.tif"
+    board.show(card("2*.tif"), instead_of=["20.tif", "21.tif"])
+    names = [one["name"] for one in json.loads(board.to_json())["cards"]]
+    assert names[0] == "2*.tif"
+    assert len(names) == MOST_CARDS - 1
+    assert not {"20.tif", "21.tif"} & {*names}
 
 
 def test_minutes_and_signs_of_life_are_of_a_clock_that_never_goes_back(board):

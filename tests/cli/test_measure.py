@@ -117,10 +117,19 @@ def test_rescaling_is_the_librarys(plate, model, tmp_path):
     assert row["width"] == str(84 * 4)
 
 
-def test_the_limit_of_in_focus(plate, model, tmp_path):
-    measure(plate, "--model", model, "--out", tmp_path / "out", "--in-focus-limit", 8)
+@pytest.mark.parametrize(
+    ("limit", "first", "second"),
+    [
+        (8.1, "in_focus", "in_focus"),
+        (7.9, "in_focus", "out_of_focus"),
+        # A level of 0.5, in between.
+        (0.4, "out_of_focus", "out_of_focus"),
+    ],
+)
+def test_the_limit_of_in_focus(plate, model, tmp_path, limit, first, second):
+    measure(plate, "--model", model, "--out", tmp_path / "out", "--in-focus-limit", limit)
     statuses = [row["status"] for row in table(tmp_path / "out" / "results.csv")]
-    assert statuses == ["in_focus", "in_focus", "mixed", "no_content"]
+    assert statuses == [first, second, "mixed", "no_content"]
 
 
 def test_colour_by_channel_or_by_luminance(model, tmp_path):
@@ -150,7 +159,8 @@ def test_stacks(model, tmp_path):
     assert first["best_z"] == "3"
     assert float(first["best_position"]) == pytest.approx(3, abs=0.2)
     assert first["status"] == "in_focus"
-    assert (second["best_z"], second["best_position"]) == ("", "")
+    # All planes are equally far out of focus: the middle one.
+    assert (second["best_z"], second["best_position"]) == ("4", "4")
     assert second["status"] == "out_of_focus"
     # A run without stacks leaves no table of older ones.
     (tmp_path / "a.ome.tif").unlink()
@@ -165,9 +175,28 @@ def test_what_is_left_out_is_counted(plate, model, tmp_path):
         (plate / name).touch()
     screen = measure(plate, "--model", model, "--out", plate / "out", "--overlay", "none")
     assert "2 .txt, 1 .gif, 1 without one\n" in screen
+    assert "Left out: 1" not in screen
     # The results' own folder is not searched.
     screen = measure(plate, "--model", model, "--out", plate / "out", "--overlay", "none")
     assert "2 .txt, 1 .gif, 1 without one\n" in screen
+
+
+def test_thumbnails_and_what_is_excluded_are_told(plate, model, tmp_path):
+    (plate / "A01_s1_thumb.tif").touch()
+    (plate / "Downsampled_x2").mkdir()
+    (plate / "Downsampled_x2" / "A01_s1.tif").touch()
+    arguments = ("--model", model, "--out", tmp_path / "out", "--overlay", "none")
+    screen = measure(plate, *arguments, "--exclude", "*.png", "--exclude", "A01_*.tif")
+    taken = [row["file"] for row in table(tmp_path / "out" / "results.csv")]
+    assert taken == ["A02_s1.tif", "day 2/B10_s2.tif"]
+    assert "Left out: 3 excluded images, 1 reduced copy (Downsampled_x…)\n" in screen
+    screen = measure(plate, *arguments, "--exclude", "day 2/**")
+    for part in (
+        "1 thumbnail (…_thumb)",
+        "1 reduced copy (Downsampled_x…)",
+        "2 excluded images",
+    ):
+        assert part in screen
 
 
 def test_a_plane_that_is_damaged_costs_itself_only(model, tmp_path):
@@ -243,7 +272,7 @@ def test_a_missing_file_beside_a_good_one_is_a_row(plate, model, tmp_path):
         (["A01_s1.tif", "--jobs", "0"], "jobs"),
         (
             ["A01_s1.tif", "--in-focus-limit", "11"],
-            "--in-focus-limit is 11, but the model's levels end",
+            "--in-focus-limit is 11, but the model's levels go from 0 to 10.",
         ),
         (["A01_s1.tif", "--measures", "focus,sharpness"], "--measures has 'sharpness'; known are"),
         (["A01_s1.tif", "--measures", "focus,focus"], "--measures must be different ones"),

@@ -145,7 +145,7 @@ def test_what_is_there_is_measured_once(plate, model, tmp_path):
     assert by_plane(rows(out)) == expected
     assert len(expected) == 5
     assert record(out)["status"] == "finished"
-    counts = {"files": 5, "measured": 5, "kept": 0, "failed": 1}
+    counts = {"files": 5, "images": 5, "waiting": 0, "measured": 5, "kept": 0, "failed": 1}
     statuses = {"in_focus": 1, "out_of_focus": 2, "mixed": 0, "no_content": 1}
     assert record(out)["counts"] == {**counts, **statuses}
     assert {path.name for path in out.iterdir()} == {
@@ -167,6 +167,17 @@ def test_what_is_there_is_measured_once(plate, model, tmp_path):
     assert by_plane(rows(out)) == expected
     assert status(out, "A01.tif") == ["mixed"]
     assert status(out, "A02.tif") == ["out_of_focus"]
+
+
+def test_thumbnails_and_what_is_excluded_are_not_measured(plate, model, tmp_path):
+    for name in ("A01.tif", "A01_thumb.tif", "A02.tif", "x/A03.tif", "Downsampled_x2/A01.tif"):
+        (plate / name).parent.mkdir(exist_ok=True)
+        tifffile.imwrite(plate / name, coded.plane(FOCUSED))
+    arguments = ("--out", tmp_path / "out", "--model", model, "--exclude", "x/*")
+    said = once(plate, *arguments, "--exclude", "A02*")
+    assert [row["file"] for row in table(tmp_path / "out" / "results.csv")] == ["A01.tif"]
+    for part in ("1 thumbnail (", "1 folder of reduced copies", "2 excluded images"):
+        assert part in said
 
 
 def test_files_that_come_slowly_and_a_stop_and_a_kill(plate, model, tmp_path):
@@ -274,12 +285,34 @@ def test_a_stack_is_as_good_as_its_best_plane(plate, model, tmp_path):
     out = tmp_path / "out"
     said = once(plate, "--model", model, "--out", out, "--alert-level", 3, "--per-patch")
     assert alerts(out) == {}
-    assert re.search(r"stack\.tif +0 +● in focus +z2, the best of a stack of 4", said)
+    assert re.search(r"stack\.tif +0\.0 +● in focus +z2, the best of a stack of 4", said)
     assert len(rows(out)) == 4
     assert len(rows(out, "patches.csv")) == 16
     measure(plate, "--model", model, "--out", tmp_path / "m", "--per-patch")
     for name in ("results.csv", "stacks.csv", "patches.csv"):
         assert rows(out, name) == rows(tmp_path / "m", name)
+
+
+def test_planes_with_files_of_their_own_are_one_image(plate, model, tmp_path):
+    for site, levels in {1: (9, 5, 0, 6), 2: (9, 9, 7, 9)}.items():
+        for z, level in enumerate(levels, 1):
+            name = f"r01c02f{site:02}p{z:02}-ch1sk1fk1fl1.tiff"
+            tifffile.imwrite(plate / name, coded.plane([[level, level]] * 2))
+    out = tmp_path / "out"
+    said = once(plate, "--model", model, "--out", out, "--alert-level", 3)
+    first = r"r01c02f01p01-ch1sk1fk1fl1\.tiff is well A02, site 01, channel 1, z 1; --layout none"
+    assert len(re.findall(rf"Names as of Harmony \(.*\): {first} reads none", said)) == 1
+    assert re.search(
+        r"f01p\*-ch1sk1fk1fl1\.tiff +0\.\d +● in focus +z2, the best of a stack of 4", said
+    )
+    assert "Done: 2 images in " in said
+    (alert,) = alerts(out).values()
+    stack, best = (f"r01c02f02p{p}-ch1sk1fk1fl1.tiff" for p in ("*", "03"))
+    assert (alert["stack"], alert["file"], alert["planes"]) == (stack, best, 4)
+    assert alert["path"] == str(plate / best)
+    assert alert["reason"] == f"{stack} is at level 7.0, above 3"
+    assert (record(out)["counts"]["files"], record(out)["counts"]["images"]) == (8, 2)
+    run("verify", out)
 
 
 def test_alerts_run_a_program_once_each(plate, model, tmp_path):
@@ -304,7 +337,7 @@ def test_alerts_run_a_program_once_each(plate, model, tmp_path):
     facts = {alert["file"]: alert for alert in map(json.loads, map(Path.read_text, told.iterdir()))}
     assert sorted(facts) == ["A02_s1.tif", "A04_s1.tif"]
     alert = facts["A02_s1.tif"]
-    assert alert["reason"] == "A02_s1.tif is at level 8, above 7"
+    assert alert["reason"] == "A02_s1.tif is at level 8.0, above 7"
     assert alert["level"] == 8
     assert alert["status"] == "out_of_focus"
     assert alert["well"] == "A02"
@@ -326,7 +359,7 @@ def test_an_alert_for_several_bad_ones_in_a_row(plate, model, tmp_path):
     once(*arguments, "--alert-after", 2)
     (alert,) = alerts(tmp_path / "out").values()
     assert (alert["file"], alert["in_a_row"]) == ("3.tif", 2)
-    assert alert["reason"] == "2 images in a row are bad; 3.tif is out of focus, at level 8"
+    assert alert["reason"] == "2 images in a row are bad; 3.tif is out of focus, at level 8.0"
 
 
 def test_the_page_shows_pictures_and_the_table_has_a_copy_without_secrets(plate, model, tmp_path):
@@ -346,8 +379,8 @@ def test_the_page_shows_pictures_and_the_table_has_a_copy_without_secrets(plate,
 
         until(lambda: shown() and state["cards"][0]["alert"])
         (card,) = state["cards"]
-        assert (card["name"], card["kind"], card["title"]) == ("a.tif", "out_of_focus", "8")
-        assert card["alert"] == "a.tif is out of focus, at level 8"
+        assert (card["name"], card["kind"], card["title"]) == ("a.tif", "out_of_focus", "8.0")
+        assert card["alert"] == "a.tif is out of focus, at level 8.0"
         assert state["counts"]["out_of_focus"] == 1
         with urllib.request.urlopen(f"{url}picture/{card['id']}", timeout=10) as answer:
             assert Image.open(answer).size == (168, 168)
@@ -406,6 +439,8 @@ def test_a_copy_for_spreadsheets_that_is_open_elsewhere_is_written_later(plate, 
         (["--out", "{tmp}/out", "--webhook", "ftp://x/"], "--webhook"),
         (["--out", "{tmp}/out", "--serve", "here"], "--serve"),
         (["--out", "{tmp}/out", "--interval", "0"], "--interval"),
+        (["--out", "{tmp}/out", "--stack-quiet", "-1"], "--stack-quiet"),
+        (["--out", "{tmp}/out", "--stack-quiet", "nan"], "--stack-quiet"),
         (["--out", "{tmp}/out", "--pattern", "("], "--pattern"),
         (["--out", "{tmp}/out", "--model", "nothing"], "nothing"),
     ],

@@ -67,6 +67,14 @@ def test_the_best_plane_speaks_for_a_stack_and_the_worst_stack_for_the_file():
     assert (level(verdict), verdict.place) == (1, {"z": 2, "c": 0})
 
 
+def test_an_empty_channel_says_nothing_of_a_file_that_has_another():
+    empty, sharp, blurred = row("no_content", 5, c=0), row(c=1), row("out_of_focus", 3, c=2)
+    verdict = verdict_of([empty, sharp])
+    assert (verdict.status.key, verdict.place) == ("in_focus", {"c": 1})
+    assert verdict_of([empty, sharp, blurred]).place == {"c": 2}
+    assert verdict_of([empty, {**empty, "c": "1"}]).status.key == "no_content"
+
+
 def test_a_plane_that_cannot_be_measured_makes_the_file_one():
     verdict = verdict_of([row(z=0), row(z=1, error="cut short"), row(z=2, error="worse")])
     assert (verdict.status.key, verdict.error, verdict.planes) == ("error", "cut short", 3)
@@ -80,43 +88,21 @@ def test_a_plane_without_numbers():
 @pytest.mark.parametrize(
     ("threshold", "status", "at", "reason"),
     [
-        (Threshold(4), "out_of_focus", 4, ""),
-        (Threshold(4), "out_of_focus", 5, "x is at level 5, above 4"),
-        (Threshold(4), "mixed", 5, "x is mixed, at an expected level of 5.2, above 4"),
-        (Threshold(5), "mixed", 5, ""),
+        (Threshold(5.25), "out_of_focus", 5, ""),
+        (Threshold(5.2), "out_of_focus", 5, "x is at level 5.25, above 5.2"),
+        (Threshold(4), "out_of_focus", 4, "x is at level 4.2, above 4"),
+        (Threshold(4), "mixed", 5, "x is mixed, at level 5.2, above 4"),
+        (Threshold(5.5), "mixed", 5, ""),
         (Threshold(4), "no_content", 9, ""),
-        (Threshold(0), "in_focus", 1, "x is at level 1, above 0"),
+        (Threshold(0), "in_focus", 1, "x is at level 1.2, above 0"),
         (Threshold(None, frozenset({"mixed"})), "out_of_focus", 9, ""),
-        (
-            Threshold(None, frozenset({"mixed"})),
-            "mixed",
-            2,
-            "x is mixed, at an expected level of 2.2",
-        ),
-        (Threshold(9, frozenset({"mixed"})), "mixed", 2, "x is mixed, at an expected level of 2.2"),
+        (Threshold(None, frozenset({"mixed"})), "mixed", 2, "x is mixed, at level 2.2"),
+        (Threshold(9, frozenset({"mixed"})), "mixed", 2, "x is mixed, at level 2.2"),
         (Threshold(None, frozenset({"no_content"})), "no_content", 9, "x has no content"),
     ],
 )
 def test_what_is_bad(threshold, status, at, reason):
     assert threshold.reason("x", verdict_of([row(status, at)])) == reason
-
-
-@pytest.mark.parametrize(
-    ("expected", "shown", "reason"),
-    [
-        ("3.9", "~4", "x is mixed, at an expected level of 3.9, above 3"),
-        ("3.5", "~4", "x is mixed, at an expected level of 3.5, above 3"),
-        ("3.4", "~3", ""),
-        ("0.4", "", ""),
-    ],
-)
-def test_a_mixed_image_of_level_0_is_judged_by_its_expected_level(expected, shown, reason):
-    verdict = verdict_of([row("mixed", 0) | {"expected_level": expected}])
-    assert FOCUS.short(verdict.row) == shown
-    assert Threshold(3).reason("x", verdict) == reason
-    # One that is not mixed is judged by its level alone.
-    plain = verdict_of([row("in_focus", 0) | {"expected_level": expected}])
-    assert (FOCUS.short(plain.row), Threshold(0).reason("x", plain)) == ("0", "")
 
 
 def test_an_error_is_always_bad():
@@ -128,6 +114,7 @@ def test_an_error_is_always_bad():
     ("threshold", "said"),
     [
         (Threshold(10), "limit is 10, but no level is above it: they end at 10"),
+        (Threshold(float("nan")), "limit is nan, but no level is above it"),
         (Threshold(1, frozenset({"in_focus"})), "statuses has 'in_focus', which is none of"),
         (Threshold(1, frozenset({"blurred"})), "statuses has 'blurred', which is none of"),
     ],

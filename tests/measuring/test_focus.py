@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import coded
@@ -29,6 +30,8 @@ def row(level=2.5, **more):
         ([0, 0.5, 0.5], {}, 1, "close to the in-focus limit"),
         ([0.5, 0.25, 0.25], {}, 0.5, "close to the in-focus limit"),
         ([0, 0.1, 0.9], {}, 0.2, "close to the in-focus limit"),
+        # Of a limit of 1.5.
+        ([0, 0.9, 0.1], {}, 0.2, "close to the in-focus limit"),
         ([1], {"certainty": 0.15}, 0.5, "low certainty"),
         ([1], {"status": "mixed"}, 1, "parts at different levels"),
         ([0, 0.5, 0.5], {"status": "no_content"}, 0, ""),
@@ -41,25 +44,34 @@ def test_doubt_by_hand(odds, more, how_much, why):
     assert FOCUS.doubt(changed) == (pytest.approx(how_much), why)
 
 
+def test_doubt_goes_by_the_run_s_own_limit():
+    """A limit between two levels has a share of the next one."""
+    odds = {f"p{k}": p for k, p in enumerate([0.6, 0.2, 0.2, *[0] * 8])}
+    for limit, close in ((0, 0.6), (0.5, 0.8), (1, 0.6), (1.5, 0.4), (1.75, 0.3), (2.5, 0)):
+        one = Focus(in_focus_limit=limit, known=(11, 0.3))
+        assert one.doubt(row(certainty=0.9, status="in_focus", **odds))[0] == pytest.approx(close)
+
+
 @pytest.mark.parametrize(
-    ("level", "expected", "status", "judged", "short"),
+    ("level", "expected", "status", "short"),
     [
-        (5, 5.2, "out_of_focus", 5, "5"),
-        (1, 3.6, "in_focus", 1, "1"),
-        # Half of a mixed plane may be in focus.
-        (5, 3.2, "mixed", 5, "~5"),
-        (1, 3.6, "mixed", 4, "~4"),
-        (0, 3.5, "mixed", 4, "~4"),
-        (0, 0.4, "mixed", 0, ""),
-        (3, 3, "no_content", None, ""),
+        (5, 5.25, "out_of_focus", "5.2"),
+        (0, 2.31, "out_of_focus", "2.3"),
+        (1, 3.6, "mixed", "3.6"),
+        (0, 0.4, "mixed", "0.4"),
+        (3, 3, "no_content", ""),
     ],
 )
-def test_what_a_plane_is_judged_by_is_what_the_screen_shows(level, expected, status, judged, short):
+def test_what_a_plane_is_judged_by_is_what_is_shown(level, expected, status, short):
     one = row(status=status) | {"level": str(level), "expected_level": str(expected)}
-    assert FOCUS.judged(one) == judged
+    assert FOCUS.judged(one) == (expected if short else None)
     assert FOCUS.short(one) == short
     cell = FOCUS.cells(one)[0]
     assert (cell.head, "".join(text for text, _ in cell.parts)) == ("Level", short or "–")
+    told = f"level {short}" if short else ""
+    assert told in FOCUS.in_words(one)
+    assert told.capitalize() in FOCUS.headline(one)
+    assert f"level {level:g}" not in FOCUS.in_words(one).replace(told, "")
 
 
 def test_a_row_of_a_plane_is_right(tmp_path):
@@ -77,7 +89,7 @@ def test_a_row_of_a_plane_is_right(tmp_path):
     assert [patch["level"] for patch in patches] == alone.patch_levels.tolist()
     written = as_text({"file": "a.tif", **result.row}, COLUMNS)
     assert focus.fault(written) == ""
-    assert focus.in_words(written) == "out of focus, level 8 (expected 8.0), certainty " + (
+    assert focus.in_words(written) == "out of focus, level 8.0, certainty " + (
         f"{alone.certainty:.2f}"
     )
     # The largest side is that of the picture that was asked for.
@@ -88,11 +100,15 @@ def test_a_row_of_a_plane_is_right(tmp_path):
 def test_what_a_record_tells(tmp_path):
     coded.write(tmp_path / "model")
     focus = Focus(
-        model=str(tmp_path / "model"), in_focus_limit=3, sample=9, rescale=True, optics={"na": 0.5}
+        model=str(tmp_path / "model"),
+        in_focus_limit=3.5,
+        sample=9,
+        rescale=True,
+        optics={"na": 0.5},
     )
     record = {"settings": focus.settings(), "model": focus.facts()}
     found = Focus.recorded(record, COLUMNS)
-    assert (found.model, found.in_focus_limit, found.is_sample) == (focus.model, 3, True)
+    assert (found.model, found.in_focus_limit, found.is_sample) == (focus.model, 3.5, True)
     assert (found.levels, found.sure_certainty) == (coded.LEVELS, coded.SURE)
     # What is drawn again is the whole plane, as its row says that it was measured.
     optics = "na=0.5,n=1,wavelength_um=0.5,pixel_size_um=0.65"
@@ -113,8 +129,25 @@ def test_what_a_record_tells(tmp_path):
 )
 def test_a_record_that_says_nonsense_gives_what_is_usual(record):
     found = Focus.recorded(record, COLUMNS)
-    assert (found.in_focus_limit, found.levels, found.model) == (1, 11, None)
+    assert (found.in_focus_limit, found.levels, found.model) == (1.5, 11, None)
     assert 0 <= found.sure_certainty <= 1
+
+
+@pytest.mark.parametrize(
+    ("written", "limit"),
+    [("1", 1.5), ("0", 0.5), ("10", 10), ("1.5", 1.5), ("2.0", 2), ("10.5", 1.5), ("true", 1.5)],
+)
+def test_a_whole_limit_is_that_of_an_older_version(written, limit):
+    """Which compared the most probable level: 1.4 was in focus at a limit of 1."""
+    record = json.loads(f'{{"settings": {{"in_focus_limit": {written}}}}}')
+    assert Focus.recorded(record, COLUMNS).in_focus_limit == limit
+
+
+@pytest.mark.parametrize("limit", [0, 2, 2.0, 10])
+def test_a_whole_limit_of_today_is_read_as_it_was_given(limit):
+    settings = Focus(in_focus_limit=limit, known=(11, 0.3)).settings()
+    read = json.loads(json.dumps({"settings": settings}))
+    assert Focus.recorded(read, COLUMNS).in_focus_limit == limit
 
 
 def test_the_kind_of_optics_that_is_told():

@@ -28,7 +28,7 @@ def test_a_row_of_a_plane():
     assert isinstance(plane, PlaneRow)
     assert (plane.name, plane.place, plane.status) == ("a.tif", Place(z=3), "out_of_focus")
     assert (plane.kind.words, plane.error) == ("out of focus", "")
-    assert (FOCUS.number(plane.row), FOCUS.judged(plane.row)) == (2.5, 2)
+    assert (FOCUS.number(plane.row), FOCUS.judged(plane.row)) == (2.5, 2.5)
 
 
 def test_a_row_with_an_error_has_no_numbers():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 
 import coded
 import numpy as np
@@ -247,3 +249,106 @@ def test_two_files_that_a_table_calls_the_same(settings, tmp_path):
     files = [("a\0.tif", tmp_path / "1"), (r"a\x00.tif", tmp_path / "2")]
     with pytest.raises(FileError, match="would have the same name in a table"):
         Run(settings, files)
+
+
+HARMONY = "Images/r02c03f{site:02}p{z:02}-ch{channel}sk1fk1fl1.tiff"
+
+
+def write_planes(folder, layout=HARMONY, sites=(1, 2), best=(1, 3)):
+    """A file for each plane of two sites and channels, of which one is the sharpest."""
+    for site, sharpest in zip(sites, best):
+        for channel in (1, 2):
+            for z in (1, 2, 3, 4):
+                path = folder / layout.format(site=site, z=z, channel=channel)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                level = min(10, 3 * abs(z - sharpest) + channel - 1)
+                tifffile.imwrite(path, coded.plane([[level] * 2] * 2))
+
+
+def test_planes_in_files_of_their_own_are_stacks(settings, tmp_path):
+    folder, out = tmp_path / "plate", tmp_path / "out"
+    write_planes(folder)
+    rows = [*measure_files(folder, settings, out=out, jobs=2)]
+    assert table(out / "results.csv") == rows
+    # The planes of a stack stand together, by z.
+    assert [row["z"] for row in rows] == [*"0123"] * 4
+    assert {(row["well"], row["site"], row["channel"]) for row in rows[:4]} == {("B03", "01", "1")}
+    assert Counter(row["stack"] for row in rows) == {
+        f"Images/r02c03f0{site}p*-ch{channel}sk1fk1fl1.tiff": 4
+        for site in (1, 2)
+        for channel in (1, 2)
+    }
+    stacks = table(out / "stacks.csv")
+    assert [(one["best_z"], one["status"]) for one in stacks] == [
+        *[("0", "in_focus")] * 2,
+        *[("2", "in_focus")] * 2,
+    ]
+    told = stacks[3]
+    assert told["file"] == HARMONY.format(site=2, z=1, channel=2)
+    assert told["best_file"] == HARMONY.format(site=2, z=3, channel=2)
+    assert (told["planes"], told["well"], told["site"]) == ("4", "B03", "02")
+
+    before = (out / "results.csv").read_bytes()
+    with Run(settings, find([folder]), out) as run:
+        assert list(run.measure()) == [(row["file"], None) for row in rows]
+        run.finish()
+    assert run.images == {"in_focus": 4}
+    assert (out / "results.csv").read_bytes() == before
+    (recognised,) = run.recognised
+    assert (recognised.layout.name, recognised.files) == ("harmony", 16)
+
+
+def test_another_way_to_read_names_measures_nothing_again(settings, tmp_path):
+    folder, out = tmp_path / "plate", tmp_path / "out"
+    write_planes(folder)
+    first = [*measure_files(folder, settings, out=out)]
+    for changes, stacks in (
+        ({"layout": "none"}, 0),
+        ({}, 4),
+        ({"pattern": r"f\d\d(?P<z>p\d+)"}, 4),
+    ):
+        with Run(replace(settings, **changes), find([folder]), out) as run:
+            assert all(rows is None for _, rows in run.measure())
+            run.finish()
+        assert run.results.older is None
+        assert run.tables.get("stacks.csv", 0) == stacks
+        rows = table(out / "results.csv")
+        assert {row["z"] for row in rows} == ({*"0123"} if stacks else {""})
+        if not changes:
+            assert rows == first
+    assert {row["well"] for row in rows} == {""}
+
+
+def test_pictures_of_planes_in_files_of_their_own(settings, tmp_path):
+    """They have the names that their files give them, and are found again."""
+    folder, out = tmp_path / "plate", tmp_path / "out"
+    write_planes(folder, sites=(1,))
+    drawing = replace(settings, pictures=out / "overlays")
+    for kept in (0, 8):
+        with Run(drawing, find([folder]), out) as run:
+            for _ in run.measure():
+                pass
+            run.finish()
+            run.draw(doubtful=False)
+        assert (run.n_kept, run.n_rows, len(run.drawn)) == (kept, 8 - kept, 8)
+
+
+def test_the_doubtful_plane_of_a_stack_of_files_is_drawn(settings, tmp_path):
+    folder, out = tmp_path / "plate", tmp_path / "out"
+    folder.mkdir()
+    far = [[9, 9], [9, 9]]
+    for z, levels in enumerate((far, coded.MIXED, far)):
+        tifffile.imwrite(folder / f"s1_z{z}.tif", coded.plane(levels))
+    with Run(settings, find([folder]), out) as run:
+        for _ in run.measure():
+            pass
+        run.finish()
+        run.draw()
+    assert [one.plane.name for one in run.doubtful] == ["s1_z1.tif"]
+    assert [path.name for path in run.drawn] == ["01_s1_z1.tif_z1.png"]
+    assert run.not_drawn == []
+
+
+def test_a_pattern_that_matches_no_name_is_refused(settings, plate, tmp_path):
+    with pytest.raises(SettingsError, match="pattern matches no name; the first is .*a1.tif"):
+        Run(replace(settings, pattern=r"(?P<z>nothing)"), find([plate]), tmp_path / "out")

@@ -23,10 +23,11 @@ def test_columns_of_focus_are_the_documented_ones():
         "mean_certainty,max_certainty,weighted_certainty,status,blur_diameter_px,defocus_um,"
         "saturated_fraction,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,error,series,message,"
         "size_bytes,modified,settings_id,optics,places,expected_level_low,expected_level_high,"
-        "sha256,checksum"
+        "contrast,sha256,stack,checksum"
     )
     assert ",".join(STACK_COLUMNS) == (
-        "file,c,t,best_z,expected_level,status,best_position,series,checksum"
+        "file,c,t,best_z,expected_level,status,best_position,series,plate,well,site,channel,"
+        "planes,stack,best_file,checksum"
     )
     assert ",".join(PATCH_COLUMNS) == (
         "file,z,c,t,y,x,level,expected_level,certainty,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,series,"
@@ -40,7 +41,7 @@ def test_every_column_has_the_kind_of_what_is_written_in_it():
     columns = {one.name: one for table in SETTINGS.columns().values() for one in table}
     assert {name for name, one in columns.items() if one.kind == "text"} == {
         *("file", "plate", "well", "site", "channel", "status", "error", "message"),
-        *("settings_id", "optics", "sha256", "checksum"),
+        *("settings_id", "optics", "sha256", "stack", "best_file", "checksum"),
     }
     assert {name for name, one in columns.items() if one.kind == "time"} == {"modified"}
     kinds = [columns[name].kind for name in ("level", "best_z", "p10", "best_position")]

@@ -1,6 +1,6 @@
 import pytest
 
-from microscope_quality.report.wells import plate_format, well_position
+from microscope_quality.measuring.wells import plate_format, well_position
 
 
 @pytest.mark.parametrize(

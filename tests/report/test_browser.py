@@ -323,7 +323,7 @@ def test_the_slider_says_and_saves_what_is_thrown_out(
         (lost.count("expected_level"), "in focus are thrown out"),
     ):
         assert (f"{count} images {words}" in against) == (count > 0)
-    columns = "file series z c t plate well site channel level expected_level certainty status"
+    columns = "file series z c t plate well site channel expected_level certainty status"
     columns = columns.split()
     name, text = downloaded(opened, "#save-kept")
     assert name == "kept.csv"
@@ -335,6 +335,23 @@ def test_the_slider_says_and_saves_what_is_thrown_out(
     wanted = [({c: row[c] for c in columns}, reason) for row, reason in rejected]
     assert sorted(saved, key=str) == sorted(wanted, key=str)
     assert downloaded(opened, "#save-rejected-now") == (name, text)
+
+
+@pytest.mark.parametrize(("recorded", "limit"), [(1.55, 1.55), (2.0, 2), (1, 1.5)])
+def test_at_first_what_is_in_focus_is_kept(tab, tmp_path, recorded, limit):
+    """The verdict and the limit of the page go by one number; a whole limit is an older one's."""
+    levels = [0, 1.46, 1.52, 1.54, 1.56, 1.9, 2, 2.02, 2.1, 7]
+    rows = [
+        plane_row(f"{level}.tif", level, status="in_focus" if level <= limit else "out_of_focus")
+        for level in levels
+    ]
+    record = {"settings": {"in_focus_limit": recorded}}
+    opened = tab(write_report(write_results(tmp_path, rows, record=record)))
+    frame(opened)
+    assert opened.input_value("#value-number") == opened.input_value("#value-limit") == str(limit)
+    kept = sum(level <= limit for level in levels)
+    assert opened.inner_text("#kept-count") == f"{kept} images kept, {10 - kept} thrown out"
+    assert opened.inner_text("#against-verdict") == ""
 
 
 def test_the_slider_moves_by_keyboard(tab, screen, table):
@@ -364,7 +381,10 @@ def test_a_click_on_a_bar_shows_its_images(tab, screen, table):
     bar.scroll_into_view_if_needed()
     box = bar.bounding_box()
     opened.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] - 6)
-    count = sum(judged(row) and status(row) != "mixed" and row["level"] == "0" for row in table)
+    count = sum(
+        judged(row) and status(row) != "mixed" and float(row["expected_level"]) < 0.5
+        for row in table
+    )
     assert opened.inner_text("#dialog-title") == f"Level 0: {count} images"
     assert opened.locator("#dialog .gallery .thumb").count() == count
 
@@ -813,8 +833,8 @@ def test_any_column_of_numbers_colours_and_sorts(tab, tmp_path):
     opened = tab(write_report(write_results(tmp_path, rows, columns, record=record)))
     offered = opened.locator("#choice option").all_inner_texts()
     assert {"Expected level", "Certainty", "Tenengrad", "Correlation"} <= set(offered)
-    # A mixed image does not count by the column of levels.
-    assert not {"Level", "Noise estimate", "Plate", "Error"} & set(offered)
+    # No image counts by the most probable level.
+    assert not {"Most probable level", "Noise estimate", "Plate", "Error"} & set(offered)
     assert opened.inner_text("#scale").split("\n") == ["0 in focus", "10 far out of focus"]
     draw_all(opened)
     before = (heat_of(opened), course_of(opened))

@@ -6,6 +6,7 @@ import pytest
 from written_results import COLUMNS, failed_row, plane_row, with_checksum, write_results
 
 from microscope_quality.errors import FileError
+from microscope_quality.measuring.naming import Naming
 from microscope_quality.report.rows import add_groups, read_rows
 from microscope_quality.statuses import ERROR, IN_FOCUS, MIXED, OUT_OF_FOCUS
 
@@ -16,7 +17,6 @@ def test_texts_stay_as_they_are_and_numbers_stand_beside_them(tmp_path):
     assert read.columns["expected_level"] == ["2.5", "", "0"]
     np.testing.assert_array_equal(read.numbers("expected_level"), [2.5, np.nan, 0])
     assert read.status == [OUT_OF_FOCUS, ERROR, MIXED]
-    assert read.judged == [2, None, 0]
     assert len(read.measure.distribution) == 11
     assert read.images == [[0], [1], [2]]
     assert read.shown == [0, 1, 2]
@@ -36,7 +36,7 @@ def test_a_stack_counts_once_by_its_best_plane(tmp_path):
     assert read.images == [[1, 2, 0], [3, 4], [5]]
     assert read.shown == [2, 4, 5]
     assert 2 < float(read.best[0]) < 9
-    assert read.best[1:] == ["", ""]
+    assert read.best[1:] == ["1", ""]
 
 
 def test_planes_without_content_or_numbers_speak_for_a_stack_only_alone(tmp_path):
@@ -182,11 +182,23 @@ def test_groups_come_from_names_where_the_table_has_none(tmp_path):
         plane_row("p1/C04_s1.tif", well="A01"),
         plane_row("other.tif"),
     ]
-    read = read_rows(write_results(tmp_path, rows) / "results.csv")
-    notes = add_groups(read, r"(?P<well>[A-H]\d\d)_s(?P<site>\d)")
+    naming = Naming(r"(?P<well>[A-H]\d\d)_s(?P<site>\d)")
+    read = read_rows(write_results(tmp_path, rows) / "results.csv", naming=naming)
     assert read.columns["well"] == ["B03", "A01", ""]
     assert read.columns["site"] == ["2", "1", ""]
-    assert notes == ["The pattern matches 2 of 3 names."]
+    assert naming.unmatched == ["other.tif"]
+
+
+def test_planes_of_several_files_are_one_image(tmp_path):
+    levels = {"s1_z2.tif": 6, "s1_z10.tif": 1, "s1_z20.tif": 5, "s2_z2.tif": 3, "x.tif": 0}
+    rows = [plane_row(name, level=level, expected_level=level) for name, level in levels.items()]
+    table = write_results(tmp_path, rows) / "results.csv"
+    assert len(read_rows(table).images) == 5
+    read = read_rows(table, naming=Naming(r"(?P<site>s\d)_(?P<z>z\d+)"))
+    assert read.images == [[0, 1, 2], [3], [4]]
+    assert read.shown == [1, 3, 4]
+    assert read.columns["z"] == ["0", "1", "2", "0", ""]
+    assert read.columns["stack"] == [*["s1_*.tif"] * 3, "s2_*.tif", ""]
 
 
 def test_groups_come_from_another_table_by_file_or_name(tmp_path):
@@ -194,13 +206,13 @@ def test_groups_come_from_another_table_by_file_or_name(tmp_path):
     read = read_rows(write_results(tmp_path, rows) / "results.csv")
     plates = tmp_path / "plates.csv"
     plates.write_text("well,file,dose\nA01,a.tif,1\nA02,p1/b.tif,2\n", encoding="utf-8-sig")
-    notes = add_groups(read, plates=plates)
+    notes = add_groups(read, plates)
     assert read.columns["well"] == ["A01", "A02", "A02"]
     assert notes == []
     # The same name with two meanings tells nothing.
     plates.write_text("well,file\nA01,x/b.tif\nA02,y/b.tif\n", encoding="utf-8")
     read = read_rows(tmp_path / "results.csv")
-    assert add_groups(read, plates=plates) == ["plates.csv has the files of 0 of 3 rows."]
+    assert add_groups(read, plates) == ["plates.csv has the files of 0 of 3 rows."]
     assert read.columns["well"] == ["H12", "", ""]
 
 
@@ -208,4 +220,4 @@ def test_a_table_of_plates_without_its_columns_is_refused(tmp_path):
     read = read_rows(write_results(tmp_path, [plane_row("a.tif")]) / "results.csv")
     (tmp_path / "plates.csv").write_text("image,well\na.tif,A01\n", encoding="utf-8")
     with pytest.raises(FileError, match="needs a column file and one of plate, well"):
-        add_groups(read, plates=tmp_path / "plates.csv")
+        add_groups(read, tmp_path / "plates.csv")

@@ -1,0 +1,218 @@
+"""The best planes of z-stacks, written as images of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from microscope_quality.errors import FileError, SettingsError, reason_of
+from microscope_quality.files.tiff_images import write_tiff
+from microscope_quality.measuring.items import Place
+from microscope_quality.measuring.measure import Row
+from microscope_quality.measuring.memory import USUAL_BYTES, run_within
+from microscope_quality.measuring.naming import OF_FILES, axes_of_name
+from microscope_quality.measuring.page import read_again
+from microscope_quality.measuring.rows import PlaneRow
+from microscope_quality.measuring.run import Progress, Run
+from microscope_quality.measuring.settings import Settings
+
+
+@dataclass(frozen=True)
+class _At:
+    """Where a plane lies: the name of its file, and its place in it."""
+
+    name: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """A z-stack: its unit, its channel by name and number, its best z, and where planes lie."""
+
+    unit: str
+    place: Place
+    channel: str
+    c: int | None
+    best_z: int | None
+    planes: dict[int, _At]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A plane to write."""
+
+    path: Path
+    place: Place
+    image: Path
+    facts: dict[str, object]
+
+
+@dataclass
+class BestPlanes:
+    """Hears of a run's z-stacks (see `RunListener`), and writes the best plane of each.
+
+    Attributes
+    ----------
+    by : str, optional
+        Name of a channel, as the column has it, or its number in the files: its best plane is that
+        of all channels of its place. Without it, each channel has its own.
+    written : list of Path
+        Images that are in place.
+    failed : list of str
+        Why there is none of some stacks.
+    """
+
+    by: str | None = None
+    written: list[Path] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    _stacks: list[_Stack] = field(default_factory=list)
+
+    def plane(self, plane: PlaneRow) -> None:
+        """Hear of a plane."""
+
+    def image(self, planes: Sequence[PlaneRow], speaker: PlaneRow, stack: Row | None) -> None:
+        """Hear of an image."""
+        if stack is None:
+            return
+        found = {
+            plane.place.z: _At(plane.name, _place_in_file(plane))
+            for plane in planes
+            if plane.place.z is not None and not plane.error
+        }
+        best_z = int(stack["best_z"]) if stack["best_z"] else None
+        own = planes[0]
+        self._stacks.append(
+            _Stack(own.unit, own.place, stack["channel"], own.place.c, best_z, found)
+        )
+
+    def write(self, run: Run, folder: Path, progress: Progress | None = None) -> None:
+        """Write them.
+
+        Parameters
+        ----------
+        run
+            That is finished.
+        folder
+            For the images, made if it is missing. They have the names of their files, with what
+            tells planes of one file apart.
+        progress
+            Called with the numbers of planes that are written, and of all.
+        """
+        if self.by is not None and self._stacks and not any(map(self._leads, self._stacks)):
+            known = sorted({stack.channel or str(stack.c or 0) for stack in self._stacks})
+            self.failed.append(f"no channel is {self.by!r}; they are {', '.join(known[:20])}")
+            return
+        paths = dict(run.files)
+        places: dict[Hashable, list[_Stack]] = {}
+        for stack in self._stacks:
+            places.setdefault(_place_of(run, stack), []).append(stack)
+        wanted = [
+            _Wanted(paths[at.name], at.place, folder / _image_name(at), {"z": z, "file": at.name})
+            for of_place in places.values()
+            for z, at in self._chosen(of_place)
+        ]
+        writing = run_within(
+            run.limit_bytes,
+            lambda _: USUAL_BYTES,
+            functools.partial(write_plane, run.settings),
+            wanted,
+            jobs=min(run.jobs, len(wanted)) or 1,
+            budget=run.settings.budget,
+        )
+        with contextlib.closing(writing) as outcomes:
+            for number, outcome in enumerate(outcomes, 1):
+                one = outcome.item
+                if outcome.error:
+                    reason = reason_of(FileError(outcome.error), one.path)
+                    self.failed.append(f"{one.facts['file']}: {reason}")
+                else:
+                    self.written.append(one.image)
+                if progress is not None:
+                    progress(number, len(wanted))
+
+    def _leads(self, stack: _Stack) -> bool:
+        return self.by in (stack.channel, str(stack.c)) or (self.by == "0" and stack.c is None)
+
+    def _chosen(self, of_place: Sequence[_Stack]) -> list[tuple[int, _At]]:
+        """Give the planes of a place that are to be written."""
+        chosen = []
+        best_z = None
+        if self.by is not None:
+            leaders = [stack for stack in of_place if self._leads(stack)]
+            best_z = leaders[0].best_z if leaders else None
+        for stack in of_place:
+            z = stack.best_z if self.by is None else best_z
+            first = next(iter(stack.planes.values()))
+            if z is None:
+                why = "no plane has content" if self.by is None else f"no best plane of {self.by}"
+                self.failed.append(f"{first.name}: {why}")
+            elif z not in stack.planes:
+                self.failed.append(f"{first.name}: has no plane z{z}")
+            else:
+                chosen.append((z, stack.planes[z]))
+        return chosen
+
+
+def check_apart(folder: Path, measured: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse a folder for best planes that lies in one that is measured.
+
+    Raises
+    ------
+    SettingsError
+        The next run would measure them as images.
+    """
+    place = folder.resolve()
+    for path in map(Path, measured):
+        if path.is_dir() and path.resolve() in (place, *place.parents):
+            raise SettingsError(
+                f"best_plane is {folder}, within {path}, where the next run would take its images "
+                "for others; choose a folder beside it."
+            )
+
+
+def _place_of(run: Run, stack: _Stack) -> Hashable:
+    """Tell what the channels of a place have in common."""
+    first = next(iter(stack.planes.values())).name
+    # Files of other channels have other names.
+    by_name = stack.unit != first and not stack.unit.startswith(OF_FILES)
+    unit = min(run.naming.mates(first)) if by_name else stack.unit
+    return unit, stack.place.series, stack.place.t
+
+
+def _place_in_file(plane: PlaneRow) -> Place:
+    """Give the place of a plane in its file, of which its name may have told z and t."""
+    of_name = axes_of_name([plane.row])
+    return replace(plane.place, **dict.fromkeys(of_name))
+
+
+def _image_name(at: _At) -> str:
+    """Name an image as its file, with what tells apart the planes of one."""
+    path = PurePosixPath(at.name)
+    stem = path.name[: -len(path.suffix)] if path.suffix else path.name
+    stem = stem.removesuffix(".ome")
+    axes = {"s": at.place.series, "c": at.place.c, "t": at.place.t, "z": at.place.z}
+    suffix = "".join(f"_{axis}{index}" for axis, index in axes.items() if index is not None)
+    parts = [part for part in path.parent.parts if part not in ("..", "/", path.anchor)]
+    return "/".join([*parts, f"{stem}{suffix}.tif"])
+
+
+def write_plane(settings: Settings, wanted: _Wanted) -> None:
+    """Read a plane of a file again and write it as a TIFF.
+
+    Raises
+    ------
+    FileError
+        The plane cannot be read any more, or the image not be written.
+    """
+    for _, plane in read_again(settings, wanted.path, [wanted.place], measured=False):
+        optics = {} if plane.known_optics is None else plane.known_optics.values
+        facts = {**wanted.facts, **optics}
+        write_tiff(wanted.image, np.asarray(plane.array), facts, optics.get("pixel_size_um"))
+        return
+    raise FileError(f"{wanted.path}: has no plane {wanted.place} any more")

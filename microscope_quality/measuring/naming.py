@@ -1,0 +1,520 @@
+"""What files' names tell: plate, well, site and channel, and which planes are one z-stack."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from microscope_quality.errors import SettingsError
+from microscope_quality.files.ome_zarr import is_zarr
+from microscope_quality.files.tables import GROUPS, RESULTS
+from microscope_quality.measuring.layouts import LAYOUTS, Layout, layout_named
+from microscope_quality.measuring.wells import well_name
+
+#: Groups of a pattern: those of a table, and the numbers of planes and times.
+NAMED = (*GROUPS, "z", "t")
+#: Values of `layout` that are none of the table's.
+AUTO, NONE = "auto", "none"
+#: How names of stacks begin that files themselves tell of.
+OF_FILES = ("ome:", "ndtiff:")
+
+# A layout is a folder's when it has this share of its names, and of the first few before all are
+# looked at.
+_NEARLY_ALL = 0.9
+_FEW = 16
+# A layout looks at a file's name and so many folders above it.
+_FOLDERS = 6
+_NUMBER = re.compile(r"\d+")
+_SIGNED = re.compile(r"[-+]?\d+(?:\.\d+)?")
+
+# A number of a name; several as of a date.
+_Numbers = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a file's name tells.
+
+    Attributes
+    ----------
+    groups : mapping of str to str
+        Those of `GROUPS` that it has.
+    z, t : int or None
+        Its place among the numbers of its site, from 0; None where a folder has no z-stacks, or
+        one time alone.
+    stack : str
+        Equal for the planes of a z-stack: the name with ``*`` for what differs. Empty without z
+        and t.
+    """
+
+    groups: Mapping[str, str] = field(default_factory=dict)
+    z: int | None = None
+    t: int | None = None
+    stack: str = ""
+
+    def put(self, tables: Mapping[str, Iterable[dict[str, Any]]]) -> None:
+        """Write it into the rows of a file, where the file does not tell better.
+
+        Groups of a name come before those that a file tells; planes and times of the file itself
+        stay.
+        """
+        for table, rows in tables.items():
+            for row in rows:
+                put = False
+                for axis, place in (("z", self.z), ("t", self.t)):
+                    if place is not None and row.get(axis) in (None, ""):
+                        row[axis] = place
+                        put = True
+                if table == RESULTS:
+                    row.update(self.groups)
+                    if put:
+                        row["stack"] = self.stack
+
+    def filling(self, row: Mapping[str, str]) -> dict[str, str]:
+        """Give a row of text with what it tells where the row has nothing."""
+        groups = {name: text for name, text in self.groups.items() if not row[name]}
+        axes = {"z": self.z, "t": self.t}
+        told = {axis: str(at) for axis, at in axes.items() if at is not None and not row[axis]}
+        stack = {"stack": self.stack} if told else {}
+        return {**row, **groups, **told, **stack}
+
+
+def renamed(
+    tables: Mapping[str, Sequence[Mapping[str, str]]], named: Named
+) -> dict[str, list[dict[str, str]]]:
+    """Give rows of text of a file, all that there are, with what its name tells now."""
+    axes = axes_of_name(tables[RESULTS])
+    of_planes = dict.fromkeys((*GROUPS, *axes, *(("stack",) if axes else ())), "")
+    wiped = {RESULTS: of_planes}
+    made: dict[str, list[dict[str, Any]]] = {
+        table: [{**row, **wiped.get(table, dict.fromkeys(axes, ""))} for row in of_table]
+        for table, of_table in tables.items()
+    }
+    named.put(made)
+    return {
+        table: [{name: str(field) for name, field in row.items()} for row in of_table]
+        for table, of_table in made.items()
+    }
+
+
+def axes_of_name(rows: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """Tell which of z and t the name of a file told, of all its rows."""
+    if not rows or not rows[0].get("stack") or rows[0]["stack"].startswith(OF_FILES):
+        return ()
+    # A file has several planes along an axis of its own.
+    return tuple(axis for axis in "zt" if len({row[axis] for row in rows}) == 1 and rows[0][axis])
+
+
+_NOTHING = Named()
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """By what planes are told to be of one stack, and of one place: all its channels and times."""
+
+    stack: Hashable
+    place: Hashable
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What one name tells by itself.
+
+    `keys` are two: if the names of a stack's planes differ in z alone, and if they differ in more,
+    so that plate, well, site, channel and t must tell.
+    """
+
+    layout: Layout | None
+    matched: bool
+    groups: Mapping[str, str]
+    z: _Numbers | None
+    t: _Numbers | None
+    label: str
+    family: tuple[str, str]
+    keys: tuple[_Keys, _Keys]
+
+
+@dataclass
+class _Sets:
+    """The stacks and places of a family by one kind of keys."""
+
+    stacks: dict[Hashable, dict[_Numbers, list[str]]] = field(default_factory=dict)
+    places: dict[Hashable, tuple[set[_Numbers], set[_Numbers]]] = field(default_factory=dict)
+    names: dict[Hashable, list[str]] = field(default_factory=dict)
+    #: Stacks of several planes, planes that are there twice, and places with several times.
+    several: int = 0
+    doubled: int = 0
+    times: int = 0
+
+    def add(self, name: str, read: _Read, keys: _Keys) -> bool:
+        """Take in a file; gives whether it may have changed what is told of others of its place."""
+        zs, ts = self.places.setdefault(keys.place, (set(), set()))
+        moves = _is_between(read.z, zs) or _is_between(read.t, ts)
+        self.names.setdefault(keys.place, []).append(name)
+        if read.t is not None:
+            self.times += len(ts) == 1 and read.t not in ts
+            ts.add(read.t)
+        if read.z is not None:
+            zs.add(read.z)
+            stack = self.stacks.setdefault(keys.stack, {})
+            # A stack may be called by its first plane.
+            moves = moves or (bool(stack) and read.z <= max(stack))
+            self.several += len(stack) == 1 and read.z not in stack
+            self.doubled += read.z in stack
+            stack.setdefault(read.z, []).append(name)
+        return moves
+
+
+class _Family:
+    """Files of one layout below one folder."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._sets = (_Sets(), _Sets())
+
+    def add(self, name: str, read: _Read) -> bool:
+        """Take in a file; gives whether it may have changed what is told of others of its place."""
+        self.names.append(name)
+        moves = [sets.add(name, read, keys) for sets, keys in zip(self._sets, read.keys)]
+        return any(moves)
+
+    @property
+    def kind(self) -> int:
+        """Which keys hold: those of names unless these make no stack, and the others do."""
+        by_name, by_groups = self._sets
+        return int(not by_name.several and by_groups.several > 0 and not by_groups.doubled)
+
+    @property
+    def state(self) -> tuple[int, bool, bool]:
+        sets = self._sets[self.kind]
+        return self.kind, sets.several > 0, sets.times > 0
+
+    def mates(self, read: _Read) -> list[str]:
+        """Give the files of a place."""
+        return self._sets[self.kind].names[read.keys[self.kind].place]
+
+    def named(self, read: _Read, labels: Mapping[str, _Read]) -> Named:
+        kind, has_stacks, has_times = self.state
+        sets, keys = self._sets[kind], read.keys[kind]
+        zs, ts = sets.places[keys.place]
+        z = sorted(zs).index(read.z) if has_stacks and read.z is not None else None
+        t = sorted(ts).index(read.t) if has_times and read.t is not None else None
+        label = read.label if (z, t) != (None, None) else ""
+        if label and kind == 1 and z is not None:
+            stack = sets.stacks[keys.stack]
+            label = labels[min(stack[min(stack)])].label
+        return Named(read.groups, z, t, label)
+
+
+@dataclass
+class _Folder:
+    """The files of a folder, and the layout that nearly all of them have."""
+
+    names: list[str] = field(default_factory=list)
+    layout: Layout | None = None
+    #: Of its names, those that the layout has; and how many there were when it was chosen.
+    matched: int = 0
+    chosen_at: int = 0
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A layout that files have: how many, and what it read from the first one."""
+
+    layout: Layout
+    files: int
+    name: str
+    texts: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        said = ", ".join(f"{group} {text}" for group, text in self.texts.items())
+        return f"{self.layout.title}: {self.name} is {said}"
+
+
+class Naming:
+    """What the names of a run's files tell, or of those that came until now.
+
+    Parameters
+    ----------
+    pattern : str, optional
+        A regular expression with groups out of `NAMED`, searched in a file's name and then in its
+        path.
+    layout : str
+        Name of one of `LAYOUTS`; ``"auto"`` takes for each folder the one that nearly all its names
+        have, unless there is a pattern; ``"none"`` takes none. What a pattern finds comes first.
+
+    Raises
+    ------
+    SettingsError
+        As `check_naming`.
+    """
+
+    def __init__(self, pattern: str | None = None, layout: str = AUTO) -> None:
+        check_naming(pattern, layout)
+        self._pattern = None if pattern is None else re.compile(pattern)
+        self._layout = layout_named(layout)
+        self._finds_layout = layout == AUTO and pattern is None
+        self._paths: dict[str, str] = {}
+        self._read: dict[str, _Read] = {}
+        self._folders: dict[str, _Folder] = {}
+        self._families: dict[tuple[str, str], _Family] = {}
+
+    def add(self, files: Iterable[tuple[str, Path]]) -> set[str]:
+        """Take in files.
+
+        Parameters
+        ----------
+        files
+            Names and paths; an OME-Zarr tells by itself what a name would.
+
+        Returns
+        -------
+        set of str
+            Names of the files of which something else may be told than before.
+        """
+        new: dict[str, list[str]] = {}
+        for name, path in files:
+            if name not in self._paths and not is_zarr(path):
+                self._paths[name] = path.absolute().as_posix()
+                new.setdefault(_parent(self._paths[name]), []).append(name)
+        changed: set[str] = set()
+        for parent, names in new.items():
+            folder = self._folders.setdefault(parent, _Folder())
+            before = folder.layout
+            folder.names += names
+            if self._finds_layout:
+                self._choose(folder, len(names))
+            if folder.layout is not before and len(folder.names) > len(names):
+                changed |= self._take_in_again(parent)
+            else:
+                for name in names:
+                    changed |= self._take_in(name, folder.layout)
+        return changed
+
+    def __getitem__(self, name: str) -> Named:
+        """Give what the name of a file tells; nothing of one that was not taken in."""
+        read = self._read.get(name)
+        if read is None:
+            return _NOTHING
+        return self._families[read.family].named(read, self._read)
+
+    def mates(self, name: str) -> list[str]:
+        """Give the files of the same place as a file: its planes, channels and times."""
+        read = self._read[name]
+        return self._families[read.family].mates(read)
+
+    def may_be_plane(self, name: str) -> bool:
+        """Whether a file's name has the number of a plane, be there others of its stack or not."""
+        read = self._read.get(name)
+        return read is not None and read.z is not None
+
+    def recognised_in(self, name: str) -> Recognised | None:
+        """Give the layout that the name of a file has, if that tells something of it."""
+        read, told = self._read.get(name), self[name]
+        if read is None or read.layout is None or not (told.groups or told.stack):
+            return None
+        return Recognised(read.layout, 1, name, dict(self._texts(read, told)))
+
+    def by_stacks(self, files: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+        """Give files in their order, but those of a z-stack one behind the other, by z."""
+        first: dict[str, int] = {}
+        ranks = []
+        for number, (name, path) in enumerate(files):
+            named = self[name]
+            at = number if not named.stack else first.setdefault(named.stack, number)
+            ranks.append((at, named.z or 0, number, (name, path)))
+        return [file for *_, file in sorted(ranks)]
+
+    @property
+    def n_files(self) -> int:
+        """How many files were taken in."""
+        return len(self._read)
+
+    @property
+    def unmatched(self) -> list[str]:
+        """Files whose names the pattern does not match; none without a pattern."""
+        return [name for name, read in self._read.items() if not read.matched]
+
+    @property
+    def recognised(self) -> list[Recognised]:
+        """The layouts that were taken, and tell something, in the order of the files."""
+        first: dict[str, tuple[str, _Read]] = {}
+        files: dict[str, int] = {}
+        for name, read in self._read.items():
+            told = self[name]
+            if read.layout is not None and (told.groups or told.stack):
+                first.setdefault(read.layout.name, (name, read))
+                files[read.layout.name] = files.get(read.layout.name, 0) + 1
+        return [
+            Recognised(read.layout, files[key], name, dict(self._texts(read, self[name])))
+            for key, (name, read) in first.items()
+            if read.layout is not None
+        ]
+
+    def _texts(self, read: _Read, named: Named) -> Iterator[tuple[str, str]]:
+        yield from read.groups.items()
+        for axis, numbers, place in (("z", read.z, named.z), ("t", read.t, named.t)):
+            if numbers is not None and place is not None:
+                yield axis, " ".join(f"{number:g}" for number in numbers)
+
+    def _choose(self, folder: _Folder, more: int) -> None:
+        """Find the layout of a folder that got more names."""
+        if folder.layout is not None:
+            new = folder.names[-more:]
+            folder.matched += sum(1 for name in new if self._match(folder.layout, name))
+            if folder.matched >= _NEARLY_ALL * len(folder.names):
+                return
+        elif folder.chosen_at and len(folder.names) < 2 * folder.chosen_at:
+            return
+        folder.layout, folder.matched, folder.chosen_at = None, 0, len(folder.names)
+        for layout in LAYOUTS:
+            few = folder.names[:_FEW]
+            if any(self._match(layout, name) for name in few):
+                matched = sum(1 for name in folder.names if self._match(layout, name))
+                if matched >= _NEARLY_ALL * len(folder.names):
+                    folder.layout, folder.matched = layout, matched
+                    return
+
+    def _match(self, layout: Layout, name: str) -> re.Match[str] | None:
+        return layout.match("/".join(self._paths[name].split("/")[-1 - _FOLDERS :]))
+
+    def _take_in(self, name: str, layout: Layout | None) -> set[str]:
+        """Read a name; gives those of which something else may be told now."""
+        read = self._read_name(name, layout or self._layout)
+        self._read[name] = read
+        family = self._families.setdefault(read.family, _Family())
+        before = family.state
+        moves = family.add(name, read)
+        if family.state != before:
+            return set(family.names)
+        return set(family.mates(read)) if moves else {name}
+
+    def _take_in_again(self, parent: str) -> set[str]:
+        """Read the names of a folder by another layout, and with them those of its families."""
+        names = set(self._folders[parent].names)
+        families = {self._read[name].family for name in names if name in self._read}
+        names.update(*(self._families.pop(family).names for family in families))
+        for name in sorted(names):
+            names |= self._take_in(name, self._folders[_parent(self._paths[name])].layout)
+        return names
+
+    def _read_name(self, name: str, layout: Layout | None) -> _Read:
+        path = self._paths[name]
+        texts: dict[str, str] = {}
+        matched = True
+        starred: list[tuple[int, int]] = []
+        others: list[tuple[int, int]] = []
+        if self._pattern is not None:
+            start = len(path) - len(path.rpartition("/")[2])
+            match, at = self._pattern.search(path[start:]), start
+            if match is None:
+                match, at = self._pattern.search(path), 0
+            matched = match is not None
+            if match is not None:
+                _note(match, at, texts, starred, others)
+        if layout is not None:
+            match = self._match(layout, name)
+            if match is not None:
+                more: dict[str, str] = {}
+                spans: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
+                _note(match, len(path) - len(match.string), more, *spans)
+                if not texts.keys() & {"z"}:
+                    starred += spans[0]
+                others += spans[1]
+                texts = {**more, **texts}
+        z, t = (_numbers(texts[axis]) if texts.get(axis) else None for axis in "zt")
+        groups = {group: texts[group] for group in GROUPS if texts.get(group)}
+        if "well" in groups:
+            groups["well"] = well_name(groups["well"])
+        folder = _star(_parent(path), 0, [*starred, *others])
+        alike = _star(path, 0, starred)
+        place = _star(path, 0, [*starred, *others])
+        at = len(path) - len(name) if path.endswith(name) else 0
+        of_site = (folder, *(groups.get(group, "") for group in ("plate", "well", "site")))
+        of_stack = (*of_site, groups.get("channel", ""), t)
+        return _Read(
+            layout,
+            matched,
+            groups,
+            z,
+            t,
+            _star(path, at, starred),
+            (layout.name if layout else "", folder),
+            (_Keys(alike, place), _Keys(of_stack, of_site)),
+        )
+
+
+def _note(
+    match: re.Match[str],
+    at: int,
+    texts: dict[str, str],
+    starred: list[tuple[int, int]],
+    others: list[tuple[int, int]],
+) -> None:
+    """Note what groups found, and where in a path: what differs in a stack, and in a place."""
+    for group, text in match.groupdict().items():
+        if text is None:
+            continue
+        name = group.rstrip("_")
+        texts.setdefault(name, text)
+        start, end = (at + place for place in match.span(group))
+        if name in ("z", "any"):
+            starred.append((start, end))
+        elif name in ("t", "channel"):
+            others.append((start, end))
+
+
+def _star(path: str, first: int, spans: Iterable[tuple[int, int]]) -> str:
+    """Give a path from its character `first` on, with ``*`` for spans of it."""
+    parts, at = [], first
+    for start, end in sorted(spans):
+        if start >= at and end <= len(path):
+            parts += [path[at:start], "*"]
+            at = end
+    return "".join([*parts, path[at:]])
+
+
+def _numbers(text: str) -> _Numbers:
+    """Give the number that a text is, or those in it."""
+    if _SIGNED.fullmatch(text):
+        return (float(text),)
+    return tuple(map(float, _NUMBER.findall(text))) or (0.0,)
+
+
+def _is_between(number: _Numbers | None, known: set[_Numbers]) -> bool:
+    """Whether a number is a new one that does not come last."""
+    return number is not None and number not in known and bool(known) and number < max(known)
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def check_naming(pattern: str | None = None, layout: str = AUTO) -> None:
+    """Refuse a pattern and a layout that cannot be.
+
+    Raises
+    ------
+    SettingsError
+        The pattern is no regular expression, or has no group or another one than `NAMED`; or
+        there is no layout of this name.
+    """
+    if layout not in (AUTO, NONE) and layout_named(layout) is None:
+        known = ", ".join([AUTO, NONE, *(one.name for one in LAYOUTS)])
+        raise SettingsError(f"layout {layout!r} is unknown; known are {known}.")
+    if pattern is None:
+        return
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise SettingsError(f"pattern is no regular expression: {error}.") from error
+    if not compiled.groupindex or set(compiled.groupindex) - set(NAMED):
+        found = ", ".join(compiled.groupindex) or "none"
+        raise SettingsError(
+            f"pattern needs named groups out of {', '.join(NAMED)}, written as "
+            f"(?P<well>[A-P]\\d\\d); it has {found}."
+        )

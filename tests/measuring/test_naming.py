@@ -1,0 +1,281 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from microscope_quality.errors import SettingsError
+from microscope_quality.measuring.layouts import LAYOUTS
+from microscope_quality.measuring.naming import Naming, axes_of_name, check_naming, renamed
+from microscope_quality.measuring.wells import well_name
+
+
+def named(names, **how):
+    """What is told of files in a folder that is not there: nothing is read."""
+    naming = Naming(**how)
+    naming.add((name, Path("/plates/run") / name) for name in names)
+    return naming
+
+
+def told(naming, name):
+    it = naming[name]
+    return (*(it.groups.get(group) for group in ("plate", "well", "site", "channel")), it.z, it.t)
+
+
+def both(pattern):
+    """Names with two planes and two times, where a pattern has places for them."""
+    return [pattern.format(z=z, t=t) for z in (3, 4) for t in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("layout", "pattern", "expected"),
+    [
+        (
+            "harmony",
+            "P1__2024-05-06T10-Measurement 1/Images/r01c02f03p{z:02}-ch4sk{t}fk1fl1.tiff",
+            ("P1", "A02", "03", "4"),
+        ),
+        ("harmony", "r16c24f03p{z:02}-ch04t{t:02}.tiff", (None, "P24", "03", "04")),
+        (
+            "imagexpress",
+            "P1/TimePoint_{t}/ZStep_{z}/my_P1_B02_s1_w2.TIF",
+            ("my_P1", "B02", "1", "2"),
+        ),
+        (
+            "imagexpress",
+            "TimePoint_{t}/ZStep_{z}/P_b02_s9_w1A2B4C6D8-0246-4ACE-9BDF-13579BDF024{z}.tif",
+            ("P", "b02", "9", "1"),
+        ),
+        (
+            "imagexpress",
+            "set_images_z_{z:02}/mcf_03_a01_s1_w2_t{t}.tif",
+            ("mcf_03", "a01", "1", "2"),
+        ),
+        (
+            "yokogawa",
+            "Plate_#1_B02_T{t:04}F001L01A03Z{z:02}C02.tif",
+            ("Plate_#1", "B02", "001", "02"),
+        ),
+        ("cellvoyager", "Image/W5F002T{t:04}Z{z:02}C1.tif", (None, "W5", "002", "1")),
+        (
+            "incell",
+            "A - 1(fld 2 wv DAPI - DAPI z {z} time {t}).tif",
+            (None, "A01", "2", "DAPI - DAPI"),
+        ),
+        (
+            "incell",
+            "H - 12(fld 02 wv UV - DAPI time {t} - {t}800 ms z {z}).tif",
+            (None, "H12", "02", "UV - DAPI"),
+        ),
+        (
+            "micro-manager",
+            "img_channel001_position002_time{t:09}_z{z:03}.tif",
+            (None, None, "002", "001"),
+        ),
+        ("micro-manager", "Pos7/img_{t:09}_Cy5-wide_{z:03}.tif", (None, None, "Pos7", "Cy5-wide")),
+        ("micro-manager", "3-C4-Site_1/img_{t:09}_DAPI_{z:03}.tif", (None, "C4", "1", "DAPI")),
+        (
+            "cell-painting-gallery",
+            "source/images/b1/images/BR7__2020-Measurement1/Images/r02c01f01p{z:02}-ch2sk{t}fk1fl1.tiff",
+            ("BR7", "B01", "01", "2"),
+        ),
+        (
+            "cell-painting-gallery",
+            "images/b1/images/APT_1/APT_1_P24_T{t:04}F001L01A01Z{z:02}C01.tif",
+            ("APT_1", "P24", "001", "01"),
+        ),
+        ("numbered", "embryo_t{t:02}_z{z:03}_ch01.tif", (None, None, None, "01")),
+        ("numbered", "a_t{t}-zstep_{z}.ome.tif", (None, None, None, None)),
+    ],
+)
+def test_names_of_instruments_are_recognised(layout, pattern, expected):
+    names = both(pattern)
+    naming = named(names)
+    assert [told(naming, name) for name in names] == [
+        (*expected, z, t) for z in (0, 1) for t in (0, 1)
+    ]
+    # Planes of a time are one stack, and no others.
+    assert naming[names[0]].stack == naming[names[2]].stack != naming[names[1]].stack
+    (recognised,) = naming.recognised
+    assert (recognised.layout.name, recognised.files, recognised.name) == (layout, 4, names[0])
+    assert "z 3" in str(recognised)
+    assert told(named(names, layout=layout), names[3]) == (*expected, 1, 1)
+    assert told(named(names, layout="none"), names[3]) == (None,) * 6
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (["VID1_B3_2_2024y12m31d_23h30m.tif", "VID1_B3_2_2025y01m01d_00h30m.tif"], ("VID1", None)),
+        (["x_Phase_B3_2_00d09h00m.tif", "x_Phase_B3_2_00d10h00m.tif"], ("x", "Phase")),
+        (
+            ["ScanData/2412/9/2300/7/B3-2-Ph.tif", "ScanData/2412/10/0100/7/B3-2-Ph.tif"],
+            ("7", "Ph"),
+        ),
+    ],
+)
+def test_times_of_an_incucyte_are_in_the_order_of_their_numbers(times, expected):
+    naming = named(reversed(times))
+    plate, channel = expected
+    assert [told(naming, name) for name in times] == [
+        (plate, "B3", "2", channel, None, t) for t in (0, 1)
+    ]
+
+
+def test_the_page_lists_each_layout_and_its_pattern_reads_what_it_says():
+    page = (Path(__file__).parents[2] / "docs" / "layouts.md").read_text(encoding="utf-8")
+    for layout in LAYOUTS:
+        assert f"| `{layout.name}` | {layout.title} | `{layout.example}` |" in page
+    (pattern,) = re.findall(r"--pattern '(.*)'", page)
+    names = [f"B02_s1_w2_{z}.tif" for z in ("z003", "z010")]
+    assert told(named(names, pattern=pattern), names[1]) == (None, "B02", "s1", "w2", 1, None)
+
+
+def test_each_layout_has_its_example_and_is_the_first_that_has():
+    for layout in LAYOUTS:
+        assert next(one for one in LAYOUTS if one.match(layout.example)) is layout
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "zebra12.tif",
+        "fitz3.png",
+        "A01f00d0.tif",
+        "DSC_0012.JPG",
+        "img_1.tif",
+        "buzz-3.tif",
+        "scan.svs",
+    ],
+)
+def test_other_names_tell_nothing(name):
+    naming = named([name, name.replace("1", "2").replace("3", "4")])
+    assert told(naming, name) == (None,) * 6
+    assert naming[name].stack == ""
+    assert naming.recognised == []
+
+
+def test_numbers_of_single_planes_and_times_are_no_axes():
+    names = [f"r01c01f0{site}p01-ch1sk1fk1fl1.tiff" for site in (1, 2)]
+    assert told(named(names), names[1]) == (None, "A01", "02", "1", None, None)
+
+
+@pytest.mark.parametrize(
+    ("written", "order"),
+    [("ZStep_{}", (2, 9, 10)), ("p{:02}", (1, 2, 3)), ("Z{:03}", (0, 5, 99)), ("{}", (-1, 0, 1.5))],
+)
+def test_a_pattern_finds_z_and_counts_in_the_order_of_its_numbers(written, order):
+    names = [f"a_{written.format(number)}_b.tif" for number in order]
+    naming = named(reversed(names), pattern=r"^a_(?P<z>.*)_b")
+    assert [naming[name].z for name in names] == [0, 1, 2]
+    assert {naming[name].stack for name in names} == {"a_*_b.tif"}
+
+
+def test_channels_of_a_place_share_its_planes():
+    """What was taken in the middle plane alone is the middle plane."""
+    names = [f"s1_w1_z{z}.tif" for z in (1, 2, 3)] + ["s1_w2_z2.tif"]
+    naming = named(names, pattern=r"(?P<site>s\d)_w(?P<channel>\d)_z(?P<z>\d)")
+    assert naming["s1_w2_z2.tif"].z == 1
+    assert naming["s1_w2_z2.tif"].stack == "s1_w2_z*.tif"
+
+
+def test_planes_whose_names_differ_in_more_are_told_by_their_groups():
+    names = ["B02_z1_10h31.tif", "B02_z2_10h32.tif", "B03_z1_10h33.tif"]
+    naming = named(names, pattern=r"(?P<well>[A-H]\d\d)_z(?P<z>\d)")
+    assert [naming[name].z for name in names] == [0, 1, 0]
+    assert naming[names[0]].stack == naming[names[1]].stack != naming[names[2]].stack
+    # Where they then would be there twice, each is by itself.
+    naming = named([*names, "B02_z2_10h39.tif"], pattern=r"(?P<well>[A-H]\d\d)_z(?P<z>\d)")
+    assert [naming[name].stack for name in names] == [""] * 3
+
+
+def test_a_pattern_comes_before_a_layout_and_alone_unless_one_is_named():
+    names = [f"r01c02f03p0{z}-ch1sk1fk1fl1.tiff" for z in (1, 2)]
+    pattern = r"f(?P<plate>\d\d)p"
+    assert told(named(names, pattern=pattern), names[1]) == ("03", None, None, None, None, None)
+    both = named(names, pattern=pattern, layout="harmony")
+    assert told(both, names[1]) == ("03", "A02", "03", "1", 1, None)
+    assert named(["x.tif", *names], pattern=pattern).unmatched == ["x.tif"]
+
+
+def test_nearly_all_names_of_a_folder_make_its_layout():
+    names = [f"p_A{well:02}_s1_w1.tif" for well in range(1, 20)]
+    assert named([*names, "overview.tif"])["p_A07_s1_w1.tif"].groups["well"] == "A07"
+    few = named([*names, *(f"overview{k}.tif" for k in range(5))])
+    assert few["p_A07_s1_w1.tif"].groups == {}
+    # Each folder by itself.
+    mixed = [*(f"a/{name}" for name in names), *(f"b/W{k}F001T0001Z01C1.tif" for k in (1, 2))]
+    assert [one.layout.name for one in named(mixed).recognised] == ["imagexpress", "cellvoyager"]
+
+
+def test_files_that_come_one_by_one_are_told_as_all_at_once():
+    names = [
+        f"TimePoint_{t}/ZStep_{z}/p_B0{well}_s1_w{c}.tif"
+        for z in (1, 2, 3)
+        for well in (1, 2)
+        for c in (1, 2)
+        for t in (1, 2)
+    ]
+    whole, growing = named(names), Naming()
+    seen = {}
+    for name in names:
+        changed = growing.add([(name, Path("/plates/run") / name)])
+        seen.update((one, growing[one]) for one in changed)
+    assert seen == {name: growing[name] for name in names} == {name: whole[name] for name in names}
+
+
+def test_files_of_a_stack_follow_each_other():
+    names = [f"r01c01f01p0{z}-ch{c}sk1fk1fl1.tiff" for z in (2, 1) for c in (1, 2)] + ["a.tif"]
+    naming = named(names[:-1])
+    ordered = [name for name, _ in naming.by_stacks([(name, Path(name)) for name in names])]
+    assert ordered == [names[2], names[0], names[3], names[1], "a.tif"]
+
+
+def test_rows_take_what_a_name_tells_and_give_it_back():
+    names = ["B02_z1.tif", "B02_z2.tif"]
+    naming = named(names, pattern=r"(?P<well>B\d\d)_z(?P<z>\d)")
+    fresh = {"results.csv": [{"file": names[1], "z": None, "t": None, "well": None, "stack": None}]}
+    naming[names[1]].put(fresh)
+    (row,) = fresh["results.csv"]
+    assert (row["z"], row["t"], row["well"], row["stack"]) == (1, None, "B02", "B02_z*.tif")
+
+    text = {name: "" if field is None else str(field) for name, field in row.items()}
+    text.update(plate="", site="", channel="")
+    assert axes_of_name([text]) == ("z",)
+    kept = {"results.csv": [text], "patches.csv": [{"file": names[1], "z": "1", "t": ""}]}
+    other = renamed(kept, named(names, layout="none")[names[1]])
+    assert [(r["z"], r.get("well"), r.get("stack")) for of in other.values() for r in of] == [
+        ("", "", ""),
+        ("", None, None),
+    ]
+    assert renamed(other, naming[names[1]]) == kept
+
+
+def test_axes_of_a_file_stay_its_own():
+    naming = named(["a_z1_t1.tif", "a_z2_t1.tif"], pattern=r"z(?P<z>\d)")
+    fresh = {"results.csv": [{"z": at, "t": None, "stack": "ome:set"} for at in (0, 1)]}
+    naming["a_z2_t1.tif"].put(fresh)
+    assert [row["z"] for row in fresh["results.csv"]] == [0, 1]
+    assert {row["stack"] for row in fresh["results.csv"]} == {"ome:set"}
+    assert axes_of_name([{"z": "0", "t": "", "stack": "ome:set"}]) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "well"),
+    [
+        ("r01c02", "A02"),
+        ("R27C01", "AA01"),
+        ("A - 1", "A01"),
+        ("b-12", "B12"),
+        ("a7", "a7"),
+        ("W5", "W5"),
+    ],
+)
+def test_wells_by_row_and_column_have_letters(text, well):
+    assert well_name(text) == well
+
+
+def test_naming_that_cannot_be_is_refused():
+    with pytest.raises(SettingsError, match="layout 'harmonie' is unknown; known are auto, none"):
+        check_naming(layout="harmonie")
+    with pytest.raises(SettingsError, match="out of plate, well, site, channel, z, t"):
+        check_naming(r"(?P<depth>\d)")
