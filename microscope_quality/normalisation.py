@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from microscope_quality.arguments import as_number, as_numbers, as_text, shown
 from microscope_quality.errors import ImageError, MicroscopeQualityError, SettingsError
+from microscope_quality.masks import continued
 
 NORMALISATIONS = ("zscore", "type_range")
 # A patch whose deviation is below this fraction of its mean's size is constant.
@@ -30,7 +31,7 @@ def normalise(
 
     ``zscore`` gives each patch mean 0 and population standard deviation 1. ``type_range`` divides
     by the largest value of the image's type, as published by Yang et al. (BMC Bioinformatics 19,
-    77, 2018). Masked pixels take the patch's mean.
+    77, 2018). Masked pixels continue the others smoothly; see `masks.continued`.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def normalise(
     normalisation : {"zscore", "type_range"}
         See above.
     masks : (n, P, P) array of bool, optional
-        True where a pixel counts. Mean and deviation are over these pixels.
+        True where a pixel counts.
     type_max : float, optional
         For ``type_range``: the largest value of the image's type. By default it comes from the
         type of `patches`; floats are taken to lie in 0 to 1. What lies beyond is clipped.
@@ -49,8 +50,8 @@ def normalise(
     normalised : (n, P, P) array of float32
         Zeros for patches that do not count.
     counts : (n,) array of bool
-        False for a patch that is constant (deviation at most 1e-6 of its mean's size) or less
-        than half unmasked.
+        False for a patch that is constant (deviation at most 1e-6 of its mean's size), less than
+        half unmasked, or with details that are mostly those of the mask's border.
 
     Raises
     ------
@@ -72,17 +73,20 @@ def normalise(
     if not patches.size:
         return normalised, counts
     at_a_time = max(1, min(_CHUNK, _CHUNK_PIXELS // (patches.shape[1] * patches.shape[2])))
+    order = None
+    if masks is not None:
+        # Those with masked pixels together: what is done with them alone takes several at once.
+        order = np.argsort(masks.all(axis=(1, 2)), kind="stable")
     for start in range(0, len(patches), at_a_time):
-        chunk = slice(start, start + at_a_time)
+        chunk: Union[slice, NDArray[np.intp]] = slice(start, start + at_a_time)
+        if order is not None:
+            chunk = order[start : start + at_a_time]
         with np.errstate(over="ignore"):
             values = patches[chunk].astype(np.float64).reshape(len(patches[chunk]), -1)
         counted = np.ones(len(values), np.bool_)
-        pixels: Union[int, NDArray[np.intp]] = values.shape[1]
         if masks is not None:
-            outside = ~masks[chunk].reshape(values.shape)
-            values[outside] = 0
             counted = half_unmasked(masks[chunk])
-            pixels = np.maximum(np.count_nonzero(~outside, axis=1), 1)
+            _continue(values, masks[chunk], counted)
         if normalisation == "type_range":
             with np.errstate(over="ignore"):
                 values = np.clip(values / type_max, 0, 1)
@@ -91,13 +95,12 @@ def normalise(
             exponent = np.frexp(np.abs(values).max(axis=1, keepdims=True))[1]
             values = np.ldexp(values, -exponent)
         with np.errstate(invalid="ignore"):
-            mean = (values.sum(axis=1) / pixels)[:, np.newaxis]
+            mean = (values.sum(axis=1) / values.shape[1])[:, np.newaxis]
         if not np.isfinite(mean).all():
             raise ImageError("patches must be finite wherever they are unmasked.")
         values -= mean
-        if masks is not None:
-            values[outside] = 0
-        deviation = np.sqrt(np.einsum("ij,ij->i", values, values) / pixels)[:, np.newaxis]
+        squares = np.einsum("ij,ij->i", values, values)
+        deviation = np.sqrt(squares / values.shape[1])[:, np.newaxis]
         counted &= (deviation > CONSTANT_DEVIATION * np.abs(mean))[:, 0]
         values[~counted] = 0
         to = normalised[chunk].reshape(values.shape)
@@ -105,8 +108,39 @@ def normalise(
             np.multiply(values, 1 / np.where(counted[:, np.newaxis], deviation, 1), out=to)
         else:
             np.add(values, mean * counted[:, np.newaxis], out=to)
+        if order is not None:
+            normalised[chunk] = to.reshape(-1, *patches.shape[1:])
         counts[chunk] = counted
     return normalised, counts
+
+
+def _continue(
+    values: NDArray[np.float64], masks: NDArray[np.bool_], counted: NDArray[np.bool_]
+) -> None:
+    """Give patches the values by which they are judged, 0 in those that are not.
+
+    Parameters
+    ----------
+    values : (n, P * P) array
+        Changed.
+    masks : (n, P, P) array of bool
+    counted : (n,) array of bool
+        The patches that are at least half unmasked; changed.
+    """
+    patches = values.reshape(masks.shape)
+    if not np.isfinite(patches[masks]).all():
+        raise ImageError("patches must be finite wherever they are unmasked.")
+    partly = counted & ~masks.all(axis=(1, 2))
+    if partly.any():
+        # Powers of two, which do not round, keep sums of squares inside float64.
+        highest = np.max(np.abs(patches), axis=(1, 2), where=masks, initial=0, keepdims=True)
+        exponents = np.frexp(highest)[1][partly]
+        with np.errstate(over="ignore"):
+            scaled = np.ldexp(patches[partly], -exponents)
+        judged, believed = continued(scaled, masks[partly])
+        patches[partly] = np.ldexp(judged, exponents)
+        counted[partly] = believed
+    values[~counted] = 0
 
 
 def check_normalisation(

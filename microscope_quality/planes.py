@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any, Callable, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microscope_quality import resampling, tiles
-from microscope_quality.arguments import as_a, as_array, as_numbers, shown, shown_path, told
-from microscope_quality.errors import ArgumentError, ImageError, SettingsError
+from microscope_quality.arguments import as_a, as_array, as_numbers, shown_path, told
+from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.masks import without_borders
 
 Patches = Tuple[NDArray[Any], Optional[NDArray[np.bool_]]]
 
 Cut = Callable[[NDArray[Any], NDArray[Any], int], NDArray[Any]]
+
+# The highest values of an image that are counted; the highest one piles up when it occurs so often,
+# and so many times as often as one expects.
+_TOP_VALUES, _LEAST_PILE, _PILE = 16, 8, 5.0
+# Side of the parts of a plane, in pixels, in which borders are found before it is resampled.
+_BORDER_TILE = 96
 
 
 class Statistics(NamedTuple):
@@ -52,14 +59,17 @@ class PlaneInMemory:
         As `model.FocusModel.predict` takes it.
     statistics : Statistics
         Of the pixels as they were given.
+    bordered : int
+        Patches of which a border of one value was left out, so far.
     """
 
     def __init__(self, plane: ArrayLike, mask: Optional[ArrayLike] = None) -> None:
         self._pixels, self._unmasked = as_plane(plane, mask)
         self.type_max = largest_value(self._pixels.dtype)
         counter = _Counter(self._pixels.dtype)
-        counter.add(self._pixels, self._unmasked)
+        counter.add(self._pixels, self._unmasked, whole=True)
         self.statistics = counter.statistics
+        self.bordered = 0
 
     @property
     def shape(self) -> Tuple[int, int]:
@@ -69,14 +79,31 @@ class PlaneInMemory:
         """Take that many pixels for one, down and across, rounded to whole pixels."""
         shape = max(1, round(self.shape[0] * factor)), max(1, round(self.shape[1] * factor))
         if shape != self.shape:
+            self._find_borders()
             self._pixels, self._unmasked = resampling.resample_unmasked(
                 self._pixels, self._unmasked, shape
             )
 
+    def _find_borders(self) -> None:
+        """Mask borders of one value: resampled, they would be no longer of one value."""
+        side = min(_BORDER_TILE, *self.shape)
+        for top, left in tiles.positions(*self.shape, side).tolist():
+            area = (slice(top, top + side), slice(left, left + side))
+            masks, bordered = without_borders(self._pixels[area][np.newaxis], None)
+            if masks is None:
+                continue
+            if self._unmasked is None:
+                self._unmasked = np.ones(self.shape, np.bool_)
+            self._unmasked[area] &= masks[0]
+            self.bordered += int(np.count_nonzero(bordered))
+
     def cut(self, places: NDArray[Any], size: int, by: Cut = tiles.cut) -> Patches:
         """Give patches and, unless all of the plane's pixels count, which of theirs do."""
+        patches = by(self._pixels, places, size)
         masks = None if self._unmasked is None else by(self._unmasked, places, size)
-        return by(self._pixels, places, size), masks
+        masks, bordered = without_borders(patches, masks)
+        self.bordered += int(np.count_nonzero(bordered))
+        return patches, masks
 
 
 class PlaneInBands:
@@ -93,7 +120,7 @@ class PlaneInBands:
 
     Attributes
     ----------
-    shape, type_max
+    shape, type_max, bordered
         As of `PlaneInMemory`.
     """
 
@@ -106,6 +133,7 @@ class PlaneInBands:
         self._band: NDArray[Any] = np.empty((0, 0))
         self._top = -1
         self._seen = 0  # rows
+        self.bordered = 0
         self._counter = _Counter(self.dtype)
 
     def cut(self, places: NDArray[Any], size: int) -> Patches:
@@ -117,10 +145,12 @@ class PlaneInBands:
             row = places[places[:, 0] == top]
             parts.append(tiles.cut(self._band, row - [top, 0], size))
         patches = np.concatenate(parts)
-        if patches.dtype.kind != "f":
-            return patches, None
-        finite = np.isfinite(patches)
-        return patches, None if finite.all() else finite
+        finite = np.isfinite(patches) if patches.dtype.kind == "f" else None
+        masks, bordered = without_borders(
+            patches, None if finite is None or finite.all() else finite
+        )
+        self.bordered += int(np.count_nonzero(bordered))
+        return patches, masks
 
     @property
     def statistics(self) -> Statistics:
@@ -141,14 +171,18 @@ class _Counter:
     """Counts pixels for `Statistics`, part by part."""
 
     def __init__(self, dtype: Any) -> None:
-        self._is_float = dtype.kind == "f"
-        self._saturated = () if self._is_float else saturated_values(dtype)
+        self._dtype = dtype
         self._unfinite, self._largest = 0, 0.0
-        self._pixels, self._highest, self._at_highest = 0, 0, 0
+        self._pixels, self._tops = 0, TopValues()
 
-    def add(self, pixels: NDArray[Any], unmasked: Optional[NDArray[np.bool_]] = None) -> None:
-        """Count some pixels, of which the unmasked ones are finite."""
-        if self._is_float:
+    def add(
+        self,
+        pixels: NDArray[Any],
+        unmasked: Optional[NDArray[np.bool_]] = None,
+        whole: bool = False,
+    ) -> None:
+        """Count some pixels, of which the unmasked ones are finite, or those of a whole plane."""
+        if self._dtype.kind == "f":
             finite = np.isfinite(pixels)
             self._unfinite += pixels.size - int(np.count_nonzero(finite))
             where = finite if unmasked is None else unmasked
@@ -156,16 +190,89 @@ class _Counter:
             return
         values = pixels if unmasked is None else pixels[unmasked]
         self._pixels += values.size
-        highest = int(values.max(initial=self._highest))
-        if highest > self._highest:
-            self._highest, self._at_highest = highest, 0
-        if highest in self._saturated and values.size:
-            self._at_highest += int(np.count_nonzero(values == highest))
+        if whole and values.size:
+            # Of most planes this is enough: so few pixels are no pile.
+            top = values.max()
+            count = int(np.count_nonzero(values == top))
+            if count < _LEAST_PILE or top == np.iinfo(self._dtype).max:
+                self._tops.include([(int(top), count)])
+                return
+        self._tops.add(values)
 
     @property
     def statistics(self) -> Statistics:
-        share = math.nan if self._is_float or not self._pixels else self._at_highest / self._pixels
+        share = math.nan
+        if self._dtype.kind != "f" and self._pixels:
+            share = self._tops.saturated(self._dtype) / self._pixels
         return Statistics(self._unfinite, self._largest, share)
+
+
+class TopValues:
+    """The highest values of whole numbers, and how often each occurs, part by part.
+
+    Attributes
+    ----------
+    counts : dict
+        Number of pixels by value, for the 16 highest values that occur.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Dict[int, int] = {}
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Count some values; once 16 are known, lower ones cost a comparison."""
+        if not values.size:
+            return
+        top = int(values.max())
+        if len(self.counts) == _TOP_VALUES:
+            floor = min(self.counts)
+            found = _counted(values[values >= floor]) if top >= floor else []
+        else:
+            # They are looked for in a span below the maximum that grows.
+            lowest = int(values.min())
+            span = max(_TOP_VALUES, (top - lowest) // 64)
+            found = _counted(values[values >= max(lowest, top - span)])
+            while len(found) < _TOP_VALUES and top - span > lowest:
+                span *= 4
+                found = _counted(values[values >= max(lowest, top - span)])
+        self.include(found)
+
+    def include(self, found: Iterable[Tuple[int, int]]) -> None:
+        """Add values, and how often each of them occurs."""
+        for value, count in found:
+            self.counts[value] = self.counts.get(value, 0) + count
+        self.counts = {v: self.counts[v] for v in sorted(self.counts)[-_TOP_VALUES:]}
+
+    def saturated(self, dtype: Any) -> int:
+        """Give how many of the values are those of saturated pixels of that type.
+
+        The type's largest value is saturated. So is the highest value when it piles up: when it
+        occurs 8 times or more, and 5 times as often as the next 15 make one expect. The expected
+        number is their mean over all values that there could be, which are as far apart as the
+        closest two.
+        """
+        if not self.counts:
+            return 0
+        *below, top = sorted(self.counts)
+        count = self.counts[top]
+        if top == np.iinfo(dtype).max:
+            return count
+        if not below or count < _LEAST_PILE:
+            return 0
+        step = min(high - low for low, high in zip(below, [*below[1:], top]))
+        expected = sum(self.counts[value] for value in below) * step / (top - below[0])
+        return count if count >= _PILE * expected else 0
+
+
+def _counted(values: NDArray[Any]) -> List[Tuple[int, int]]:
+    """Give the values that occur, and how often."""
+    if values.itemsize == 1 and values.size:
+        lowest = int(values.min())
+        counts = np.bincount(values.astype(np.intp) - lowest)
+        found = np.flatnonzero(counts)
+        return list(zip((found + lowest).tolist(), counts[found].tolist()))
+    distinct, counts = np.unique(values, return_counts=True)
+    return list(zip(distinct.tolist(), counts.tolist()))
 
 
 def is_lazy(plane: Any) -> bool:
@@ -270,10 +377,3 @@ def largest_value(dtype: Any) -> float:
     """Give the largest value of an image's type, as `FocusModel.predict` takes it."""
     as_a(np.dtype, "dtype", dtype)
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
-
-
-def saturated_values(dtype: Any) -> Tuple[int, ...]:
-    """Give the values that, as an image's largest, are those of saturated pixels."""
-    if as_a(np.dtype, "dtype", dtype).kind not in "iu":
-        raise ArgumentError(f"dtype must be of whole numbers, not {shown(dtype)}.")
-    return int(np.iinfo(dtype).max), 2**10 - 1, 2**12 - 1, 2**14 - 1

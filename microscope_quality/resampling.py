@@ -122,7 +122,11 @@ def resample(plane: NDArray[Any], shape: Tuple[int, int]) -> Float64Array:
 def resample_unmasked(
     pixels: NDArray[Any], unmasked: Optional[NDArray[np.bool_]], shape: Tuple[int, int]
 ) -> Tuple[Float64Array, Optional[NDArray[np.bool_]]]:
-    """Bring a plane to another number of pixels, as `resample`, and tell which of them count."""
+    """Bring a plane to another number of pixels, as `resample`, and tell which of them count.
+
+    Those that count have nothing of masked pixels in them; the others are as in the whole plane
+    where its pixels are finite.
+    """
     if unmasked is None:
         return resample(pixels, shape), None
     floats = as_floats("pixels", pixels, shape=(None, None), error=ImageError)
@@ -138,8 +142,10 @@ def resample_unmasked(
     share = np.clip(resample(unmasked, shape), 0, 1)
     inside = share >= 0.5
     resampled = resample(values, shape)
-    restored = mean + resampled / np.where(inside, share, 1)
-    return _scaled_up(restored, exponent), inside
+    restored = _scaled_up(mean + resampled / np.where(inside, share, 1), exponent)
+    if np.isfinite(pixels).all() and not inside.all():
+        restored = np.where(inside, restored, resample(pixels, shape))
+    return restored, inside
 
 
 def scaled_down(pixels: NDArray[Any]) -> Tuple[Float64Array, int]:

@@ -18,6 +18,7 @@ from microscope_quality import (
     available_models,
     certainty,
     classical,
+    contrast,
     degrade,
     errors,
     focus,
@@ -46,8 +47,8 @@ from microscope_quality.errors import (
 )
 
 MODULES = (
-    *(certainty, classical, degrade, focus, metrics, model, network, normalisation, optics),
-    *(overlay, planes, psf, resampling, sampling, simulate, stacks, tiles, verdicts),
+    *(certainty, classical, contrast, degrade, focus, metrics, model, network, normalisation),
+    *(optics, overlay, planes, psf, resampling, sampling, simulate, stacks, tiles, verdicts),
 )
 # Made by the library, not by its users.
 RESULTS = {"FocusResult", "StackResult", "PointsResult", "SampleResult", "Step", "Statistics"}
@@ -89,6 +90,14 @@ CALLS = {
     },
     "classical.local_focus_score": (classical.local_focus_score, dict(plane=PLANE, tile_px=20)),
     "classical.correlation": (classical.correlation, dict(plane=PLANE, distance_px=20)),
+    "contrast.patch_contrasts": (
+        contrast.patch_contrasts,
+        dict(patches=PLANE[np.newaxis], masks=MASK[np.newaxis]),
+    ),
+    "contrast.plane_contrast": (
+        contrast.plane_contrast,
+        dict(contrasts=[1.0, 2.0], noises=[0.5, 0.1], weights=[1.0, 3.0]),
+    ),
     "degrade.defocus": (degrade.defocus, dict(image=PLANE, kernel=KERNEL)),
     "degrade.defocus_varying": (
         degrade.defocus_varying,
@@ -122,7 +131,7 @@ CALLS = {
             in_focus_limit=1,
         ),
     ),
-    "stacks.best_plane": (stacks.best_plane, dict(results=[RESULT, RESULT], in_focus_limit=1)),
+    "stacks.best_plane": (stacks.best_plane, dict(results=[RESULT, RESULT])),
     "focus.measure_at": (
         focus.measure_at,
         dict(plane=PLANE, centres=[(5, 9)], model=CODED, optics=OPTICS, rescale=True, mask=MASK),
@@ -131,7 +140,6 @@ CALLS = {
     "planes.as_plane": (planes.as_plane, dict(plane=PLANE, mask=MASK)),
     "planes.as_measured": (planes.as_measured, dict(pixels=PLANE)),
     "planes.largest_value": (planes.largest_value, dict(dtype=PLANE.dtype)),
-    "planes.saturated_values": (planes.saturated_values, dict(dtype=PLANE.dtype)),
     "resampling.resample": (resampling.resample, dict(plane=PLANE, shape=(200, 50))),
     "resampling.resample_unmasked": (
         resampling.resample_unmasked,
@@ -144,7 +152,7 @@ CALLS = {
     ),
     "verdicts.judged_level": (
         verdicts.judged_level,
-        dict(status="mixed", level=1.0, expected_level=3.6),
+        dict(status="mixed", expected_level=3.6),
     ),
     "verdicts.representative": (
         verdicts.representative,
@@ -154,8 +162,8 @@ CALLS = {
     "verdicts.status_of": (
         verdicts.status_of,
         dict(
-            level=1.0,
-            levels=np.ones(9),
+            expected_level=1.0,
+            expected_levels=np.ones(9),
             certainties=np.ones(9),
             sure_certainty=0.5,
             limit=1.0,
@@ -497,7 +505,8 @@ def test_all_that_is_public_is_tried():
     elsewhere = {"sampling.SampleResult.to_row", "focus.summed_up"}
     elsewhere |= {"stacks.best_of", "stacks.spoken"}
     elsewhere |= {"optics.checked_value", "normalisation.check_normalisation"}
-    elsewhere |= {name for name in public() if name.startswith("planes.Plane")}
+    of_planes = ("planes.Plane", "planes.TopValues")
+    elsewhere |= {name for name in public() if name.startswith(of_planes)}
     assert set(public()) - elsewhere <= set(CALLS)
     for name, (function, right) in CALLS.items():
         taken = set(inspect.signature(function).parameters)

@@ -28,7 +28,7 @@ from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.images import find, open_image
 from microscope_quality.files.tables import read_table
 from microscope_quality.files.whole import whole
-from microscope_quality.measuring.items import check_pattern
+from microscope_quality.measuring.naming import check_naming
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="makes files and limits as Linux has them"
@@ -496,7 +496,7 @@ def test_a_closed_terminal_does_not_end_a_run_under_nohup(plate, model, tmp_path
 )
 def test_a_pattern_that_is_none(pattern):
     with pytest.raises(SettingsError, match="^pattern "):
-        check_pattern(pattern)
+        check_naming(pattern)
 
 
 def test_a_link_in_the_place_of_the_pictures_is_refused(plate, model, tmp_path):

@@ -18,6 +18,7 @@ import pytest
 from coded import write_of_another_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from microscope_quality import model
 from microscope_quality.errors import (
@@ -131,25 +132,28 @@ def test_deviations_below_a_millionth_of_the_mean_are_constant():
     assert zscore(1e-12 * ripple)[1][0]
 
 
-def test_mask_takes_mean_and_deviation_of_its_pixels():
+def test_masked_pixels_are_of_no_consequence_and_the_patch_is_normalised_with_what_fills_them():
     rng = np.random.default_rng(2)
-    patches = rng.normal(100, 5, (3, 10, 10))
-    masks = rng.random((3, 10, 10)) < 0.7
+    patches = gaussian_filter(rng.normal(100, 50, (3, 40, 40)), (0, 2, 2))
+    masks = rng.random(patches.shape) < 0.9
     spoilt = np.where(masks, patches, [[[np.nan]], [[np.inf]], [[1e300]]])
     found, counts = zscore(spoilt, masks)
     assert counts.all()
-    for k in range(3):
-        x = patches[k][masks[k]]
-        np.testing.assert_allclose(found[k][masks[k]], (x - x.mean()) / x.std(), atol=1e-5)
-        assert not found[k][~masks[k]].any()
+    np.testing.assert_array_equal(found, zscore(np.where(masks, patches, -7), masks)[0])
+    np.testing.assert_allclose(found.mean(axis=(1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(found.std(axis=(1, 2)), 1, atol=1e-5)
+    # Smooth as the patches are, they are nearly what they were.
+    assert np.abs(found - zscore(patches)[0]).mean() < 0.02
 
 
 def test_a_patch_counts_from_half_its_pixels_on():
-    patches = np.random.default_rng(3).normal(size=(3, 10, 10))
-    masks = np.zeros((3, 100), bool)
-    for k, pixels in enumerate((49, 50, 0)):
+    patches = np.random.default_rng(3).normal(size=(3, 40, 40))
+    # What is to be seen is not at the mask's border.
+    patches[:, 10:] = 0
+    masks = np.zeros((3, 1600), bool)
+    for k, pixels in enumerate((799, 800, 0)):
         masks[k, :pixels] = True
-    masks = masks.reshape(3, 10, 10)
+    masks = masks.reshape(3, 40, 40)
     np.testing.assert_array_equal(half_unmasked(masks), [False, True, False])
     found, counts = zscore(patches, masks)
     np.testing.assert_array_equal(counts, [False, True, False])
@@ -177,10 +181,13 @@ def test_type_range_divides_by_the_types_largest_value():
     np.testing.assert_allclose(found, [[[0, 0.25], [1, 1]]], rtol=1e-6)
 
 
-def test_type_range_gives_masked_pixels_the_mean():
+def test_type_range_fills_masked_pixels_within_the_others():
     patches = np.array([[[10, 30], [30, 200]]], np.uint8)
-    found, _ = normalise(patches, "type_range", masks=np.array([[[True, True], [True, False]]]))
-    np.testing.assert_allclose(found[0, 1, 1], 70 / 3 / 255, rtol=1e-6)
+    masks = np.array([[[True, True], [True, False]]])
+    found, counts = normalise(patches, "type_range", masks=masks)
+    assert counts.all()
+    np.testing.assert_allclose(found[masks], np.array([10, 30, 30]) / 255, rtol=1e-6)
+    assert 10 / 255 <= found[0, 1, 1] <= 30 / 255
 
 
 def test_unknown_normalisation_is_refused():
