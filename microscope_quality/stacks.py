@@ -153,7 +153,8 @@ def best_plane(results: Sequence[FocusResult]) -> StackResult:
     low level, but have little contrast. Debris, bleaching and a flickering lamp make contrast, but
     not a lower level. A plane without content has no level: it takes the mean of the others', by
     their certainties, and is the best one if its contrast is so much higher, as where a bead in
-    focus fills a patch and its rings fill many. Without contrasts, levels alone decide.
+    focus fills a patch and its rings fill many; but no more
+    of it counts than a plane beside it has, so that no frame of noise is the best one. Without contrasts, levels alone decide.
     """
     results = [as_a(FocusResult, "A result", one) for one in as_list("results", results, "results")]
     if not results:
@@ -229,7 +230,11 @@ def _sharpness(
     known = measured & np.isfinite(contrasts)
     if not known[content].all() or not contrasts[content].any():
         contrasts, known = np.ones(len(content)), content
-    shares = np.where(known, contrasts, math.nan) / contrasts[known].max()
+    # A frame of noise stands out alone; what is in focus has planes beside it that nearly are.
+    around = np.pad(np.where(known, contrasts, 0.0), 1)
+    beside = np.maximum(around[:-2], around[2:])
+    supported = np.where(content, contrasts, np.minimum(contrasts, beside))
+    shares = np.where(known, supported, math.nan) / supported[known].max()
     return np.asarray(shares * 0.5**halvings)
 
 

@@ -198,3 +198,12 @@ def test_stacks_turn_optics_and_limit_on(model):
     result = measure_stack(planes, model, optics=OIL, in_focus_limit=2)
     assert result.best_plane == 0
     assert result.results[0].defocus_um > 0
+
+
+def test_a_frame_of_noise_is_not_the_best_plane():
+    levels = [nan, 3.1, 2.7, 3.3, 3.9]
+    statuses = ["no_content", *["out_of_focus"] * 4]
+    contrasts = [2000.0, 50.0, 65.0, 45.0, 30.0]
+    best, position, speaker = best_of(statuses, levels, [0, *[0.6] * 4], contrasts)
+    assert (best, speaker) == (2, 2)
+    assert position == pytest.approx(2, abs=0.7)

@@ -65,7 +65,7 @@ class Screen:
     def hear(self, event: events.Event) -> None:
         """Say what a watch tells, as far as it is news."""
         if isinstance(event, events.FileMeasured):
-            self._show(event.name, event.verdict)
+            self._show(event.name, event.verdict, event.was)
         elif isinstance(event, events.AlertRaised):
             self._alerts += 1
             reason = printable(event.alert.reason)
@@ -82,8 +82,8 @@ class Screen:
         elif isinstance(event, events.WatchStatus):
             self._refresh(event)
 
-    def _show(self, name: str, verdict: Verdict) -> None:
-        """Show the verdict on an image."""
+    def _show(self, name: str, verdict: Verdict, was: str) -> None:
+        """Show the verdict on an image, and the words of what it was before."""
         measure, row, status = verdict.measure, verdict.row, verdict.status
         short = measure.short(row)
         number = (f"{short:>5}", measure.colour(row)) if short else "    –"
@@ -93,6 +93,8 @@ class Screen:
         if status is NO_CONTENT:
             # Too small, or without a single number: that there is nothing in it may not be all.
             words = "  ".join(filter(None, (words, printable(row["message"]))))
+        if was:
+            words = "  ".join(filter(None, (f"(was {was})", words)))
         room = max(20, min(60, self._console.width - 34 - min(len(words), 30)))
         shown = shortened(printable(name), room) if self._terminal else printable(name)
         line = Text.assemble(

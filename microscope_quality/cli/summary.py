@@ -289,8 +289,9 @@ def show_run(
         console.print(f"\n{printable(told)}", highlight=False)
     if run.unmatched:
         n_named = sum(not is_zarr(path) for _, path in run.files)
+        option = "layout" if run.settings.pattern is None else "pattern"
         console.print(
-            f"\n--pattern does not match {len(run.unmatched):,} of {n_named:,} names, "
+            f"\n--{option} does not match {len(run.unmatched):,} of {n_named:,} names, "
             f"{printable(run.unmatched[0])} first."
         )
     for error in run.not_drawn[:MOST_DOUBTFUL]:

@@ -161,6 +161,8 @@ def _counted(found: Iterable[tuple[Any, Mapping[str, Any]]]) -> dict[Any, Mappin
         named = (value for value in values if isinstance(value, str))
         values.update({value: k for k, value in enumerate(list(named), behind)})
         values.update({value: value - first for value in whole})
+        if values and max(values.values()) >= MAX_PLANES:
+            raise ValueError("an axis has more places than a file may have planes")
     several = [name for name, values in numbers.items() if len(values) > 1]
     others = [name for name in several if name not in _AXES]
     of_page = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _SOFTWARE = "microscope-quality best plane"
 # Before the pixels, so that what the file is stands within its first bytes.
 _HEADER_BYTES = 2**16
+_DESCRIPTION = re.compile(rb"\{[\x20-\x7e]*\}")
 
 
 def write_tiff(
@@ -67,9 +69,25 @@ def write_tiff(
 
 def is_own(path: Path) -> bool:
     """Whether a file is one that `write_tiff` wrote."""
+    return bool(_start(path))
+
+
+def facts_of(path: Path) -> dict[str, object]:
+    """Give the facts that `write_tiff` was told; empty for any other file."""
+    found = _DESCRIPTION.search(_start(path))
+    try:
+        facts = json.loads(found[0]) if found else {}
+    except ValueError:
+        facts = {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _start(path: Path) -> bytes:
+    """Read the start of a file that was written here; empty for any other."""
     try:
         with open_regular(path) as stream:
             start = stream.read(_HEADER_BYTES)
     except (OSError, FileError):
-        return False
-    return start.startswith((b"II", b"MM")) and _SOFTWARE.encode() in start
+        return b""
+    is_own = start.startswith((b"II", b"MM")) and _SOFTWARE.encode() in start
+    return start if is_own else b""

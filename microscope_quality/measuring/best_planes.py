@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from microscope_quality.errors import FileError, SettingsError, reason_of
-from microscope_quality.files.tiff_images import write_tiff
+from microscope_quality.files.tiff_images import facts_of, write_tiff
 from microscope_quality.measuring.items import Place
 from microscope_quality.measuring.measure import Row
 from microscope_quality.measuring.memory import USUAL_BYTES, run_within
@@ -80,8 +81,12 @@ class BestPlanes:
         """Hear of an image."""
         if stack is None:
             return
+        rows: dict[str, list[Row]] = {}
+        for plane in planes:
+            rows.setdefault(plane.name, []).append(plane.row)
+        of_name = {name: dict.fromkeys(axes_of_name(of_file)) for name, of_file in rows.items()}
         found = {
-            plane.place.z: _At(plane.name, _place_in_file(plane))
+            plane.place.z: _At(plane.name, replace(plane.place, **of_name[plane.name]))
             for plane in planes
             if plane.place.z is not None and not plane.error
         }
@@ -112,10 +117,16 @@ class BestPlanes:
         places: dict[Hashable, list[_Stack]] = {}
         for stack in self._stacks:
             places.setdefault(_place_of(run, stack), []).append(stack)
+        chosen = [one for of_place in places.values() for one in self._chosen(of_place)]
+        names = Counter(_image_name(at) for _, at in chosen)
         wanted = [
-            _Wanted(paths[at.name], at.place, folder / _image_name(at), {"z": z, "file": at.name})
-            for of_place in places.values()
-            for z, at in self._chosen(of_place)
+            _Wanted(
+                paths[at.name],
+                at.place,
+                folder / _image_name(at, whole=names[_image_name(at)] > 1),
+                {"z": z, "file": at.name},
+            )
+            for z, at in chosen
         ]
         writing = run_within(
             run.limit_bytes,
@@ -135,9 +146,16 @@ class BestPlanes:
                     self.written.append(one.image)
                 if progress is not None:
                     progress(number, len(wanted))
+        # Of an earlier run, when another plane was the best one.
+        kept = {one.image for one in wanted}
+        for image in folder.rglob("*.tif"):
+            if image not in kept and facts_of(image).get("file") in paths:
+                image.unlink(missing_ok=True)
 
     def _leads(self, stack: _Stack) -> bool:
-        return self.by in (stack.channel, str(stack.c)) or (self.by == "0" and stack.c is None)
+        known = [str(stack.c or 0), stack.channel, *stack.channel.split(" - ")]
+        # As 01 is channel 1.
+        return self.by is not None and _plain(self.by) in map(_plain, known)
 
     def _chosen(self, of_place: Sequence[_Stack]) -> list[tuple[int, _At]]:
         """Give the planes of a place that are to be written."""
@@ -179,26 +197,22 @@ def check_apart(folder: Path, measured: Iterable[str | os.PathLike[str]]) -> Non
 def _place_of(run: Run, stack: _Stack) -> Hashable:
     """Tell what the channels of a place have in common."""
     first = next(iter(stack.planes.values())).name
-    # Files of other channels have other names.
-    by_name = stack.unit != first and not stack.unit.startswith(OF_FILES)
-    unit = min(run.naming.mates(first)) if by_name else stack.unit
-    return unit, stack.place.series, stack.place.t
+    # Files of other channels have other names, unless they tell of their set themselves.
+    is_set = stack.unit.startswith(OF_FILES)
+    return stack.unit if is_set else run.naming.place(first), stack.place.series, stack.place.t
 
 
-def _place_in_file(plane: PlaneRow) -> Place:
-    """Give the place of a plane in its file, of which its name may have told z and t."""
-    of_name = axes_of_name([plane.row])
-    return replace(plane.place, **dict.fromkeys(of_name))
+def _plain(channel: str) -> str:
+    return channel.lstrip("0").casefold() or "0" * bool(channel)
 
 
-def _image_name(at: _At) -> str:
-    """Name an image as its file, with what tells apart the planes of one."""
-    path = PurePosixPath(at.name)
-    stem = path.name[: -len(path.suffix)] if path.suffix else path.name
-    stem = stem.removesuffix(".ome")
+def _image_name(at: _At, *, whole: bool = False) -> str:
+    """Name an image as its file, or by its `whole` name, and what tells apart planes of one."""
+    path = PurePosixPath(at.name.replace("\\", "/"))
+    stem = path.name if whole else path.stem.removesuffix(".ome")
     axes = {"s": at.place.series, "c": at.place.c, "t": at.place.t, "z": at.place.z}
     suffix = "".join(f"_{axis}{index}" for axis, index in axes.items() if index is not None)
-    parts = [part for part in path.parent.parts if part not in ("..", "/", path.anchor)]
+    parts = [part for part in path.parent.parts if part not in ("..", "/") and ":" not in part]
     return "/".join([*parts, f"{stem}{suffix}.tif"])
 
 

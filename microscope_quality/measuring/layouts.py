@@ -25,16 +25,23 @@ class Layout:
     patterns : tuple of str
         Regular expressions for the end of a path with forward slashes, from the start of a name up
         to its ending; the first one that matches counts. Groups are plate, well, site, channel, z,
-        t, and ``any`` for what differs between the planes of a stack and means nothing. What stands
-        at several places has underscores behind its group.
+        t, ``action`` for what differs between channels, and ``any`` for what differs between the
+        planes of a stack and means nothing. What may stand at several places has underscores behind
+        its group.
     example : str
         A path that it has.
+    is_certain : bool
+        Whether no other names are likely to match.
+    numbers_wells : bool
+        Whether wells are counted, and have no rows and columns.
     """
 
     name: str
     title: str
     patterns: tuple[str, ...]
     example: str
+    is_certain: bool = True
+    numbers_wells: bool = False
 
     @cached_property
     def _compiled(self) -> list[re.Pattern[str]]:
@@ -55,17 +62,19 @@ _HARMONY = (
 _IMAGEXPRESS = (
     r"(?:TimePoint_(?P<t>\d+)/)?(?:(?:ZStep_(?P<z>\d+)|[^/]*_z_(?P<z__>\d+))/)?"
     rf"(?:(?P<plate>[^/]+?)_)?{_WELL}(?=_[sw]\d)(?:_s(?P<site>\d+))?(?:_w(?P<channel>\d+?))?"
-    r"(?:_t(?P<t_>\d+))?(?:_z(?P<z_>\d+))?"
+    r"(?:_t(?P<t_>\d+))?(?:_z(?P<z_>\d+))?(?:_t(?P<t__>\d+))?"
     r"(?P<any>[0-9A-Fa-f]{8}-?(?:[0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12})?"
 )
 _YOKOGAWA = (
-    rf"(?:(?P<plate>[^/]+?)_)?{_WELL}_T(?P<t>\d{{4}})F(?P<site>\d{{3,4}})L\d{{2}}A\d{{2}}"
-    r"Z(?P<z>\d{2,3})C(?P<channel>\d{2})"
+    rf"(?:(?P<plate>[^/]+?)_)?{_WELL}_T(?P<t>\d{{4}})F(?P<site>\d{{3,4}})L\d{{2}}"
+    r"A(?P<action>\d{2})Z(?P<z>\d{2,3})C(?P<channel>\d{2})"
 )
 _GALLERY = r"images/[^/]+/images/(?P<plate_>[^/]+?)(?:__[^/]*)?/(?:[Ii]mages/)?"
 _POSITION = (
     r"(?:(?:(?:\d+-)?(?P<well>[A-Za-z]\d{1,2})-Site_(?P<site>\d+)|(?P<site_>(?:\d+-)?Pos[^/]*))/)?"
 )
+# Of a channel's name, without numbers of another kind.
+_NO_NUMBER = r"(?:(?!_[zst]\d)[^/])"
 _COLOUR = r"(?:(?P<channel>[Pp]hase|[Gg]reen|[Rr]ed|[Oo]range|[Nn][Ii][Rr])_)?"
 
 #: Of these, the first one that nearly all names of a folder match is taken.
@@ -92,8 +101,9 @@ LAYOUTS = (
     Layout(
         "cellvoyager",
         "CellVoyager (CV1000)",
-        (r"(?:[^/]*_)?(?P<well>W\d+)F(?P<site>\d+)T(?P<t>\d+)Z(?P<z>\d+)C(?P<channel>\d+)",),
+        (r"(?:[^/]*_)?W(?P<well>\d+)F(?P<site>\d+)T(?P<t>\d+)Z(?P<z>\d+)C(?P<channel>\d+)",),
         "Image/W1F001T0001Z01C1.tif",
+        numbers_wells=True,
     ),
     Layout(
         "imagexpress",
@@ -117,7 +127,7 @@ LAYOUTS = (
         (
             r"(?:(?:\d+-)?(?P<well>[A-Za-z]\d{1,2})-Site_\d+/)?"
             r"img_channel(?P<channel>\d+)_position(?P<site>\d+)_time(?P<t>\d+)_z(?P<z>\d+)",
-            rf"{_POSITION}img_(?P<t>\d{{9}})_(?P<channel>[^/]+)_(?P<z>\d{{3,}})",
+            rf"{_POSITION}img_(?P<t>\d{{9}})_(?P<channel>[^/]*)_(?P<z>\d{{3,}})",
         ),
         "img_channel000_position000_time000000000_z003.tif",
     ),
@@ -136,11 +146,12 @@ LAYOUTS = (
         "metamorph",
         "MetaMorph, a file for each position",
         (
-            r"[^/]+?_w(?P<channel>\d[^/]*?)_s(?P<site>\d+)(?:_t(?P<t>\d+))?",
-            r"[^/]+?_w(?P<channel>\d[^/]*?)_t(?P<t>\d+)",
+            rf"[^/]+?_w(?P<channel>\d{_NO_NUMBER}*?)_s(?P<site>\d+)(?:_t(?P<t>\d+))?",
+            rf"[^/]+?_w(?P<channel>\d{_NO_NUMBER}*?)_t(?P<t>\d+)",
             r"[^/]+?_s(?P<site>\d+)_t(?P<t>\d+)",
         ),
         "cells_w1DAPI_s3_t1.TIF",
+        is_certain=False,
     ),
     Layout(
         "numbered",
@@ -148,10 +159,11 @@ LAYOUTS = (
         (
             r"[^/]*?(?:(?<![A-Za-z0-9])[tT](?:ime)?[-_]?(?P<t>\d{1,5})[-_ ]?)?"
             r"(?:(?<![A-Za-z0-9])|(?<=\d))[zZ](?:[-_ ]?(?:[sS]tep|[sS]lice|[pP]lane))?[-_]?"
-            r"(?P<z>\d{1,5})(?![0-9])(?:[-_ ]?(?:[cC][hH]?|w)(?P<channel>\d{1,3})(?![0-9]))?"
-            r"[^/]*?",
+            r"(?P<z>\d{1,5}(?:\.\d+)?)(?![0-9])"
+            r"(?:[-_ ]?(?:[cC][hH]?|w)(?P<channel>\d{1,3})(?![0-9]))?[^/]*?",
         ),
         "embryo_t00_z003_ch01.tif",
+        is_certain=False,
     ),
 )
 

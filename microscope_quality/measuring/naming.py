@@ -21,10 +21,10 @@ AUTO, NONE = "auto", "none"
 #: How names of stacks begin that files themselves tell of.
 OF_FILES = ("ome:", "ndtiff:")
 
-# A layout is a folder's when it has this share of its names, and of the first few before all are
-# looked at.
-_NEARLY_ALL = 0.9
-_FEW = 16
+# A layout is a folder's when it has this share of its names: one that is certain, or another. It
+# is looked for among a few names, and anew while there are few or when they have doubled.
+_MOST, _NEARLY_ALL = 0.5, 0.9
+_FEW, _MANY = 16, 100
 # A layout looks at a file's name and so many folders above it.
 _FOLDERS = 6
 _NUMBER = re.compile(r"\d+")
@@ -59,13 +59,14 @@ class Named:
         """Write it into the rows of a file, where the file does not tell better.
 
         Groups of a name come before those that a file tells; planes and times of the file itself
-        stay.
+        stay, and of a set that tells of itself all of them.
         """
+        is_set = any(_is_of_set(row) for row in tables[RESULTS])
         for table, rows in tables.items():
             for row in rows:
                 put = False
                 for axis, place in (("z", self.z), ("t", self.t)):
-                    if place is not None and row.get(axis) in (None, ""):
+                    if place is not None and row.get(axis) in (None, "") and not is_set:
                         row[axis] = place
                         put = True
                 if table == RESULTS:
@@ -78,6 +79,8 @@ class Named:
         groups = {name: text for name, text in self.groups.items() if not row[name]}
         axes = {"z": self.z, "t": self.t}
         told = {axis: str(at) for axis, at in axes.items() if at is not None and not row[axis]}
+        if _is_of_set(row):
+            told = {}
         stack = {"stack": self.stack} if told else {}
         return {**row, **groups, **told, **stack}
 
@@ -102,10 +105,15 @@ def renamed(
 
 def axes_of_name(rows: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
     """Tell which of z and t the name of a file told, of all its rows."""
-    if not rows or not rows[0].get("stack") or rows[0]["stack"].startswith(OF_FILES):
+    if not rows or not rows[0].get("stack") or _is_of_set(rows[0]):
         return ()
     # A file has several planes along an axis of its own.
     return tuple(axis for axis in "zt" if len({row[axis] for row in rows}) == 1 and rows[0][axis])
+
+
+def _is_of_set(row: Mapping[str, object]) -> bool:
+    """Whether the file of a row tells by itself of the set that it is of."""
+    return str(row.get("stack") or "").startswith(OF_FILES)
 
 
 _NOTHING = Named()
@@ -137,12 +145,41 @@ class _Read:
     keys: tuple[_Keys, _Keys]
 
 
+class _Order:
+    """Numbers, and the rank of each among them."""
+
+    def __init__(self) -> None:
+        self._ranks: dict[_Numbers, int] = {}
+        self._is_sorted = True
+        self._highest: _Numbers | None = None
+
+    def __len__(self) -> int:
+        return len(self._ranks)
+
+    def add(self, number: _Numbers) -> bool:
+        """Take in a number; gives whether others have other ranks now."""
+        if number in self._ranks:
+            return False
+        self._ranks[number] = len(self._ranks)
+        if self._highest is None or number > self._highest:
+            self._highest = number
+            return False
+        self._is_sorted = False
+        return True
+
+    def rank(self, number: _Numbers) -> int:
+        if not self._is_sorted:
+            self._ranks = {one: rank for rank, one in enumerate(sorted(self._ranks))}
+            self._is_sorted = True
+        return self._ranks[number]
+
+
 @dataclass
 class _Sets:
     """The stacks and places of a family by one kind of keys."""
 
     stacks: dict[Hashable, dict[_Numbers, list[str]]] = field(default_factory=dict)
-    places: dict[Hashable, tuple[set[_Numbers], set[_Numbers]]] = field(default_factory=dict)
+    places: dict[Hashable, tuple[_Order, _Order]] = field(default_factory=dict)
     names: dict[Hashable, list[str]] = field(default_factory=dict)
     #: Stacks of several planes, planes that are there twice, and places with several times.
     several: int = 0
@@ -151,14 +188,17 @@ class _Sets:
 
     def add(self, name: str, read: _Read, keys: _Keys) -> bool:
         """Take in a file; gives whether it may have changed what is told of others of its place."""
-        zs, ts = self.places.setdefault(keys.place, (set(), set()))
-        moves = _is_between(read.z, zs) or _is_between(read.t, ts)
+        if keys.place not in self.places:
+            self.places[keys.place] = _Order(), _Order()
+        zs, ts = self.places[keys.place]
         self.names.setdefault(keys.place, []).append(name)
+        moves = False
         if read.t is not None:
-            self.times += len(ts) == 1 and read.t not in ts
-            ts.add(read.t)
+            before = len(ts)
+            moves = ts.add(read.t)
+            self.times += before == 1 and len(ts) == 2
         if read.z is not None:
-            zs.add(read.z)
+            moves |= zs.add(read.z)
             stack = self.stacks.setdefault(keys.stack, {})
             # A stack may be called by its first plane.
             moves = moves or (bool(stack) and read.z <= max(stack))
@@ -174,10 +214,13 @@ class _Family:
     def __init__(self) -> None:
         self.names: list[str] = []
         self._sets = (_Sets(), _Sets())
+        # Whether groups tell where each file was taken.
+        self._is_placed = True
 
     def add(self, name: str, read: _Read) -> bool:
         """Take in a file; gives whether it may have changed what is told of others of its place."""
         self.names.append(name)
+        self._is_placed &= bool(read.groups.keys() & {"well", "site"})
         moves = [sets.add(name, read, keys) for sets, keys in zip(self._sets, read.keys)]
         return any(moves)
 
@@ -185,7 +228,8 @@ class _Family:
     def kind(self) -> int:
         """Which keys hold: those of names unless these make no stack, and the others do."""
         by_name, by_groups = self._sets
-        return int(not by_name.several and by_groups.several > 0 and not by_groups.doubled)
+        by_groups_only = by_groups.several and not by_groups.doubled and not by_name.several
+        return int(self._is_placed and bool(by_groups_only))
 
     @property
     def state(self) -> tuple[int, bool, bool]:
@@ -200,8 +244,8 @@ class _Family:
         kind, has_stacks, has_times = self.state
         sets, keys = self._sets[kind], read.keys[kind]
         zs, ts = sets.places[keys.place]
-        z = sorted(zs).index(read.z) if has_stacks and read.z is not None else None
-        t = sorted(ts).index(read.t) if has_times and read.t is not None else None
+        z = zs.rank(read.z) if has_stacks and read.z is not None else None
+        t = ts.rank(read.t) if has_times and read.t is not None else None
         label = read.label if (z, t) != (None, None) else ""
         if label and kind == 1 and z is not None:
             stack = sets.stacks[keys.stack]
@@ -244,8 +288,9 @@ class Naming:
         A regular expression with groups out of `NAMED`, searched in a file's name and then in its
         path.
     layout : str
-        Name of one of `LAYOUTS`; ``"auto"`` takes for each folder the one that nearly all its names
-        have, unless there is a pattern; ``"none"`` takes none. What a pattern finds comes first.
+        Name of one of `LAYOUTS`; ``"auto"`` takes for each folder the one that most of its names
+        have (nearly all, where other names may match too), unless there is a pattern; ``"none"``
+        takes none. What a pattern finds comes first.
 
     Raises
     ------
@@ -307,6 +352,14 @@ class Naming:
         read = self._read[name]
         return self._families[read.family].mates(read)
 
+    def place(self, name: str) -> Hashable:
+        """Give what is equal for all files of a place: its planes, channels and times."""
+        read = self._read.get(name)
+        if read is None:
+            return name
+        kind = self._families[read.family].kind
+        return kind, read.keys[kind].place
+
     def may_be_plane(self, name: str) -> bool:
         """Whether a file's name has the number of a plane, be there others of its stack or not."""
         read = self._read.get(name)
@@ -336,7 +389,7 @@ class Naming:
 
     @property
     def unmatched(self) -> list[str]:
-        """Files whose names the pattern does not match; none without a pattern."""
+        """Files whose names the pattern, or the layout that was named, does not match."""
         return [name for name, read in self._read.items() if not read.matched]
 
     @property
@@ -366,16 +419,16 @@ class Naming:
         if folder.layout is not None:
             new = folder.names[-more:]
             folder.matched += sum(1 for name in new if self._match(folder.layout, name))
-            if folder.matched >= _NEARLY_ALL * len(folder.names):
+            if folder.matched >= _share(folder.layout) * len(folder.names):
                 return
-        elif folder.chosen_at and len(folder.names) < 2 * folder.chosen_at:
+        elif len(folder.names) >= _MANY and len(folder.names) < 2 * folder.chosen_at:
             return
         folder.layout, folder.matched, folder.chosen_at = None, 0, len(folder.names)
         for layout in LAYOUTS:
-            few = folder.names[:_FEW]
+            few = folder.names[:: max(1, len(folder.names) // _FEW)]
             if any(self._match(layout, name) for name in few):
                 matched = sum(1 for name in folder.names if self._match(layout, name))
-                if matched >= _NEARLY_ALL * len(folder.names):
+                if matched >= _share(layout) * len(folder.names):
                     folder.layout, folder.matched = layout, matched
                     return
 
@@ -418,6 +471,8 @@ class Naming:
                 _note(match, at, texts, starred, others)
         if layout is not None:
             match = self._match(layout, name)
+            if self._pattern is None and self._layout is not None:
+                matched = match is not None
             if match is not None:
                 more: dict[str, str] = {}
                 spans: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
@@ -429,7 +484,9 @@ class Naming:
         z, t = (_numbers(texts[axis]) if texts.get(axis) else None for axis in "zt")
         groups = {group: texts[group] for group in GROUPS if texts.get(group)}
         if "well" in groups:
-            groups["well"] = well_name(groups["well"])
+            counted = layout is not None and layout.numbers_wells and groups["well"].isdigit()
+            well = groups["well"]
+            groups["well"] = f"well {int(well)}" if counted else well_name(well)
         folder = _star(_parent(path), 0, [*starred, *others])
         alike = _star(path, 0, starred)
         place = _star(path, 0, [*starred, *others])
@@ -464,8 +521,12 @@ def _note(
         start, end = (at + place for place in match.span(group))
         if name in ("z", "any"):
             starred.append((start, end))
-        elif name in ("t", "channel"):
+        elif name in ("t", "channel", "action"):
             others.append((start, end))
+
+
+def _share(layout: Layout) -> float:
+    return _MOST if layout.is_certain else _NEARLY_ALL
 
 
 def _star(path: str, first: int, spans: Iterable[tuple[int, int]]) -> str:
@@ -483,11 +544,6 @@ def _numbers(text: str) -> _Numbers:
     if _SIGNED.fullmatch(text):
         return (float(text),)
     return tuple(map(float, _NUMBER.findall(text))) or (0.0,)
-
-
-def _is_between(number: _Numbers | None, known: set[_Numbers]) -> bool:
-    """Whether a number is a new one that does not come last."""
-    return number is not None and number not in known and bool(known) and number < max(known)
 
 
 def _parent(path: str) -> str:

@@ -185,7 +185,7 @@ class Run:
     n_rows : int
         Rows that were measured now.
     unmatched : list of str
-        Files whose names the pattern does not match.
+        Files whose names the pattern, or the layout that was named, does not match.
     naming : Naming
         What the files' names tell.
     recognised : list of Recognised
@@ -254,7 +254,8 @@ class Run:
         self.unmatched = self.naming.unmatched
         if self.unmatched and len(self.unmatched) == self.naming.n_files:
             first = self._paths[self.unmatched[0]].as_posix()
-            raise SettingsError(f"pattern matches no name; the first is {first}")
+            what = "layout" if settings.pattern is None else "pattern"
+            raise SettingsError(f"{what} matches no name; the first is {first}")
         self.recognised: list[Recognised] = self.naming.recognised
         self.files = self.naming.by_stacks(self.files)
         self.jobs, self.limit_bytes, self._cluster = jobs, limit_bytes, cluster

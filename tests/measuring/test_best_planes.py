@@ -79,6 +79,39 @@ def test_one_channel_may_say_which_plane_is_the_best_of_all(settings, stack, tmp
     assert best.failed == ["no channel is 'GFP'; they are 0, 1"]
 
 
+def test_files_that_name_times_or_channels_keep_planes_of_their_own(settings, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for channel, sharpest in (("1DAPI", 2), ("2GFP", 0)):
+        for t in (1, 2):
+            planes = np.array([plane(3 * abs(z - sharpest)) for z in range(3)])
+            name = f"cells_w{channel}_s1_t{t}.tif"
+            tifffile.imwrite(images / name, planes, imagej=True, metadata={"axes": "ZYX"})
+    best = write_best(settings, images, tmp_path / "best", by="1DAPI")
+    assert best.failed == []
+    assert [*written(tmp_path / "best")] == [
+        f"cells_w{channel}_s1_t{t}_z2.tif" for channel in ("1DAPI", "2GFP") for t in (1, 2)
+    ]
+
+
+def test_a_best_plane_that_moved_leaves_nothing_behind(settings, stack, tmp_path):
+    images, folder = tmp_path / "images", tmp_path / "best"
+    write_best(settings, images, folder)
+    tifffile.imwrite(folder / "of_others.tif", plane(0))
+    planes, metadata = stack[::-1], {"axes": "ZCYX"}
+    tifffile.imwrite(images / "day1" / "s.tif", planes, imagej=True, metadata=metadata)
+    # Files that would have one name have two.
+    tifffile.imwrite(images / "day1" / "s.tiff", planes, imagej=True, metadata=metadata)
+    write_best(settings, images, folder)
+    assert [*written(folder)] == [
+        "day1/s.tif_c0_z2.tif",
+        "day1/s.tif_c1_z0.tif",
+        "day1/s.tiff_c0_z2.tif",
+        "day1/s.tiff_c1_z0.tif",
+        "of_others.tif",
+    ]
+
+
 def test_planes_in_files_keep_their_names(settings, tmp_path):
     images = tmp_path / "images"
     images.mkdir()
@@ -90,7 +123,7 @@ def test_planes_in_files_keep_their_names(settings, tmp_path):
                 tifffile.imwrite(images / name, plane(level))
     pattern = r"(?P<well>B\d\d)_img_(?P<channel>[A-Z]+)_(?P<z>z\d)"
     named = Settings(measures=settings.measures, pattern=pattern)
-    write_best(named, images, tmp_path / "best", by="GFP")
+    write_best(named, images, tmp_path / "best", by="gfp")
     assert [*written(tmp_path / "best")] == [
         "B01_img_DAPI_z7.tif",
         "B01_img_GFP_z7.tif",

@@ -1,4 +1,5 @@
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def both(pattern):
             "Plate_#1_B02_T{t:04}F001L01A03Z{z:02}C02.tif",
             ("Plate_#1", "B02", "001", "02"),
         ),
-        ("cellvoyager", "Image/W5F002T{t:04}Z{z:02}C1.tif", (None, "W5", "002", "1")),
+        ("cellvoyager", "Image/W5F002T{t:04}Z{z:02}C1.tif", (None, "well 5", "002", "1")),
         (
             "incell",
             "A - 1(fld 2 wv DAPI - DAPI z {z} time {t}).tif",
@@ -72,6 +73,7 @@ def both(pattern):
             (None, None, "002", "001"),
         ),
         ("micro-manager", "Pos7/img_{t:09}_Cy5-wide_{z:03}.tif", (None, None, "Pos7", "Cy5-wide")),
+        ("micro-manager", "Pos7/img_{t:09}__{z:03}.tif", (None, None, "Pos7", None)),
         ("micro-manager", "3-C4-Site_1/img_{t:09}_DAPI_{z:03}.tif", (None, "C4", "1", "DAPI")),
         (
             "cell-painting-gallery",
@@ -197,14 +199,43 @@ def test_a_pattern_comes_before_a_layout_and_alone_unless_one_is_named():
     assert named(["x.tif", *names], pattern=pattern).unmatched == ["x.tif"]
 
 
-def test_nearly_all_names_of_a_folder_make_its_layout():
+def test_most_names_of_a_folder_make_its_layout():
     names = [f"p_A{well:02}_s1_w1.tif" for well in range(1, 20)]
-    assert named([*names, "overview.tif"])["p_A07_s1_w1.tif"].groups["well"] == "A07"
-    few = named([*names, *(f"overview{k}.tif" for k in range(5))])
-    assert few["p_A07_s1_w1.tif"].groups == {}
+    others = [f"overview{k}.tif" for k in range(20)]
+    assert named([*others[:19], *names])["p_A07_s1_w1.tif"].groups["well"] == "A07"
+    assert named([*names, *others])["p_A07_s1_w1.tif"].groups == {}
+    # Of names that may mean something else, nearly all.
+    planes = [f"embryo_z{z}.tif" for z in range(9)]
+    assert named([*planes, "overview.tif"])["embryo_z3.tif"].z == 3
+    assert named([*planes, *others[:2]])["embryo_z3.tif"].z is None
+    # One by one, and another file before them.
+    growing = Naming()
+    for name in ("overview.tif", "p_A01_s1_w1.tif"):
+        growing.add([(name, Path("/plates/run") / name)])
+    assert growing["p_A01_s1_w1.tif"].groups["well"] == "A01"
     # Each folder by itself.
     mixed = [*(f"a/{name}" for name in names), *(f"b/W{k}F001T0001Z01C1.tif" for k in (1, 2))]
     assert [one.layout.name for one in named(mixed).recognised] == ["imagexpress", "cellvoyager"]
+
+
+def test_numbers_of_other_things_make_no_stack():
+    names = ["heart_z10.tif", "liver_z12.tif", "kidney_z3.tif"]
+    naming = named(names)
+    assert [naming[name].stack for name in names] == [""] * 3
+
+
+def test_a_channel_may_differ_in_more_than_its_number():
+    names = [f"P_B02_T0001F001L01A01Z0{z}C01.tif" for z in (1, 2, 3)]
+    naming = named([*names, "P_B02_T0001F001L01A02Z02C02.tif"])
+    assert naming["P_B02_T0001F001L01A02Z02C02.tif"].z == 1
+
+
+def test_a_long_time_series_is_told_fast():
+    names = [f"img_{t:09}_DAPI_000.tif" for t in range(20_000)]
+    naming = named(names)
+    began = time.monotonic()
+    assert [naming[name].t for name in names] == [*range(20_000)]
+    assert time.monotonic() - began < 20  # a minute where each sorts all
 
 
 def test_files_that_come_one_by_one_are_told_as_all_at_once():
@@ -255,6 +286,10 @@ def test_axes_of_a_file_stay_its_own():
     fresh = {"results.csv": [{"z": at, "t": None, "stack": "ome:set"} for at in (0, 1)]}
     naming["a_z2_t1.tif"].put(fresh)
     assert [row["z"] for row in fresh["results.csv"]] == [0, 1]
+    # A set tells all of itself, also what it has one of.
+    times = named(["a_t1.tif", "a_t2.tif"], pattern=r"t(?P<t>\d)")
+    times["a_t2.tif"].put(fresh)
+    assert [row["t"] for row in fresh["results.csv"]] == [None, None]
     assert {row["stack"] for row in fresh["results.csv"]} == {"ome:set"}
     assert axes_of_name([{"z": "0", "t": "", "stack": "ome:set"}]) == ()
 

@@ -349,6 +349,11 @@ def test_the_doubtful_plane_of_a_stack_of_files_is_drawn(settings, tmp_path):
     assert run.not_drawn == []
 
 
+def test_a_layout_that_no_name_has_is_refused(settings, plate, tmp_path):
+    with pytest.raises(SettingsError, match="layout matches no name; the first is .*a1.tif"):
+        Run(replace(settings, layout="harmony"), find([plate]), tmp_path / "out")
+
+
 def test_a_pattern_that_matches_no_name_is_refused(settings, plate, tmp_path):
     with pytest.raises(SettingsError, match="pattern matches no name; the first is .*a1.tif"):
         Run(replace(settings, pattern=r"(?P<z>nothing)"), find([plate]), tmp_path / "out")
