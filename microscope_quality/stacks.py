@@ -153,8 +153,8 @@ def best_plane(results: Sequence[FocusResult]) -> StackResult:
     low level, but have little contrast. Debris, bleaching and a flickering lamp make contrast, but
     not a lower level. A plane without content has no level: it takes the mean of the others', by
     their certainties, and is the best one if its contrast is so much higher, as where a bead in
-    focus fills a patch and its rings fill many; but no more
-    of it counts than a plane beside it has, so that no frame of noise is the best one. Without contrasts, levels alone decide.
+    focus fills a patch and its rings fill many; but no more of it counts than a plane beside it
+    has, so that no frame of noise is the best one. Without contrasts, levels alone decide.
     """
     results = [as_a(FocusResult, "A result", one) for one in as_list("results", results, "results")]
     if not results:

@@ -89,8 +89,8 @@ def measure(
         Optional[str],
         written(
             metavar="CHANNEL",
-            help="For --best-plane: take the best plane of this channel, by its name or number, for "
-            "all channels of a place.",
+            help="For --best-plane: take the best plane of this channel, by its name or number, "
+            "for all channels of a place.",
             show_default="each its own",
         ),
     ] = None,

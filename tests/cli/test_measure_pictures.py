@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import coded
@@ -78,7 +79,8 @@ def test_of_a_stack_its_best_plane_is_doubted_and_drawn(model, tmp_path):
     out = tmp_path / "out"
     screen = measure(images, "--model", model, "--out", out)
     assert counts(out)["planes"] == 29
-    assert "27 images, a z-stack by its best plane: 1 in focus, 25 out of" in screen
+    assert "27 images\nof 29 planes: a z-stack counts by its best plane" in screen
+    assert re.search(r"● in focus +1 .*\n○ out of focus +25 ", screen)
     assert pictures(out) == ["01_b.tif.png"]
     # What is drawn already is not drawn again.
     drawn = (out / "overlays" / "01_b.tif.png").stat().st_mtime_ns
