@@ -26,9 +26,9 @@ How to use it
 
 Measure the images as they come from the microscope, before anything is corrected, smoothed or
 rescaled in size. Then use **FlagImage** to mark or skip image sets whose *InFocus* is below 1; if
-you accept more blur, raise the highest level that is in focus. (*Level* alone is not enough: an
-empty image has none, and a tilted one may be in focus in most places.) **CalculateMath**, the
-**Export** modules and others take the measurements as any other.
+you accept more blur, raise the highest expected level that is in focus. (*ExpectedLevel* alone is
+not enough: that of an empty image means nothing, and a tilted image may be in focus in places.)
+**CalculateMath**, the **Export** modules and others take the measurements as any other.
 
 A level is a blur in pixels: level 1 is a blur disc of about 3 pixels, level 10 one of 31 or more.
 The network knows images like those of a 20×/0.5 objective with pixels of 0.65 µm. Images that are
@@ -39,24 +39,26 @@ Measurements made by this module
 
 Of each image:
 
--  *Level:* The most probable level, 0 (in focus) to 10. It has no value when the image has no patch
-   to judge.
--  *Score:* The same number under the name that an older module of this name used.
--  *ExpectedLevel:* The mean over the probabilities of the levels; it has decimals, and is the
-   better one to plot or to sort by.
+-  *ExpectedLevel:* The mean over the probabilities of the levels, from 0 (in focus) to 10, with
+   decimals. It is the number that decides and that the window shows. It has no value when the image
+   has no patch to judge.
+-  *Level:* The most probable level, a whole number. Of an image with sharp and blurred parts it may
+   be that of a part.
+-  *Score:* The same as *Level*, under the name that an older module of this name used.
 -  *Certainty:* How decided the image's probabilities are: 1 when all of it is on one level, 0 when
    all levels are as probable. A good image has about 0.7.
 -  *MeanCertainty, MaxCertainty:* Mean and largest certainty of the image's patches.
 -  *BlurDiameter:* Diameter of the blur disc in pixels.
 -  *Defocus:* Distance from focus in µm, without a sign (only when the microscope is described).
--  *InFocus:* 1 when the image has content, is evenly focused, and its level is at most the in-focus
-   limit; else 0.
+-  *InFocus:* 1 when the image has content, is evenly focused, and its expected level is at most the
+   in-focus limit; else 0.
 -  *NoContent:* 1 when there is nothing in the image that could be in focus; else 0.
 -  *Mixed:* 1 when parts of the image are in focus and others are not, as in a tilted field; else 0.
 -  *SaturatedFraction:* Share of the pixels at the camera's largest value, 0 to 1. It has no value
    for images of decimal numbers, as most are that were changed in CellProfiler.
--  *BestPlane:* For volumes, the plane in focus, counted from 0; it has no value when no plane is in
-   focus. The volume's other measurements are those of that plane (or of the least blurred one).
+-  *BestPlane:* For volumes, the sharpest plane, counted from 0, in focus or not; it has no value
+   when no plane has content. The volume's other measurements are those of that plane: *InFocus*
+   tells whether it is in focus.
 -  *Probability:* The probability of each level, if wanted.
 
 Of each object, if objects are chosen: *Level*, *ExpectedLevel* and *Certainty* of the 84 × 84
@@ -155,7 +157,7 @@ class ModelSource(str, Enum):
 class MeasureImageFocus(Module):
     category = "Measurement"
     module_name = "MeasureImageFocus"
-    variable_revision_number = 2
+    variable_revision_number = 3
 
     def create_settings(self):
         self.images = ImageListSubscriber(
@@ -168,13 +170,13 @@ Choose images as the microscope took them: correction, smoothing and rescaling c
 that is to be measured.""",
         )
         self.in_focus_limit = Float(
-            "Highest level that is in focus",
-            1.0,
+            "Highest expected level that is in focus",
+            1.5,
             minval=0,
             doc="""\
-An image counts as in focus (its *InFocus* measurement is 1) when its level is this or lower. Levels
-0 and 1 are hard to tell apart even by eye, so 1 is a good choice. The other measurements do not
-depend on it.""",
+An image counts as in focus (its *InFocus* measurement is 1) when its expected level is this or
+lower. Levels 0 and 1 are hard to tell apart even by eye, so 1.5, which is nearer to 1 than to 2, is
+a good choice. The other measurements do not depend on it.""",
         )
         self.wants_probabilities = Binary(
             "Store the probability of each level?",
@@ -386,7 +388,11 @@ the format that **SaveImages** has for volumes.""",
             fresh = MeasureImageFocus()
             fresh.images.value = setting_values[0]
             setting_values = [setting.get_value_text() for setting in fresh.settings()]
-            variable_revision_number = 2
+            variable_revision_number = 3
+        if variable_revision_number == 2:
+            count, images, limit, *others = setting_values
+            setting_values = [count, images, _limit_of_expected_level(limit), *others]
+            variable_revision_number = 3
         return setting_values, variable_revision_number
 
     def validate_module(self, pipeline):
@@ -610,9 +616,7 @@ the format that **SaveImages** has for volumes.""",
             "name": name,
             "picture": overlay(planes[drawn], result, max_side=DISPLAYED_SIDE_PX),
             "probabilities": result.probabilities,
-            "level": result.level,
             "judged_level": result.judged_level,
-            "expected_level": result.expected_level,
             "certainty": result.certainty,
             "status": result.status,
             "plane": drawn if image.volumetric else None,
@@ -738,6 +742,15 @@ the format that **SaveImages** has for volumes.""",
 
     def volumetric(self):
         return True
+
+
+def _limit_of_expected_level(limit):
+    """Give the limit, in text, for one of revision 2, which was of the most probable level."""
+    try:
+        return f"{min(math.floor(float(limit)) + 0.5, 10.0):g}"
+    except (ValueError, OverflowError):
+        # What is no number is refused at its setting.
+        return limit
 
 
 @contextlib.contextmanager
@@ -871,8 +884,9 @@ def _verdict(image):
     return image["status"].replace("_", " ")
 
 
-def _number(value, digits):
-    return "none" if math.isnan(value) else f"{value:.{digits}f}"
+def _level(image):
+    level = image["judged_level"]
+    return "none" if level is None else f"{level:.1f}"
 
 
 def _draw_patches(axes, image):
@@ -929,13 +943,6 @@ def _draw_colour_bar(axes, image):
         )
 
 
-def _level(image):
-    """The level by which an image counts: that of a mixed one may be that of a part of it."""
-    if image["status"] == "mixed":
-        return f"~{image['judged_level']}"
-    return _number(image["level"], 0)
-
-
 def _draw_table(axes, images):
     from matplotlib import rcParams
 
@@ -944,15 +951,14 @@ def _draw_table(axes, images):
         [
             image["name"],
             _level(image),
-            _number(image["expected_level"], 2),
-            _number(image["certainty"], 2),
+            f"{image['certainty']:.2f}",
             _verdict(image),
         ]
         for image in images
     ]
     table = axes.table(
         cellText=rows,
-        colLabels=["image", "level", "expected level", "certainty", "verdict"],
+        colLabels=["image", "level", "certainty", "verdict"],
         cellLoc="center",
         edges="horizontal",
         bbox=[0, 0, 1, 1],

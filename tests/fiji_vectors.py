@@ -30,6 +30,7 @@ from microscope_quality.model import (
 )
 from microscope_quality.normalisation import normalise
 from microscope_quality.optics import TRAINING_OPTICS, Optics
+from microscope_quality.planes import TopValues
 from microscope_quality.resampling import resample
 from microscope_quality.stacks import best_plane, measure_stack
 from microscope_quality.verdicts import judged_level, sure_by_chance
@@ -42,18 +43,22 @@ STACK = "B03_s1_dna_stack.tif"
 FINE = {"na": 0.75, "refractive_index": 1.0, "wavelength_um": 0.5, "pixel_size_um": 0.325}
 COARSE = {"na": 0.3, "refractive_index": 1.0, "wavelength_um": 0.6, "pixel_size_um": 1.7}
 OIL = {"na": 1.4, "refractive_index": 1.515, "wavelength_um": 0.52, "pixel_size_um": 0.108}
-FULL = [0, 0, 336, 420]
+FOUR = [84, 84, 168, 168]
 
 # An image is a file, a plane of it, a crop (y, x, height, width), a type, a spoiling and a mask.
 # uint8 and float32 come from 16 bits by >> 2 and / 4096; colour is red by >> 2, green by >> 3 and
 # blue by >> 4, taken by its luminance. "nan" makes each pixel with (31 y + 17 x) % 101 = 0 NaN,
-# "clip" ends at 1023, "constant" is 7 throughout. A mask is a disc: y, x of its middle and radius.
+# "clip" ends at 1023, "shift" at 600 and is shifted left by 4 bits, "constant" is 7 throughout. A
+# disc, of which a mask is one, is y, x of its middle and its radius; outside of "inside" all is 0.
+# "above" and "below" are masks too, by the image's values.
 CASES = [
     {"file": "A01_s1_dna.tif"},
     {"file": "A01_s2_dna.tif"},
     {"file": "A02_s1_dna.tif", "optics": TRAINING_OPTICS.to_dict()},
     {"file": "A02_s2_dna.tif"},
-    {"file": "A02_s1_dna.tif", "in_focus_limit": 4},
+    # Its expected level is 3.25, its most probable one 3.
+    {"file": "A02_s1_dna.tif", "in_focus_limit": 3.2},
+    {"file": "A02_s1_dna.tif", "in_focus_limit": 3.3},
     {"file": "B01_s1_actin.tif"},
     {"file": "B01_s2_actin.tif", "optics": OIL},
     {"file": "B02_s1_dna.tif"},
@@ -68,6 +73,19 @@ CASES = [
     {"file": "A01_s1_dna.tif", "crop": [100, 50, 85, 170]},
     {"file": "A01_s1_dna.tif", "crop": [5, 5, 1, 1]},
     {"file": "A01_s1_dna.tif", "mask": [168, 210, 110]},
+    {"file": "B01_s1_actin.tif", "crop": FOUR, "spoil": "shift"},
+    {"file": "B01_s1_actin.tif", "crop": FOUR, "above": 300},
+    {"file": "A02_s1_dna.tif", "crop": FOUR, "below": 400},
+    {"file": "B01_s1_actin.tif", "crop": FOUR, "below": 500},
+    {"file": "A01_s1_dna.tif", "crop": FOUR, "inside": [84, 84, 75]},
+    {"file": "A02_s1_dna.tif", "crop": FOUR, "inside": [84, 84, 75], "mask": [84, 84, 75]},
+    {
+        "file": "B01_s1_actin.tif",
+        "crop": FOUR,
+        "inside": [90, 84, 75],
+        "optics": COARSE,
+        "rescale": True,
+    },
     {"file": "A02_s2_dna.tif", "mask": [0, 0, 60]},
     {"file": "B01_s2_actin.tif", "mask": [100, 100, 0]},
     {"file": "A02_s1_dna.tif", "type": "float32", "spoil": "nan", "mask": [150, 150, 120]},
@@ -97,34 +115,51 @@ POINTS = [
     {"file": "A01_s1_dna.tif", "mask": [168, 210, 60], "points": [[168, 210], [168, 260], [0, 0]]},
     {"file": "A02_s1_dna.tif", "optics": FINE, "rescale": True, "points": [[0, 0], [200, 215.7]]},
 ]
-# Expected levels of a stack's planes; None is a plane without content. The level is the nearest
-# whole number.
+# Stacks by the expected levels of their planes, None without content, and by their contrasts, None
+# without any. Plane k has the certainty (k % 4) / 4.
 CURVES = [
-    [3.2, 1.6, 0.4, 0.2, 0.9, 2.8],
-    [0.3, 0.2, 0.25, 0.3, 4.0],
-    [None, None],
-    [None, 5.0, 4.2, 6.1],
-    [0.4],
-    [0.4, 0.3],
-    [2.0, 0.1, None, 0.0, 2.5],
-    [5.0, 0.2, 0.2, 0.2, 0.2, 0.2, 4.0],
-    [0.9, 1.2, 0.8, 1.9, 3.0, 0.7, 0.75],
-    [1.45, 1.55, 1.6],
-    [0.0, 1.0, 2.0, 3.0],
-    [0.2, 0.2, 0.2, 0.2],
+    ([3.2, 1.6, 0.4, 0.2, 0.9, 2.8], [None] * 6),
+    ([None, None], [3.0, 4.0]),
+    ([None, 5.0, 4.2, 6.1], [None] * 4),
+    ([0.4], [7.0]),
+    ([0.4], [0.0]),
+    ([0.4, 0.3], [5.0, 6.0]),
+    ([0.2, 0.2, 0.2, 0.2], [0.0] * 4),
+    ([5.0, 0.2, 0.2, 0.2, 0.2, 0.2, 4.0], [None] * 7),
+    ([5.1, 4.0, 3.1, 2.9, 3.6, 5.2, 6.0], [2.0, 4.1, 9.3, 11.7, 8.0, 3.5, 1.2]),
+    # Rings, whose levels are low and whose contrast is too.
+    ([8.0, 4.1, 0.9, 3.5, 7.0, 9.0, 0.6, 0.8], [3.0, 9.0, 31.0, 12.0, 5.0, 2.0, 1.5, 1.4]),
+    # A plane of debris: its contrast is high, and its level too.
+    ([6.0, 2.0, 0.4, 1.9, 5.0, 9.5, 9.0], [3.0, 8.0, 20.0, 9.0, 4.0, 30.0, 3.0]),
+    # A bead in focus fills one patch of many, its rings fill more.
+    ([6.0, 5.0, None, None, None, 5.5, 6.5], [1.0, 2.0, 30.0, 50.0, 35.0, 2.5, 1.0]),
+    ([2.0, 0.1, None, 0.0, 2.5], [4.0, 10.0, None, 11.0, 3.0]),
+    ([0.3, 0.2, 0.25, 0.3, 4.0], [10.0, 10.2, 10.1, 9.9, 3.0]),
+    ([4.0, 0.2, 0.25, 0.2, 4.0, 5.0], [2.0, 10.0, 9.9, 9.8, 2.0, 1.0]),
+    # A plane without numbers in the middle, and at the end.
+    ([4.0, 1.0, 0.3, None, 0.4, 1.2, 4.1, None], [2.0, 7.0, 10.0, None, 9.8, 6.5, 2.2, None]),
+    # Two layers.
+    ([3.0, 0.4, 3.1, 4.0, 2.8, 0.3, 3.2], [4.0, 12.0, 4.0, 3.0, 4.5, 12.5, 4.0]),
 ]
-# Statuses, levels and expected levels of planes.
+# How many pixels of an image have which values, with the largest one of its type.
+SATURATED = [
+    (65535, {100: 50, 65535: 1}),
+    (65535, {100: 50}),
+    (65535, {0: 5000, 4095: 20}),
+    (255, {value: 40 - value for value in range(32)}),
+    (255, {**{value: 300 - 9 * value for value in range(30)}, 30: 170}),
+    (65535, {**{16 * value: 3 for value in range(200)}, 3200: 14}),
+    (65535, {**{16 * value: 3 for value in range(200)}, 3200: 16}),
+    (65535, {**dict.fromkeys(range(200), 3), 210: 7}),
+    (65535, {**dict.fromkeys(range(200), 1), 201: 8}),
+]
+# Statuses and expected levels of planes.
 JUDGED = [
-    ("in_focus", 0.0, 0.9),
-    ("out_of_focus", 2.0, 4.9),
-    ("mixed", 0.0, 3.9),
-    ("mixed", 5.0, 3.2),
-    # Halves are rounded up.
-    ("mixed", 0.0, 2.5),
-    ("mixed", 1.0, 3.4999),
-    ("mixed", 3.0, math.nan),
-    ("no_content", 4.0, 4.0),
-    ("no_content", math.nan, math.nan),
+    ("in_focus", 0.9),
+    ("out_of_focus", 4.9),
+    ("mixed", 3.9),
+    ("no_content", 4.0),
+    ("no_content", math.nan),
 ]
 
 
@@ -138,8 +173,12 @@ def image(recipe):
     y, x = np.mgrid[:height, :width]
     if recipe.get("spoil") == "clip":
         pixels = np.minimum(pixels, 1023).astype(np.uint16)
+    elif recipe.get("spoil") == "shift":
+        pixels = (np.minimum(pixels, 600) << 4).astype(np.uint16)
     elif recipe.get("spoil") == "constant":
         pixels = np.full(pixels.shape, 7, np.uint16)
+    if "inside" in recipe:
+        pixels = np.where(_disc(recipe["inside"], y, x), pixels, 0).astype(np.uint16)
     kind = recipe.get("type", "uint16")
     if kind == "uint8":
         pixels = np.minimum(pixels >> 2, 255).astype(np.uint8)
@@ -153,9 +192,17 @@ def image(recipe):
         pixels = np.where((31 * y + 17 * x) % 101 == 0, np.float32("nan"), pixels)
     mask = None
     if "mask" in recipe:
-        middle_y, middle_x, radius = recipe["mask"]
-        mask = (y - middle_y) ** 2 + (x - middle_x) ** 2 < radius**2
+        mask = _disc(recipe["mask"], y, x)
+    elif "above" in recipe:
+        mask = pixels > recipe["above"]
+    elif "below" in recipe:
+        mask = pixels < recipe["below"]
     return pixels, mask
+
+
+def _disc(disc, y, x):
+    middle_y, middle_x, radius = disc
+    return (y - middle_y) ** 2 + (x - middle_x) ** 2 < radius**2
 
 
 def settings(recipe):
@@ -183,7 +230,7 @@ def of_model(model):
     cases = []
     for recipe in CASES:
         pixels, mask = image(recipe)
-        limit = recipe.get("in_focus_limit", 1)
+        limit = recipe.get("in_focus_limit", 1.5)
         result = measure_focus(pixels, model, mask=mask, in_focus_limit=limit, **settings(recipe))
         row = result.to_row()
         row.update(
@@ -233,6 +280,12 @@ def without_model():
                     "every_97th": plain(values.ravel()[::97]),
                 }
             )
+    saturated = []
+    for maximum, counts in SATURATED:
+        tops = TopValues()
+        tops.add(np.repeat(list(counts), list(counts.values())))
+        found = tops.saturated(np.dtype(np.uint8 if maximum == 255 else np.uint16))
+        saturated.append({"maximum": maximum, "counts": counts, "saturated": found})
     small, _ = image({"file": "A01_s1_dna.tif", "crop": [160, 200, 7, 9]})
     # SciPy's splines are exact along axes of 7 pixels and more.
     resampled = [
@@ -241,19 +294,27 @@ def without_model():
     ]
     empty = measure_focus(np.zeros((84, 84)))
     stacks = []
-    for curve in CURVES:
+    for levels, contrasts in CURVES:
+        certainties = [(k % 4) / 4 for k in range(len(levels))]
         planes = [
             dataclasses.replace(
                 empty,
-                status="no_content" if value is None else "out_of_focus",
-                level=math.nan if value is None else float(round(value)),
-                expected_level=math.nan if value is None else value,
+                status="no_content" if level is None else "out_of_focus",
+                expected_level=math.nan if level is None else level,
+                certainty=certainty_of_plane,
+                contrast=math.nan if contrast is None else contrast,
             )
-            for value in curve
+            for level, certainty_of_plane, contrast in zip(levels, certainties, contrasts)
         ]
         found = best_plane(planes)
         stacks.append(
-            {"curve": curve, "best_plane": found.best_plane, "position": plain(found.best_position)}
+            {
+                "expected_levels": levels,
+                "certainties": certainties,
+                "contrasts": contrasts,
+                "best_plane": found.best_plane,
+                "position": plain(found.best_position),
+            }
         )
     distributions = [
         [1.0, 0.0, 0.0],
@@ -270,6 +331,7 @@ def without_model():
             for h, w in ([83, 84], [84, 84], [85, 168], [169, 300], [1, 1], [252, 90])
         ],
         "normalised": {"image": recipe, "patches": zscores},
+        "saturated": saturated,
         "resampled": {"crop": [160, 200, 7, 9], "images": resampled},
         "sure_by_chance": {str(n): sure_by_chance(n) for n in (0, 1, 10, 20, 148, 149, 625, 40000)},
         "stacks": stacks,
@@ -285,11 +347,10 @@ def without_model():
         "judged_levels": [
             {
                 "status": status,
-                "level": plain(level),
                 "expected_level": plain(expected),
-                "judged_level": judged_level(status, level, expected),
+                "judged_level": judged_level(status, expected),
             }
-            for status, level, expected in JUDGED
+            for status, expected in JUDGED
         ],
         "numbers": [{"value": n, "6": f"{n:.6g}", "3": f"{n:.3g}"} for n in numbers],
         "colours": [

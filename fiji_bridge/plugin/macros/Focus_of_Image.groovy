@@ -5,7 +5,7 @@ import quality.microscope.focus.FocusSettings
 import quality.microscope.focus.MicroscopeFocus
 
 def result = MicroscopeFocus.measure(image)
-println "${image.title}: level ${result.level}, certainty ${result.certainty}, ${result.status}"
+println "${image.title}: level ${result.expectedLevel}, certainty ${result.certainty}, ${result.status}"
 result.patchPositions.eachWithIndex { place, i ->
     println "y ${place[0]}, x ${place[1]}: level ${result.patchLevels[i]}"
 }

@@ -4,9 +4,9 @@ from quality.microscope.focus import FocusSettings, MicroscopeFocus
 
 image = IJ.getImage()
 result = MicroscopeFocus.measure(image)
-line = "{}: level {:g}, certainty {:.2f}, {}"
-print(line.format(image.getTitle(), result.level, result.certainty, result.status))
+line = "{}: level {:.1f}, certainty {:.2f}, {}"
+print(line.format(image.getTitle(), result.expectedLevel, result.certainty, result.status))
 
 points = [[100, 120], [200, 60]]
 found = MicroscopeFocus.measureAt(image.getProcessor(), points, FocusSettings.standard())
-print(list(found.levels))
+print(list(found.expectedLevels))

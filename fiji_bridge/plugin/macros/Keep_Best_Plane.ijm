@@ -1,7 +1,6 @@
-// Duplicates the slice in focus of the z-stack in front.
+// Duplicates the sharpest slice of the z-stack in front, when it is in focus.
 run("Find Best Focus Plane", "in_focus_limit=2");
-slice = getResult("best_z", nResults - 1);
-if (isNaN(slice)) {
-    exit("No plane of " + getTitle() + " is in focus.");
+if (getResultString("status", nResults - 1) != "in_focus") {
+    exit("The best plane of " + getTitle() + " is not in focus.");
 }
 run("Duplicate...", "title=[Best focus of " + getTitle() + "]");

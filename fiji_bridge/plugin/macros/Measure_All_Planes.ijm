@@ -1,4 +1,4 @@
-// Measures all planes of the image in front, and tells which is sharpest.
+// Measures all planes of the image in front, and tells which has the lowest level.
 first = nResults;
 run("Measure Focus...", "planes=all overlay legend");
 best = -1;
@@ -16,5 +16,5 @@ for (row = first; row < nResults; row++) {
 if (best < 0) {
     showStatus("No plane has content.");
 } else {
-    showStatus("Sharpest: plane " + (best - first + 1) + ", expected level " + d2s(lowest, 1));
+    showStatus("Lowest: plane " + (best - first + 1) + ", expected level " + d2s(lowest, 1));
 }

@@ -61,12 +61,31 @@ def test_a_pipeline_of_the_older_module_loads(modules, pipeline):
     loaded_pipeline.load(io.StringIO(lines))
     module = loaded_pipeline.modules()[-1]
     assert module.images.value == ["Blue"]
-    assert module.in_focus_limit.value == 1
+    assert module.in_focus_limit.value == 1.5
     assert not module.wants_optics.value
     columns = [name for _, name, _ in module.get_measurement_columns(loaded_pipeline)]
     # The older module's two columns are still there.
     assert {"ImageFocus_Score_Blue", "ImageFocus_Certainty_Blue"} <= set(columns)
     module.validate_module(loaded_pipeline)
+
+
+@pytest.mark.parametrize(("before", "now"), [("1.0", 1.5), ("3", 3.5), ("1.7", 1.5), ("10", 10)])
+def test_a_limit_of_the_most_probable_level_takes_what_it_took(pipeline, before, now):
+    pipeline.add_inputs({"dna": "DNA"})
+    module = pipeline.add("MeasureImageFocus", images="DNA", in_focus_limit=7)
+    module.add_overlay()
+    text = io.StringIO()
+    pipeline.pipeline.dump(text)
+    start, end = text.getvalue().split("\nMeasureImageFocus:")
+    # As revision 2 wrote it.
+    end = end.replace("variable_revision_number:3", "variable_revision_number:2")
+    end = end.replace("Highest expected level that is in focus:7", f"Highest level:{before}")
+    again = Pipeline()
+    again.load(io.StringIO(f"{start}\nMeasureImageFocus:{end}"))
+    assert again.modules()[-1].in_focus_limit.value == now
+    others = [setting.get_value_text() for setting in again.modules()[-1].settings()]
+    assert others[3:] == [setting.get_value_text() for setting in module.settings()][3:]
+    again.modules()[-1].validate_module(again)
 
 
 def test_settings_are_saved_and_loaded(pipeline):
@@ -77,7 +96,7 @@ def test_settings_are_saved_and_loaded(pipeline):
         images="DNA, Actin",
         wants_objects=True,
         objects="Nuclei",
-        in_focus_limit=2,
+        in_focus_limit=2.25,
         wants_probabilities=True,
         wants_optics=True,
         na=0.75,
@@ -183,6 +202,28 @@ def test_pixels_that_the_mask_hides_do_not_count(focus, workspace):
     assert measure_focus(plane).status == "mixed"
 
 
+@pytest.mark.parametrize("level", [5, 10])
+def test_a_mask_makes_no_blurred_image_sharp(focus, workspace, level):
+    plane = taken(level, 1)
+    plain = measure_focus(plane).expected_level
+    bright = plane > np.percentile(plane, 70)
+    y, x = np.mgrid[:260, :350]
+    ellipse = ((y - 130) / 120) ** 2 + ((x - 175) / 160) ** 2 < 1
+    focus.wants_objects.value = True
+    focus.objects.value = "Nuclei"
+    nuclei_of_it = segmented(labels_of(plane.shape, {1: (60, 60), 2: (120, 200), 3: (190, 300)}))
+    for mask in (bright, ~bright, ellipse):
+        # As MaskImage and Crop leave it.
+        masked = np.where(mask, plane, 0).astype(np.uint16)
+        space = workspace({"DNA": loaded(masked, mask=mask)}, {"Nuclei": nuclei_of_it})
+        focus.run(space)
+        assert measured(space, "InFocus") == 0
+        levels = [measured(space, "ExpectedLevel"), *measured(space, "ExpectedLevel", of="Nuclei")]
+        assert all(np.isnan(found) or found > plain - 1 for found in levels), levels
+    # There is enough inside to tell.
+    assert abs(levels[0] - plain) < 0.5
+
+
 def test_an_image_that_is_all_masked_has_no_level(focus, workspace, caplog):
     plane = taken(0, 1)
     space = workspace({"DNA": loaded(plane, mask=np.zeros(plane.shape, bool))})
@@ -223,14 +264,17 @@ def test_a_file_of_one_plane_is_a_volume_of_one(focus, workspace):
         assert measured(space, "ExpectedLevel") == pytest.approx(result.expected_level, abs=1e-6)
 
 
-def test_a_volume_without_a_plane_in_focus_says_so(focus, workspace):
-    planes = np.stack([taken(level, 3) for level in (9, 6)])
-    pixels = (planes / 65535).astype(np.float32)
-    space = workspace({"DNA": Image(pixels, dimensions=3, scale=65535)}, volumetric=True)
-    focus.run(space)
-    assert np.isnan(measured(space, "BestPlane"))
-    assert measured(space, "Level") == measure_focus(planes[1]).level
-    assert measured(space, "InFocus") == 0
+def test_a_volume_out_of_focus_has_a_best_plane_and_an_empty_one_has_none(focus, workspace):
+    blurred = np.stack([taken(level, 3) for level in (9, 6, 8)])
+    for planes, best, content in ((blurred, 1, True), (np.zeros_like(blurred), np.nan, False)):
+        pixels = (planes / 65535).astype(np.float32)
+        space = workspace({"DNA": Image(pixels, dimensions=3, scale=65535)}, volumetric=True)
+        focus.run(space)
+        np.testing.assert_equal(measured(space, "BestPlane"), best)
+        expected = measure_focus(planes[1]).expected_level
+        assert measured(space, "ExpectedLevel") == pytest.approx(expected, nan_ok=True)
+        assert measured(space, "InFocus") == 0
+        assert measured(space, "NoContent") == (not content)
 
 
 def test_saturated_pixels_are_those_of_the_file(focus, workspace):
@@ -292,8 +336,9 @@ def test_with_optics_there_is_a_distance_and_rescaling(focus, workspace):
 
 def test_the_limit_decides_what_is_in_focus(focus, workspace):
     plane = taken(3, 1)
-    assert 2 <= measure_focus(plane).level <= 4
-    for limit, in_focus in ((1, 0), (4, 1)):
+    expected = measure_focus(plane).expected_level
+    assert 2 <= expected <= 4
+    for limit, in_focus in ((1.5, 0), (expected - 0.01, 0), (expected + 0.01, 1)):
         focus.in_focus_limit.value = limit
         space = workspace({"DNA": loaded(plane)})
         focus.run(space)
@@ -666,11 +711,10 @@ def test_the_window_shows_patches_probabilities_and_a_table(
         colours = [np.round(np.array(bar.get_facecolor()[:3]) * 255) for bar in bars.patches]
         np.testing.assert_array_equal(colours, level_colours(11))
         cells = axes[-1].tables[0].get_celld()
-        row = [cells[index + 1, column].get_text().get_text() for column in range(5)]
+        row = [cells[index + 1, column].get_text().get_text() for column in range(4)]
         assert row == [
             name,
-            f"{result.level:.0f}",
-            f"{result.expected_level:.2f}",
+            "none" if result.status == "no_content" else f"{result.expected_level:.1f}",
             f"{result.certainty:.2f}",
             result.status.replace("_", " "),
         ]
@@ -720,7 +764,7 @@ def test_a_large_image_is_drawn_small(focus, workspace):
     assert max(window.figure.axes[0].images[0].get_array().shape) == 1200
 
 
-def test_a_mixed_image_is_shown_by_the_level_it_counts_by(focus, workspace):
+def test_a_mixed_image_is_shown_by_its_expected_level(focus, workspace):
     plane = np.hstack([taken(0, 1, (260, 252)), taken(9, 2, (260, 252))])
     result = measure_focus(plane)
     assert result.status == "mixed"
@@ -731,14 +775,14 @@ def test_a_mixed_image_is_shown_by_the_level_it_counts_by(focus, workspace):
     window = Window("default")
     focus.display(space, window)
     cells = window.figure.axes[-1].tables[0].get_celld()
-    shown = [cells[1, column].get_text().get_text() for column in (1, 2, 4)]
-    assert shown == [f"~{result.judged_level}", f"{result.expected_level:.2f}", "mixed"]
+    shown = [cells[1, column].get_text().get_text() for column in (1, 3)]
+    assert shown == [f"{result.expected_level:.1f}", "mixed"]
 
 
 def test_a_small_image_is_shown_without_numbers(focus, workspace):
     window, _ = shown(focus, workspace, 1, shape=(60, 60))
     cells = window.figure.axes[-1].tables[0].get_celld()
-    assert [cells[1, column].get_text().get_text() for column in (1, 2)] == ["none", "none"]
+    assert cells[1, 1].get_text().get_text() == "none"
     assert [text.get_text() for text in window.figure.axes[1].texts] == ["nothing to judge"]
 
 

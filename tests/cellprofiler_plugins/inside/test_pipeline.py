@@ -99,7 +99,9 @@ def expected(pictures, site):
     planes = {name: tifffile.imread(pictures / f"s{site}_{key}.tif") for key, name in NAMES.items()}
     mask = planes.pop("Inside") > 0
     results = {name: measure_focus(plane, optics=OPTICS) for name, plane in planes.items()}
-    results["PartOfDNA"] = measure_focus(planes["DNA"], optics=OPTICS, mask=mask)
+    # MaskImage blackens what it masks.
+    part = planes["DNA"] * mask
+    results["PartOfDNA"] = measure_focus(part, optics=OPTICS, mask=mask)
     columns = {}
     for name, result in results.items():
         for feature, attribute in FEATURES.items():

@@ -29,7 +29,7 @@ def test_the_examples_work(pytestconfig, sample, tmp_path, monkeypatch, capsys):
         exec(compile(text, "fiji.md", "exec"), {})
     first, second, third = capsys.readouterr().out.strip().splitlines()
     assert first.endswith("in_focus")
-    assert second == "in focus: slice 4"
+    assert second == "sharpest: slice 4 in_focus"
     assert float(third) > 0
     assert (tmp_path / "measured.tif").is_file()
     assert (tmp_path / "measured.csv").read_text().startswith(" ,file,best_z,")

@@ -158,7 +158,7 @@ def test_measure_focus_of_the_current_plane(run, stack, image_plus, table):
     done = run("Measure_Focus", image=image)
     assert done.errors == ""
     expected = measure_focus(stack[3])
-    assert done.out == f"eight.tif: level 0, in focus, certainty {expected.certainty:.2f}"
+    assert done.out == f"eight.tif: level 0.2, in focus, certainty {expected.certainty:.2f}"
     assert str(done.vars.get("said")) == done.out
     assert table.size() == 1
     assert table.getValue("z", 0) == 4
@@ -227,7 +227,7 @@ def test_find_best_plane(run, stack, image_plus, table, shown):
     assert (image.getC(), image.getZ()) == (shown, expected.best_plane + 1)
     assert done.out == (
         f"two.tif: best focus in slice {expected.best_plane + 1} of 8, "
-        f"expected level {expected.expected_level:.1f}"
+        f"expected level {expected.expected_level:.1f}, in focus"
     )
     assert [table.getValue("c", row) for row in range(2)] == [1, 2]
     assert table.getValue("best_z", 0) == measure_stack(stack).best_plane + 1
@@ -257,7 +257,8 @@ def test_find_best_plane_where_none_is(run, stack, image_plus, table):
     image = image_plus(stack[[0, 1]])
     done = run("Find_Best_Plane", image=image)
     assert done.errors == ""
-    assert "no plane is in focus: the lowest expected level is" in done.out
+    assert "best focus in slice" in done.out
+    assert done.out.endswith(", out of focus")
 
 
 def test_measure_folder(run, sample, stack, table, tmp_path):

@@ -108,7 +108,9 @@ abstract class Command implements PlugIn {
     }
 
     static void askForLimit(Options options) {
-        options.number("in_focus_limit", "Highest level that is in focus", 1, "", false);
+        options.number(
+                "in_focus_limit", "Highest expected level that is in focus",
+                FocusSettings.IN_FOCUS_LIMIT, "", false);
     }
 
     /**

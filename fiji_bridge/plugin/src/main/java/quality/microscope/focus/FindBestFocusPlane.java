@@ -10,8 +10,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Finds the slice in focus, for each channel and frame of an image: a row each in the Results
- * table, a plot of the levels over z, and the image goes there.
+ * Finds the sharpest slice, for each channel and frame of an image, and tells whether it is in
+ * focus: a row each in the Results table, a plot of the levels over z, and the image goes there.
  */
 public final class FindBestFocusPlane extends Command {
     private static final String TITLE = "Find Best Focus Plane";
@@ -77,7 +77,7 @@ public final class FindBestFocusPlane extends Command {
             row.put("expected_level", stack.expectedLevel);
             row.put("status", stack.status);
             row.put("best_position", stack.bestPosition);
-            row.put("message", stack.bestPlane == 0 ? "No plane is in focus." : "");
+            row.put("message", message(stack));
             rows.add(row);
             boolean current = curve.place.c == image.getC() && curve.place.t == image.getT();
             // Of a colour image's channels, green, which has most of the luminance.
@@ -90,19 +90,26 @@ public final class FindBestFocusPlane extends Command {
             plot(image, curves, settings).show();
         }
         StackResult stack = shown.stack;
+        String words = message(stack);
         if (stack.bestPlane > 0) {
             image.setPosition(shown.place.c, stack.bestPlane, shown.place.t);
-            IJ.showStatus(
-                    "Best focus: slice " + stack.bestPlane + " of " + image.getNSlices()
-                            + ", expected level " + Table.fixed(stack.expectedLevel, 1));
-        } else {
-            String words = Double.isNaN(stack.expectedLevel)
-                    ? "No plane is in focus: none has content."
-                    : "No plane is in focus: the lowest expected level is "
-                            + Table.fixed(stack.expectedLevel, 1) + ".";
-            IJ.showStatus(words);
+            words = "Best focus: slice " + stack.bestPlane + " of " + image.getNSlices()
+                    + (Double.isNaN(stack.expectedLevel)
+                            ? "" : ", expected level " + Table.fixed(stack.expectedLevel, 1))
+                    + ", " + stack.status.replace('_', ' ');
+        }
+        IJ.showStatus(words);
+        if (!stack.status.equals("in_focus")) {
             tell(TITLE, words);
         }
+    }
+
+    /** Gives what is to be known of a stack that has no plane in focus; else it is empty. */
+    private static String message(StackResult stack) {
+        if (stack.bestPlane == 0) {
+            return "No plane has content.";
+        }
+        return stack.status.equals("in_focus") ? "" : "The best plane is not in focus.";
     }
 
     /** Measures the slices of a channel and frame, one at a time. */
@@ -137,7 +144,7 @@ public final class FindBestFocusPlane extends Command {
         for (int k = 0; k < results.size(); k++) {
             curves.add(new Curve(
                     places.get(k),
-                    MicroscopeFocus.bestPlane(results.get(k), settings.inFocusLimit)));
+                    MicroscopeFocus.bestPlane(results.get(k))));
         }
         return curves;
     }
@@ -189,14 +196,15 @@ public final class FindBestFocusPlane extends Command {
         StackResult stack = curves.get(0).stack;
         if (curves.size() == 1) {
             return stack.bestPlane == 0
-                    ? "No plane is in focus"
-                    : "Best focus: slice " + stack.bestPlane;
+                    ? "No plane has content"
+                    : "Best focus: slice " + stack.bestPlane + ", "
+                            + stack.status.replace('_', ' ');
         }
-        int found = 0;
+        int focused = 0;
         for (Curve curve : curves) {
-            found += curve.stack.bestPlane > 0 ? 1 : 0;
+            focused += curve.stack.status.equals("in_focus") ? 1 : 0;
         }
-        return "Best focus found in " + found + " of " + curves.size() + " stacks";
+        return focused + " of " + curves.size() + " stacks are in focus at their best plane";
     }
 
     private static String name(Curve curve, ImagePlus image) {

@@ -248,25 +248,22 @@ public final class FocusModel {
     /**
      * Brings a patch to the scale that the model was trained with.
      *
-     * @param values its pixels; masked ones may be anything; they are overwritten
+     * @param values its pixels; they are overwritten
      * @param unmasked which of them count, or null for all
      * @param typeMax largest value of the image's type, for {@code type_range}
      * @param to takes the normalised pixels, from {@code at} on
-     * @return whether it counts: false for a patch that is constant or less than half unmasked
+     * @return whether it counts: false for a patch that is constant, less than half unmasked, or
+     *     with details that are mostly those of the mask's border
      */
     boolean normalise(
             double[] values, boolean[] unmasked, double typeMax, float[] to, int at) {
-        int pixels = values.length;
-        if (unmasked != null) {
-            for (int i = 0; i < values.length; i++) {
-                if (!unmasked[i]) {
-                    pixels--;
-                    values[i] = 0;
-                }
-            }
-            if (2 * pixels < values.length) {
-                return false;
-            }
+        int counted = 0;
+        for (int i = 0; i < values.length; i++) {
+            counted += unmasked == null || unmasked[i] ? 1 : 0;
+        }
+        if (2 * counted < values.length
+                || counted < values.length && !Masks.continued(values, unmasked, patchSize)) {
+            return false;
         }
         boolean typeRange = normalisation.equals("type_range");
         double sum = 0;
@@ -276,13 +273,13 @@ public final class FocusModel {
             }
             sum += values[i];
         }
-        double mean = sum / pixels;
+        double mean = sum / values.length;
         double squares = 0;
         for (int i = 0; i < values.length; i++) {
-            values[i] = unmasked == null || unmasked[i] ? values[i] - mean : 0;
+            values[i] -= mean;
             squares += values[i] * values[i];
         }
-        double deviation = Math.sqrt(squares / pixels);
+        double deviation = Math.sqrt(squares / values.length);
         if (!(deviation > CONSTANT_DEVIATION * Math.abs(mean))) {
             return false;
         }

@@ -216,7 +216,7 @@ public final class FocusOfRois extends Command {
         }
         boolean sure = points.certainties[k] >= settings.model.sureCertainty;
         row.put("message", Double.isNaN(points.levels[k])
-                ? "The patch is constant."
+                ? "There is nothing in the patch to judge by."
                 : sure ? "" : "The patch is not sure: an empty one could look like this.");
         return row;
     }
@@ -229,15 +229,15 @@ public final class FocusOfRois extends Command {
     private static List<Roi> patch(
             ImagePlus image, Target target, PointsResult points, int k, FocusSettings settings) {
         double side = settings.model.patchSize / ratio(settings);
-        Color colour = Overlays.colour(
-                points.levels[k], points.certainties[k], settings.model.levels);
+        double nearest = Math.floor(points.expectedLevels[k] + 0.5);
+        Color colour = Overlays.colour(nearest, points.certainties[k], settings.model.levels);
         double top = Math.floor(target.y + 0.5) - side / 2;
         double left = Math.floor(target.x + 0.5) - side / 2;
         Roi border = new Roi(left, top, side, side);
         border.setStrokeColor(colour);
         border.setStrokeWidth(2);
         String level = Double.isNaN(points.levels[k])
-                ? "no content" : "level " + (int) points.levels[k];
+                ? "no content" : "level " + Table.fixed(points.expectedLevels[k], 1);
         TextRoi text = new TextRoi(
                 Math.max(left, 0) + 3, Math.max(top, 0) + 2, target.name + ": " + level);
         text.setFont(new Font(Font.SANS_SERIF, Font.BOLD, 11));

@@ -1,13 +1,15 @@
 package quality.microscope.focus;
 
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /** The focus of a plane; the names are those of the library's result, in Java's way of writing. */
 public final class FocusResult {
     /** Most probable defocus level, 0 (in focus) to K - 1; NaN when no patch has probabilities. */
     public final double level;
-    /** Mean of the level over {@link #probabilities}; NaN likewise. */
+    /** Mean of the level over {@link #probabilities}: the plane's number; NaN likewise. */
     public final double expectedLevel;
     /** Certainty-weighted mean of the patches' probabilities of the K levels. */
     public final double[] probabilities;
@@ -29,8 +31,13 @@ public final class FocusResult {
     public final double blurDiameterPx;
     /** Distance from focus in µm, without a sign; NaN without optics. */
     public final double defocusUm;
-    /** Share of the unmasked pixels at the top of their type or camera; NaN for floats. */
+    /** Share of the unmasked pixels that are saturated; NaN for floats. */
     public final double saturatedFraction;
+    /**
+     * Contrast of fine detail beyond noise, in grey levels: of the planes of one stack, the sharper
+     * have more. NaN without a patch that has one.
+     */
+    public final double contrast;
     /** Of the plane, in pixels. */
     public final int height;
     /** Of the plane, in pixels. */
@@ -39,18 +46,18 @@ public final class FocusResult {
     public final double patchSizePx;
     /** y and x of the patches' upper left pixels, in the image's own pixels. */
     public final int[][] patchPositions;
-    /** Of each patch; NaN for constant and mostly masked ones. */
+    /** Of each patch; NaN for constant, mostly masked ones and those that show a mask's border. */
     public final double[] patchLevels;
     /** Of each patch; NaN likewise. */
     public final double[] patchExpectedLevels;
-    /** Of each patch; 0 for constant and mostly masked ones. */
+    /** Of each patch; 0 likewise. */
     public final double[] patchCertainties;
     /** Of each patch, for each level. */
     public final double[][] patchProbabilities;
 
     FocusResult(
             FocusSettings settings, Plane plane, int height, int width, int[][] places,
-            double[][] probabilities, boolean[] counted) {
+            double[][] probabilities, boolean[] counted, double contrast) {
         int patches = places.length;
         int levels = settings.model.levels;
         patchProbabilities = probabilities;
@@ -90,9 +97,19 @@ public final class FocusResult {
         blurDiameterPx = Optics.BLUR_PX_PER_LEVEL * expectedLevel / plane.sampling;
         defocusUm = settings.optics == null ? Double.NaN : settings.optics.defocusUm(blurDiameterPx);
         saturatedFraction = plane.saturatedFraction;
-        String sentences = String.join(" ", plane.messages);
+        this.contrast = contrast;
+        List<String> sentences = new ArrayList<>(plane.messages);
+        int bordered = plane.bordered.get();
+        if (bordered > 0) {
+            sentences.add(
+                    "A border of one value was left out in " + bordered
+                            + (bordered == 1 ? " patch." : " patches."));
+        }
         String missing = missing(settings, plane, patches, measurable);
-        message = sentences + (sentences.isEmpty() || missing.isEmpty() ? "" : " ") + missing;
+        if (!missing.isEmpty()) {
+            sentences.add(missing);
+        }
+        message = String.join(" ", sentences);
     }
 
     private String missing(FocusSettings settings, Plane plane, int patches, int measurable) {
@@ -105,7 +122,12 @@ public final class FocusResult {
         if (measurable == 0) {
             return "No patch is at least half unmasked.";
         }
-        return Double.isNaN(level) ? "All patches are constant." : "";
+        if (!Double.isNaN(level)) {
+            return "";
+        }
+        return plane.unmasked == null && plane.bordered.get() == 0
+                ? "All patches are constant."
+                : "All patches are constant, or show little but the mask's border.";
     }
 
     private String status(FocusSettings settings) {
@@ -117,7 +139,8 @@ public final class FocusResult {
                 defined++;
                 if (patchCertainties[i] >= settings.model.sureCertainty) {
                     sure++;
-                    far += Math.abs(patchLevels[i] - level) > MicroscopeFocus.MIXED_LEVELS ? 1 : 0;
+                    double away = Math.abs(patchExpectedLevels[i] - expectedLevel);
+                    far += away > MicroscopeFocus.MIXED_LEVELS ? 1 : 0;
                 }
             }
         }
@@ -127,7 +150,7 @@ public final class FocusResult {
         if ((double) far / sure > MicroscopeFocus.MIXED_SHARE) {
             return "mixed";
         }
-        return level <= settings.inFocusLimit ? "in_focus" : "out_of_focus";
+        return expectedLevel <= settings.inFocusLimit ? "in_focus" : "out_of_focus";
     }
 
     /** Gives the columns of a results table that a plane itself determines, by name. */
@@ -145,6 +168,7 @@ public final class FocusResult {
         row.put("blur_diameter_px", blurDiameterPx);
         row.put("defocus_um", defocusUm);
         row.put("saturated_fraction", saturatedFraction);
+        row.put("contrast", contrast);
         for (int k = 0; k < probabilities.length; k++) {
             row.put("p" + k, probabilities[k]);
         }
@@ -153,25 +177,14 @@ public final class FocusResult {
     }
 
     /**
-     * Gives the level by which the plane counts: its most probable one, or of a mixed plane its
-     * expected level, rounded, where that is higher; NaN when there is no content.
+     * Gives the number by which the plane counts, its expected level; NaN when there is no content.
      */
     public double judgedLevel() {
-        return judgedLevel(status, level, expectedLevel);
+        return judgedLevel(status, expectedLevel);
     }
 
-    static double judgedLevel(String status, double level, double expectedLevel) {
-        if (status.equals("no_content")) {
-            return Double.NaN;
-        }
-        return status.equals("mixed") && !Double.isNaN(expectedLevel)
-                ? Math.max(level, Math.floor(expectedLevel + 0.5))
-                : level;
-    }
-
-    /** Gives the level by which the plane counts, to be read: {@code 4}, if mixed {@code ~4}. */
-    String shownLevel() {
-        return (status.equals("mixed") ? "~" : "") + (int) judgedLevel();
+    static double judgedLevel(String status, double expectedLevel) {
+        return status.equals("no_content") ? Double.NaN : expectedLevel;
     }
 
     /** Gives the outcome in a line. */
@@ -181,8 +194,8 @@ public final class FocusResult {
         if (status.equals("no_content")) {
             return words;
         }
-        words = "Level " + shownLevel() + " (expected " + Table.fixed(expectedLevel, 1) + "), "
-                + status.replace('_', ' ') + ", certainty " + Table.fixed(certainty, 2)
+        words = "Level " + Table.fixed(judgedLevel(), 1) + ", " + status.replace('_', ' ')
+                + ", certainty " + Table.fixed(certainty, 2)
                 + ", blur " + Table.fixed(blurDiameterPx, 1) + " px";
         return Double.isNaN(defocusUm)
                 ? words

@@ -8,13 +8,16 @@ import java.util.function.DoublePredicate;
  * FocusSettings.standard().optics(0.5, 1, 0.5, 0.65).rescale(true)}.
  */
 public final class FocusSettings {
+    /** Nearer to level 1 than to level 2. */
+    static final double IN_FOCUS_LIMIT = 1.5;
+
     /** The model. */
     public final FocusModel model;
     /** Of the image, or null; gives the defocus in µm. */
     public final Optics optics;
     /** Whether to bring the image to the sampling that the model knows. */
     public final boolean rescale;
-    /** The highest level that is in focus. */
+    /** The highest expected level that is in focus. */
     public final double inFocusLimit;
 
     final boolean[] mask;
@@ -31,13 +34,13 @@ public final class FocusSettings {
         this.progress = progress;
     }
 
-    /** Gives the plugin's own model, no optics, no mask, and the in-focus limit 1. */
+    /** Gives the plugin's own model, no optics, no mask, and the in-focus limit 1.5. */
     public static FocusSettings standard() {
         return of(FocusModel.standard());
     }
 
     static FocusSettings of(FocusModel model) {
-        return new FocusSettings(model, null, false, 1, null, share -> true);
+        return new FocusSettings(model, null, false, IN_FOCUS_LIMIT, null, share -> true);
     }
 
     /** Takes another model: see {@link FocusModel#load}. */
@@ -66,7 +69,7 @@ public final class FocusSettings {
     }
 
     /**
-     * Sets the highest level that is in focus.
+     * Sets the highest expected level that is in focus.
      *
      * @throws FocusException if it is no level of the model
      */
@@ -80,7 +83,8 @@ public final class FocusSettings {
     }
 
     /**
-     * Sets which pixels count. A patch is measured when at least half of it counts.
+     * Sets which pixels count. A patch is measured when at least half of it counts, and more is to
+     * be seen in it than the mask's border.
      *
      * @param mask height * width flags, row by row; null for all
      */

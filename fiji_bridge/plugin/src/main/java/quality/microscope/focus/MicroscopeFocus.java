@@ -19,7 +19,7 @@ import java.util.stream.IntStream;
  * <pre>
  * import quality.microscope.focus.MicroscopeFocus
  * result = MicroscopeFocus.measure(ij.IJ.getImage().getProcessor())
- * println(result.level + " " + result.certainty + " " + result.status)
+ * println(result.expectedLevel + " " + result.certainty + " " + result.status)
  * </pre>
  *
  * All methods may be called from several threads. What cannot be measured is a {@link
@@ -32,12 +32,12 @@ public final class MicroscopeFocus {
     static final double SURE_EMPTY_IMAGES = 0.01;
     /** An image is mixed when more than this share of its sure patches is far from its level. */
     static final double MIXED_SHARE = 0.2;
-    /** A patch is far from its image's level beyond so many levels. */
-    static final double MIXED_LEVELS = 2;
-    /** Planes within these levels of the lowest one place the best position. */
-    static final double NEAR_BEST_LEVELS = 2;
-    /** Planes within these levels of the lowest one can be the best plane. */
-    static final double AS_GOOD_LEVELS = 0.25;
+    /** A patch is far beyond so many levels: halves three levels apart are so far from their mean. */
+    static final double MIXED_LEVELS = 1.5;
+    /** As many levels weigh as much as half of the contrast. */
+    static final double HALVING_LEVELS = 2;
+    /** Planes of this share of the sharpest one's sharpness, side by side with it, are as good. */
+    static final double AS_GOOD_SHARE = 0.9;
 
     private MicroscopeFocus() {}
 
@@ -57,7 +57,8 @@ public final class MicroscopeFocus {
      * Measures a plane.
      *
      * @param plane of 8, 16 or 32 bits; colour only when its three channels are equal, see {@link
-     *     #channel} and {@link #luminance}. NaN and infinite pixels are left out like masked ones.
+     *     #channel} and {@link #luminance}. NaN and infinite pixels are left out like masked ones,
+     *     and so are black surroundings, such as a stitched image's.
      * @return without a patch to judge (a side shorter than a patch, all masked, or constant) its
      *     level is NaN, its status {@code no_content}, and its message says why
      * @throws FocusException for different colour channels, a mask of another size, rescaling
@@ -68,13 +69,14 @@ public final class MicroscopeFocus {
         int[][] places =
                 Tiles.positions(prepared.height, prepared.width, settings.model.patchSize);
         boolean[] counted = new boolean[places.length];
-        double[][] probabilities = predict(settings, prepared, places, counted);
+        double[][] contrasts = new double[places.length][];
+        double[][] probabilities = predict(settings, prepared, places, counted, contrasts);
         return new FocusResult(
                 settings, prepared, plane.getHeight(), plane.getWidth(), places, probabilities,
-                counted);
+                counted, Contrast.ofPlane(contrasts));
     }
 
-    /** Measures the slices of an image and finds the one in focus; see {@link #bestPlane}. */
+    /** Measures the slices of an image and finds the sharpest one; see {@link #bestPlane}. */
     public static StackResult measureStack(ImagePlus image) {
         return measureStack(
                 image,
@@ -83,8 +85,8 @@ public final class MicroscopeFocus {
     }
 
     /**
-     * Measures the slices along z of an image, in its current channel and frame, and finds the one
-     * in focus. Planes are read one at a time.
+     * Measures the slices along z of an image, in its current channel and frame, and finds the
+     * sharpest one. Planes are read one at a time.
      *
      * @throws FocusException as {@link #measure(ImageProcessor, FocusSettings)}
      */
@@ -94,93 +96,148 @@ public final class MicroscopeFocus {
             int index = image.getStackIndex(image.getC(), z, image.getT());
             results.add(measure(image.getStack().getProcessor(index), settings));
         }
-        return bestPlane(results, settings.inFocusLimit);
+        return bestPlane(results);
     }
 
     /**
-     * Finds the plane in focus among the results of a stack's planes.
+     * Finds the sharpest plane among the results of a stack's planes.
      *
-     * <p>A plane is in focus when it has content and its level is at most the limit. The position
-     * is the vertex of the least-squares parabola through the expected levels of the lowest plane,
-     * its neighbours, and the planes next to them within 2 levels of it: on a plateau, its middle.
-     * Where there is no such vertex, it is the middle of the planes that are as good as the lowest.
+     * <p>A plane's sharpness is its contrast, halved for every two levels by which it is out of
+     * focus. Weighted 1, 2, 1 with the planes beside it, it is a curve, and the best plane is where
+     * the curve is highest: of planes within 10 % of that, side by side, and of each other
+     * themselves, the one nearest to the best position. That is the vertex of the parabola through
+     * the logarithms of the curve there and beside it. A plane without content has no level: it
+     * takes the mean of the others', by their certainties. Without contrasts, levels alone decide.
      *
      * @param results in the planes' order, one at least
      */
-    public static StackResult bestPlane(List<FocusResult> results, double inFocusLimit) {
+    public static StackResult bestPlane(List<FocusResult> results) {
         int n = results.size();
         if (n == 0) {
             throw new FocusException("A stack needs one plane at least.");
         }
-        // Planes without content are infinitely far from focus.
         double[] expected = new double[n];
-        boolean[] focused = new boolean[n];
-        boolean any = false;
+        double[] certainties = new double[n];
+        double[] contrasts = new double[n];
         for (int i = 0; i < n; i++) {
-            FocusResult result = results.get(i);
-            boolean empty = result.status.equals("no_content");
-            expected[i] = empty ? Double.POSITIVE_INFINITY : result.expectedLevel;
-            focused[i] = !empty && result.level <= inFocusLimit;
-            any |= focused[i];
+            expected[i] = results.get(i).judgedLevel();
+            certainties[i] = results.get(i).certainty;
+            contrasts[i] = results.get(i).contrast;
         }
-        double[] best = best(expected, focused);
+        double[] best = best(expected, certainties, contrasts);
+        if (best == null) {
+            return new StackResult(0, Double.NaN, Double.NaN, results.get(0).status, results);
+        }
         int plane = (int) best[0];
-        String status = results.get(plane).status;
-        if (!any) {
-            double level = Double.isInfinite(expected[plane]) ? Double.NaN : expected[plane];
-            return new StackResult(0, Double.NaN, level, status, results);
-        }
-        return new StackResult(plane + 1, best[1] + 1, expected[plane], status, results);
+        return new StackResult(
+                plane + 1, best[1] + 1, expected[plane], results.get(plane).status, results);
     }
 
     /**
-     * Finds the best of some planes.
+     * Finds the sharpest of some planes, in their order.
      *
-     * @param expected their expected levels; infinite without content
-     * @param focused whether they are in focus
-     * @return the plane and the position, from 0; when none is in focus, the lowest plane and NaN
+     * @param expected their expected levels; NaN without content
+     * @param certainties of the planes
+     * @param contrasts of the planes; NaN where there is none
+     * @return the plane and the position, from 0; null when no plane has content
      */
-    static double[] best(double[] expected, boolean[] focused) {
-        int n = expected.length;
-        boolean any = false;
-        for (boolean one : focused) {
-            any |= one;
+    static double[] best(double[] expected, double[] certainties, double[] contrasts) {
+        double[] sharpness = sharpness(expected, certainties, contrasts);
+        if (sharpness == null) {
+            return null;
         }
-        int lowest = -1;
+        int n = sharpness.length;
+        double[] curve = new double[n];
+        int highest = -1;
         for (int i = 0; i < n; i++) {
-            boolean candidate = focused[i] || !any;
-            if (candidate && (lowest < 0 || expected[i] < expected[lowest])) {
-                lowest = i;
+            double before = i > 0 ? sharpness[i - 1] : Double.NaN;
+            double after = i + 1 < n ? sharpness[i + 1] : Double.NaN;
+            // A plane has itself for a neighbour that it lacks.
+            before = Double.isNaN(before) ? sharpness[i] : before;
+            after = Double.isNaN(after) ? sharpness[i] : after;
+            curve[i] = (before + 2 * sharpness[i] + after) / 4;
+            if (!Double.isNaN(curve[i]) && (highest < 0 || curve[i] > curve[highest])) {
+                highest = i;
             }
         }
-        if (!any) {
-            return new double[] {lowest, Double.NaN};
+        int first = highest;
+        int last = highest;
+        double good = AS_GOOD_SHARE * curve[highest];
+        while (first > 0 && curve[first - 1] >= good) {
+            first--;
         }
-        boolean[] good = new boolean[n];
-        boolean[] close = new boolean[n];
-        for (int i = 0; i < n; i++) {
-            good[i] = focused[i] && expected[i] <= expected[lowest] + AS_GOOD_LEVELS;
-            close[i] = expected[i] <= expected[lowest] + NEAR_BEST_LEVELS;
+        while (last + 1 < n && curve[last + 1] >= good) {
+            last++;
         }
-        int[] asGood = run(good, lowest);
-        int[] near = run(close, lowest);
-        List<Integer> window = new ArrayList<>();
-        for (int i = Math.max(near[0] - 1, 0); i <= Math.min(near[1] + 1, n - 1); i++) {
-            if (!Double.isInfinite(expected[i])) {
-                window.add(i);
-            }
+        double position = vertex(first, last, curve);
+        double sharpest = 0;
+        for (int i = first; i <= last; i++) {
+            sharpest = Math.max(sharpest, sharpness[i]);
         }
-        double position = vertex(window, expected);
-        if (Double.isNaN(position)) {
-            position = (asGood[0] + asGood[1]) / 2.0;
-        }
-        int best = asGood[0];
-        for (int i = asGood[0]; i <= asGood[1]; i++) {
-            if (Math.abs(i - position) < Math.abs(best - position)) {
+        int best = -1;
+        for (int i = first; i <= last; i++) {
+            if (sharpness[i] >= AS_GOOD_SHARE * sharpest
+                    && (best < 0 || Math.abs(i - position) < Math.abs(best - position))) {
                 best = i;
             }
         }
         return new double[] {best, position};
+    }
+
+    /**
+     * Gives planes' contrasts over the highest, halved for every two levels above the lowest: NaN
+     * where that is not known; null when no plane has content.
+     */
+    private static double[] sharpness(
+            double[] expected, double[] certainties, double[] contrasts) {
+        int n = expected.length;
+        double lowest = Double.POSITIVE_INFINITY;
+        double weights = 0;
+        double weighted = 0;
+        double sum = 0;
+        int content = 0;
+        boolean known = true;
+        boolean any = false;
+        for (int i = 0; i < n; i++) {
+            if (!Double.isNaN(expected[i])) {
+                lowest = Math.min(lowest, expected[i]);
+                double weight = Math.max(certainties[i], 0);
+                weights += weight;
+                weighted += weight * expected[i];
+                sum += expected[i];
+                content++;
+                known &= !Double.isNaN(contrasts[i]);
+                any |= contrasts[i] > 0;
+            }
+        }
+        if (content == 0) {
+            return null;
+        }
+        double mean = weights > 0 ? weighted / weights : sum / content;
+        double[] shares = new double[n];
+        double top = 0;
+        for (int i = 0; i < n; i++) {
+            if (known && any) {
+                shares[i] = contrasts[i];
+                // A frame of noise stands out alone; what is in focus has planes beside it that
+                // nearly are.
+                if (Double.isNaN(expected[i]) && !Double.isNaN(contrasts[i])) {
+                    double before = i > 0 ? contrasts[i - 1] : Double.NaN;
+                    double after = i + 1 < n ? contrasts[i + 1] : Double.NaN;
+                    double beside = before > 0 ? before : 0;
+                    beside = after > beside ? after : beside;
+                    shares[i] = Math.min(contrasts[i], beside);
+                }
+            } else {
+                shares[i] = Double.isNaN(expected[i]) ? Double.NaN : 1;
+            }
+            top = shares[i] > top ? shares[i] : top;
+        }
+        for (int i = 0; i < n; i++) {
+            double level = Double.isNaN(expected[i]) ? mean : expected[i];
+            shares[i] = shares[i] / top * Math.pow(0.5, (level - lowest) / HALVING_LEVELS);
+        }
+        return shares;
     }
 
     /**
@@ -212,7 +269,9 @@ public final class MicroscopeFocus {
             }
         }
         return new PointsResult(
-                predict(settings, prepared, places, new boolean[centres.length]));
+                predict(
+                        settings, prepared, places, new boolean[centres.length],
+                        new double[centres.length][]));
     }
 
     /** Gives one channel of a colour image: 1 is red, 2 green, 3 blue. */
@@ -259,9 +318,10 @@ public final class MicroscopeFocus {
         }
     }
 
-    /** Gives patches' probabilities, and which of them are at least half unmasked. */
+    /** Gives patches' probabilities, which of them are at least half unmasked, and contrasts. */
     private static double[][] predict(
-            FocusSettings settings, Plane plane, int[][] places, boolean[] counted) {
+            FocusSettings settings, Plane plane, int[][] places, boolean[] counted,
+            double[][] contrasts) {
         FocusModel model = settings.model;
         int chunk = model.network.chunk;
         double[][] probabilities = new double[places.length][model.levels];
@@ -277,7 +337,9 @@ public final class MicroscopeFocus {
                 bench = new Bench(model);
             }
             int last = Math.min((number + 1) * chunk, places.length);
-            predictChunk(model, plane, places, number * chunk, last, counted, probabilities, bench);
+            predictChunk(
+                    model, plane, places, number * chunk, last, counted, contrasts, probabilities,
+                    bench);
             benches.add(bench);
             double share = done.addAndGet(last - number * chunk) / (double) places.length;
             if (!settings.progress.test(share)) {
@@ -292,14 +354,17 @@ public final class MicroscopeFocus {
 
     private static void predictChunk(
             FocusModel model, Plane plane, int[][] places, int first, int last, boolean[] counted,
-            double[][] probabilities, Bench bench) {
+            double[][] contrasts, double[][] probabilities, Bench bench) {
         int size = model.patchSize;
-        boolean[] unmasked = plane.unmasked == null ? null : bench.unmasked;
         int[] measured = new int[last - first];
         int n = 0;
         for (int i = first; i < last; i++) {
-            plane.cut(places[i][0], places[i][1], size, bench.values, unmasked);
+            plane.cut(places[i][0], places[i][1], size, bench.values, bench.unmasked);
+            boolean bordered = Masks.withoutBorder(bench.values, bench.unmasked, size);
+            plane.bordered.addAndGet(bordered ? 1 : 0);
+            boolean[] unmasked = bordered || plane.unmasked != null ? bench.unmasked : null;
             counted[i] = halfUnmasked(unmasked);
+            contrasts[i] = Contrast.ofPatch(bench.values, unmasked, size);
             if (model.normalise(
                     bench.values, unmasked, plane.typeMax, bench.patches, n * size * size)) {
                 measured[n++] = i;
@@ -328,55 +393,37 @@ public final class MicroscopeFocus {
         return 2 * n >= unmasked.length;
     }
 
-    /** Gives the first and last of the unbroken run of chosen planes around one of them. */
-    private static int[] run(boolean[] chosen, int start) {
-        int first = start;
-        int last = start;
-        while (first > 0 && chosen[first - 1]) {
-            first--;
+    /**
+     * Gives where the parabola through a curve's logarithms at some planes and beside them is
+     * highest. At an end of the curve, or without such a point, it is the middle of the planes.
+     */
+    private static double vertex(int first, int last, double[] curve) {
+        double middle = (first + last) / 2.0;
+        if (first == 0 || last == curve.length - 1 || Double.isNaN(curve[first - 1])
+                || Double.isNaN(curve[last + 1])) {
+            return middle;
         }
-        while (last + 1 < chosen.length && chosen[last + 1]) {
-            last++;
-        }
-        return new int[] {first, last};
-    }
-
-    /** Gives where a parabola through planes' levels is lowest, within these planes; else NaN. */
-    private static double vertex(List<Integer> planes, double[] expected) {
-        int n = planes.size();
-        if (n < 3) {
-            return Double.NaN;
-        }
-        // With the mean as origin, sums of odd powers are small, and the equations well set.
-        double origin = 0;
-        double mean = 0;
-        for (int plane : planes) {
-            origin += (double) plane / n;
-            mean += expected[plane] / n;
-        }
+        // About the middle, sums of odd powers are 0, and least squares have this simple form.
+        int n = last - first + 3;
         double s2 = 0;
-        double s3 = 0;
         double s4 = 0;
+        double y0 = 0;
         double y1 = 0;
         double y2 = 0;
-        for (int plane : planes) {
-            double x = plane - origin;
-            double y = expected[plane] - mean;
+        for (int i = first - 1; i <= last + 1; i++) {
+            double x = i - middle;
+            double y = Math.log(curve[i] / curve[first]);
             s2 += x * x;
-            s3 += x * x * x;
             s4 += x * x * x * x;
+            y0 += y;
             y1 += x * y;
             y2 += x * x * y;
         }
-        // The normal equations without the constant, which the means have taken out.
-        double a = s4 - s2 * s2 / n;
-        double determinant = a * s2 - s3 * s3;
-        double curvature = (y2 * s2 - y1 * s3) / determinant;
-        double slope = (a * y1 - s3 * y2) / determinant;
-        if (!(curvature > 1e-6)) {
-            return Double.NaN;
+        double curvature = (n * y2 - s2 * y0) / (n * s4 - s2 * s2);
+        if (curvature >= -1e-6) {
+            return middle;
         }
-        double vertex = origin - slope / (2 * curvature);
-        return Math.min(Math.max(vertex, planes.get(0)), planes.get(n - 1));
+        double position = middle - y1 / s2 / (2 * curvature);
+        return Math.min(Math.max(position, first - 0.5), last + 0.5);
     }
 }

@@ -185,7 +185,7 @@ final class Overlays {
         double unit = unit(height, width);
         String words = result.status.replace('_', ' ');
         if (!result.status.equals("no_content")) {
-            words = "level " + result.shownLevel() + ", " + words + ", certainty "
+            words = "level " + Table.fixed(result.judgedLevel(), 1) + ", " + words + ", certainty "
                     + Table.fixed(result.certainty, 2);
         }
         Roi text = text(words, 6 * unit, height - legendHeight(unit) + 3 * unit, unit, BRIGHT,

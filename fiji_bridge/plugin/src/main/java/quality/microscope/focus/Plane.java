@@ -8,6 +8,7 @@ import ij.process.ImageProcessor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /** Grey values as the network shall see them, and which of them count. */
 final class Plane {
@@ -18,7 +19,13 @@ final class Plane {
 
     // ITU-R BT.709 weights of red, green and blue.
     private static final float[] LUMINANCE = {0.2126f, 0.7152f, 0.0722f};
-    private static final int[] CAMERA_BITS = {10, 12, 14};
+    // The highest values of an image that are counted; the highest one piles up when it occurs so
+    // often, and so many times as often as one expects.
+    private static final int TOP_VALUES = 16;
+    private static final int LEAST_PILE = 8;
+    private static final double PILE = 5;
+    // Side of the parts of a plane, in pixels, in which borders are found before it is resampled.
+    private static final int BORDER_TILE = 96;
 
     final int height;
     final int width;
@@ -26,13 +33,15 @@ final class Plane {
     final boolean[] unmasked;
     /** Largest value of the image's type; 1 for floats. */
     final double typeMax;
-    /** Share of the unmasked pixels at the largest value; NaN for floats. */
+    /** Share of the unmasked pixels that are saturated; NaN for floats. */
     final double saturatedFraction;
     /** Pixels of the network's for a pixel of the image's own, down and across. */
     final double[] scale;
     /** The same as the optics say, before it was rounded to whole pixels. */
     final double sampling;
     final List<String> messages;
+    /** Patches of which a border of one value was left out, so far. */
+    final AtomicInteger bordered = new AtomicInteger();
 
     // An ImageJ image's own byte[], short[] or float[], or double[] where it was resampled.
     private final Object pixels;
@@ -155,39 +164,77 @@ final class Plane {
         }
         double[] newScale = {(double) newHeight / height, (double) newWidth / width};
         double[] values = new double[height * width];
+        boolean finite = true;
         for (int i = 0; i < values.length; i++) {
             values[i] = value(i);
+            finite &= !Double.isNaN(values[i]) && !Double.isInfinite(values[i]);
         }
-        if (unmasked == null) {
+        boolean[] counted = withoutBorders();
+        if (counted == null) {
             return new Plane(
                     Resampling.resample(values, height, width, newHeight, newWidth), newHeight,
                     newWidth, null, typeMax, saturated, newScale, ratio, messages);
         }
         // Masked pixels take the others' mean, so that they neither ring nor overflow; what is
         // left of them in a new pixel is taken out again.
-        double mean = mean(values);
+        double mean = mean(values, counted);
+        double[] kept = new double[values.length];
         double[] share = new double[values.length];
         for (int i = 0; i < values.length; i++) {
-            values[i] = unmasked[i] ? values[i] - mean : 0;
-            share[i] = unmasked[i] ? 1 : 0;
+            kept[i] = counted[i] ? values[i] - mean : 0;
+            share[i] = counted[i] ? 1 : 0;
         }
-        double[] resampled = Resampling.resample(values, height, width, newHeight, newWidth);
+        double[] resampled = Resampling.resample(kept, height, width, newHeight, newWidth);
         share = Resampling.resample(share, height, width, newHeight, newWidth);
+        // Where they do not count, they are as in the whole plane.
+        double[] whole = finite
+                ? Resampling.resample(values, height, width, newHeight, newWidth) : resampled;
         boolean[] inside = new boolean[resampled.length];
         for (int i = 0; i < resampled.length; i++) {
             inside[i] = share[i] >= 0.5;
-            resampled[i] = mean + resampled[i] / (inside[i] ? Math.min(share[i], 1) : 1);
+            if (inside[i]) {
+                resampled[i] = mean + resampled[i] / Math.min(share[i], 1);
+            } else {
+                resampled[i] = finite ? whole[i] : mean + resampled[i];
+            }
         }
-        return new Plane(
+        Plane plane = new Plane(
                 resampled, newHeight, newWidth, inside, typeMax, saturated, newScale, ratio,
                 messages);
+        plane.bordered.set(bordered.get());
+        return plane;
     }
 
-    private double mean(double[] values) {
+    /** Gives which pixels count, without borders of one value: resampled, they are it no longer. */
+    private boolean[] withoutBorders() {
+        boolean[] counted = unmasked;
+        int side = Math.min(BORDER_TILE, Math.min(height, width));
+        double[] values = new double[side * side];
+        boolean[] counts = new boolean[side * side];
+        for (int[] place : Tiles.positions(height, width, side)) {
+            cut(place[0], place[1], side, values, counts);
+            if (!Masks.withoutBorder(values, counts, side)) {
+                continue;
+            }
+            bordered.incrementAndGet();
+            if (counted == null) {
+                counted = new boolean[height * width];
+                Arrays.fill(counted, true);
+            } else if (counted == unmasked) {
+                counted = unmasked.clone();
+            }
+            for (int i = 0; i < counts.length; i++) {
+                counted[(place[0] + i / side) * width + place[1] + i % side] &= counts[i];
+            }
+        }
+        return counted;
+    }
+
+    private static double mean(double[] values, boolean[] counted) {
         double sum = 0;
         int n = 0;
         for (int i = 0; i < values.length; i++) {
-            if (unmasked[i]) {
+            if (counted[i]) {
                 sum += values[i];
                 n++;
             }
@@ -195,29 +242,56 @@ final class Plane {
         return n > 0 ? sum / n : 0;
     }
 
+    /** Gives the share of the unmasked pixels that are saturated. */
     private double saturated() {
         if (pixels instanceof float[]) {
             return Double.NaN;
         }
-        int highest = -1;
+        int[] counts = new int[(int) typeMax + 1];
         int n = 0;
-        int pixelsAtHighest = 0;
         for (int i = 0; i < height * width; i++) {
             if (unmasked == null || unmasked[i]) {
-                int value = (int) value(i);
+                counts[(int) value(i)]++;
                 n++;
-                if (value > highest) {
-                    highest = value;
-                    pixelsAtHighest = 0;
-                }
-                pixelsAtHighest += value == highest ? 1 : 0;
             }
         }
-        boolean top = highest == typeMax;
-        for (int bits : CAMERA_BITS) {
-            top |= highest == (1 << bits) - 1;
+        return n == 0 ? Double.NaN : (double) saturated(counts) / n;
+    }
+
+    /**
+     * Gives how many pixels are saturated. The type's largest value is. So is an image's highest
+     * value when it piles up: when it occurs 8 times or more, and 5 times as often as the next 15
+     * make one expect, by their mean over all values that there could be, which are as far apart as
+     * the closest two.
+     *
+     * @param counts how many pixels have each value of the type
+     */
+    static int saturated(int[] counts) {
+        int[] values = new int[TOP_VALUES];
+        int found = 0;
+        for (int value = counts.length - 1; value >= 0 && found < TOP_VALUES; value--) {
+            if (counts[value] > 0) {
+                values[found++] = value;
+            }
         }
-        return n == 0 ? Double.NaN : top ? (double) pixelsAtHighest / n : 0;
+        if (found == 0) {
+            return 0;
+        }
+        int top = values[0];
+        if (top == counts.length - 1) {
+            return counts[top];
+        }
+        if (found == 1 || counts[top] < LEAST_PILE) {
+            return 0;
+        }
+        int step = Integer.MAX_VALUE;
+        double below = 0;
+        for (int k = 1; k < found; k++) {
+            step = Math.min(step, values[k - 1] - values[k]);
+            below += counts[values[k]];
+        }
+        double expected = below * step / (top - values[found - 1]);
+        return counts[top] >= PILE * expected ? counts[top] : 0;
     }
 
     /**
@@ -227,7 +301,7 @@ final class Plane {
      * @param left column likewise
      * @param size side of the patch in pixels
      * @param values takes size * size values
-     * @param counts takes which of them count; left alone when all do
+     * @param counts takes which of them count
      */
     void cut(int top, int left, int size, double[] values, boolean[] counts) {
         int[] columns = new int[size];
@@ -258,8 +332,8 @@ final class Plane {
                     values[to + j] = from[row + columns[j]];
                 }
             }
-            for (int j = 0; unmasked != null && j < size; j++) {
-                counts[to + j] = unmasked[row + columns[j]];
+            for (int j = 0; j < size; j++) {
+                counts[to + j] = unmasked == null || unmasked[row + columns[j]];
             }
         }
     }

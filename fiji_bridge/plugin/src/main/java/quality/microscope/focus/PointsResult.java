@@ -2,11 +2,11 @@ package quality.microscope.focus;
 
 /** The focus at points of a plane. */
 public final class PointsResult {
-    /** Of each point; NaN where the patch is constant or mostly masked. */
+    /** Of each point; NaN where there is nothing in the patch to judge by. */
     public final double[] levels;
     /** Of each point; NaN likewise. */
     public final double[] expectedLevels;
-    /** Of each point; 0 where the patch is constant or mostly masked. */
+    /** Of each point; 0 likewise. */
     public final double[] certainties;
     /** Of each point, for each level. */
     public final double[][] probabilities;

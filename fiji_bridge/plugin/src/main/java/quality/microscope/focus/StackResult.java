@@ -5,13 +5,16 @@ import java.util.List;
 
 /** The focus of a stack of planes. */
 public final class StackResult {
-    /** The plane in focus, counted from 1 as ImageJ counts slices; 0 when no plane is. */
+    /**
+     * The sharpest plane, in focus or not, counted from 1 as ImageJ counts slices; 0 when no plane
+     * has content.
+     */
     public final int bestPlane;
-    /** The same, interpolated between planes; NaN when no plane is in focus. */
+    /** The same, interpolated between planes; NaN likewise. */
     public final double bestPosition;
-    /** Of the best plane, or of the lowest one with content; NaN when all are without. */
+    /** Of the best plane; NaN when it has no content. */
     public final double expectedLevel;
-    /** That plane's. */
+    /** That plane's: it says whether the stack has a plane in focus. */
     public final String status;
     /** One for each plane. */
     public final List<FocusResult> results;

@@ -411,18 +411,40 @@ public class CommandsTest {
     }
 
     @Test
-    public void noPlaneInFocusIsSaid() {
+    public void theBestPlaneMayBeOutOfFocus() {
         ImagePlus image = Sample.open("B03_s1_dna_stack.tif");
         for (int i = 0; i < 6; i++) {
             image.getStack().deleteSlice(2);
         }
         image.setStack(image.getStack());
         assertEquals(2, image.getNSlices());
-        image.setSlice(1);
+        StackResult expected = MicroscopeFocus.measureStack(image);
+        image.setSlice(3 - expected.bestPlane);
+        run(image, "Find Best Focus Plane", "");
+        assertEquals(expected.bestPlane, results().getValue("best_z", 0), 0);
+        assertEquals("out_of_focus", results().getStringValue("status", 0));
+        assertEquals("The best plane is not in focus.", results().getStringValue("message", 0));
+        assertEquals(expected.bestPlane, image.getZ());
+        // The limit decides the status alone.
+        run(image, "Find Best Focus Plane", "in_focus_limit=9.5");
+        assertEquals(expected.bestPlane, results().getValue("best_z", 1), 0);
+        assertEquals("in_focus", results().getStringValue("status", 1));
+        assertEquals("", results().getStringValue("message", 1));
+    }
+
+    @Test
+    public void aStackWithoutContentHasNoBestPlane() {
+        ImageStack empty = new ImageStack(100, 100);
+        empty.addSlice(new ByteProcessor(100, 100));
+        empty.addSlice(new ByteProcessor(100, 100));
+        ImagePlus image = new ImagePlus("empty", empty);
+        image.setDimensions(1, 2, 1);
+        image.setSlice(2);
         run(image, "Find Best Focus Plane", "");
         assertEquals("", results().getStringValue("best_z", 0));
-        assertEquals("No plane is in focus.", results().getStringValue("message", 0));
-        assertEquals(1, image.getZ());
+        assertEquals("no_content", results().getStringValue("status", 0));
+        assertEquals("No plane has content.", results().getStringValue("message", 0));
+        assertEquals(2, image.getZ());
     }
 
     @Test

@@ -72,8 +72,14 @@ final class Sample {
         for (int i = 0; i < width * height; i++) {
             if ("clip".equals(recipe.get("spoil"))) {
                 pixels.set(i, Math.min(pixels.get(i), 1023));
+            } else if ("shift".equals(recipe.get("spoil"))) {
+                pixels.set(i, Math.min(pixels.get(i), 600) << 4);
             } else if ("constant".equals(recipe.get("spoil"))) {
                 pixels.set(i, 7);
+            }
+            if (recipe.containsKey("inside")
+                    && !isInside(numbers(recipe.get("inside")), i / width, i % width)) {
+                pixels.set(i, 0);
             }
         }
         String type = recipe.containsKey("type") ? (String) recipe.get("type") : "uint16";
@@ -103,19 +109,26 @@ final class Sample {
         return type.equals("luminance") ? MicroscopeFocus.luminance(result) : result;
     }
 
-    /** Makes the mask of a recipe, a disc. */
-    static boolean[] mask(Map<String, Object> recipe, int height, int width) {
-        if (!recipe.containsKey("mask")) {
-            return null;
-        }
-        double[] disc = numbers(recipe.get("mask"));
-        boolean[] mask = new boolean[height * width];
+    /** Makes the mask of a recipe: a disc, or what is above or below a value. */
+    static boolean[] mask(Map<String, Object> recipe, ImageProcessor image) {
+        boolean[] mask = new boolean[image.getPixelCount()];
         for (int i = 0; i < mask.length; i++) {
-            double y = i / width - disc[0];
-            double x = i % width - disc[1];
-            mask[i] = y * y + x * x < disc[2] * disc[2];
+            if (recipe.containsKey("mask")) {
+                double[] disc = numbers(recipe.get("mask"));
+                mask[i] = isInside(disc, i / image.getWidth(), i % image.getWidth());
+            } else if (recipe.containsKey("above")) {
+                mask[i] = image.getf(i) > number(recipe.get("above"));
+            } else if (recipe.containsKey("below")) {
+                mask[i] = image.getf(i) < number(recipe.get("below"));
+            } else {
+                return null;
+            }
         }
         return mask;
+    }
+
+    private static boolean isInside(double[] disc, int y, int x) {
+        return (y - disc[0]) * (y - disc[0]) + (x - disc[1]) * (x - disc[1]) < disc[2] * disc[2];
     }
 
     static Optics optics(Object values) {
@@ -128,7 +141,7 @@ final class Sample {
     /** Gives the settings of a recipe. */
     static FocusSettings settings(FocusModel model, Map<String, Object> recipe, ImageProcessor ip) {
         FocusSettings settings = FocusSettings.of(model)
-                .mask(mask(recipe, ip.getHeight(), ip.getWidth()))
+                .mask(mask(recipe, ip))
                 .rescale(Boolean.TRUE.equals(recipe.get("rescale")));
         if (recipe.containsKey("optics")) {
             settings = settings.optics(optics(recipe.get("optics")));

@@ -134,21 +134,16 @@ public class VectorsTest {
     @Test
     public void curvesHaveTheSameBestPlane() throws IOException {
         for (Object entry : list(Sample.read("without_model").get("stacks"))) {
-            double[] expected = numbers(object(entry).get("curve"));
-            boolean[] focused = new boolean[expected.length];
-            boolean any = false;
-            for (int i = 0; i < expected.length; i++) {
-                focused[i] = Math.rint(expected[i]) <= 1;
-                any |= focused[i];
-                expected[i] = Double.isNaN(expected[i]) ? Double.POSITIVE_INFINITY : expected[i];
-            }
-            double[] best = MicroscopeFocus.best(expected, focused);
-            Object plane = object(entry).get("best_plane");
-            assertEquals(entry.toString(), plane != null, any);
-            if (any) {
+            Map<String, Object> stack = object(entry);
+            double[] best = MicroscopeFocus.best(
+                    numbers(stack.get("expected_levels")), numbers(stack.get("certainties")),
+                    numbers(stack.get("contrasts")));
+            Object plane = stack.get("best_plane");
+            assertEquals(entry.toString(), plane != null, best != null);
+            if (best != null) {
                 assertEquals(entry.toString(), number(plane), best[0], 0);
+                assertEquals(entry.toString(), number(stack.get("position")), best[1], 1e-6);
             }
-            assertEquals(entry.toString(), number(object(entry).get("position")), best[1], 1e-6);
         }
     }
 
@@ -172,7 +167,7 @@ public class VectorsTest {
         Map<String, Object> vectors = object(Sample.read("without_model").get("normalised"));
         Map<String, Object> recipe = object(vectors.get("image"));
         ImageProcessor image = Sample.image(recipe);
-        boolean[] mask = Sample.mask(recipe, 84, 84);
+        boolean[] mask = Sample.mask(recipe, image);
         for (FocusModel model : models().values()) {
             for (Object entry : list(vectors.get("patches"))) {
                 Map<String, Object> expected = object(entry);
@@ -192,6 +187,20 @@ public class VectorsTest {
                     assertEquals(some[i], to[97 * i], 1e-6 * Math.max(1, Math.abs(some[i])));
                 }
             }
+        }
+    }
+
+    @Test
+    public void saturationIsToldAlike() throws IOException {
+        for (Object entry : list(Sample.read("without_model").get("saturated"))) {
+            int[] counts = new int[(int) number(object(entry).get("maximum")) + 1];
+            Map<String, Object> given = object(object(entry).get("counts"));
+            for (Map.Entry<String, Object> value : given.entrySet()) {
+                counts[Integer.parseInt(value.getKey())] = (int) number(value.getValue());
+            }
+            assertEquals(
+                    entry.toString(), number(object(entry).get("saturated")),
+                    Plane.saturated(counts), 0);
         }
     }
 
@@ -240,8 +249,7 @@ public class VectorsTest {
         for (Object entry : list(vectors.get("judged_levels"))) {
             Map<String, Object> plane = object(entry);
             double judged = FocusResult.judgedLevel(
-                    (String) plane.get("status"), number(plane.get("level")),
-                    number(plane.get("expected_level")));
+                    (String) plane.get("status"), number(plane.get("expected_level")));
             assertEquals(entry.toString(), number(plane.get("judged_level")), judged, 0);
         }
         for (Object entry : list(vectors.get("numbers"))) {

@@ -284,9 +284,11 @@ public final class WindowCheck {
         GenericDialog dialog = dialog("Find Best Focus Plane");
         press(dialog, 0);
         rows(1);
-        require(image.getZ() == 4, "The image shows slice " + image.getZ() + ", not 4.");
-        ImagePlus plot = WindowManager.getImage("Focus of B03_s1_dna_stack.tif");
-        require(plot != null, "There is no plot.");
+        // Both come after the row.
+        await("The image does not go to slice 4.", () -> image.getZ() == 4);
+        String title = "Focus of B03_s1_dna_stack.tif";
+        await("There is no plot.", () -> WindowManager.getImage(title) != null);
+        ImagePlus plot = WindowManager.getImage(title);
         plot.getWindow().setLocation(560, 130);
         clearRows();
         WindowManager.setCurrentWindow(image.getWindow());
