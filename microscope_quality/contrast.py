@@ -13,9 +13,10 @@ from microscope_quality.errors import ImageError
 
 Float64Array = NDArray[np.float64]
 
-# Pixels are binned, and bins that lie 4 pixels apart are compared.
+# Pixels are binned, the first two of every four columns, and bins that lie 4 pixels apart are
+# compared.
 _ROWS, _COLUMNS = 4, 2
-_APART = 2  # bins, across
+_APART = 4
 # Variance of a bin's second differences down and across, summed, where that of a pixel is 1: a bin
 # is a sum of 8 pixels, and 1, -2, 1 of them have 1 + 4 + 1 times its variance.
 _OF_NOISE = 2 * 6 * _ROWS * _COLUMNS
@@ -54,12 +55,12 @@ def patch_contrasts(
 
     Notes
     -----
-    With b the means of blocks of 4 rows and 2 columns, the detail E is the mean square of the
-    second differences down, ``b[i, j] - 2 b[i + 1, j] + b[i + 2, j]``, plus that of those across,
-    ``b[i, j] - 2 b[i, j + 2] + b[i, j + 4]``: of bins that lie 4 pixels apart. It is largest for
+    With b the means of blocks of 4 rows and the first 2 of every 4 columns, the detail E is the
+    mean square of the second differences down, ``b[i, j] - 2 b[i + 1, j] + b[i + 2, j]``, plus
+    that of those across, ``b[i, j] - 2 b[i, j + 1] + b[i, j + 2]``. It is largest for
     periods of about 8 pixels, as that of the Laplacian of a Gaussian of 2 pixels is. White noise of
     the variance v of each pixel adds 1.5 v to it. v is a quarter of the mean square of
-    ``(p[0, 0] - p[1, 0]) - (p[0, 1] - p[1, 1])`` over pairs of columns of the first two of every
+    ``(p[0, 0] - p[1, 0]) - (p[0, 1] - p[1, 1])`` over these pairs of columns of the first two of every
     eight rows: light that came through a lens has little so fine. The contrast is
     ``sign(E - 1.5 v) sqrt(abs(E - 1.5 v))``, the noise's ``sqrt(1.5 v)``.
     """
@@ -67,7 +68,7 @@ def patch_contrasts(
     if masks is not None:
         masks = as_numbers("masks", masks, shape=patches.shape, kinds="b")
     contrasts, noises = np.full((2, len(patches)), math.nan)
-    if patches.shape[1] < 3 * _ROWS or patches.shape[2] < (2 * _APART + 1) * _COLUMNS:
+    if patches.shape[1] < 3 * _ROWS or patches.shape[2] < 3 * _APART:
         return contrasts, noises
     for start in range(0, len(patches), _CHUNK):
         chunk = slice(start, start + _CHUNK)
@@ -115,10 +116,8 @@ def _of_chunk(
     patches: NDArray[Any], masks: Optional[NDArray[np.bool_]]
 ) -> Tuple[Float64Array, Float64Array]:
     """Give contrasts and noises of some patches."""
-    height, width = (
-        length - length % size for length, size in zip(patches.shape[1:], (_ROWS, _COLUMNS))
-    )
-    patches = patches[:, :height, :width]
+    patches = _in_pairs(patches)
+    masks = None if masks is None else _in_pairs(masks)
     exponents: Any = 0
     if patches.dtype.kind in "iu" and patches.dtype.itemsize <= 2:
         # Single precision is exact for differences of such numbers.
@@ -126,31 +125,29 @@ def _of_chunk(
     else:
         values = patches.astype(np.float64)
         if masks is not None:
-            values[~masks[:, :height, :width]] = 0
+            values[~masks] = 0
         # Powers of two, which do not round, keep sums of squares inside float64.
-        exponents = np.frexp(np.abs(values).max(axis=(1, 2)))[1]
-        values = np.ldexp(values, -exponents[:, np.newaxis, np.newaxis])
+        exponents = np.frexp(np.abs(values).max(axis=(1, 2, 3)))[1]
+        values = np.ldexp(values, -exponents[:, np.newaxis, np.newaxis, np.newaxis])
     sums = values[:, 0::4] + values[:, 1::4]
     sums += values[:, 2::4]
     sums += values[:, 3::4]
-    bins = sums[:, :, 0::2] + sums[:, :, 1::2]
+    bins = sums[..., 0] + sums[..., 1]
     down = bins[:, 1:] - bins[:, :-1]
     down = down[:, 1:] - down[:, :-1]
-    across = bins[:, :, _APART:] - bins[:, :, :-_APART]
-    across = across[:, :, _APART:] - across[:, :, :-_APART]
+    across = bins[:, :, 1:] - bins[:, :, :-1]
+    across = across[:, :, 1:] - across[:, :, :-1]
     finest = values[:, 0::8] - values[:, 1::8]
-    finest = finest[:, :, 0::2] - finest[:, :, 1::2]
+    finest = finest[..., 0] - finest[..., 1]
     if masks is None:
         detail = _mean_square(down) + _mean_square(across)
         variance = _mean_square(finest) / 4
         enough = np.ones(len(patches), np.bool_)
     else:
-        masks = masks[:, :height, :width]
-        pairs = masks[:, :, 0::2] & masks[:, :, 1::2]
+        pairs = masks[..., 0] & masks[..., 1]
         whole = pairs[:, 0::4] & pairs[:, 1::4] & pairs[:, 2::4] & pairs[:, 3::4]
         of_down = whole[:, 2:] & whole[:, 1:-1] & whole[:, :-2]
-        of_across = whole[:, :, 2 * _APART :] & whole[:, :, _APART:-_APART]
-        of_across &= whole[:, :, : -2 * _APART]
+        of_across = whole[:, :, 2:] & whole[:, :, 1:-1] & whole[:, :, :-2]
         of_finest = pairs[:, 0::8] & pairs[:, 1::8]
         detail = _mean_square(down, of_down) + _mean_square(across, of_across)
         variance = _mean_square(finest, of_finest) / 4
@@ -164,6 +161,14 @@ def _of_chunk(
         contrasts, noises = np.ldexp(contrasts, exponents), np.ldexp(noises, exponents)
     enough &= np.isfinite(contrasts) & np.isfinite(noises)
     return np.where(enough, contrasts, math.nan), np.where(enough, noises, math.nan)
+
+
+def _in_pairs(patches: NDArray[Any]) -> NDArray[Any]:
+    """Give the first two of every four columns: (n, rows, columns / 4, 2)."""
+    n, height, width = patches.shape
+    height, width = height - height % _ROWS, width - width % _APART
+    whole = patches[:, :height, :width]
+    return whole.reshape(n, height, width // _APART, _APART)[..., :_COLUMNS]
 
 
 def _mean_square(values: NDArray[Any], of: Optional[NDArray[np.bool_]] = None) -> Float64Array:

@@ -33,7 +33,7 @@ def plane_row(file, level=0.0, certainty=0.8, status=None, **more):
         "expected_level": f"{level:g}",
         "certainty": f"{certainty:g}",
         "mean_certainty": f"{min(1, certainty + 0.1):g}",
-        "status": status or ("in_focus" if round(level) <= 1 else "out_of_focus"),
+        "status": status or ("in_focus" if level <= 1.5 else "out_of_focus"),
         **{f"p{k}": f"{p:g}" for k, p in enumerate(odds)},
         "size_bytes": "",
         "modified": "",

@@ -565,9 +565,8 @@ class Watch:
         rows = self._tables.with_name(reading.rows, named)
         planes = self._tables.planes(rows[RESULTS])
         key, waits = self._tables.unit_of(name, rows[RESULTS])
-        unit, before = self._units.get(key), None
-        if unit is not None and waits and not unit.is_open:
-            before = self._tables.verdict(unit.files)
+        if waits or self._units.key(name) != key:
+            self._tables.remember(self._units.key(name), key)
         stacks = self._tables.stacks(planes) if key == name else []
         known = reading.failed and self._results.rows(name) == rows[RESULTS]
         if not known and not self._tables.append(name, rows, stacks):
@@ -583,7 +582,6 @@ class Watch:
         if not waits:
             self._tell_of(key, verdict_of(planes, stacks), reading.picture)
             return True
-        self._units[key].before = self._units[key].before or before
         if reading.picture is not None:
             self._pictures[name] = reading.picture
             while len(self._pictures) > _MOST_PICTURES:
@@ -650,8 +648,7 @@ class Watch:
     def _tell_of(self, key: str, verdict: Verdict, picture: bytes | None) -> None:
         """Count an image by its verdict, and tell of it."""
         unit = self._units[key]
-        # What was said of planes that were all written anew is said of others.
-        before = unit.before if unit.fresh != unit.files.keys() else None
+        before = unit.before(key)
         self._units.judge(key, verdict.status.key)
         event = FileMeasured(key, self._path(verdict), verdict, picture, tuple(unit.files), before)
         self.tell(event)

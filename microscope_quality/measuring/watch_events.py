@@ -123,7 +123,7 @@ class FileMeasured:
     files : tuple of str
         Names of all its files.
     before : Verdict, optional
-        What was said of a stack before more of it came.
+        What was said of a stack before more of it came, or of what is a part of it now.
     """
 
     name: str
@@ -132,6 +132,12 @@ class FileMeasured:
     picture: bytes | None = field(default=None, repr=False)
     files: tuple[str, ...] = ()
     before: Verdict | None = None
+
+    @property
+    def was(self) -> str:
+        """Say what it was before, if that was another status: what was told of it is over."""
+        before = self.before
+        return "" if before is None or before.status is self.verdict.status else before.status.words
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from microscope_quality.measuring.naming import OF_FILES, Named, Naming, axes_of
 from microscope_quality.measuring.reading import stack_rows
 from microscope_quality.measuring.rows import PlaneRow
 from microscope_quality.measuring.settings import Settings
-from microscope_quality.measuring.watch_units import Units
+from microscope_quality.measuring.watch_units import Said, Units
 
 Texts = dict[str, str]
 
@@ -82,6 +82,13 @@ class WatchTables:
         planes = [plane for name in files for plane in self.planes(self._results.rows(name))]
         return verdict_of(planes, self.stacks(planes))
 
+    def remember(self, *keys: str) -> None:
+        """Note what was said of units, if they were judged, before files of them change."""
+        for key in keys:
+            unit = self._units.get(key)
+            if unit is not None and not unit.is_open:
+                unit.said = {key: Said(self.verdict(unit.files), frozenset(unit.files))}
+
     def unit_of(self, name: str, rows: Sequence[Mapping[str, str]]) -> tuple[str, bool]:
         """Tell to which unit a file belongs by its rows, and whether that waits for others."""
         stack = next((row["stack"] for row in rows if row["stack"]), "")
@@ -141,6 +148,8 @@ class WatchTables:
         rows = {table: self._results.rows(name, table) for table in tables}
         again = renamed(rows, named)
         key, waits = self.unit_of(name, again[RESULTS])
+        if self._units.key(name) != key:
+            self.remember(self._units.key(name), key)
         if again[RESULTS] != rows[RESULTS]:
             stacks = self.stacks(self.planes(again[RESULTS])) if key == name else []
             if not self.append(name, again, stacks):

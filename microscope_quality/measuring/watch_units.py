@@ -13,6 +13,14 @@ from microscope_quality.measuring.file_verdicts import Verdict
 _LONGEST_QUIET = 600.0
 
 
+@dataclass(frozen=True)
+class Said:
+    """A verdict on a unit, and the files that it was on."""
+
+    verdict: Verdict
+    files: frozenset[str]
+
+
 @dataclass(slots=True)
 class Unit:
     """What is judged together: a file, or the files of a stack.
@@ -24,15 +32,16 @@ class Unit:
     files : dict of str to int
         Planes of each of its files.
     fresh, again : set of str
-        Files that came since it was judged, and those of them that it had before.
+        Files to be judged that came since it was judged, and those of them that were written anew.
     last : float
         When one came last.
     status : str
         Key of the verdict on it; empty before there is one.
     is_open : bool
         Whether it is to be judged.
-    before : Verdict, optional
-        The last one, of a unit that was judged and got another file since.
+    said : dict of str to Said
+        What was said last of one that is to be judged again, by the keys of it and of other units
+        that files of it were in.
     """
 
     waits: bool = False
@@ -42,7 +51,20 @@ class Unit:
     last: float = 0.0
     status: str = ""
     is_open: bool = False
-    before: Verdict | None = None
+    said: dict[str, Said] = field(default_factory=dict)
+
+    def before(self, key: str) -> Verdict | None:
+        """Give what was said of it, or the worst that was said of what is a part of it now.
+
+        What was said of planes that were all written anew is said of others, and so is what was
+        said of another unit that is not all in this one.
+        """
+        held = [
+            said.verdict
+            for old_key, said in self.said.items()
+            if (old_key == key or said.files <= self.files.keys()) and not said.files <= self.again
+        ]
+        return max(held, key=lambda verdict: verdict.status.badness, default=None)
 
     @property
     def planes(self) -> int:
@@ -144,9 +166,11 @@ class Units:
                 self._open[key] = old
             old.waits = waits
             return
+        self._reopen(old_key)
         unit = self._units.setdefault(key, Unit())
         unit.files[name] = old.files.pop(name)
         unit.waits, unit.is_open, unit.last = waits, True, self._clock()
+        unit.said = {**old.said, **unit.said}
         unit.fresh.add(name)
         self._open[key] = unit
         old.fresh.discard(name)
@@ -156,6 +180,14 @@ class Units:
             self._open.pop(old_key, None)
             if old.status:
                 self.counts[old.status] -= 1
+
+    def _reopen(self, key: str) -> None:
+        """Have a unit judged that loses a file: what was said of it is said of others."""
+        unit = self._units[key]
+        if not unit.is_open:
+            unit.is_open, unit.last = True, self._clock()
+            unit.fresh.update(unit.files)
+            self._open[key] = unit
 
     def due(self, is_expected: Callable[[str], bool]) -> list[str]:
         """Give the keys of those that are whole.
@@ -184,8 +216,8 @@ class Units:
         if unit.status:
             self.counts[unit.status] -= 1
         self.counts[status] += 1
-        unit.status, unit.is_open, unit.before = status, False, None
-        unit.fresh, unit.again = set(), set()
+        unit.status, unit.is_open = status, False
+        unit.fresh, unit.again, unit.said = set(), set(), {}
         self._open.pop(key, None)
         if unit.waits:
             self._largest = max(self._largest, unit.planes)

@@ -312,6 +312,13 @@ def test_planes_with_files_of_their_own_are_one_image(plate, model, tmp_path):
     assert alert["path"] == str(plate / best)
     assert alert["reason"] == f"{stack} is at level 7.0, above 3"
     assert (record(out)["counts"]["files"], record(out)["counts"]["images"]) == (8, 2)
+    # What an alert was raised for turns out to be in focus.
+    tifffile.imwrite(plate / "r01c02f02p05-ch1sk1fk1fl1.tiff", coded.plane([[0, 0]] * 2))
+    said = once(plate, "--model", model, "--out", out, "--alert-level", 3)
+    assert re.search(
+        r"f02p\*-ch1sk1fk1fl1\.tiff +0\.\d +● in focus +\(was out of focus\)  z4,", said
+    )
+    assert len(alerts(out)) == 1
     run("verify", out)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,9 +55,9 @@ def write_stack(plate, site, planes=4, best=2, channel=1):
         write(plate, name(site, z, channel), GOOD if z == best else BAD)
 
 
-def watch_of(plate, **more):
+def watch_of(plate, settings=SETTINGS, **more):
     more = {"once": True, "stack_quiet_seconds": 1.0, "jobs": 1, **more}
-    return Watch(WatchSettings(plate, plate.parent / "out", 0.1, **more), SETTINGS)
+    return Watch(WatchSettings(plate, plate.parent / "out", 0.1, **more), settings)
 
 
 def watched(watch, script=None):
@@ -89,10 +90,10 @@ def tables(out, name):
     return sorted(read_table(out / name), key=lambda row: row["file"])
 
 
-def assert_as_measured(plate, again=""):
+def assert_as_measured(plate, settings=SETTINGS):
     """The tables of the watch are those of a run over the same folder."""
-    out = plate.parent / f"measured{again}"
-    list(measure_files(plate, SETTINGS, out=out))
+    out = plate.parent / "measured"
+    list(measure_files(plate, settings, out=out))
     for table in ("results.csv", "stacks.csv"):
         assert tables(plate.parent / "out", table) == tables(out, table)
     # Planes of a stack stand one behind the other.
@@ -189,6 +190,7 @@ def test_a_restart_in_the_middle_a_late_plane_and_one_that_is_written_anew(plate
     keys = [one.verdict.status.key for one in judged(events)]
     assert keys == ["dark", "dark", "bright", "dark"]
     assert [one.before and one.before.status.key for one in judged(events)] == [None, *keys[:3]]
+    assert [one.was for one in judged(events)] == ["", "", "dark", "bright"]
     assert alerts == 2
     assert (events[-1].images, events[-1].kept) == (2, 6)
     assert not (plate.parent / "out" / "older").exists()
@@ -247,6 +249,56 @@ def test_a_plane_that_cannot_be_read_is_a_fault_of_its_stack(plate):
     assert one.verdict.error.startswith(f"{name(1, 3)}: ")
     assert (alerts, events[-1].failed) == (1, 1)
     assert_as_measured(plate)
+
+
+def test_planes_that_were_images_of_their_own_raise_no_alert_again(plate):
+    """With a pattern they become stacks, and images again without it."""
+    settings = {"": SETTINGS, "z": replace(SETTINGS, pattern=r"_(?P<z>\d+)")}
+    files = {f"{site}_{z}.tif" for site in "ab" for z in "123"}
+    for file in files:
+        write(plate, file, GOOD if file == "a_2.tif" else BAD)
+    events, alerts = watched(watch_of(plate, settings[""]))
+    assert ({one.name for one in judged(events)}, alerts) == (files, 5)
+
+    events, alerts = watched(watch_of(plate, settings["z"]))
+    told = {one.name: (one.verdict.status.key, one.was) for one in judged(events)}
+    assert told == {"a_*.tif": ("bright", "dark"), "b_*.tif": ("dark", "")}
+    assert (alerts, len(judged(events)), events[-1].images) == (0, 2, 2)
+    assert_as_measured(plate, settings["z"])
+
+    # All are told; of those that are as they were there has been an alert.
+    events, alerts = watched(watch_of(plate, settings[""]))
+    assert sorted(one.name for one in judged(events)) == sorted(files)
+    assert {one.before for one in judged(events)} == {None}
+    assert (alerts, events[-1].images, events[-1].counts["dark"]) == (0, 6, 5)
+
+
+def test_stacks_that_fall_apart_are_told_plane_by_plane(plate):
+    files = {f"{site}_{z}.tif" for site in "abcd" for z in "123"}
+    for file in files:
+        write(plate, file, GOOD if file == "a_2.tif" else BAD)
+    by_z = replace(SETTINGS, pattern=r"_(?P<z>\d+)")
+    events, alerts = watched(watch_of(plate, by_z))
+    assert (len(judged(events)), alerts) == (4, 3)
+    events, alerts = watched(watch_of(plate))
+    assert sorted(one.name for one in judged(events)) == sorted(files)
+    assert (alerts, events[-1].images, events[-1].counts["dark"]) == (11, 12, 11)
+    assert {row["stack"] for row in tables(plate.parent / "out", "results.csv")} == {""}
+
+
+def test_a_stack_that_gets_another_name_raises_no_alert_again(plate):
+    """Names that differ in more than z: the stack has that of its first plane."""
+    settings = replace(SETTINGS, pattern=r"s(?P<site>\d+)_z(?P<z>\d+)")
+    for z in (2, 3):
+        write(plate, f"img{z}0_s1_z{z}.tif")
+    events, alerts = watched(watch_of(plate, settings))
+    assert ([one.name for one in judged(events)], alerts) == (["img20_s1_z*.tif"], 1)
+    write(plate, "img10_s1_z1.tif")
+    events, alerts = watched(watch_of(plate, settings))
+    (one,) = judged(events)
+    assert (one.name, one.verdict.planes) == ("img10_s1_z*.tif", 3)
+    assert (one.before.status.key, alerts) == ("dark", 0)
+    assert_as_measured(plate, settings)
 
 
 def test_lower_planes_that_come_later_move_the_others(plate):
@@ -351,6 +403,20 @@ def test_when_a_stack_is_whole():
     bench.add("c", 4)
     assert bench.due() == ["c"]
     assert bench.units.counts == {"good": 3}
+
+
+def test_a_stack_that_loses_a_plane_is_judged_again():
+    bench = Bench()
+    bench.add("a", 1, 2, 3)
+    bench.now += 10
+    assert bench.due() == ["a"]
+    bench.units.move("a3", "b", waits=True)
+    assert {key: unit.planes for key, unit in bench.units.waiting.items()} == {"a": 2, "b": 1}
+    bench.now += 10
+    assert sorted(bench.due()) == ["a", "b"]
+    # The last one is not judged twice, whatever it is called.
+    bench.units.move("a3", "c", waits=True)
+    assert (bench.due(), bench.units.counts) == ([], {"good": 2})
 
 
 def test_the_quiet_is_learned_from_a_microscope_that_comes_back_late():
