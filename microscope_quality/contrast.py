@@ -60,8 +60,8 @@ def patch_contrasts(
     that of those across, ``b[i, j] - 2 b[i, j + 1] + b[i, j + 2]``. It is largest for
     periods of about 8 pixels, as that of the Laplacian of a Gaussian of 2 pixels is. White noise of
     the variance v of each pixel adds 1.5 v to it. v is a quarter of the mean square of
-    ``(p[0, 0] - p[1, 0]) - (p[0, 1] - p[1, 1])`` over these pairs of columns of the first two of every
-    eight rows: light that came through a lens has little so fine. The contrast is
+    ``(p[0, 0] - p[1, 0]) - (p[0, 1] - p[1, 1])`` over these columns of the first two of
+    every eight rows: light that came through a lens has little so fine. The contrast is
     ``sign(E - 1.5 v) sqrt(abs(E - 1.5 v))``, the noise's ``sqrt(1.5 v)``.
     """
     patches = as_numbers("patches", patches, shape=(None, None, None), error=ImageError)
