@@ -303,7 +303,9 @@ class Naming:
         self._pattern = None if pattern is None else re.compile(pattern)
         self._layout = layout_named(layout)
         self._finds_layout = layout == AUTO and pattern is None
+        # With how much of each is the path as it was typed.
         self._paths: dict[str, str] = {}
+        self._typed: dict[str, int] = {}
         self._read: dict[str, _Read] = {}
         self._folders: dict[str, _Folder] = {}
         self._families: dict[tuple[str, str], _Family] = {}
@@ -325,6 +327,7 @@ class Naming:
         for name, path in files:
             if name not in self._paths and not is_zarr(path):
                 self._paths[name] = path.absolute().as_posix()
+                self._typed[name] = len(path.as_posix())
                 new.setdefault(_parent(self._paths[name]), []).append(name)
         changed: set[str] = set()
         for parent, names in new.items():
@@ -465,7 +468,8 @@ class Naming:
             start = len(path) - len(path.rpartition("/")[2])
             match, at = self._pattern.search(path[start:]), start
             if match is None:
-                match, at = self._pattern.search(path), 0
+                at = len(path) - self._typed[name]
+                match = self._pattern.search(path[at:])
             matched = match is not None
             if match is not None:
                 _note(match, at, texts, starred, others)
