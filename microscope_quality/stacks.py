@@ -197,7 +197,8 @@ def best_of(
     position = _vertex(as_good, curve)
     sharp = [k for k in as_good if sharpness[k] >= AS_GOOD_SHARE * sharpness[as_good].max()]
     best = min(sharp, key=lambda plane: abs(plane - position))
-    return best, position, best
+    # Of neighbours that contradict each other, the plane counts.
+    return best, min(max(position, best - 1.0), best + 1.0), best
 
 
 def spoken(

@@ -14,6 +14,7 @@ import tifffile
 from typer.testing import CliRunner
 
 from microscope_quality.cli.app import app
+from microscope_quality.degrade import Camera
 from microscope_quality.simulate import nuclei
 
 
@@ -22,8 +23,9 @@ def sharp(tmp_path):
     folder = tmp_path / "sharp"
     folder.mkdir()
     for seed in range(3):
-        light = nuclei((120, 110), 8, seed)
-        tifffile.imwrite(folder / f"{seed}.tif", (light * 2000 + 50).astype(np.uint16))
+        # With noise: a background of one value that ends with a jump is no image's.
+        plane = Camera().expose(nuclei((120, 110), 8, seed) * 2000 + 50, seed)
+        tifffile.imwrite(folder / f"{seed}.tif", plane.astype(np.uint16))
     return folder
 
 

@@ -181,7 +181,8 @@ public final class MicroscopeFocus {
                 best = i;
             }
         }
-        return new double[] {best, position};
+        // Of neighbours that contradict each other, the plane counts.
+        return new double[] {best, Math.min(Math.max(position, best - 1.0), best + 1.0)};
     }
 
     /**
