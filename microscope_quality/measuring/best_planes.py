@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
@@ -12,11 +10,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from microscope_quality.errors import FileError, SettingsError, reason_of
+from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.tiff_images import facts_of, write_tiff
 from microscope_quality.measuring.items import Place
 from microscope_quality.measuring.measure import Row
-from microscope_quality.measuring.memory import USUAL_BYTES, run_within
 from microscope_quality.measuring.naming import OF_FILES, axes_of_name
 from microscope_quality.measuring.page import read_again
 from microscope_quality.measuring.rows import PlaneRow
@@ -128,24 +125,11 @@ class BestPlanes:
             )
             for z, at in chosen
         ]
-        writing = run_within(
-            run.limit_bytes,
-            lambda _: USUAL_BYTES,
-            functools.partial(write_plane, run.settings),
-            wanted,
-            jobs=min(run.jobs, len(wanted)) or 1,
-            budget=run.settings.budget,
-        )
-        with contextlib.closing(writing) as outcomes:
-            for number, outcome in enumerate(outcomes, 1):
-                one = outcome.item
-                if outcome.error:
-                    reason = reason_of(FileError(outcome.error), one.path)
-                    self.failed.append(f"{one.facts['file']}: {reason}")
-                else:
-                    self.written.append(one.image)
-                if progress is not None:
-                    progress(number, len(wanted))
+        for one, reason in run.again(write_plane, wanted, progress):
+            if reason:
+                self.failed.append(f"{one.facts['file']}: {reason}")
+            else:
+                self.written.append(one.image)
         # Of an earlier run, when another plane was the best one.
         kept = {one.image for one in wanted}
         for image in folder.rglob("*.tif"):

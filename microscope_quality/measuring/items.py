@@ -28,8 +28,6 @@ class Item:
     size_bytes: int = 0
     modified: str = ""
     error: str = ""
-    #: The path as it was given, where `path` is made for another machine.
-    given: Path | None = None
     listed: bool = True
     done: int = 0
     sha256: str = ""
@@ -135,4 +133,4 @@ def follow(item: Item, listed: Listed) -> tuple[Item, Iterator[Item]]:
 
 def on_any_machine(item: Item) -> Item:
     """Give an item with an absolute path, as another machine's processes need it."""
-    return replace(item, path=item.path.absolute(), given=item.path)
+    return replace(item, path=item.path.absolute())

@@ -274,7 +274,8 @@ def read_again(
         pages = _listed(replace(settings, digest=False), item).pages
         left = set(places)
         for page in pages:
-            if not any(_may_hold(page, place) for place in left):
+            # An axis inside the page has no place of its own.
+            if not any(_is_at(page, place) for place in left):
                 continue
             need(bytes_of_page(settings, page, measured=measured, drawn=measured), seconds_of(page))
             for plane in _read(settings, path, page):
@@ -314,13 +315,8 @@ def draw_plane(settings: Settings, wanted: Wanted) -> None:
     draw(settings.measure, result, wanted, subject)
 
 
-def _may_hold(page: Page, place: Place) -> bool:
-    """Whether a plane can be one of a page: an axis inside the page has no place of its own."""
-    return _is_at(page, place)
-
-
 def _is_at(at: Page | Plane, place: Place) -> bool:
-    """Whether a plane is at a place, of which the name of its file may have told z and t."""
+    """Whether a page or a plane is at a place, of which the file's name may have told z and t."""
     return all(own in (None, vars(place)[axis]) for axis, own in vars(place_of(at)).items())
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from microscope_quality.batch.results import Results
 from microscope_quality.batch.run import Outcome
@@ -130,6 +130,16 @@ def measure_files(
         for name, rows in run.measure(progress):
             yield from run.texts(name, rows)
         run.finish()
+
+
+class _OfFile(Protocol):
+    """What is wanted of a file."""
+
+    @property
+    def path(self) -> Path: ...
+
+
+_Again = TypeVar("_Again", bound=_OfFile)
 
 
 class RunListener(Protocol):
@@ -588,25 +598,34 @@ class Run:
                 path.unlink(missing_ok=True)
 
     def _draw(self, wanted: Sequence[Wanted], progress: Progress | None) -> None:
-        drawing = run_within(
+        for one, reason in self.again(draw_plane, wanted, progress):
+            if reason:
+                self.not_drawn.append(f"{f'{one.name} {one.place}'.rstrip()}: {reason}")
+            else:
+                self.drawn.add(one.picture)
+
+    def again(
+        self,
+        function: Callable[[Settings, _Again], object],
+        wanted: Sequence[_Again],
+        progress: Progress | None = None,
+    ) -> Iterator[tuple[_Again, str]]:
+        """Have the processes do something with planes again; gives each, and why it failed."""
+        doing = run_within(
             self.limit_bytes,
             # What a plane takes, its file tells.
             lambda _: USUAL_BYTES,
-            functools.partial(draw_plane, self.settings),
+            functools.partial(function, self.settings),
             wanted,
             jobs=min(self.jobs, len(wanted)) or 1,
             budget=self.settings.budget,
         )
-        with contextlib.closing(drawing) as outcomes:
+        with contextlib.closing(doing) as outcomes:
             for number, outcome in enumerate(outcomes, 1):
                 if progress is not None:
                     progress(number, len(wanted))
-                one = outcome.item
-                if outcome.error:
-                    reason = reason_of(FileError(outcome.error), one.path)
-                    self.not_drawn.append(f"{f'{one.name} {one.place}'.rstrip()}: {reason}")
-                else:
-                    self.drawn.add(one.picture)
+                error = outcome.error
+                yield outcome.item, reason_of(FileError(error), outcome.item.path) if error else ""
 
 
 def _root(files: Sequence[tuple[str, Path]]) -> Path:
