@@ -40,7 +40,8 @@ def sharp(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nuclei")
     for seed in range(6):
         light = nuclei((260, 260), 40, seed)
-        tifffile.imwrite(folder / f"{seed}.tif", (light * 3000 + 100).astype(np.uint16))
+        taken = np.random.default_rng(seed).poisson(light * 3000 + 100)
+        tifffile.imwrite(folder / f"{seed}.tif", taken.astype(np.uint16))
     return folder
 
 
