@@ -25,6 +25,8 @@ def python_of(version):
 def runs(tmp_path_factory):
     """Start the tests in all hosts, side by side; gives each one's process and its output."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    # Two threads divide a product between them as they are free, and round by that.
+    environment["OPENBLAS_NUM_THREADS"] = "1"
     started = {}
     for version in VERSIONS:
         python = python_of(version)

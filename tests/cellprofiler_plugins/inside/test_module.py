@@ -377,7 +377,7 @@ def test_objects_have_the_focus_of_their_place(focus, workspace):
     assert levels[2] >= 7
     assert np.isnan(levels[1])
     certainties = measured(space, "Certainty", of="Nuclei")
-    np.testing.assert_allclose(certainties[[0, 2, 3]], wanted.certainties, atol=1e-4)
+    np.testing.assert_allclose(certainties[[0, 2, 3]], wanted.certainties, atol=1e-6)
     assert len(measured(space, "Level", of="Nothing")) == 0
 
 
@@ -392,7 +392,7 @@ def test_objects_may_overlap(focus, workspace):
     focus.run(space)
     wanted = measure_at(plane, [(9.5, 104.5), (9.5, 109.5)])
     found = measured(space, "ExpectedLevel", of="Nuclei")
-    np.testing.assert_allclose(found, wanted.expected_levels, atol=1e-4)
+    np.testing.assert_allclose(found, wanted.expected_levels, atol=1e-6)
 
 
 def test_objects_of_another_size_are_named_and_not_measured(focus, workspace, caplog):
@@ -422,7 +422,7 @@ def test_objects_found_before_cropping_are_measured_where_they_are(focus, worksp
     focus.run(space)
     wanted = measure_at(plane[50:250, 100:340], [(75, 105)])
     found = measured(space, "ExpectedLevel", of="Nuclei")
-    np.testing.assert_allclose(found[0], wanted.expected_levels[0], atol=1e-4)
+    np.testing.assert_allclose(found[0], wanted.expected_levels[0], atol=1e-6)
     assert np.isnan(found[1])
 
 
@@ -707,7 +707,7 @@ def test_the_window_shows_patches_probabilities_and_a_table(
         np.testing.assert_array_equal(picture.images[0].get_array(), overlay(plane, result))
         assert picture.get_title("left") == f"{name}: {result.status.replace('_', ' ')}"
         heights = [bar.get_height() for bar in bars.patches]
-        np.testing.assert_allclose(heights, result.probabilities, atol=1e-4)
+        np.testing.assert_allclose(heights, result.probabilities, atol=1e-6)
         colours = [np.round(np.array(bar.get_facecolor()[:3]) * 255) for bar in bars.patches]
         np.testing.assert_array_equal(colours, level_colours(11))
         cells = axes[-1].tables[0].get_celld()

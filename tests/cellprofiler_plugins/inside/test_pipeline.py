@@ -128,7 +128,7 @@ def test_the_spreadsheet_says_what_the_library_says(done, pictures):
     for site, row in rows.items():
         wanted = expected(pictures, site)
         found = {name: number(row[name]) for name in wanted}
-        assert found == pytest.approx(wanted, abs=1e-4, nan_ok=True)
+        assert found == pytest.approx(wanted, abs=1e-6, nan_ok=True)
         measured = {name for name in row if name.startswith("ImageFocus_")}
         assert measured == set(wanted)
     assert [number(rows[site]["ImageFocus_InFocus_DNA"]) for site in SITES] == [1, 1, 0, 0]
@@ -167,7 +167,7 @@ def test_the_database_says_what_the_library_says(done, pictures):
     for row in rows:
         wanted = expected(pictures, int(row["Image_FileName_DNA"][1]))
         found = {name: number(row[f"Image_{name}"]) for name in wanted}
-        assert found == pytest.approx(wanted, abs=1e-4, nan_ok=True)
+        assert found == pytest.approx(wanted, abs=1e-6, nan_ok=True)
     assert {"Nuclei_ImageFocus_Level_DNA", "Nuclei_ImageFocus_Certainty_Actin"} <= set(
         objects[0].keys()
     )
@@ -192,8 +192,7 @@ def test_each_object_has_the_focus_of_its_surroundings(done, pictures):
             ("Certainty", wanted.certainties),
         ):
             found = [number(row[f"ImageFocus_{feature}_DNA"]) for row in here]
-            # CellProfiler keeps pixels as single-precision fractions.
-            np.testing.assert_allclose(found, values, atol=1e-4)
+            np.testing.assert_allclose(found, values, atol=1e-6)
 
 
 def test_images_that_are_not_in_focus_are_left_out(done):
