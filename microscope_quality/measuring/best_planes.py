@@ -14,7 +14,7 @@ from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.tiff_images import facts_of, write_tiff
 from microscope_quality.measuring.items import Place
 from microscope_quality.measuring.measure import Row
-from microscope_quality.measuring.naming import OF_FILES, axes_of_name
+from microscope_quality.measuring.naming import axes_of_name, is_of_set
 from microscope_quality.measuring.page import read_again
 from microscope_quality.measuring.rows import PlaneRow
 from microscope_quality.measuring.run import Progress, Run
@@ -182,8 +182,8 @@ def _place_of(run: Run, stack: _Stack) -> Hashable:
     """Tell what the channels of a place have in common."""
     first = next(iter(stack.planes.values())).name
     # Files of other channels have other names, unless they tell of their set themselves.
-    is_set = stack.unit.startswith(OF_FILES)
-    return stack.unit if is_set else run.naming.place(first), stack.place.series, stack.place.t
+    place = stack.unit if is_of_set(stack.unit) else run.naming.place(first)
+    return place, stack.place.series, stack.place.t
 
 
 def _plain(channel: str) -> str:

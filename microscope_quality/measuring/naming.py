@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from microscope_quality.measuring.wells import well_name
 NAMED = (*GROUPS, "z", "t")
 #: Values of `layout` that are none of the table's.
 AUTO, NONE = "auto", "none"
-#: How names of stacks begin that files themselves tell of.
-OF_FILES = ("ome:", "ndtiff:")
+# How names of stacks begin that files themselves tell of.
+_OF_FILES = ("ome:", "ndtiff:")
 
 # A layout is a folder's when it has this share of its names: one that is certain, or another. It
 # is looked for among a few names, and anew while there are few or when they have doubled.
@@ -61,7 +61,7 @@ class Named:
         Groups of a name come before those that a file tells; planes and times of the file itself
         stay, and of a set that tells of itself all of them.
         """
-        is_set = any(_is_of_set(row) for row in tables[RESULTS])
+        is_set = any(is_of_set(row.get("stack")) for row in tables[RESULTS])
         for table, rows in tables.items():
             for row in rows:
                 put = False
@@ -74,27 +74,16 @@ class Named:
                     if put:
                         row["stack"] = self.stack
 
-    def filling(self, row: Mapping[str, str]) -> dict[str, str]:
-        """Give a row of text with what it tells where the row has nothing."""
-        groups = {name: text for name, text in self.groups.items() if not row[name]}
-        axes = {"z": self.z, "t": self.t}
-        told = {axis: str(at) for axis, at in axes.items() if at is not None and not row[axis]}
-        if _is_of_set(row):
-            told = {}
-        stack = {"stack": self.stack} if told else {}
-        return {**row, **groups, **told, **stack}
+
+# Rows of text, by their tables.
+_Rows = Mapping[str, Sequence[Mapping[str, str]]]
+_NewRows = dict[str, list[dict[str, str]]]
 
 
-def renamed(
-    tables: Mapping[str, Sequence[Mapping[str, str]]], named: Named
-) -> dict[str, list[dict[str, str]]]:
-    """Give rows of text of a file, all that there are, with what its name tells now."""
-    axes = axes_of_name(tables[RESULTS])
-    of_planes = dict.fromkeys((*GROUPS, *axes, *(("stack",) if axes else ())), "")
-    wiped = {RESULTS: of_planes}
+def with_name(tables: _Rows, named: Named) -> _NewRows:
+    """Give rows of text of a file with what its name tells; see `Named.put`."""
     made: dict[str, list[dict[str, Any]]] = {
-        table: [{**row, **wiped.get(table, dict.fromkeys(axes, ""))} for row in of_table]
-        for table, of_table in tables.items()
+        table: [dict(row) for row in of_table] for table, of_table in tables.items()
     }
     named.put(made)
     return {
@@ -103,17 +92,35 @@ def renamed(
     }
 
 
+def filled(row: Mapping[str, str], named: Named) -> dict[str, str]:
+    """Give a row of results with what its file's name tells where the row has nothing."""
+    groups = {name: text for name, text in named.groups.items() if not row[name]}
+    return with_name({RESULTS: [row]}, replace(named, groups=groups))[RESULTS][0]
+
+
+def renamed(tables: _Rows, named: Named) -> _NewRows:
+    """Give rows of text of a file, all that there are, with what its name tells now."""
+    axes = axes_of_name(tables[RESULTS])
+    of_planes = dict.fromkeys((*GROUPS, *axes, *(("stack",) if axes else ())), "")
+    wiped = {RESULTS: of_planes}
+    nameless = {
+        table: [{**row, **wiped.get(table, dict.fromkeys(axes, ""))} for row in of_table]
+        for table, of_table in tables.items()
+    }
+    return with_name(nameless, named)
+
+
 def axes_of_name(rows: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
     """Tell which of z and t the name of a file told, of all its rows."""
-    if not rows or not rows[0].get("stack") or _is_of_set(rows[0]):
+    if not rows or not rows[0].get("stack") or is_of_set(rows[0]["stack"]):
         return ()
     # A file has several planes along an axis of its own.
     return tuple(axis for axis in "zt" if len({row[axis] for row in rows}) == 1 and rows[0][axis])
 
 
-def _is_of_set(row: Mapping[str, object]) -> bool:
-    """Whether the file of a row tells by itself of the set that it is of."""
-    return str(row.get("stack") or "").startswith(OF_FILES)
+def is_of_set(stack: object) -> bool:
+    """Whether files tell by themselves of the set that they are of, by the name of their stack."""
+    return str(stack or "").startswith(_OF_FILES)
 
 
 _NOTHING = Named()
@@ -375,15 +382,25 @@ class Naming:
             return None
         return Recognised(read.layout, 1, name, dict(self._texts(read, told)))
 
-    def by_stacks(self, files: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
-        """Give files in their order, but those of a z-stack one behind the other, by z."""
+    def by_stacks(
+        self, names: Iterable[str], unit: Callable[[str], str] | None = None
+    ) -> list[str]:
+        """Give files in their order, but those of a z-stack one behind the other, by z.
+
+        Parameters
+        ----------
+        names
+            Of the files.
+        unit
+            Tells of a name what it is one of, in place of its stack.
+        """
         first: dict[str, int] = {}
         ranks = []
-        for number, (name, path) in enumerate(files):
+        for number, name in enumerate(names):
             named = self[name]
-            at = number if not named.stack else first.setdefault(named.stack, number)
-            ranks.append((at, named.z or 0, number, (name, path)))
-        return [file for *_, file in sorted(ranks)]
+            key = (named.stack or name) if unit is None else unit(name)
+            ranks.append((first.setdefault(key, number), named.z or 0, number, name))
+        return [name for *_, name in sorted(ranks)]
 
     @property
     def n_files(self) -> int:
@@ -460,46 +477,26 @@ class Naming:
 
     def _read_name(self, name: str, layout: Layout | None) -> _Read:
         path = self._paths[name]
-        texts: dict[str, str] = {}
-        matched = True
-        starred: list[tuple[int, int]] = []
-        others: list[tuple[int, int]] = []
-        if self._pattern is not None:
-            start = len(path) - len(path.rpartition("/")[2])
-            match, at = self._pattern.search(path[start:]), start
-            if match is None:
-                at = len(path) - self._typed[name]
-                match = self._pattern.search(path[at:])
-            matched = match is not None
-            if match is not None:
-                _note(match, at, texts, starred, others)
-        if layout is not None:
-            match = self._match(layout, name)
-            if self._pattern is None and self._layout is not None:
-                matched = match is not None
-            if match is not None:
-                more: dict[str, str] = {}
-                spans: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
-                _note(match, len(path) - len(match.string), more, *spans)
-                if not texts.keys() & {"z"}:
-                    starred += spans[0]
-                others += spans[1]
-                texts = {**more, **texts}
+        by_pattern, by_layout = self._by_pattern(name), self._by_layout(layout, name)
+        needed = by_pattern if self._pattern is not None else by_layout
+        texts = {**by_layout.texts, **by_pattern.texts}
+        starred = by_pattern.of_planes or by_layout.of_planes
+        others = [*starred, *by_pattern.of_files, *by_layout.of_files]
         z, t = (_numbers(texts[axis]) if texts.get(axis) else None for axis in "zt")
         groups = {group: texts[group] for group in GROUPS if texts.get(group)}
         if "well" in groups:
             counted = layout is not None and layout.numbers_wells and groups["well"].isdigit()
             well = groups["well"]
             groups["well"] = f"well {int(well)}" if counted else well_name(well)
-        folder = _star(_parent(path), 0, [*starred, *others])
+        folder = _star(_parent(path), 0, others)
         alike = _star(path, 0, starred)
-        place = _star(path, 0, [*starred, *others])
+        place = _star(path, 0, others)
         at = len(path) - len(name) if path.endswith(name) else 0
         of_site = (folder, *(groups.get(group, "") for group in ("plate", "well", "site")))
         of_stack = (*of_site, groups.get("channel", ""), t)
         return _Read(
             layout,
-            matched,
+            needed.matched or (self._pattern is None and self._layout is None),
             groups,
             z,
             t,
@@ -508,25 +505,51 @@ class Naming:
             (_Keys(alike, place), _Keys(of_stack, of_site)),
         )
 
+    def _by_pattern(self, name: str) -> _Found:
+        """Search a name, and then the path as it was typed."""
+        if self._pattern is None:
+            return _Found()
+        path = self._paths[name]
+        for at in (len(path) - len(path.rpartition("/")[2]), len(path) - self._typed[name]):
+            match = self._pattern.search(path[at:])
+            if match is not None:
+                return _Found.of(match, at)
+        return _Found()
 
-def _note(
-    match: re.Match[str],
-    at: int,
-    texts: dict[str, str],
-    starred: list[tuple[int, int]],
-    others: list[tuple[int, int]],
-) -> None:
-    """Note what groups found, and where in a path: what differs in a stack, and in a place."""
-    for group, text in match.groupdict().items():
-        if text is None:
-            continue
-        name = group.rstrip("_")
-        texts.setdefault(name, text)
-        start, end = (at + place for place in match.span(group))
-        if name in ("z", "any"):
-            starred.append((start, end))
-        elif name in ("t", "channel", "action"):
-            others.append((start, end))
+    def _by_layout(self, layout: Layout | None, name: str) -> _Found:
+        match = None if layout is None else self._match(layout, name)
+        if match is None:
+            return _Found()
+        return _Found.of(match, len(self._paths[name]) - len(match.string))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found in a path: texts by their groups, and where it says what differs.
+
+    That is between planes of a stack, and between other files of a place.
+    """
+
+    matched: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict)
+    of_planes: Sequence[tuple[int, int]] = ()
+    of_files: Sequence[tuple[int, int]] = ()
+
+    @classmethod
+    def of(cls, match: re.Match[str], at: int) -> _Found:
+        """Give what a match found, of a string that begins at a character of the path."""
+        texts: dict[str, str] = {}
+        of_planes, of_files = [], []
+        for group, text in match.groupdict().items():
+            if text is None:
+                continue
+            name, span = group.rstrip("_"), (at + match.start(group), at + match.end(group))
+            texts.setdefault(name, text)
+            if name in ("z", "any"):
+                of_planes.append(span)
+            elif name in ("t", "channel", "action"):
+                of_files.append(span)
+        return cls(True, texts, of_planes, of_files)
 
 
 def _share(layout: Layout) -> float:

@@ -18,7 +18,7 @@ from microscope_quality.measuring.file_verdicts import verdict_of
 from microscope_quality.measuring.items import Item, Place, modified_text
 from microscope_quality.measuring.measure import Measure, Result
 from microscope_quality.measuring.page import failed_row, measure_again, measure_file
-from microscope_quality.measuring.rows import PlaneRow, images_of, stack_row
+from microscope_quality.measuring.rows import PlaneRow, all_units, images_of, stack_row
 from microscope_quality.measuring.settings import Settings
 
 # What the longest side of a picture has, in pixels.
@@ -76,10 +76,7 @@ def read_file(settings: Settings, pictures: bool, found: Found | None) -> Readin
 
 def stack_rows(planes: Iterable[PlaneRow], columns: Sequence[str]) -> list[dict[str, str]]:
     """Give the rows of the z-stacks that planes are."""
-    units: dict[str, list[PlaneRow]] = {}
-    for plane in planes:
-        units.setdefault(plane.unit, []).append(plane)
-    stacks = (stack_row(image) for unit in units.values() for image in images_of(unit))
+    stacks = (stack_row(image) for unit in all_units(planes) for image in images_of(unit))
     return [as_text(stack, columns) for stack in stacks if stack]
 
 

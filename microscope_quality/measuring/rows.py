@@ -14,7 +14,7 @@ from microscope_quality.files.ome_xml import MAX_PLANES
 from microscope_quality.files.tables import GROUPS, RESULTS
 from microscope_quality.measuring.items import Place
 from microscope_quality.measuring.measure import Measure, Row
-from microscope_quality.measuring.naming import OF_FILES
+from microscope_quality.measuring.naming import is_of_set
 from microscope_quality.statuses import Status
 from microscope_quality.verdicts import representative
 
@@ -149,11 +149,19 @@ def units_of(planes: Iterable[PlaneRow], *, is_finished: bool = True) -> Iterato
     scattered: dict[str, list[PlaneRow]] = {}
     for unit, of_unit in itertools.groupby(planes, key=lambda plane: plane.unit):
         together = list(of_unit)
-        if unit.startswith(OF_FILES) or (not is_finished and unit != together[0].name):
+        if is_of_set(unit) or (not is_finished and unit != together[0].name):
             scattered.setdefault(unit, []).extend(together)
         else:
             yield together
     yield from scattered.values()
+
+
+def all_units(planes: Iterable[PlaneRow]) -> list[list[PlaneRow]]:
+    """Give the planes of each unit, wherever in a table they lie."""
+    units: dict[str, list[PlaneRow]] = {}
+    for plane in planes:
+        units.setdefault(plane.unit, []).append(plane)
+    return list(units.values())
 
 
 def stack_row(image: Sequence[PlaneRow]) -> dict[str, object] | None:

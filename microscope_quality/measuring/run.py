@@ -267,7 +267,7 @@ class Run:
             what = "layout" if settings.pattern is None else "pattern"
             raise SettingsError(f"{what} matches no name; the first is {first}")
         self.recognised: list[Recognised] = self.naming.recognised
-        self.files = self.naming.by_stacks(self.files)
+        self.files = [(name, self._paths[name]) for name in self.naming.by_stacks(self._paths)]
         self.jobs, self.limit_bytes, self._cluster = jobs, limit_bytes, cluster
         self._ready = ready
         columns = settings.columns()

@@ -43,12 +43,7 @@ from microscope_quality.files.tables import (
 )
 from microscope_quality.measuring.file_verdicts import Verdict, verdict_of
 from microscope_quality.measuring.items import modified_text
-from microscope_quality.measuring.naming import (
-    OF_FILES,
-    Naming,
-    Recognised,
-    renamed,
-)
+from microscope_quality.measuring.naming import Naming, Recognised, is_of_set, renamed
 from microscope_quality.measuring.reading import Reading, error_row, read_file
 from microscope_quality.measuring.rows import PlaneRow, RowReader
 from microscope_quality.measuring.settings import Settings
@@ -621,7 +616,7 @@ class Watch:
         files = self._units[key].files
         known = list(files)
         # Of an OME set, names do not tell.
-        mates = known if key.startswith(OF_FILES) else self._naming.mates(known[0])
+        mates = known if is_of_set(key) else self._naming.mates(known[0])
         return any(
             self._watcher.expects(self._names.get(name, name))
             and (name in files or self._naming[name].stack == key)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from microscope_quality.batch.results import Results
 from microscope_quality.errors import FileError
 from microscope_quality.files.columns import names
 from microscope_quality.files.tables import PATCHES, RESULTS, STACKS, as_text
 from microscope_quality.measuring.file_verdicts import Verdict, verdict_of
-from microscope_quality.measuring.naming import OF_FILES, Named, Naming, axes_of_name, renamed
+from microscope_quality.measuring.naming import (
+    Named,
+    Naming,
+    axes_of_name,
+    is_of_set,
+    renamed,
+    with_name,
+)
 from microscope_quality.measuring.reading import stack_rows
 from microscope_quality.measuring.rows import PlaneRow
 from microscope_quality.measuring.settings import Settings
@@ -92,10 +98,7 @@ class WatchTables:
     def unit_of(self, name: str, rows: Sequence[Mapping[str, str]]) -> tuple[str, bool]:
         """Tell to which unit a file belongs by its rows, and whether that waits for others."""
         stack = next((row["stack"] for row in rows if row["stack"]), "")
-        if stack.startswith(OF_FILES):
-            shared = any(row["z"] for row in rows)
-        else:
-            shared = "z" in axes_of_name(rows)
+        shared = any(row["z"] for row in rows) if is_of_set(stack) else "z" in axes_of_name(rows)
         if shared:
             return stack, True
         # The first plane of a stack tells nothing of the others.
@@ -103,13 +106,9 @@ class WatchTables:
 
     def with_name(self, rows: Mapping[str, list[Texts]], named: Named) -> dict[str, list[Texts]]:
         """Give fresh rows of a file with what its name tells."""
-        made: dict[str, list[dict[str, Any]]] = {
-            table: [dict(row) for row in of_table] for table, of_table in rows.items()
-        }
-        named.put(made)
         return {
             table: [as_text(row, self._columns[table]) for row in of_table]
-            for table, of_table in made.items()
+            for table, of_table in with_name(rows, named).items()
         }
 
     # What is written.
@@ -182,9 +181,4 @@ class WatchTables:
 
     def in_order(self) -> list[str]:
         """Give the files as they came, those of a stack one behind the other."""
-        first: dict[str, int] = {}
-        ranks = []
-        for number, name in enumerate(self._results.files()):
-            at = first.setdefault(self._units.key(name), number)
-            ranks.append((at, self._naming[name].z or 0, number, name))
-        return [name for *_, name in sorted(ranks)]
+        return self._naming.by_stacks(self._results.files(), self._units.key)

@@ -20,10 +20,11 @@ from microscope_quality.files.tables import GROUPS, RESULTS, as_number, is_as_wr
 from microscope_quality.measuring.items import Place
 from microscope_quality.measuring.measure import Measure
 from microscope_quality.measuring.measures import recorded_measures
-from microscope_quality.measuring.naming import Naming
+from microscope_quality.measuring.naming import Naming, filled
 from microscope_quality.measuring.rows import (
     PlaneRow,
     RowReader,
+    all_units,
     images_of,
     representative_of,
     stack_row,
@@ -144,13 +145,10 @@ def read_rows(
             # Nothing in it can be believed, and the others are worth a page all the same.
             row = {**dict.fromkeys(row, ""), "file": row["file"], "error": f"was edited: {fault}"}
         if naming is not None:
-            row = naming[row["file"]].filling(row)
+            row = filled(row, naming[row["file"]])
         planes.append(PlaneRow.of(measure, row))
     numbers = {plane: number for number, plane in enumerate(planes)}
-    units: dict[str, list[PlaneRow]] = {}
-    for plane in planes:
-        units.setdefault(plane.unit, []).append(plane)
-    images = [image for unit in units.values() for image in images_of(unit)]
+    images = [image for unit in all_units(planes) for image in images_of(unit)]
     images.sort(key=lambda image: min(numbers[plane] for plane in image))
     shown, best = [], []
     for image in images:

@@ -257,8 +257,7 @@ def test_files_that_come_one_by_one_are_told_as_all_at_once():
 def test_files_of_a_stack_follow_each_other():
     names = [f"r01c01f01p0{z}-ch{c}sk1fk1fl1.tiff" for z in (2, 1) for c in (1, 2)] + ["a.tif"]
     naming = named(names[:-1])
-    ordered = [name for name, _ in naming.by_stacks([(name, Path(name)) for name in names])]
-    assert ordered == [names[2], names[0], names[3], names[1], "a.tif"]
+    assert naming.by_stacks(names) == [names[2], names[0], names[3], names[1], "a.tif"]
 
 
 def test_rows_take_what_a_name_tells_and_give_it_back():
