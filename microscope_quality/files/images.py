@@ -442,10 +442,11 @@ class _TiffImage:
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
         self._size = size
-        self.pages: Sequence[Page] = ()
+        self.pages: list[Page] = []
         self._stored: list[_Stored] = []
-        # Pages that are missing, and what is said of others that are.
-        self._lost: dict[int, str] = {}
+        # Pages that are missing, and how many others are.
+        self._lost: list[int] = []
+        self._n_more_lost = 0
         # What is said of all planes, and the set of files that they are of, if it is no OME-TIFF's.
         self._note = self._set = ""
         # Of pages in colour that were read lazily: whether the three channels are equal.
@@ -476,106 +477,124 @@ class _TiffImage:
     def _list_pages(self, tiff: Any, own: ome_xml.OwnFile | None = None) -> None:
         self._tiff = tiff
         _check_imagej(tiff, self._size)
-        pages: list[Page] = []
-        n_planes = 0
-        told = {} if own is None else own.images
-        lost: list[int] = []
-        n_lost = 0
         every = [s for s in tiff.series if not s.keyframe.is_reduced] or tiff.series[:1]
         reduced = [s for s in tiff.series if s.keyframe.is_reduced]
         every, self._note = _without_overviews(tiff, every, reduced, self._note)
-        # Pages that were written one by one are a stack all the same when they are alike.
-        alike = {(len(one), one.shape, one.dtype) for one in every}
-        stacked = len(every) > 1 and not tiff.is_ome and len(alike) == 1 and len(every[0]) == 1
-        layouts = list(map(_layout, every))
-        n_series = sum(layout.n_series for layout in layouts)
-        stacked = stacked and n_series == len(every)
-        n_series = 1 if stacked else n_series
-        first_series = 0
         slides = [of_slide(series) for series in every]
         if any(slide is not None for slide in slides):
             self._known = [[slide or KnownOptics()] for slide in slides]
+        layouts = list(map(_layout, every))
+        n_series = sum(layout.n_series for layout in layouts)
+        # Pages that were written one by one are a stack all the same when they are alike.
+        alike = {(len(one), one.shape, one.dtype) for one in every}
+        stacked = n_series == len(every) > 1 and not tiff.is_ome
+        stacked = stacked and len(alike) == 1 and len(every[0]) == 1
+        n_planes = first_series = 0
         for number, (series, layout) in enumerate(zip(every, layouts)):
-            check_packing(layout.key)
-            image = told.get(series.name)
-            elsewhere = b"" if image is None else image.elsewhere
-            levels = _levels(series, reduced)
-            outer = layout.shape[: layout.n_outer]
-            n_pages = math.prod(outer)
-            if not layout.key.size:
-                raise FileError("is damaged: its header promises a page without pixels")
-            if layout.planes_in_page > _MOST_PLANES_OF_PAGE:
-                raise FileError(
-                    f"has {layout.planes_in_page} channels in a page; at most "
-                    f"{_MOST_PLANES_OF_PAGE} are read"
-                )
-            n_planes += n_pages * layout.planes_in_page
-            pixels = layout.key.imagewidth * layout.key.imagelength
-            size = {
-                "width": layout.key.imagewidth,
-                "height": layout.key.imagelength,
-                "pixel_bytes": max(1, layout.key.nbytes // pixels),
-                "band_rows": band_rows(layout.key) if pixels > lazy.LAZY_PIXELS else 0,
-            }
+            n_planes += _n_planes(layout)
             if n_planes > MAX_PLANES:
                 raise FileError(f"has {n_planes} planes; at most {MAX_PLANES} are read")
-            start = None
-            if len(series) == n_pages and not series.is_truncated:
-                stored = list(series)
-            else:
-                start = series.dataoffset
-                if not _is_place(start):
-                    raise FileError("is damaged: its header has no place for its pixels")
-                if start + n_pages * layout.key.nbytes > self._size:
-                    raise FileError("is cut short: it ends before the last of its planes")
-                stored = [layout.key] * n_pages
-            there = [page is not None and page.parent is tiff for page in stored]
-            note = ""
-            n_missing = sum(not (one or other) for one, other in zip(there, elsewhere))
-            if n_missing and sum(there) == 1:
-                # Files of one plane each may have metadata of all, and not say where these are.
-                note = f"Of the planes that the file's metadata tell of, {n_missing:,} are not in "
-                note += "it: it is incomplete, or part of a set."
-            numbered = None
-            if start is None and len(every) == 1 and own is None:
-                numbered = self._numbered(tiff, stored)
-            if numbered is not None:
-                inner = layout.names[layout.n_outer :]
-                layout = replace(layout, names=("",) * layout.n_outer + inner)
-            for k, (index, page) in enumerate(zip(np.ndindex(outer), stored)):
-                place: dict[str, Any] = layout.place(index)
-                if stacked:
-                    place["z"] = number
-                series_number = first_series + place.pop("series", 0) if n_series > 1 else None
-                if "series" in layout.names[layout.n_outer :]:
-                    series_number = None
-                if numbered is not None:
-                    place = {**numbered[k], **place}
-                    series_number = place.pop("series", None)
-                if not there[k]:
-                    # A plane that lies in another file of the same set is in that file's rows.
-                    if note or len(elsewhere) != n_pages or elsewhere[k]:
-                        continue
-                    n_lost += 1
-                    if n_lost > _MOST_LOST:
-                        continue
-                    lost.append(len(pages))
-                elif page.keyframe is not layout.key:
-                    check_packing(page.keyframe)
-                offset = None if start is None else start + k * layout.key.nbytes
-                lower = [] if start is not None else [level[k] for level in levels]
-                first = first_series if n_series > 1 and numbered is None else None
-                known = number if image is None else image.number
-                self._stored.append(_Stored(layout, index, page, offset, lower, first, known, note))
-                stack = None if image is None else image.stack
-                if numbered is not None and self._set:
-                    stack = self._set if series_number is None else f"{self._set} {series_number}"
-                pages.append(Page(len(pages), series_number, **place, stack=stack, **size))
+            self._list_series(
+                tiff,
+                series,
+                layout,
+                _levels(series, reduced),
+                number,
+                z=number if stacked else None,
+                first_series=first_series if n_series > 1 and not stacked else None,
+                image=None if own is None else own.images.get(series.name),
+                by_micromanager=len(every) == 1 and own is None,
+            )
             first_series += layout.n_series
-        self._lost = dict.fromkeys(lost, "")
-        if n_lost > len(lost):
-            self._lost[lost[-1]] = f", nor are {n_lost - len(lost):,} others"
-        self.pages = pages
+
+    def _list_series(
+        self,
+        tiff: Any,
+        series: Any,
+        layout: _Layout,
+        levels: Sequence[Sequence[Any]],
+        number: int,
+        *,
+        z: int | None,
+        first_series: int | None,
+        image: ome_xml.OwnImage | None,
+        by_micromanager: bool,
+    ) -> None:
+        """List the pages of one of tifffile's series.
+
+        Parameters
+        ----------
+        tiff, series, layout, levels, number
+            The file, the series, its layout, the same at lower resolutions, and its number.
+        z
+            Of its only page, where pages that were written one by one are a stack.
+        first_series
+            Number of its first image, None if the file has one alone.
+        image
+            What OME-XML tells of it.
+        by_micromanager
+            Whether Micro-Manager's metadata may tell the places.
+        """
+        outer = layout.shape[: layout.n_outer]
+        n_pages = math.prod(outer)
+        start, stored = self._pages_of(series, layout, n_pages)
+        elsewhere = b"" if image is None else image.elsewhere
+        there = [page is not None and page.parent is tiff for page in stored]
+        note = ""
+        n_missing = sum(not (one or other) for one, other in zip(there, elsewhere))
+        if n_missing and sum(there) == 1:
+            # Files of one plane each may have metadata of all, and not say where these are.
+            note = f"Of the planes that the file's metadata tell of, {n_missing:,} are not in "
+            note += "it: it is incomplete, or part of a set."
+        numbered = self._numbered(tiff, stored) if by_micromanager and start is None else None
+        if numbered is not None:
+            inner = layout.names[layout.n_outer :]
+            layout = replace(layout, names=("",) * layout.n_outer + inner)
+            first_series = None
+        size: dict[str, Any] = _size_of(layout.key)
+        for k, (index, page) in enumerate(zip(np.ndindex(outer), stored)):
+            if not there[k]:
+                # A plane that lies in another file of the same set is in that file's rows.
+                if note or len(elsewhere) != n_pages or elsewhere[k]:
+                    continue
+                if len(self._lost) == _MOST_LOST:
+                    self._n_more_lost += 1
+                    continue
+                self._lost.append(len(self.pages))
+            elif page.keyframe is not layout.key:
+                check_packing(page.keyframe)
+            offset = None if start is None else start + k * layout.key.nbytes
+            lower = [] if start is not None else [level[k] for level in levels]
+            known = number if image is None else image.number
+            one = _Stored(layout, index, page, offset, lower, first_series, known, note)
+            self._stored.append(one)
+            place: dict[str, Any] = one.placed(layout.place(index))
+            if z is not None:
+                place["z"] = z
+            if "series" in layout.names[layout.n_outer :]:
+                # It is that of each plane in the page.
+                place.pop("series", None)
+            stack = None if image is None else image.stack
+            if numbered is not None:
+                place = dict(numbered[k])
+                series_of_set = f" {place['series']}" if "series" in place else ""
+                stack = f"{self._set}{series_of_set}" if self._set else None
+            self.pages.append(Page(len(self.pages), **place, stack=stack, **size))
+
+    def _pages_of(self, series: Any, layout: _Layout, n_pages: int) -> tuple[int | None, list[Any]]:
+        """Give tifffile's pages of a series, None for one that is missing.
+
+        Where one directory stands for all of them, it is given so many times, behind the place of
+        the first byte.
+        """
+        if len(series) == n_pages and not series.is_truncated:
+            return None, list(series)
+        start = series.dataoffset
+        if not _is_place(start):
+            raise FileError("is damaged: its header has no place for its pixels")
+        if start + n_pages * layout.key.nbytes > self._size:
+            raise FileError("is cut short: it ends before the last of its planes")
+        return start, [layout.key] * n_pages
 
     def _numbered(self, tiff: Any, stored: Sequence[Any]) -> list[Mapping[str, int]] | None:
         """Places of pages as Micro-Manager tells them, if it does so of all."""
@@ -594,9 +613,10 @@ class _TiffImage:
             if page.index in self._lost:
                 told = {axis: getattr(page, axis) for axis in ("series", "z", "c", "t")}
                 words = " ".join(f"{axis} {n}" for axis, n in told.items() if n is not None)
-                raise FileError(
-                    f"is incomplete: the plane of {words} is not in it{self._lost[page.index]}"
-                )
+                others = ""
+                if self._n_more_lost and page.index == self._lost[-1]:
+                    others = f", nor are {self._n_more_lost:,} others"
+                raise FileError(f"is incomplete: the plane of {words} is not in it{others}")
             planes: Iterable[tuple[dict[str, int], Any]] | None = None
             if not whole and key.imagelength * key.imagewidth > lazy.LAZY_PIXELS:
                 planes = self._lazily(page.index, luminance)
@@ -809,6 +829,30 @@ def _is_place(number: Any) -> bool:
 
 def _luminance_of(pixels: NDArray[Any]) -> NDArray[Any]:
     return luminance(pixels[..., 0], pixels[..., 1], pixels[..., 2])
+
+
+def _n_planes(layout: _Layout) -> int:
+    """Count the planes of a series, if it is one that can be read."""
+    check_packing(layout.key)
+    if not layout.key.size:
+        raise FileError("is damaged: its header promises a page without pixels")
+    if layout.planes_in_page > _MOST_PLANES_OF_PAGE:
+        raise FileError(
+            f"has {layout.planes_in_page} channels in a page; at most "
+            f"{_MOST_PLANES_OF_PAGE} are read"
+        )
+    return math.prod(layout.shape[: layout.n_outer]) * layout.planes_in_page
+
+
+def _size_of(key: Any) -> dict[str, int]:
+    """Tell how large pages like one of tifffile's are, as `Page` has it."""
+    pixels = key.imagewidth * key.imagelength
+    return {
+        "width": key.imagewidth,
+        "height": key.imagelength,
+        "pixel_bytes": max(1, key.nbytes // pixels),
+        "band_rows": band_rows(key) if pixels > lazy.LAZY_PIXELS else 0,
+    }
 
 
 def _layout(series: Any) -> _Layout:
