@@ -158,8 +158,9 @@ def measure(
     from microscope_quality.cli.refusal import refusing
     from microscope_quality.cli.summary import Summary, show_best, show_run
     from microscope_quality.cli.wording import console
-    from microscope_quality.errors import MicroscopeQualityError, SettingsError
+    from microscope_quality.errors import MicroscopeQualityError, SettingsError, printable
     from microscope_quality.files.images import find_some
+    from microscope_quality.files.left_out import EXCLUDED, EXCLUDED_FOLDERS
     from microscope_quality.files.pictures import OVERLAYS
     from microscope_quality.measuring.best_planes import BestPlanes, check_apart
     from microscope_quality.measuring.memory import limit_of
@@ -239,6 +240,8 @@ def measure(
         left_out=left_out,
         copies=copied,
     )
+    if exclude and not left_out.keys() & {EXCLUDED, EXCLUDED_FOLDERS}:
+        screen.print(f"--exclude leaves nothing out: {printable(' '.join(exclude))}", style="dim")
     if best_plane is not None:
         show_best(screen, best, best_plane)
     raise typer.Exit(1 if run.has_failed or best.failed else 0)

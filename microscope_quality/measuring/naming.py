@@ -413,6 +413,16 @@ class Naming:
         return [name for name, read in self._read.items() if not read.matched]
 
     @property
+    def mismatch(self) -> str:
+        """Say that the pattern, or the layout that was named, matches no name; else it is empty."""
+        first = next(iter(self._read), None)
+        if first is None or any(read.matched for read in self._read.values()):
+            return ""
+        what = "layout" if self._pattern is None else "pattern"
+        typed = self._paths[first][-self._typed[first] :]
+        return f"{what} matches no name; the first is {typed}"
+
+    @property
     def recognised(self) -> list[Recognised]:
         """The layouts that were taken, and tell something, in the order of the files."""
         first: dict[str, tuple[str, _Read]] = {}

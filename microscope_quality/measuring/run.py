@@ -262,10 +262,8 @@ class Run:
         self.naming = Naming(settings.pattern, settings.layout)
         self.naming.add(self.files)
         self.unmatched = self.naming.unmatched
-        if self.unmatched and len(self.unmatched) == self.naming.n_files:
-            first = self._paths[self.unmatched[0]].as_posix()
-            what = "layout" if settings.pattern is None else "pattern"
-            raise SettingsError(f"{what} matches no name; the first is {first}")
+        if self.naming.mismatch:
+            raise SettingsError(self.naming.mismatch)
         self.recognised: list[Recognised] = self.naming.recognised
         self.files = [(name, self._paths[name]) for name in self.naming.by_stacks(self._paths)]
         self.jobs, self.limit_bytes, self._cluster = jobs, limit_bytes, cluster

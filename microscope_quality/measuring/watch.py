@@ -166,6 +166,8 @@ class Watch:
         self._measured = 0
         # Files that were seen, and are to be told to the naming.
         self._seen: list[str] = []
+        # Whether it was told if the pattern matches none of the first files' names.
+        self._has_compared = False
         # By layout, what was read from names.
         self._layouts: dict[str, frozenset[str]] = {}
         # Names of files that are kept, and of those that were measured, by those that tables have.
@@ -589,6 +591,10 @@ class Watch:
         """Take in the names of files that were seen."""
         seen, self._seen = self._seen, []
         changed = self._naming.add((as_stored(name), self.where.folder / name) for name in seen)
+        if seen and not self._has_compared:
+            self._has_compared = True
+            if self._naming.mismatch:
+                self.tell(Notice(f"The {self._naming.mismatch}"))
         for name in sorted(changed):
             recognised = self._naming.recognised_in(name)
             if recognised is not None:

@@ -190,7 +190,10 @@ def test_thumbnails_and_what_is_excluded_are_told(plate, model, tmp_path):
     taken = [row["file"] for row in table(tmp_path / "out" / "results.csv")]
     assert taken == ["A02_s1.tif", "day 2/B10_s2.tif"]
     assert "Left out: 3 excluded images, 1 reduced copy (Downsampled_x…)\n" in screen
+    screen = measure(plate, *arguments, "--exclude", "[xy]*.tif")
+    assert "--exclude leaves nothing out: [xy]*.tif\n" in screen
     screen = measure(plate, *arguments, "--exclude", "day 2/**")
+    assert "leaves nothing out" not in screen
     for part in (
         "1 thumbnail (…_thumb)",
         "1 reduced copy (Downsampled_x…)",

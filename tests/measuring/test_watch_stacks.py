@@ -21,6 +21,7 @@ from microscope_quality.measuring.watch_alerts import WatchAlerts
 from microscope_quality.measuring.watch_events import (
     FileMeasured,
     LayoutRecognised,
+    Notice,
     PictureDrawn,
     WatchStatus,
 )
@@ -334,6 +335,19 @@ def test_sets_that_tell_of_themselves(plate):
     assert (one.verdict.status.key, one.verdict.planes, alerts) == ("bright", 3, 0)
     assert one.path == plate / "s1.ome.tif"
     assert_as_measured(plate)
+
+
+def test_a_pattern_that_matches_no_name_is_told_once(plate):
+    write_stack(plate, 1)
+    for pattern, said in (
+        (r"(?P<well>[A-H]\d\d)_z(?P<z>\d)", ["The pattern matches no name; the first is "]),
+        (r"p(?P<z>\d\d)", []),
+    ):
+        settings = replace(SETTINGS, pattern=pattern)
+        with watch_of(plate, settings) as watch:
+            texts = [event.text for event in watch.events() if isinstance(event, Notice)]
+        assert [text[: len(start)] for text, start in zip(texts, said)] == said
+        assert len(texts) == len(said)
 
 
 def test_pictures_of_the_best_planes(plate):
