@@ -130,8 +130,8 @@ def best_plane(results: Sequence[FocusResult]) -> StackResult:
     A plane's sharpness is its contrast, halved for every two levels by which it is out of focus.
     Weighted 1, 2, 1 with the planes beside it, it is a curve, and the best plane is where the curve
     is highest: of planes within 10 % of that, side by side, and of each other themselves, the one
-    nearest to the best position. That is the vertex of the parabola through the logarithms of the
-    curve there and beside it.
+    nearest to the best position, of those with content if there are any. That is the vertex of the
+    parabola through the logarithms of the curve there and beside it.
 
     Parameters
     ----------
@@ -196,7 +196,8 @@ def best_of(
     as_good = _run(np.nan_to_num(curve) >= AS_GOOD_SHARE * curve[highest], highest)
     position = _vertex(as_good, curve)
     sharp = [k for k in as_good if sharpness[k] >= AS_GOOD_SHARE * sharpness[as_good].max()]
-    best = min(sharp, key=lambda plane: abs(plane - position))
+    with_content = [k for k in sharp if statuses[k] != NO_CONTENT.key]
+    best = min(with_content or sharp, key=lambda plane: abs(plane - position))
     # Of neighbours that contradict each other, the plane counts.
     return best, min(max(position, best - 1.0), best + 1.0), best
 

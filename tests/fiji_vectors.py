@@ -138,6 +138,8 @@ CURVES = [
     ([4.0, 0.2, 0.25, 0.2, 4.0, 5.0], [2.0, 10.0, 9.9, 9.8, 2.0, 1.0]),
     # A plane without numbers in the middle, and at the end.
     ([4.0, 1.0, 0.3, None, 0.4, 1.2, 4.1, None], [2.0, 7.0, 10.0, None, 9.8, 6.5, 2.2, None]),
+    # A dim stack, of which one plane has content.
+    ([None, None, None, 7.0, None], [0.488, 0.502, 0.499, 0.493, 0.495]),
     # Two layers.
     ([3.0, 0.4, 3.1, 4.0, 2.8, 0.3, 3.2], [4.0, 12.0, 4.0, 3.0, 4.5, 12.5, 4.0]),
 ]

@@ -207,3 +207,11 @@ def test_a_frame_of_noise_is_not_the_best_plane():
     best, position, speaker = best_of(statuses, levels, [0, *[0.6] * 4], contrasts)
     assert (best, speaker) == (2, 2)
     assert position == pytest.approx(2, abs=0.7)
+
+
+def test_of_planes_as_good_as_each_other_one_with_content_is_best():
+    """As of a dim stack: no more of a plane without content counts than what is beside it."""
+    levels, contrasts = [nan, nan, nan, 7.0, nan], [0.488, 0.502, 0.499, 0.493, 0.495]
+    statuses = ["no_content", "no_content", "no_content", "mixed", "no_content"]
+    assert best_of(statuses, levels, [0.1] * 5, contrasts)[::2] == (3, 3)
+    assert best_of(statuses[::-1], levels[::-1], [0.1] * 5, contrasts[::-1])[::2] == (1, 1)

@@ -14,7 +14,7 @@ from microscope_quality.errors import printable
 from microscope_quality.measuring import watch_events as events
 from microscope_quality.measuring.file_verdicts import Verdict
 from microscope_quality.measuring.measure import Measure
-from microscope_quality.statuses import NO_CONTENT
+from microscope_quality.statuses import ERROR, NO_CONTENT
 
 _REFRESH_SECONDS = 0.5
 # Characters of the name of a stack in the last line.
@@ -87,9 +87,8 @@ class Screen:
         measure, row, status = verdict.measure, verdict.row, verdict.status
         short = measure.short(row)
         number = (f"{short:>5}", measure.colour(row)) if short else "    –"
-        words = printable(verdict.in_words() or verdict.error)
-        if verdict.error and verdict.planes > 1:
-            words = printable(f"{words}: {verdict.error}")
+        sign = ": " if status is ERROR else ", "
+        words = printable(sign.join(filter(None, (verdict.in_words(), verdict.fault))))
         if status is NO_CONTENT:
             # Too small, or without a single number: that there is nothing in it may not be all.
             words = "  ".join(filter(None, (words, printable(row["message"]))))

@@ -28,7 +28,7 @@ from microscope_quality.files.spreadsheet import WORKBOOK
 from microscope_quality.files.tables import as_number
 from microscope_quality.measuring.measure import Measure, Row, block
 from microscope_quality.measuring.naming import axes_of_name
-from microscope_quality.measuring.rows import PlaneRow
+from microscope_quality.measuring.rows import PlaneRow, StackSizes
 from microscope_quality.measuring.run import MOST_DOUBTFUL, Run
 from microscope_quality.report import REPORT
 from microscope_quality.statuses import ERROR, Status
@@ -63,6 +63,7 @@ class Summary:
         # Of a z-stack: its name, its row, and the value at each z.
         self._stacks: list[tuple[str, Row, list[float]]] = []
         self._n_stacks = 0
+        self._sizes = StackSizes()
         self._notes: Counter[str] = Counter()
         self._first_noted: dict[str, str] = {}
 
@@ -92,6 +93,7 @@ class Summary:
         if stack is None:
             return
         self._n_stacks += 1
+        self._sizes.add(planes)
         if len(self._stacks) < MOST_LINES:
             values = [math.nan] * ((planes[-1].place.z or 0) + 1)
             for plane in planes:
@@ -255,6 +257,8 @@ class Summary:
         console.print()
         console.print(table)
         _show_more(console, self._n_stacks - len(self._stacks))
+        if self._sizes.said():
+            console.print(f"\n{printable(self._sizes.said())}")
 
 
 def show_run(
@@ -344,6 +348,12 @@ def show_run(
 
 def show_best(console: Console, best: BestPlanes, folder: Path) -> None:
     """Say how many best planes were written, and of which z-stacks there is none."""
+    if not (best.failed or best.written):
+        console.print(
+            "There is no z-stack, and so no best plane: where planes are files of their own, "
+            "--layout tells how they are named, or --pattern with the group z."
+        )
+        return
     for reason in best.failed[:MOST_NAMED]:
         console.print(f"No best plane: {printable(reason)}", highlight=False)
     _show_more(console, max(0, len(best.failed) - MOST_NAMED))

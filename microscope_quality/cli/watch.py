@@ -265,7 +265,7 @@ def watch(
             typer.echo(f"microscope-quality watch: {error}", err=True)
             raise typer.Exit(1) from error
         ended = watching.status
-        raise typer.Exit(code() if ended.stopped else int(ended.failed > 0))
+        raise typer.Exit(code() if ended.stopped else int(ended.failed + ended.lacking > 0))
 
 
 @contextlib.contextmanager
@@ -306,6 +306,8 @@ def _summary(watch: Watch, waiting: int) -> str:
         said.append(f"left out: {in_words(watch.left_out)}")
     if status.failed:
         said.append(f"{status.failed:,} not measured")
+    if status.lacking:
+        said.append(f"{counted(status.lacking, 'stack')} with planes that were not measured")
     if status.waiting_stacks:
         said.append(status.stacks_text())
     if status.unreadable:

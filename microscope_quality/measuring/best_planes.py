@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,9 @@ from microscope_quality.measuring.page import read_again
 from microscope_quality.measuring.rows import PlaneRow
 from microscope_quality.measuring.run import Progress, Run
 from microscope_quality.measuring.settings import Settings
+
+# Of a channel.
+_NUMBER_AND_NAME = re.compile(r"(\d+)(\D.*)")
 
 
 @dataclass(frozen=True)
@@ -115,15 +119,16 @@ class BestPlanes:
         for stack in self._stacks:
             places.setdefault(_place_of(run, stack), []).append(stack)
         chosen = [one for of_place in places.values() for one in self._chosen(of_place)]
-        names = Counter(_image_name(at) for _, at in chosen)
+        names = Counter(_image_name(stack.planes[z]) for stack, z in chosen)
         wanted = [
             _Wanted(
                 paths[at.name],
                 at.place,
                 folder / _image_name(at, whole=names[_image_name(at)] > 1),
-                {"z": z, "file": at.name},
+                {"z": z, "file": at.name, "stack": stack.unit},
             )
-            for z, at in chosen
+            for stack, z in chosen
+            for at in (stack.planes[z],)
         ]
         for one, reason in run.again(write_plane, wanted, progress):
             if reason:
@@ -132,17 +137,21 @@ class BestPlanes:
                 self.written.append(one.image)
         # Of an earlier run, when another plane was the best one.
         kept = {one.image for one in wanted}
+        units = {stack.unit for stack in self._stacks}
         for image in folder.rglob("*.tif"):
-            if image not in kept and facts_of(image).get("file") in paths:
+            facts = {} if image in kept else facts_of(image)
+            if facts.get("file") in paths or facts.get("stack") in units:
                 image.unlink(missing_ok=True)
 
     def _leads(self, stack: _Stack) -> bool:
+        # As DAPI - DAPI of IN Cell and 1DAPI of MetaMorph; and 01 is channel 1.
+        parts = _NUMBER_AND_NAME.match(stack.channel)
         known = [str(stack.c or 0), stack.channel, *stack.channel.split(" - ")]
-        # As 01 is channel 1.
+        known += parts.groups() if parts else ()
         return self.by is not None and _plain(self.by) in map(_plain, known)
 
-    def _chosen(self, of_place: Sequence[_Stack]) -> list[tuple[int, _At]]:
-        """Give the planes of a place that are to be written."""
+    def _chosen(self, of_place: Sequence[_Stack]) -> list[tuple[_Stack, int]]:
+        """Give the planes of a place that are to be written, by their stacks and z."""
         chosen = []
         best_z = None
         if self.by is not None:
@@ -150,14 +159,13 @@ class BestPlanes:
             best_z = leaders[0].best_z if leaders else None
         for stack in of_place:
             z = stack.best_z if self.by is None else best_z
-            first = next(iter(stack.planes.values()))
             if z is None:
                 why = "no plane has content" if self.by is None else f"no best plane of {self.by}"
-                self.failed.append(f"{first.name}: {why}")
+                self.failed.append(f"{stack.unit}: {why}")
             elif z not in stack.planes:
-                self.failed.append(f"{first.name}: has no plane z{z}")
+                self.failed.append(f"{stack.unit}: its plane z{z} is missing or was not measured")
             else:
-                chosen.append((z, stack.planes[z]))
+                chosen.append((stack, z))
         return chosen
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.files.tables import GROUPS
@@ -19,12 +19,13 @@ class Verdict:
     The same is said of several files that are one z-stack.
 
     A z-stack is as good as its best plane: that the others are out of focus is no fault. Nor is a
-    channel without content, where another one has some.
+    channel without content, where another one has some. Planes of a z-stack that could not be
+    measured are told beside it.
 
     Attributes
     ----------
     plane : PlaneRow
-        The one that speaks for the file; with an error, the first one that has it.
+        The one that speaks for the file.
     status : Status
         Of the file.
     planes : int
@@ -33,6 +34,8 @@ class Verdict:
         Whether the plane is the best of a z-stack.
     files : int
         In which the planes lie.
+    failed : PlaneRow, optional
+        The first one that could not be measured.
     """
 
     plane: PlaneRow
@@ -40,6 +43,7 @@ class Verdict:
     planes: int = 1
     stack: bool = False
     files: int = 1
+    failed: PlaneRow | None = None
 
     @property
     def measure(self) -> Measure:
@@ -53,9 +57,19 @@ class Verdict:
 
     @property
     def error(self) -> str:
-        """Why it could not be measured; of several files, with the name of one."""
-        error = self.plane.error
-        return f"{self.plane.name}: {error}" if error and self.files > 1 else error
+        """Why it, or a plane of its stack, could not be measured; of several files, which one."""
+        if self.failed is None:
+            return ""
+        if self.files > 1:
+            return f"{self.failed.name}: {self.failed.error}"
+        if self.status is ERROR:
+            return self.failed.error
+        return f"{self.failed.place}: {self.failed.error}"
+
+    @property
+    def fault(self) -> str:
+        """The same, beside what is said of it in words."""
+        return self.error if self.status is ERROR or not self.error else f"without {self.error}"
 
     @property
     def groups(self) -> dict[str, str]:
@@ -69,7 +83,7 @@ class Verdict:
 
     def in_words(self) -> str:
         """Say which plane it is and of how many, if there are more than one."""
-        if self.planes < 2 or self.error:
+        if self.planes < 2 or self.status is ERROR:
             return f"{self.planes} planes" if self.planes > 1 else ""
         where = " ".join(f"{axis}{at}" for axis, at in self.place.items())
         if self.stack:
@@ -89,12 +103,13 @@ def verdict_of(planes: Sequence[PlaneRow], stacks: Iterable[Row] = ()) -> Verdic
     """
     files = len({plane.name for plane in planes})
     failed = next((plane for plane in planes if plane.error), None)
-    if failed is not None:
-        return Verdict(failed, ERROR, len(planes), files=files)
     measure = planes[0].measure
     judgements = {_stack_of(stack): stack for stack in stacks}
     verdicts = []
     for image in images_of(planes):
+        if all(plane.error for plane in image):
+            verdicts.append(Verdict(image[0], ERROR, len(planes), files=files))
+            continue
         if image[0].place.z is None:
             verdicts.append(Verdict(image[0], image[0].kind, len(planes), files=files))
             continue
@@ -103,7 +118,8 @@ def verdict_of(planes: Sequence[PlaneRow], stacks: Iterable[Row] = ()) -> Verdic
         status = measure.status_named(stack.get("status", ""))
         status = one.kind if status is ERROR else status
         verdicts.append(Verdict(one, status, len(image), len(image) > 1, files))
-    return max([one for one in verdicts if one.status.is_judged] or verdicts, key=_rank)
+    telling = [one for one in verdicts if one.status.is_judged or one.status is ERROR]
+    return replace(max(telling or verdicts, key=_rank), failed=failed)
 
 
 def _stack_of(row: Row) -> tuple[str, ...]:
@@ -160,9 +176,15 @@ class Threshold:
 
     def reason(self, name: str, verdict: Verdict) -> str:
         """Say why a verdict is bad, in a sentence; empty for one that is not."""
-        status, measure = verdict.status, verdict.measure
-        if status is ERROR:
+        if verdict.status is ERROR:
             return f"{name} cannot be measured: {verdict.error}"
+        return self._reason(name, verdict) or (
+            f"{name} has a plane that cannot be measured: {verdict.error}" if verdict.error else ""
+        )
+
+    def _reason(self, name: str, verdict: Verdict) -> str:
+        """Say why what was measured is bad."""
+        status, measure = verdict.status, verdict.measure
         if status is NO_CONTENT:
             # Its numbers mean nothing.
             return f"{name} has no content" if status.key in self.statuses else ""

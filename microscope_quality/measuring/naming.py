@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,8 @@ class _Read:
     """What one name tells by itself.
 
     `keys` are two: if the names of a stack's planes differ in z alone, and if they differ in more,
-    so that plate, well, site, channel and t must tell.
+    so that plate, well, site, channel and t must tell. `image` is what one plate has once, None
+    where plates are not told apart by their folders.
     """
 
     layout: Layout | None
@@ -150,6 +152,7 @@ class _Read:
     label: str
     family: tuple[str, str]
     keys: tuple[_Keys, _Keys]
+    image: Hashable | None
 
 
 class _Order:
@@ -260,6 +263,64 @@ class _Family:
         return Named(read.groups, z, t, label)
 
 
+class _Namesakes:
+    """Families of one layout whose names tell of one plate, which may be several.
+
+    They are when an image is in two of them: then each has the name of its folder too.
+    """
+
+    def __init__(self) -> None:
+        # Folders of the families, and families by images.
+        self._folders: dict[tuple[str, str], list[str]] = {}
+        self._images: dict[Hashable, tuple[str, str]] = {}
+        self._are_several = False
+        # Folders that all of them have in common, at the start and at the end.
+        self._common: tuple[int, int] | None = None
+
+    def add(self, family: tuple[str, str], image: Hashable) -> bool:
+        """Take in an image; gives whether plates may have other names now."""
+        is_new = family not in self._folders
+        if is_new:
+            self._folders[family] = family[1].split("/")
+            self._common = None
+        if self._images.setdefault(image, family) != family and not self._are_several:
+            self._are_several = True
+            return True
+        return is_new and self._are_several
+
+    def drop(self, families: Collection[tuple[str, str]]) -> None:
+        """Forget families."""
+        self._common = None
+        for family in families:
+            self._folders.pop(family, None)
+        self._images = {
+            image: family for image, family in self._images.items() if family not in families
+        }
+
+    @property
+    def families(self) -> Iterable[tuple[str, str]]:
+        return self._folders
+
+    def plate(self, family: tuple[str, str], plate: str) -> str:
+        """Name the plate of a family: by its own name and the folders that the others have not."""
+        if not self._are_several or len(self._folders) < 2:
+            return plate
+        if self._common is None:
+            first = _n_common([*self._folders.values()])
+            rest = [folders[first:][::-1] for folders in self._folders.values()]
+            self._common = first, _n_common(rest)
+        first, last = self._common
+        folders = self._folders[family]
+        own = "/".join(folders[first : len(folders) - last])
+        return own if plate in own else f"{own} {plate}".strip()
+
+
+def _n_common(lists: Sequence[Sequence[str]]) -> int:
+    """Count the items at the start of lists that are the same in all of them."""
+    same = itertools.takewhile(lambda items: len(set(items)) == 1, zip(*lists))
+    return sum(1 for _ in same)
+
+
 @dataclass
 class _Folder:
     """The files of a folder, and the layout that nearly all of them have."""
@@ -282,7 +343,10 @@ class Recognised:
 
     def __str__(self) -> str:
         """Say it in a sentence."""
-        said = ", ".join(f"{group} {text}" for group, text in self.texts.items())
+        said = ", ".join(
+            text if text.startswith(f"{group} ") else f"{group} {text}"
+            for group, text in self.texts.items()
+        )
         return f"{self.layout.title}: {self.name} is {said}"
 
 
@@ -316,6 +380,8 @@ class Naming:
         self._read: dict[str, _Read] = {}
         self._folders: dict[str, _Folder] = {}
         self._families: dict[tuple[str, str], _Family] = {}
+        # By the layout and the plate that names tell.
+        self._namesakes: dict[tuple[str, str], _Namesakes] = {}
 
     def add(self, files: Iterable[tuple[str, Path]]) -> set[str]:
         """Take in files.
@@ -355,7 +421,12 @@ class Naming:
         read = self._read.get(name)
         if read is None:
             return _NOTHING
-        return self._families[read.family].named(read, self._read)
+        named = self._families[read.family].named(read, self._read)
+        if read.image is None:
+            return named
+        own = read.groups.get("plate", "")
+        plate = self._namesakes[read.family[0], own].plate(read.family, own)
+        return named if plate == own else replace(named, groups={**named.groups, "plate": plate})
 
     def mates(self, name: str) -> list[str]:
         """Give the files of the same place as a file: its planes, channels and times."""
@@ -439,7 +510,7 @@ class Naming:
         ]
 
     def _texts(self, read: _Read, named: Named) -> Iterator[tuple[str, str]]:
-        yield from read.groups.items()
+        yield from named.groups.items()
         for axis, numbers, place in (("z", read.z, named.z), ("t", read.t, named.t)):
             if numbers is not None and place is not None:
                 yield axis, " ".join(f"{number:g}" for number in numbers)
@@ -472,15 +543,23 @@ class Naming:
         family = self._families.setdefault(read.family, _Family())
         before = family.state
         moves = family.add(name, read)
+        changed = set(family.mates(read)) if moves else {name}
         if family.state != before:
-            return set(family.names)
-        return set(family.mates(read)) if moves else {name}
+            changed = set(family.names)
+        if read.image is not None:
+            key = (read.family[0], read.groups.get("plate", ""))
+            namesakes = self._namesakes.setdefault(key, _Namesakes())
+            if namesakes.add(read.family, read.image):
+                changed.update(*(self._families[one].names for one in namesakes.families))
+        return changed
 
     def _take_in_again(self, parent: str) -> set[str]:
         """Read the names of a folder by another layout, and with them those of its families."""
         names = set(self._folders[parent].names)
         families = {self._read[name].family for name in names if name in self._read}
         names.update(*(self._families.pop(family).names for family in families))
+        for namesakes in self._namesakes.values():
+            namesakes.drop(families)
         for name in sorted(names):
             names |= self._take_in(name, self._folders[_parent(self._paths[name])].layout)
         return names
@@ -490,7 +569,7 @@ class Naming:
         by_pattern, by_layout = self._by_pattern(name), self._by_layout(layout, name)
         needed = by_pattern if self._pattern is not None else by_layout
         texts = {**by_layout.texts, **by_pattern.texts}
-        starred = by_pattern.of_planes or by_layout.of_planes
+        starred = [*(by_pattern.of_z or by_layout.of_z), *by_layout.of_planes]
         others = [*starred, *by_pattern.of_files, *by_layout.of_files]
         z, t = (_numbers(texts[axis]) if texts.get(axis) else None for axis in "zt")
         groups = {group: texts[group] for group in GROUPS if texts.get(group)}
@@ -504,6 +583,9 @@ class Naming:
         at = len(path) - len(name) if path.endswith(name) else 0
         of_site = (folder, *(groups.get(group, "") for group in ("plate", "well", "site")))
         of_stack = (*of_site, groups.get("channel", ""), t)
+        image = None
+        if layout is not None and layout.is_certain and "well" in groups:
+            image = (groups["well"], groups.get("site"), groups.get("channel"), z, t)
         return _Read(
             layout,
             needed.matched or (self._pattern is None and self._layout is None),
@@ -513,6 +595,7 @@ class Naming:
             _star(path, at, starred),
             (layout.name if layout else "", folder),
             (_Keys(alike, place), _Keys(of_stack, of_site)),
+            None if "plate" in by_pattern.texts else image,
         )
 
     def _by_pattern(self, name: str) -> _Found:
@@ -537,11 +620,12 @@ class Naming:
 class _Found:
     """What was found in a path: texts by their groups, and where it says what differs.
 
-    That is between planes of a stack, and between other files of a place.
+    That is z and what else differs between planes of a stack, and between other files of a place.
     """
 
     matched: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
+    of_z: Sequence[tuple[int, int]] = ()
     of_planes: Sequence[tuple[int, int]] = ()
     of_files: Sequence[tuple[int, int]] = ()
 
@@ -549,17 +633,19 @@ class _Found:
     def of(cls, match: re.Match[str], at: int) -> _Found:
         """Give what a match found, of a string that begins at a character of the path."""
         texts: dict[str, str] = {}
-        of_planes, of_files = [], []
+        of_z, of_planes, of_files = [], [], []
         for group, text in match.groupdict().items():
             if text is None:
                 continue
             name, span = group.rstrip("_"), (at + match.start(group), at + match.end(group))
             texts.setdefault(name, text)
-            if name in ("z", "any"):
+            if name == "z":
+                of_z.append(span)
+            elif name == "any":
                 of_planes.append(span)
             elif name in ("t", "channel", "action"):
                 of_files.append(span)
-        return cls(True, texts, of_planes, of_files)
+        return cls(True, texts, of_z, of_planes, of_files)
 
 
 def _share(layout: Layout) -> float:

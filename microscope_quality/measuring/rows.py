@@ -190,6 +190,39 @@ def stack_row(image: Sequence[PlaneRow]) -> dict[str, object] | None:
     }
 
 
+class StackSizes:
+    """Finds z-stacks that lack planes: those of their plate and channel have more.
+
+    It is of stacks whose planes have files of their own, put together by their names.
+    """
+
+    def __init__(self) -> None:
+        # By plate and channel and numbers of planes: how many there are, and the first one's name.
+        self._stacks: dict[tuple[str, str], dict[int, tuple[int, str]]] = {}
+
+    def add(self, image: Sequence[PlaneRow]) -> None:
+        """Take in one of `images_of`."""
+        row = image[0].row
+        stack = row.get("stack", "")
+        if stack and not is_of_set(stack) and image[0].place.z is not None:
+            sizes = self._stacks.setdefault((row.get("plate", ""), row.get("channel", "")), {})
+            count, first = sizes.get(len(image), (0, stack))
+            sizes[len(image)] = count + 1, first
+
+    def said(self) -> str:
+        """Say how many lack planes, and of one how many; empty without any."""
+        fewer, first = 0, ""
+        for sizes in self._stacks.values():
+            largest = max(sizes)
+            for planes, (count, name) in sizes.items():
+                if planes < largest:
+                    fewer += count
+                    first = first or f"{name} has {planes} of {largest}"
+        if fewer < 2:
+            return f"A z-stack has fewer planes than others of its channel: {first}." * fewer
+        return f"{fewer:,} z-stacks have fewer planes than others of their channel: {first}."
+
+
 def representative_of(
     image: Sequence[PlaneRow], stack: Mapping[str, object] | None = None
 ) -> PlaneRow:

@@ -305,14 +305,14 @@ class Watch:
                 self._tables.to_rename[name] = None
             if key == name:
                 if not (waits and has_waited):
-                    self._units.judge(key, verdict_of(planes, of_file.get(name, ())).status.key)
+                    self._judge(key, verdict_of(planes, of_file.get(name, ())))
                 continue
             part = parts.setdefault(key, [])
             part += planes
             stacks = of_stack.get(key, [])
             # Those that wait have no stack yet, or one of fewer planes.
             if len(part) == sum(int(stack["planes"] or 0) for stack in stacks):
-                self._units.judge(key, verdict_of(parts.pop(key), stacks).status.key)
+                self._judge(key, verdict_of(parts.pop(key), stacks))
         return failed
 
     def _recalled_stacks(self) -> tuple[_RowsOf, _RowsOf]:
@@ -390,6 +390,7 @@ class Watch:
             stopped=self._stopped,
             counts=dict(self._units.counts),
             files=self._units.n_files,
+            lacking=len(self._units.lacking),
             waiting_stacks=len(waiting),
             waiting_planes=sum(unit.fresh_planes for unit in waiting.values()),
             first_stack=next(iter(waiting), ""),
@@ -650,9 +651,13 @@ class Watch:
         """Count an image by its verdict, and tell of it."""
         unit = self._units[key]
         before = unit.before(key)
-        self._units.judge(key, verdict.status.key)
+        self._judge(key, verdict)
         event = FileMeasured(key, self._path(verdict), verdict, picture, tuple(unit.files), before)
         self.tell(event)
+
+    def _judge(self, key: str, verdict: Verdict) -> None:
+        lacks = verdict.failed is not None and verdict.status is not ERROR
+        self._units.judge(key, verdict.status.key, lacks=lacks)
 
     # From time to time.
 

@@ -37,6 +37,8 @@ class WatchStatus:
         files.
     files : int
         Files in the tables.
+    lacking : int
+        Images of which a plane could not be measured, but others could.
     waiting_stacks, waiting_planes : int
         Z-stacks in several files that wait for more of them, and the planes that came since.
     first_stack : str
@@ -59,6 +61,7 @@ class WatchStatus:
     stopped: bool
     counts: Mapping[str, int]
     files: int
+    lacking: int
     waiting_stacks: int
     waiting_planes: int
     first_stack: str

@@ -114,7 +114,7 @@ class WatchPage(StatusPage):
     def _card(self, file: events.FileMeasured, time: str) -> Card:
         verdict = file.verdict
         measure, row, status = verdict.measure, verdict.row, verdict.status
-        details = [file.was and f"was {file.was}", verdict.in_words(), verdict.error]
+        details = [file.was and f"was {file.was}", verdict.in_words(), verdict.fault]
         if status is NO_CONTENT:
             details.append(row["message"])
         groups = (f"{group} {value}" for group, value in verdict.groups.items())

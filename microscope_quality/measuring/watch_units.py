@@ -95,6 +95,8 @@ class Units:
     ----------
     counts : Counter of str
         Units that were judged, by the keys of their statuses.
+    lacking : set of str
+        Keys of those of which a plane could not be measured, but others could.
     """
 
     def __init__(self, quiet_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -106,6 +108,7 @@ class Units:
         # Planes of the largest one that was judged; 0 while that is not known.
         self._largest = 0
         self.counts: Counter[str] = Counter()
+        self.lacking: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
         """Whether a file is in one."""
@@ -162,6 +165,9 @@ class Units:
         self._keys[name] = key
         if len(old.files) == 1 and key not in self._units:
             self._units[key] = self._units.pop(old_key)
+            if old_key in self.lacking:
+                self.lacking.remove(old_key)
+                self.lacking.add(key)
             if self._open.pop(old_key, None) is not None:
                 self._open[key] = old
             old.waits = waits
@@ -178,6 +184,7 @@ class Units:
         if not old.files:
             self._units.pop(old_key)
             self._open.pop(old_key, None)
+            self.lacking.discard(old_key)
             if old.status:
                 self.counts[old.status] -= 1
 
@@ -210,9 +217,10 @@ class Units:
         planes = unit.fresh_planes if unit.again else unit.planes
         return 0 < self._largest <= planes
 
-    def judge(self, key: str, status: str) -> None:
-        """Say what came of one."""
+    def judge(self, key: str, status: str, *, lacks: bool = False) -> None:
+        """Say what came of one, and whether it is without a plane."""
         unit = self._units[key]
+        (self.lacking.add if lacks else self.lacking.discard)(key)
         if unit.status:
             self.counts[unit.status] -= 1
         self.counts[status] += 1

@@ -408,6 +408,24 @@ def unread(rows: Rows) -> list[str]:
     return [f"{one.rstrip('.')}." for one in said]
 
 
+def incomplete(rows: Rows) -> list[str]:
+    """Say which z-stacks have planes that could not be measured, beside others, or lack some."""
+    lost = []
+    for image in rows.images:
+        failed = [row for row in image if rows.status[row] is ERROR]
+        if 0 < len(failed) < len(image):
+            lost.append(failed[0])
+    said = []
+    if lost:
+        have = "z-stack has" if len(lost) == 1 else "z-stacks have"
+        error = rows.columns["error"][lost[0]].rstrip(".")
+        said.append(
+            f"{len(lost):,} {have} planes that could not be measured; the first: "
+            f"{rows.columns['file'][lost[0]]} {error}."
+        )
+    return [*said, *filter(None, [rows.fewer])]
+
+
 def _planes(rows: Rows, some: Sequence[int]) -> str:
     """Count images, and the files that they are in where those are fewer."""
     files = len({rows.columns["file"][row] for row in some})

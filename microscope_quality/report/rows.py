@@ -24,6 +24,7 @@ from microscope_quality.measuring.naming import Naming, filled
 from microscope_quality.measuring.rows import (
     PlaneRow,
     RowReader,
+    StackSizes,
     all_units,
     images_of,
     representative_of,
@@ -59,6 +60,8 @@ class Rows:
         what is no stack.
     edited : list of int
         Rows that are not as they were written: their checksums do not fit.
+    fewer : str
+        What is to be said of z-stacks that lack planes.
     """
 
     measures: tuple[Measure, ...]
@@ -69,6 +72,7 @@ class Rows:
     shown: list[int]
     best: list[str]
     edited: list[int]
+    fewer: str
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -150,12 +154,13 @@ def read_rows(
     numbers = {plane: number for number, plane in enumerate(planes)}
     images = [image for unit in all_units(planes) for image in images_of(unit)]
     images.sort(key=lambda image: min(numbers[plane] for plane in image))
-    shown, best = [], []
+    shown, best, sizes = [], [], StackSizes()
     for image in images:
         stack = (stack_row(image) if len(image) > 1 else None) or {}
         position = stack.get("best_position")
         shown.append(numbers[representative_of(image, stack)])
         best.append(f"{position:.6g}" if isinstance(position, float) else "")
+        sizes.add(image)
     return Rows(
         measures,
         {name: [plane.row[name] for plane in planes] for name in wanted},
@@ -165,6 +170,7 @@ def read_rows(
         shown,
         best,
         edited,
+        sizes.said(),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from microscope_quality.batch import run_record
 from microscope_quality.batch.budget import Budget
-from microscope_quality.errors import FileError
+from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.plane import Page
 from microscope_quality.files.regular import open_regular
 from microscope_quality.files.tables import RESULTS
@@ -103,8 +103,8 @@ def write_report(
     FileError
         When a table cannot be read, or the page not be written.
     SettingsError
-        When a library is missing, `pattern` is no regular expression, `layout` is unknown, or
-        `jobs` is not a positive whole number.
+        When a library is missing, `pattern` is no regular expression, `layout` is unknown, one of
+        them matches no name, or `jobs` is not a positive whole number.
     """
     page.check_libraries()
     from plotly.offline import get_plotlyjs
@@ -115,10 +115,13 @@ def write_report(
     check_replaceable(target)
     record, notes = read_record(folder / run_record.RUN_RECORD)
     rows = read_rows(table, record, measures, naming)
+    if naming is not None and naming.mismatch:
+        raise SettingsError(naming.mismatch)
     if naming is not None and naming.unmatched:
         n_files = naming.n_files
         matched = n_files - len(naming.unmatched)
-        notes.append(f"The pattern matches {matched:,} of {n_files:,} names.")
+        what = "layout" if pattern is None else "pattern"
+        notes.append(f"The {what} matches {matched:,} of {n_files:,} names.")
     if plates is not None:
         notes += add_groups(rows, plates)
     columns, left_out = page.encoded_table(rows)
@@ -154,7 +157,7 @@ def write_report(
             for row in worst
             if row in drawn and (drawn[row].large or drawn[row].small)
         ],
-        notes=[*said, *notes, *page.unread(rows), *left_out, *unread],
+        notes=[*said, *notes, *page.unread(rows), *page.incomplete(rows), *left_out, *unread],
         record=record,
         changes=changes,
     )

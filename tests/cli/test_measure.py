@@ -181,6 +181,22 @@ def test_what_is_left_out_is_counted(plate, model, tmp_path):
     assert "2 .txt, 1 .gif, 1 without one\n" in screen
 
 
+def test_best_planes_and_stacks_that_lack_planes_are_told(model, tmp_path):
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    arguments = ("--model", model, "--overlay", "none", "--best-plane", tmp_path / "best")
+    for z, level in enumerate((coded.BLURRED, coded.FOCUSED, coded.BLURRED)):
+        tifffile.imwrite(folder / f"r01c01f01p0{z}-ch1sk1fk1fl1.tiff", coded.plane(level))
+        if z < 2:
+            tifffile.imwrite(folder / f"r01c01f02p0{z}-ch1sk1fk1fl1.tiff", coded.plane(level))
+    screen = measure(folder, *arguments, "--out", tmp_path / "out")
+    assert "A z-stack has fewer planes than others of its channel: " in screen
+    assert "r01c01f02p*-ch1sk1fk1fl1.tiff has 2 of 3.\n" in screen
+    assert screen.endswith(": 2 best planes\n")
+    screen = measure(folder, *arguments, "--out", tmp_path / "none", "--layout", "none")
+    assert "There is no z-stack, and so no best plane: " in screen
+
+
 def test_thumbnails_and_what_is_excluded_are_told(plate, model, tmp_path):
     (plate / "A01_s1_thumb.tif").touch()
     (plate / "Downsampled_x2").mkdir()

@@ -51,6 +51,8 @@ def test_its_options(results, tmp_path):
     [
         (["absent"], "absent: is not there"),
         (["{}", "--pattern", "("], "--pattern is no regular expression"),
+        (["{}", "--pattern", r"(?P<well>ZZZ)"], "--pattern matches no name; the first is "),
+        (["{}", "--layout", "yokogawa"], "--layout matches no name; the first is "),
         (["{}", "--images", "nowhere"], "nowhere: is no folder of images"),
         (["{}", "--out", "no/such/folder.html"], "cannot be written: there is no folder"),
     ],

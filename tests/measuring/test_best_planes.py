@@ -65,7 +65,12 @@ def test_each_channel_has_its_own_best_plane(settings, stack, tmp_path):
     assert sorted(best.written) == sorted((tmp_path / "best").rglob("*.tif"))
     with tifffile.TiffFile(tmp_path / "best" / "day1" / "s_c1_z2.tif") as image:
         told = json.loads(image.pages.first.description)
-        assert told == {"file": "day1/s.tif", "z": 2, "pixel_size_um": 0.5}
+        assert told == {
+            "file": "day1/s.tif",
+            "z": 2,
+            "stack": "day1/s.tif",
+            "pixel_size_um": 0.5,
+        }
         # Half a micrometre a pixel, in pixels for a centimetre.
         assert image.pages.first.tags["XResolution"].value == (20000, 1)
 
@@ -87,11 +92,12 @@ def test_files_that_name_times_or_channels_keep_planes_of_their_own(settings, tm
             planes = np.array([plane(3 * abs(z - sharpest)) for z in range(3)])
             name = f"cells_w{channel}_s1_t{t}.tif"
             tifffile.imwrite(images / name, planes, imagej=True, metadata={"axes": "ZYX"})
-    best = write_best(settings, images, tmp_path / "best", by="1DAPI")
-    assert best.failed == []
-    assert [*written(tmp_path / "best")] == [
-        f"cells_w{channel}_s1_t{t}_z2.tif" for channel in ("1DAPI", "2GFP") for t in (1, 2)
-    ]
+    for by in ("1DAPI", "dapi", "1"):
+        best = write_best(settings, images, tmp_path / by, by=by)
+        assert best.failed == []
+        assert [*written(tmp_path / by)] == [
+            f"cells_w{channel}_s1_t{t}_z2.tif" for channel in ("1DAPI", "2GFP") for t in (1, 2)
+        ]
 
 
 def test_a_best_plane_that_moved_leaves_nothing_behind(settings, stack, tmp_path):
@@ -130,6 +136,11 @@ def test_planes_in_files_keep_their_names(settings, tmp_path):
         "B02_img_DAPI_z5.tif",
         "B02_img_GFP_z5.tif",
     ]
+    # Of a plane that is gone, the image goes.
+    (images / "B01_img_GFP_z7.tif").unlink()
+    write_best(named, images, tmp_path / "best")
+    of_site = [name for name in written(tmp_path / "best") if name.startswith("B01_img_GFP")]
+    assert of_site == ["B01_img_GFP_z6.tif"]
 
 
 def test_what_cannot_be_written_is_said_and_the_rest_is(settings, stack, tmp_path):

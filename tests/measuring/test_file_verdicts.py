@@ -75,9 +75,20 @@ def test_an_empty_channel_says_nothing_of_a_file_that_has_another():
     assert verdict_of([empty, {**empty, "c": "1"}]).status.key == "no_content"
 
 
-def test_a_plane_that_cannot_be_measured_makes_the_file_one():
-    verdict = verdict_of([row(z=0), row(z=1, error="cut short"), row(z=2, error="worse")])
+def test_a_plane_that_cannot_be_measured_makes_the_file_one_unless_it_is_of_a_stack():
+    verdict = verdict_of([row(c=0), row(c=1, error="cut short"), row(c=2, error="worse")])
     assert (verdict.status.key, verdict.error, verdict.planes) == ("error", "cut short", 3)
+    assert verdict.in_words() == "3 planes"
+    rows = [row(z=0), row(z=1, error="cut short"), row(z=2, error="worse")]
+    verdict = verdict_of(rows)
+    assert (verdict.status.key, verdict.planes) == ("in_focus", 3)
+    assert (verdict.in_words(), verdict.fault) == (
+        "z0, the best of a stack of 3",
+        "without z1: cut short",
+    )
+    said = "x has a plane that cannot be measured: z1: cut short"
+    assert Threshold(10).reason("x", verdict) == said
+    assert verdict_of(rows[1:]).error == "cut short"
 
 
 def test_a_plane_without_numbers():

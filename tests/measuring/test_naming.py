@@ -254,6 +254,65 @@ def test_files_that_come_one_by_one_are_told_as_all_at_once():
     assert seen == {name: growing[name] for name in names} == {name: whole[name] for name in names}
 
 
+PLATES = [
+    (
+        [
+            f"Plate{p}/TimePoint_1/ZStep_{z}/exp_B0{w}_s1_w1.TIF"
+            for p in "12"
+            for z in "12"
+            for w in "23"
+        ],
+        ["Plate1 exp"] * 4 + ["Plate2 exp"] * 4,
+    ),
+    (
+        [f"2014-01-01/{p}/IXMtest_A0{w}_s1_w1.tif" for p in (20585, 20586) for w in "12"],
+        ["20585 IXMtest"] * 2 + ["20586 IXMtest"] * 2,
+    ),
+    (
+        [
+            f"P1__2024-05-06T1{m}-Measurement {m}/Images/r01c02f01p01-ch1sk1fk1fl1.tiff"
+            for m in "12"
+        ],
+        ["P1__2024-05-06T11-Measurement 1", "P1__2024-05-06T12-Measurement 2"],
+    ),
+    # One plate whose channels, or sites, have folders of their own.
+    ([f"{c}/P_A01_s{s}_w{c}.tif" for c in "12" for s in "12"], ["P"] * 4),
+    (["P_A01_s1_w1.tif", "again/P_A01_s1_w1.tif"], ["P", "again P"]),
+]
+
+
+@pytest.mark.parametrize(("names", "plates"), PLATES)
+def test_plates_of_one_name_have_their_folders_names_too(names, plates):
+    whole = named(names)
+    assert [whole[name].groups["plate"] for name in names] == plates
+    (recognised,) = whole.recognised
+    assert f"plate {plates[0]}," in str(recognised)
+    # What is told of names that came before is told anew.
+    growing, seen = Naming(), {}
+    for name in names:
+        changed = growing.add([(name, Path("/plates/run") / name)])
+        seen.update((one, growing[one]) for one in changed)
+    assert seen == {name: whole[name] for name in names}
+    # A pattern that names the plate is believed.
+    by_pattern = named(names, pattern=r"(?P<plate>\w)", layout=recognised.layout.name)
+    for name in names:
+        assert by_pattern[name].groups["plate"] == name.rpartition("/")[2][0]
+
+
+def test_planes_whose_names_differ_in_more_than_z_have_one_star_each():
+    names = [
+        f"set_images_z_{z:02}/P_a01_s1_w1A2B4C6D8-0246-4ACE-9BDF-13579BDF024{z}.tif" for z in (1, 2)
+    ]
+    naming = named(names, pattern=r"images_z_(?P<z>\d\d)/", layout="imagexpress")
+    assert {naming[name].stack for name in names} == {"set_images_z_*/P_a01_s1_w1*.tif"}
+    assert [naming[name].z for name in names] == [0, 1]
+
+
+def test_a_counted_well_is_said_once():
+    (recognised,) = named(["W12F001T0001Z01C1.tif", "W12F001T0001Z02C1.tif"]).recognised
+    assert " is well 12, site 001, " in str(recognised)
+
+
 def test_files_of_a_stack_follow_each_other():
     names = [f"r01c01f01p0{z}-ch{c}sk1fk1fl1.tiff" for z in (2, 1) for c in (1, 2)] + ["a.tif"]
     naming = named(names[:-1])

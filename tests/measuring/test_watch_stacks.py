@@ -241,15 +241,33 @@ def test_numbers_of_planes_where_there_is_one_alone(plate):
     assert_as_measured(plate)
 
 
-def test_a_plane_that_cannot_be_read_is_a_fault_of_its_stack(plate):
+def test_a_plane_that_cannot_be_read_is_told_beside_the_verdict_on_its_stack(plate):
     write_stack(plate, 1)
     (plate / name(1, 3)).write_bytes(b"II*\0")
     events, alerts = watched(watch_of(plate))
     (one,) = judged(events)
-    assert (one.name, one.verdict.status.key, one.verdict.planes) == (stack(1), "error", 4)
-    assert one.verdict.error.startswith(f"{name(1, 3)}: ")
-    assert (alerts, events[-1].failed) == (1, 1)
+    assert (one.name, one.verdict.status.key, one.verdict.planes) == (stack(1), "bright", 4)
+    assert one.verdict.place == {"z": 1}
+    assert one.verdict.fault.startswith(f"without {name(1, 3)}: ")
+    assert (alerts, events[-1].failed, events[-1].lacking) == (1, 0, 1)
     assert_as_measured(plate)
+    # It is known again, and gone when the plane is whole.
+    events, alerts = watched(watch_of(plate))
+    assert (judged(events), alerts, events[-1].lacking) == ([], 0, 1)
+    write(plate, name(1, 3))
+    events, alerts = watched(watch_of(plate))
+    assert (alerts, events[-1].counts["bright"], events[-1].lacking) == (0, 1, 0)
+    assert_as_measured(plate)
+
+
+def test_a_stack_of_which_no_plane_can_be_read_is_not_measured(plate):
+    for z in (1, 2):
+        (plate / name(1, z)).write_bytes(b"II*\0")
+    events, alerts = watched(watch_of(plate, replace(SETTINGS, layout="harmony")))
+    (one,) = judged(events)
+    assert (one.name, one.verdict.status.key, one.verdict.planes) == (stack(1), "error", 2)
+    assert one.verdict.error.startswith(f"{name(1, 1)}: ")
+    assert (alerts, events[-1].failed, events[-1].lacking) == (1, 1, 0)
 
 
 def test_planes_that_were_images_of_their_own_raise_no_alert_again(plate):

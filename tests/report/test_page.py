@@ -148,6 +148,31 @@ def test_what_could_not_be_read_is_said_by_its_reason(tmp_path):
     ]
 
 
+def test_stacks_without_all_their_planes_are_told(tmp_path):
+    rows = [plane_row("a.tif", 0, z=0), failed_row("a.tif", "is cut short.", z=1)]
+    rows += [failed_row("b.tif", "is gone", z=z) for z in range(2)]
+    read = rows_of(tmp_path, rows)
+    assert page.incomplete(read) == [
+        "1 z-stack has planes that could not be measured; the first: a.tif is cut short."
+    ]
+    assert len(page.unread(read)) == 1
+    rows = []
+    for stack, planes in (("s1_*.tif", 3), ("s2_*.tif", 2), ("s3_*.tif", 1)):
+        for z in range(planes):
+            more = {"channel": "1", "stack": stack, "plate": "P"}
+            rows.append(plane_row(stack.replace("*", str(z)), z, z=z, **more))
+    read = rows_of(tmp_path, rows)
+    assert page.incomplete(read) == [
+        "2 z-stacks have fewer planes than others of their channel: s2_*.tif has 2 of 3."
+    ]
+    assert "s2_*.tif has 2 of 3." in rendered(read, notes=page.incomplete(read))
+    read = rows_of(tmp_path, rows[:-1])
+    assert page.incomplete(read) == [
+        "A z-stack has fewer planes than others of its channel: s2_*.tif has 2 of 3."
+    ]
+    assert page.incomplete(rows_of(tmp_path, rows[:3])) == []
+
+
 def test_files_are_counted_where_they_have_several_images(tmp_path):
     rows = rows_of(tmp_path, [failed_row("a.lif", "is cut short", c=c) for c in range(3)])
     assert page.unread(rows) == [

@@ -105,9 +105,10 @@ public final class MicroscopeFocus {
      * <p>A plane's sharpness is its contrast, halved for every two levels by which it is out of
      * focus. Weighted 1, 2, 1 with the planes beside it, it is a curve, and the best plane is where
      * the curve is highest: of planes within 10 % of that, side by side, and of each other
-     * themselves, the one nearest to the best position. That is the vertex of the parabola through
-     * the logarithms of the curve there and beside it. A plane without content has no level: it
-     * takes the mean of the others', by their certainties. Without contrasts, levels alone decide.
+     * themselves, the one nearest to the best position, of those with content if there are any.
+     * That is the vertex of the parabola through the logarithms of the curve there and beside it. A
+     * plane without content has no level: it takes the mean of the others', by their certainties.
+     * Without contrasts, levels alone decide.
      *
      * @param results in the planes' order, one at least
      */
@@ -176,10 +177,15 @@ public final class MicroscopeFocus {
         }
         int best = -1;
         for (int i = first; i <= last; i++) {
-            if (sharpness[i] >= AS_GOOD_SHARE * sharpest
-                    && (best < 0 || Math.abs(i - position) < Math.abs(best - position))) {
-                best = i;
+            if (sharpness[i] < AS_GOOD_SHARE * sharpest) {
+                continue;
             }
+            boolean better = best < 0 || Math.abs(i - position) < Math.abs(best - position);
+            // One with content goes before one without.
+            if (best >= 0 && Double.isNaN(expected[i]) != Double.isNaN(expected[best])) {
+                better = !Double.isNaN(expected[i]);
+            }
+            best = better ? i : best;
         }
         // Of neighbours that contradict each other, the plane counts.
         return new double[] {best, Math.min(Math.max(position, best - 1.0), best + 1.0)};
