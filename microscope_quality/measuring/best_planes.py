@@ -44,6 +44,12 @@ class _Stack:
     best_z: int | None
     planes: dict[int, _At]
 
+    @property
+    def name(self) -> str:
+        """What a user knows it by."""
+        first = next(iter(self.planes.values())).name
+        return first if is_of_set(self.unit) else self.unit
+
 
 @dataclass(frozen=True)
 class _Wanted:
@@ -81,6 +87,8 @@ class BestPlanes:
     def image(self, planes: Sequence[PlaneRow], speaker: PlaneRow, stack: Row | None) -> None:
         """Hear of an image."""
         if stack is None:
+            if planes[0].place.z is not None:
+                self.failed.append(f"{planes[0].name}: none of its planes was measured")
             return
         rows: dict[str, list[Row]] = {}
         for plane in planes:
@@ -110,7 +118,8 @@ class BestPlanes:
         progress
             Called with the numbers of planes that are written, and of all.
         """
-        if self.by is not None and self._stacks and not any(map(self._leads, self._stacks)):
+        ranks = {self._rank(stack) for stack in self._stacks}
+        if self.by is not None and ranks == {None}:
             known = sorted({stack.channel or str(stack.c or 0) for stack in self._stacks})
             self.failed.append(f"no channel is {self.by!r}; they are {', '.join(known[:20])}")
             return
@@ -143,27 +152,30 @@ class BestPlanes:
             if facts.get("file") in paths or facts.get("stack") in units:
                 image.unlink(missing_ok=True)
 
-    def _leads(self, stack: _Stack) -> bool:
-        # As DAPI - DAPI of IN Cell and 1DAPI of MetaMorph; and 01 is channel 1.
+    def _rank(self, stack: _Stack) -> int | None:
+        """Tell how well the name or number of a channel fits, the lower the better; None if not."""
         parts = _NUMBER_AND_NAME.match(stack.channel)
-        known = [str(stack.c or 0), stack.channel, *stack.channel.split(" - ")]
+        # As DAPI - DAPI of IN Cell and 1DAPI of MetaMorph; and 01 is channel 1.
+        known = [stack.channel, str(stack.c or 0), *stack.channel.split(" - ")]
         known += parts.groups() if parts else ()
-        return self.by is not None and _plain(self.by) in map(_plain, known)
+        found = [_plain(one) for one in known]
+        return found.index(_plain(self.by)) if self.by and _plain(self.by) in found else None
 
     def _chosen(self, of_place: Sequence[_Stack]) -> list[tuple[_Stack, int]]:
         """Give the planes of a place that are to be written, by their stacks and z."""
         chosen = []
         best_z = None
         if self.by is not None:
-            leaders = [stack for stack in of_place if self._leads(stack)]
-            best_z = leaders[0].best_z if leaders else None
+            ranked = [(self._rank(stack), stack) for stack in of_place]
+            leaders = [(rank, stack) for rank, stack in ranked if rank is not None]
+            best_z = min(leaders, key=lambda one: one[0])[1].best_z if leaders else None
         for stack in of_place:
             z = stack.best_z if self.by is None else best_z
             if z is None:
                 why = "no plane has content" if self.by is None else f"no best plane of {self.by}"
-                self.failed.append(f"{stack.unit}: {why}")
+                self.failed.append(f"{stack.name}: {why}")
             elif z not in stack.planes:
-                self.failed.append(f"{stack.unit}: its plane z{z} is missing or was not measured")
+                self.failed.append(f"{stack.name}: its plane z{z} is missing or was not measured")
             else:
                 chosen.append((stack, z))
         return chosen

@@ -104,11 +104,13 @@ def verdict_of(planes: Sequence[PlaneRow], stacks: Iterable[Row] = ()) -> Verdic
     files = len({plane.name for plane in planes})
     failed = next((plane for plane in planes if plane.error), None)
     measure = planes[0].measure
+    measured = [plane for plane in planes if not plane.error]
     judgements = {_stack_of(stack): stack for stack in stacks}
     verdicts = []
     for image in images_of(planes):
         if all(plane.error for plane in image):
-            verdicts.append(Verdict(image[0], ERROR, len(planes), files=files))
+            if not any(_may_be_of(image[0], plane) for plane in measured):
+                verdicts.append(Verdict(image[0], ERROR, len(planes), files=files))
             continue
         if image[0].place.z is None:
             verdicts.append(Verdict(image[0], image[0].kind, len(planes), files=files))
@@ -119,7 +121,16 @@ def verdict_of(planes: Sequence[PlaneRow], stacks: Iterable[Row] = ()) -> Verdic
         status = one.kind if status is ERROR else status
         verdicts.append(Verdict(one, status, len(image), len(image) > 1, files))
     telling = [one for one in verdicts if one.status.is_judged or one.status is ERROR]
-    return replace(max(telling or verdicts, key=_rank), failed=failed)
+    verdict = max(telling or verdicts, key=_rank)
+    return replace(verdict, failed=verdict.plane if verdict.status is ERROR else failed)
+
+
+def _may_be_of(failed: PlaneRow, plane: PlaneRow) -> bool:
+    """Whether one that failed is of the other's z-stack: its channel, say, may not be known."""
+    own, other = vars(failed.place), vars(plane.place)
+    return None not in (own["z"], other["z"]) and all(
+        own[axis] in (None, other[axis]) for axis in ("series", "c", "t")
+    )
 
 
 def _stack_of(row: Row) -> tuple[str, ...]:

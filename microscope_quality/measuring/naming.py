@@ -31,6 +31,8 @@ _FOLDERS = 6
 _NUMBER = re.compile(r"\d+")
 _SIGNED = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
+# A layout's name and a folder with ``*`` for what differs.
+_FamilyKey = tuple[str, str]
 # A number of a name; several as of a date.
 _Numbers = tuple[float, ...]
 
@@ -150,7 +152,7 @@ class _Read:
     z: _Numbers | None
     t: _Numbers | None
     label: str
-    family: tuple[str, str]
+    family: _FamilyKey
     keys: tuple[_Keys, _Keys]
     image: Hashable | None
 
@@ -266,59 +268,63 @@ class _Family:
 class _Namesakes:
     """Families of one layout whose names tell of one plate, which may be several.
 
-    They are when an image is in two of them: then each has the name of its folder too.
+    Where one image is in two of them, the folders that part these two are different plates, and so
+    are others beside them.
     """
 
     def __init__(self) -> None:
-        # Folders of the families, and families by images.
-        self._folders: dict[tuple[str, str], list[str]] = {}
-        self._images: dict[Hashable, tuple[str, str]] = {}
-        self._are_several = False
-        # Folders that all of them have in common, at the start and at the end.
-        self._common: tuple[int, int] | None = None
+        self.families: dict[_FamilyKey, None] = {}
+        # Of each image, the number of the set of families that it is in, and how sets grow.
+        self._images: dict[Hashable, int] = {}
+        self._sets: list[tuple[_FamilyKey, ...]] = [()]
+        self._larger: dict[tuple[int, _FamilyKey], int] = {}
+        # Folders in which plates lie; and names of plates by families.
+        self._parting: set[tuple[str, ...]] = set()
+        self._plates: dict[_FamilyKey, str] = {}
 
-    def add(self, family: tuple[str, str], image: Hashable) -> bool:
-        """Take in an image; gives whether plates may have other names now."""
-        is_new = family not in self._folders
-        if is_new:
-            self._folders[family] = family[1].split("/")
-            self._common = None
-        if self._images.setdefault(image, family) != family and not self._are_several:
-            self._are_several = True
-            return True
-        return is_new and self._are_several
+    def add(self, family: _FamilyKey, image: Hashable) -> list[_FamilyKey]:
+        """Take in an image; gives the families of which the plate may have another name now."""
+        self.families[family] = None
+        step = self._images.get(image, 0), family
+        parting: set[tuple[str, ...]] = set()
+        if step not in self._larger:
+            known = self._sets[step[0]]
+            self._larger[step] = step[0]
+            if family not in known:
+                parting = {_common(family, other) for other in known} - self._parting
+                self._larger[step] = len(self._sets)
+                self._sets.append((*known, family))
+        self._images[image] = self._larger[step]
+        if not parting:
+            return []
+        self._parting |= parting
+        self._plates = {}
+        return [one for one in self.families if not parting.isdisjoint(_ways_to(one))]
 
-    def drop(self, families: Collection[tuple[str, str]]) -> None:
-        """Forget families."""
-        self._common = None
-        for family in families:
-            self._folders.pop(family, None)
-        self._images = {
-            image: family for image, family in self._images.items() if family not in families
-        }
-
-    @property
-    def families(self) -> Iterable[tuple[str, str]]:
-        return self._folders
-
-    def plate(self, family: tuple[str, str], plate: str) -> str:
-        """Name the plate of a family: by its own name and the folders that the others have not."""
-        if not self._are_several or len(self._folders) < 2:
-            return plate
-        if self._common is None:
-            first = _n_common([*self._folders.values()])
-            rest = [folders[first:][::-1] for folders in self._folders.values()]
-            self._common = first, _n_common(rest)
-        first, last = self._common
-        folders = self._folders[family]
-        own = "/".join(folders[first : len(folders) - last])
-        return own if plate in own else f"{own} {plate}".strip()
+    def plate(self, family: _FamilyKey, plate: str) -> str:
+        """Name the plate of a family: by its own name, behind the folders that part it."""
+        if family not in self._plates:
+            ways = _ways_to(family)
+            parted = [k for k, way in enumerate(ways) if way in self._parting]
+            own = ways[-1][parted[0] : parted[-1] + 1] if parted else ()
+            own = tuple(folder for folder in own if "*" not in folder)
+            # As plate1__2024-05-06T10_11_12-Measurement 1 of Harmony.
+            has_plate = any(one == plate or one.startswith(f"{plate}_") for one in own)
+            said = "/".join(own)
+            self._plates[family] = said if has_plate else f"{said} {plate}".strip()
+        return self._plates[family]
 
 
-def _n_common(lists: Sequence[Sequence[str]]) -> int:
-    """Count the items at the start of lists that are the same in all of them."""
-    same = itertools.takewhile(lambda items: len(set(items)) == 1, zip(*lists))
-    return sum(1 for _ in same)
+def _ways_to(family: _FamilyKey) -> list[tuple[str, ...]]:
+    """Give the folders above a family's, from the root on, and that itself."""
+    folders = tuple(family[1].split("/"))
+    return [folders[:k] for k in range(len(folders) + 1)]
+
+
+def _common(family: _FamilyKey, other: _FamilyKey) -> tuple[str, ...]:
+    """Give the folder in which the folders of two families are different ones."""
+    both = zip(family[1].split("/"), other[1].split("/"))
+    return tuple(one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], both))
 
 
 @dataclass
@@ -379,7 +385,7 @@ class Naming:
         self._typed: dict[str, int] = {}
         self._read: dict[str, _Read] = {}
         self._folders: dict[str, _Folder] = {}
-        self._families: dict[tuple[str, str], _Family] = {}
+        self._families: dict[_FamilyKey, _Family] = {}
         # By the layout and the plate that names tell.
         self._namesakes: dict[tuple[str, str], _Namesakes] = {}
 
@@ -426,7 +432,8 @@ class Naming:
             return named
         own = read.groups.get("plate", "")
         plate = self._namesakes[read.family[0], own].plate(read.family, own)
-        return named if plate == own else replace(named, groups={**named.groups, "plate": plate})
+        groups = {"plate": plate, **{**named.groups, "plate": plate}}
+        return named if plate == own else replace(named, groups=groups)
 
     def mates(self, name: str) -> list[str]:
         """Give the files of the same place as a file: its planes, channels and times."""
@@ -549,8 +556,8 @@ class Naming:
         if read.image is not None:
             key = (read.family[0], read.groups.get("plate", ""))
             namesakes = self._namesakes.setdefault(key, _Namesakes())
-            if namesakes.add(read.family, read.image):
-                changed.update(*(self._families[one].names for one in namesakes.families))
+            for one in namesakes.add(read.family, read.image):
+                changed.update(self._families[one].names)
         return changed
 
     def _take_in_again(self, parent: str) -> set[str]:
@@ -558,11 +565,29 @@ class Naming:
         names = set(self._folders[parent].names)
         families = {self._read[name].family for name in names if name in self._read}
         names.update(*(self._families.pop(family).names for family in families))
-        for namesakes in self._namesakes.values():
-            namesakes.drop(families)
+        changed = set(names)
+        for key, namesakes in self._namesakes.items():
+            if not families.isdisjoint(namesakes.families):
+                changed |= self._without(key, families)
         for name in sorted(names):
-            names |= self._take_in(name, self._folders[_parent(self._paths[name])].layout)
-        return names
+            changed |= self._take_in(name, self._folders[_parent(self._paths[name])].layout)
+        return changed
+
+    def _without(self, key: tuple[str, str], families: Collection[_FamilyKey]) -> set[str]:
+        """Have namesakes without some families; gives names of others whose plate is another."""
+        old, new = self._namesakes[key], _Namesakes()
+        left = [family for family in old.families if family not in families]
+        for family in left:
+            for name in self._families[family].names:
+                # A pattern may have named the plate of some.
+                if (
+                    self._read[name].image is not None
+                    and self._read[name].groups.get("plate", "") == key[1]
+                ):
+                    new.add(family, self._read[name].image)
+        self._namesakes[key] = new
+        moved = [one for one in left if old.plate(one, key[1]) != new.plate(one, key[1])]
+        return {name for family in moved for name in self._families[family].names}
 
     def _read_name(self, name: str, layout: Layout | None) -> _Read:
         path = self._paths[name]

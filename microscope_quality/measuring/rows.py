@@ -201,9 +201,11 @@ class StackSizes:
         self._stacks: dict[tuple[str, str], dict[int, tuple[int, str]]] = {}
 
     def add(self, image: Sequence[PlaneRow]) -> None:
-        """Take in one of `images_of`."""
+        """Take in one of `images_of`; one that was not measured is told as that."""
         row = image[0].row
         stack = row.get("stack", "")
+        if all(plane.error for plane in image):
+            return
         if stack and not is_of_set(stack) and image[0].place.z is not None:
             sizes = self._stacks.setdefault((row.get("plate", ""), row.get("channel", "")), {})
             count, first = sizes.get(len(image), (0, stack))

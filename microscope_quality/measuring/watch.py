@@ -45,7 +45,7 @@ from microscope_quality.measuring.file_verdicts import Verdict, verdict_of
 from microscope_quality.measuring.items import modified_text
 from microscope_quality.measuring.naming import Naming, Recognised, is_of_set, renamed
 from microscope_quality.measuring.reading import Reading, error_row, read_file
-from microscope_quality.measuring.rows import PlaneRow, RowReader
+from microscope_quality.measuring.rows import PlaneRow, RowReader, images_of
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.measuring.watch_events import (
     Event,
@@ -313,6 +313,14 @@ class Watch:
             # Those that wait have no stack yet, or one of fewer planes.
             if len(part) == sum(int(stack["planes"] or 0) for stack in stacks):
                 self._judge(key, verdict_of(parts.pop(key), stacks))
+        for key, part in parts.items():
+            # A plane that was not measured may be in no row of the stacks.
+            measured = [one for one in images_of(part) if not all(plane.error for plane in one)]
+            stacks, status = of_stack.get(key, []), self._units[key].status
+            if not measured and (status or not has_waited):
+                self._units.judge(key, status or ERROR.key, lacks=status not in ("", ERROR.key))
+            elif sum(map(len, measured)) == sum(int(stack["planes"] or 0) for stack in stacks) > 0:
+                self._judge(key, verdict_of(part, stacks))
         return failed
 
     def _recalled_stacks(self) -> tuple[_RowsOf, _RowsOf]:
@@ -592,7 +600,7 @@ class Watch:
         """Take in the names of files that were seen."""
         seen, self._seen = self._seen, []
         changed = self._naming.add((as_stored(name), self.where.folder / name) for name in seen)
-        if seen and not self._has_compared:
+        if not self._has_compared and self._naming.n_files:
             self._has_compared = True
             if self._naming.mismatch:
                 self.tell(Notice(f"The {self._naming.mismatch}"))

@@ -79,9 +79,10 @@ class WatchAlerts(Alerts):
         """Give the alert that an image raises, if there is one to raise."""
         verdict, row, after = file.verdict, file.verdict.row, self._after
         reason, before = self._threshold.reason(file.name, verdict), file.before
-        same = before is not None and before.status is verdict.status
-        if reason and before is not None and same and self._threshold.reason(file.name, before):
-            return None
+        if reason and before is not None and self._threshold.reason(file.name, before):
+            lacked, lacks = before.failed is not None, verdict.failed is not None
+            if (before.status, lacked) == (verdict.status, lacks):
+                return None
         self._in_a_row = self._in_a_row + 1 if reason else 0
         if not reason or (after > 1 and self._in_a_row != after):
             return None

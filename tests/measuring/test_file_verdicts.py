@@ -89,6 +89,15 @@ def test_a_plane_that_cannot_be_measured_makes_the_file_one_unless_it_is_of_a_st
     said = "x has a plane that cannot be measured: z1: cut short"
     assert Threshold(10).reason("x", verdict) == said
     assert verdict_of(rows[1:]).error == "cut short"
+    # Of a file that was not read, nobody knows the channels.
+    colour = [row(z=0, c=0), row(z=0, c=1), row(z=1, error="is empty")]
+    assert (verdict_of(colour).status.key, verdict_of(colour).fault) == (
+        "in_focus",
+        "without z1: is empty",
+    )
+    # That of an image of which nothing was measured comes first.
+    colour = [row(z=0, c=0, error="a"), row(z=1, c=0), row(z=0, c=1, error="b")]
+    assert (verdict_of(colour).status.key, verdict_of(colour).error) == ("error", "b")
 
 
 def test_a_plane_without_numbers():

@@ -275,6 +275,20 @@ PLATES = [
         ],
         ["P1__2024-05-06T11-Measurement 1", "P1__2024-05-06T12-Measurement 2"],
     ),
+    # Plates whose channels, wells, positions or projections have folders of their own.
+    (
+        [f"Plate{p}/w{c}/exp_A01_s1_w{c}.tif" for p in "12" for c in "12"],
+        ["Plate1 exp"] * 2 + ["Plate2 exp"] * 2,
+    ),
+    (
+        [f"Plate{p}/TimePoint_1/{z}exp_A01_s1_w1.tif" for p in "12" for z in ("", "ZStep_1/")],
+        ["Plate1 exp"] * 2 + ["Plate2 exp"] * 2,
+    ),
+    (
+        [f"d/{a}/1-A01-Site_{s}/img_000000000_G_000.tif" for a in ("x", "1") for s in "01"],
+        ["x"] * 2 + ["1"] * 2,
+    ),
+    (["d10/1_A01_s1_w1.tif", "d2/1_A01_s1_w1.tif"], ["d10 1", "d2 1"]),
     # One plate whose channels, or sites, have folders of their own.
     ([f"{c}/P_A01_s{s}_w{c}.tif" for c in "12" for s in "12"], ["P"] * 4),
     (["P_A01_s1_w1.tif", "again/P_A01_s1_w1.tif"], ["P", "again P"]),
@@ -297,6 +311,17 @@ def test_plates_of_one_name_have_their_folders_names_too(names, plates):
     by_pattern = named(names, pattern=r"(?P<plate>\w)", layout=recognised.layout.name)
     for name in names:
         assert by_pattern[name].groups["plate"] == name.rpartition("/")[2][0]
+
+
+def test_a_folder_that_loses_its_layout_is_no_plate_any_more():
+    naming = Naming()
+    for name in ("a/P_A01_s1_w1.tif", "b/P_A01_s1_w1.tif", "c/P_A01_s1_w2.tif"):
+        naming.add([(name, Path("/d") / name)])
+    assert naming["a/P_A01_s1_w1.tif"].groups["plate"] == "a P"
+    naming.add([("b/junk1.tif", Path("/d/b/junk1.tif"))])
+    changed = naming.add([("b/junk2.tif", Path("/d/b/junk2.tif"))])
+    assert {"a/P_A01_s1_w1.tif", "c/P_A01_s1_w2.tif"} <= changed
+    assert naming["a/P_A01_s1_w1.tif"].groups["plate"] == "P"
 
 
 def test_planes_whose_names_differ_in_more_than_z_have_one_star_each():

@@ -19,6 +19,7 @@ from microscope_quality.measuring.settings import Settings
 from microscope_quality.measuring.watch import Watch, WatchSettings
 from microscope_quality.measuring.watch_alerts import WatchAlerts
 from microscope_quality.measuring.watch_events import (
+    AlertRaised,
     FileMeasured,
     LayoutRecognised,
     Notice,
@@ -260,6 +261,41 @@ def test_a_plane_that_cannot_be_read_is_told_beside_the_verdict_on_its_stack(pla
     assert_as_measured(plate)
 
 
+def test_of_a_colour_stack_a_plane_that_cannot_be_read_costs_nothing_but_itself(plate):
+    for z in (1, 2, 3):
+        colours = np.array([BAD, GOOD if z == 2 else BAD, GOOD], np.uint8)
+        picture = np.broadcast_to(colours, (30, 40, 3))
+        tifffile.imwrite(plate / name(1, z), picture, photometric="rgb")
+    (plate / name(1, 3)).write_bytes(b"")
+    events, alerts = watched(watch_of(plate))
+    (one,) = judged(events)
+    assert (one.verdict.status.key, one.verdict.files) == ("dark", 3)
+    assert one.verdict.fault.startswith(f"without {name(1, 3)}: is empty")
+    assert (alerts, events[-1].failed, events[-1].lacking) == (1, 0, 1)
+    events, alerts = watched(watch_of(plate))
+    assert (judged(events), alerts, events[-1].lacking) == ([], 0, 1)
+
+
+def test_a_plane_that_is_whole_again_hides_no_other_fault(plate):
+    limit = Threshold(limit=170.0)
+    settings = Settings(measures=(Toy(30.0),))
+    reasons = []
+    for planes in ({2: GOOD, 3: None}, {2: 150, 3: BAD}):
+        write_stack(plate, 1, planes=3)
+        for z, level in planes.items():
+            write(plate, name(1, z), level or BAD)
+            if level is None:
+                (plate / name(1, z)).write_bytes(b"")
+        watch = watch_of(plate, settings)
+        with watch, WatchAlerts(watch, limit):
+            reasons += [
+                event.alert.reason for event in watch.events() if isinstance(event, AlertRaised)
+            ]
+    assert len(reasons) == 2
+    assert "has a plane that cannot be measured: " in reasons[0]
+    assert reasons[1].endswith("is at mean 150.0, below 170")
+
+
 def test_a_stack_of_which_no_plane_can_be_read_is_not_measured(plate):
     for z in (1, 2):
         (plate / name(1, z)).write_bytes(b"II*\0")
@@ -268,6 +304,8 @@ def test_a_stack_of_which_no_plane_can_be_read_is_not_measured(plate):
     assert (one.name, one.verdict.status.key, one.verdict.planes) == (stack(1), "error", 2)
     assert one.verdict.error.startswith(f"{name(1, 1)}: ")
     assert (alerts, events[-1].failed, events[-1].lacking) == (1, 1, 0)
+    events, alerts = watched(watch_of(plate, replace(SETTINGS, layout="harmony")))
+    assert (judged(events), alerts, events[-1].failed) == ([], 0, 1)
 
 
 def test_planes_that_were_images_of_their_own_raise_no_alert_again(plate):
