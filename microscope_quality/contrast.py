@@ -116,14 +116,12 @@ def _of_chunk(
     patches: NDArray[Any], masks: Optional[NDArray[np.bool_]]
 ) -> Tuple[Float64Array, Float64Array]:
     """Give contrasts and noises of some patches."""
-    patches = _in_pairs(patches)
-    masks = None if masks is None else _in_pairs(masks)
+    # Single precision is exact for differences of such numbers.
+    is_small = patches.dtype.kind in "iu" and patches.dtype.itemsize <= 2
+    values = _in_pairs(patches, np.float32 if is_small else np.float64)
+    masks = None if masks is None else _in_pairs(masks, np.bool_)
     exponents: Any = 0
-    if patches.dtype.kind in "iu" and patches.dtype.itemsize <= 2:
-        # Single precision is exact for differences of such numbers.
-        values: NDArray[Any] = patches.astype(np.float32)
-    else:
-        values = patches.astype(np.float64)
+    if not is_small:
         if masks is not None:
             values[~masks] = 0
         # Powers of two, which do not round, keep sums of squares inside float64.
@@ -163,12 +161,15 @@ def _of_chunk(
     return np.where(enough, contrasts, math.nan), np.where(enough, noises, math.nan)
 
 
-def _in_pairs(patches: NDArray[Any]) -> NDArray[Any]:
-    """Give the first two of every four columns: (n, rows, columns / 4, 2)."""
+def _in_pairs(patches: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Give the first two of every four columns, of another type: (n, rows, columns / 4, 2)."""
     n, height, width = patches.shape
     height, width = height - height % _ROWS, width - width % _APART
-    whole = patches[:, :height, :width]
-    return whole.reshape(n, height, width // _APART, _APART)[..., :_COLUMNS]
+    pairs = np.empty((n, height, width // _APART, _COLUMNS), dtype)
+    # Column by column: a copy of pairs would be made two by two.
+    for column in range(_COLUMNS):
+        pairs[..., column] = patches[:, :height, column:width:_APART]
+    return pairs
 
 
 def _mean_square(values: NDArray[Any], of: Optional[NDArray[np.bool_]] = None) -> Float64Array:

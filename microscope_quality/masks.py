@@ -102,11 +102,37 @@ def _end_with_a_jump(patches: NDArray[Any], values: NDArray[Any]) -> NDArray[np.
     border = lines == values[:, np.newaxis]
     others = ~border if lines.dtype.kind != "f" else np.isfinite(lines) & ~border
     number = np.maximum(np.count_nonzero(others, axis=1), 1)
-    pixels = np.where(border | others, lines, values[:, np.newaxis]).astype(np.float64)
-    # A power of two, which does not round, keeps sums inside float64.
-    exponents = -np.frexp(np.abs(pixels).max(axis=1))[1]
-    pixels = np.ldexp(pixels, exponents[:, np.newaxis])
-    pixels -= np.ldexp(values.astype(np.float64), exponents)[:, np.newaxis]
+    along = border.reshape(n, -1, side)
+    rim = np.count_nonzero(along[..., 1:] != along[..., :-1], axis=(1, 2))
+    ends = np.zeros(n, np.bool_)
+    # Most backgrounds of one value have more specks than this.
+    solid = np.flatnonzero((rim > 0) & (number >= _SOLID_PX * rim))
+    if len(solid):
+        some = lines[solid], border[solid], others[solid]
+        ends[solid] = _jump(*some, values[solid], number[solid], side)
+    return ends
+
+
+def _jump(
+    lines: NDArray[Any],
+    border: NDArray[np.bool_],
+    others: NDArray[np.bool_],
+    values: NDArray[Any],
+    number: NDArray[np.intp],
+    side: int,
+) -> NDArray[np.bool_]:
+    """Tell the same of patches whose lines of pixels are given, and which are of the value.
+
+    `number` is how many are of others, and `side` a line's length.
+    """
+    n = len(lines)
+    pixels, own = lines.astype(np.float64), values.astype(np.float64)
+    if lines.dtype.kind == "f":
+        pixels = np.where(border | others, pixels, own[:, np.newaxis])
+        # A power of two, which does not round, keeps sums inside float64.
+        exponents = -np.frexp(np.abs(pixels).max(axis=1))[1]
+        pixels, own = np.ldexp(pixels, exponents[:, np.newaxis]), np.ldexp(own, exponents)
+    pixels -= own[:, np.newaxis]
     apart = np.abs(pixels).sum(axis=1) / number
 
     # Where a line leaves the border: there, which way, and in which patch.
@@ -115,7 +141,6 @@ def _end_with_a_jump(patches: NDArray[Any], values: NDArray[Any]) -> NDArray[np.
     way = np.where(along[line, start], 1, -1)
     start += way < 0
     patch = line // (border.shape[1] // side)
-    rim = np.bincount(patch, minlength=n)
     ends = np.zeros(n, np.bool_)
     for over, times, share in _JUMPS:
         first, second = start + over * way, start + (over + 1) * way
@@ -130,7 +155,7 @@ def _end_with_a_jump(patches: NDArray[Any], values: NDArray[Any]) -> NDArray[np.
         pairs = np.bincount(of, minlength=n)
         high = np.bincount(of, np.abs(first) >= share * apart[of], n)
         jump = (pairs > 0) & (jumps >= times * beyond) & (2 * high >= pairs)
-        for one in np.flatnonzero(jump & (number >= _SOLID_PX * rim)):
+        for one in np.flatnonzero(jump):
             differences = np.abs(np.diff(pixels[one].reshape(-1, side), axis=1))
             step = float(np.min(differences, where=differences > 0, initial=np.inf))
             ends[one] |= jumps[one] >= _GREY_LEVELS * step * pairs[one]
