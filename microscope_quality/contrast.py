@@ -6,7 +6,7 @@ import math
 from typing import Any, Optional, Tuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from microscope_quality.arguments import as_floats, as_numbers
 from microscope_quality.errors import ImageError
@@ -161,7 +161,7 @@ def _of_chunk(
     return np.where(enough, contrasts, math.nan), np.where(enough, noises, math.nan)
 
 
-def _in_pairs(patches: NDArray[Any], dtype: Any) -> NDArray[Any]:
+def _in_pairs(patches: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """Give the first two of every four columns, of another type: (n, rows, columns / 4, 2)."""
     n, height, width = patches.shape
     height, width = height - height % _ROWS, width - width % _APART

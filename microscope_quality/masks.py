@@ -112,13 +112,14 @@ def _end_with_a_jump(
     others = ~border if lines.dtype.kind != "f" else np.isfinite(lines) & ~border
     number = np.maximum(_counts(others), 1)
     along = border.reshape(n, -1, side)
-    rim = _counts((along[..., 1:] != along[..., :-1]).reshape(n, -1))
+    leaves = along[..., 1:] != along[..., :-1]
+    rim = _counts(leaves.reshape(n, -1))
     ends = np.zeros(n, np.bool_)
     # Most backgrounds of one value have more specks than this.
     solid = np.flatnonzero((rim > 0) & (number >= _SOLID_PX * rim))
     if len(solid):
-        some = lines[solid], border[solid], others[solid]
-        ends[solid] = _jump(*some, values[solid], number[solid], side)
+        some = lines[solid], border[solid], others[solid], leaves[solid]
+        ends[solid] = _jump(*some, values[solid], number[solid])
     return ends
 
 
@@ -131,15 +132,16 @@ def _jump(
     lines: NDArray[Any],
     border: NDArray[np.bool_],
     others: NDArray[np.bool_],
+    leaves: NDArray[np.bool_],
     values: NDArray[Any],
     number: NDArray[np.intp],
-    side: int,
 ) -> NDArray[np.bool_]:
     """Tell the same of patches whose lines of pixels are given, and which are of the value.
 
-    `number` is how many are of others, and `side` a line's length.
+    `number` is how many are of others; `leaves`, (n, lines, side - 1), after which of a line's
+    pixels it changes from the value to others or back.
     """
-    n = len(lines)
+    n, per_patch, side = len(lines), leaves.shape[1], leaves.shape[2] + 1
     pixels, own = lines.astype(np.float64), values.astype(np.float64)
     if lines.dtype.kind == "f":
         pixels = np.where(border | others, pixels, own[:, np.newaxis])
@@ -150,11 +152,10 @@ def _jump(
     apart = np.abs(pixels).sum(axis=1) / number
 
     # Where a line leaves the border: there, which way, and in which patch.
-    along = border.reshape(-1, side)
-    line, start = np.divmod(np.flatnonzero(along[:, 1:] != along[:, :-1]), side - 1)
-    way = np.where(along[line, start], 1, -1)
+    line, start = np.divmod(np.flatnonzero(leaves), side - 1)
+    way = np.where(border.reshape(-1, side)[line, start], 1, -1)
     start += way < 0
-    patch = line // (border.shape[1] // side)
+    patch = line // per_patch
     ends = np.zeros(n, np.bool_)
     for over, times, share in _JUMPS:
         first, second = start + over * way, start + (over + 1) * way
