@@ -298,6 +298,8 @@ def show_run(
             f"\n--{option} does not match {len(run.unmatched):,} of {n_named:,} names, "
             f"{printable(run.unmatched[0])} first."
         )
+    if run.naming.cut_number:
+        console.print(f"\n--{printable(run.naming.cut_number)}.")
     for error in run.not_drawn[:MOST_DOUBTFUL]:
         console.print(f"\nNot drawn: {error}")
     about = [_duration(seconds), where]

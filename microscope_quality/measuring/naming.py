@@ -373,6 +373,11 @@ class Naming:
     ------
     SettingsError
         As `check_naming`.
+
+    Attributes
+    ----------
+    cut_number : str
+        Says of which name the pattern takes a part of a number, of the first one; mostly empty.
     """
 
     def __init__(self, pattern: str | None = None, layout: str = AUTO) -> None:
@@ -380,6 +385,7 @@ class Naming:
         self._pattern = None if pattern is None else re.compile(pattern)
         self._layout = layout_named(layout)
         self._finds_layout = layout == AUTO and pattern is None
+        self.cut_number = ""
         # With how much of each is the path as it was typed.
         self._paths: dict[str, str] = {}
         self._typed: dict[str, int] = {}
@@ -631,6 +637,7 @@ class Naming:
         for at in (len(path) - len(path.rpartition("/")[2]), len(path) - self._typed[name]):
             match = self._pattern.search(path[at:])
             if match is not None:
+                self.cut_number = self.cut_number or _cut_number(match)
                 return _Found.of(match, at)
         return _Found()
 
@@ -671,6 +678,22 @@ class _Found:
             elif name in ("t", "channel", "action"):
                 of_files.append(span)
         return cls(True, texts, of_z, of_planes, of_files)
+
+
+def _cut_number(match: re.Match[str]) -> str:
+    """Say which group of a pattern begins or ends inside a number, other than beside another."""
+    found = [group for group, text in match.groupdict().items() if text]
+    starts, ends = ({match.span(group)[side] for group in found} for side in (0, 1))
+    for number in _NUMBER.finditer(match.string):
+        inside = range(number.start() + 1, number.end())
+        for group in found:
+            start, end = match.span(group)
+            if (start in inside and start not in ends) or (end in inside and end not in starts):
+                return (
+                    f"pattern takes a part of a number: {group} is {match[group]} of {number[0]} "
+                    f"in {match.string}; \\d+ takes all digits"
+                )
+    return ""
 
 
 def _share(layout: Layout) -> float:

@@ -167,7 +167,7 @@ class Watch:
         # Files that were seen, and are to be told to the naming.
         self._seen: list[str] = []
         # Whether it was told if the pattern matches none of the first files' names.
-        self._has_compared = False
+        self._has_compared = self._has_told_of_cut = False
         # By layout, what was read from names.
         self._layouts: dict[str, frozenset[str]] = {}
         # Names of files that are kept, and of those that were measured, by those that tables have.
@@ -604,6 +604,9 @@ class Watch:
             self._has_compared = True
             if self._naming.mismatch:
                 self.tell(Notice(f"The {self._naming.mismatch}"))
+        if self._naming.cut_number and not self._has_told_of_cut:
+            self._has_told_of_cut = True
+            self.tell(Notice(f"The {self._naming.cut_number}"))
         for name in sorted(changed):
             recognised = self._naming.recognised_in(name)
             if recognised is not None:

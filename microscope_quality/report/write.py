@@ -122,6 +122,8 @@ def write_report(
         matched = n_files - len(naming.unmatched)
         what = "layout" if pattern is None else "pattern"
         notes.append(f"The {what} matches {matched:,} of {n_files:,} names.")
+    if naming is not None and naming.cut_number:
+        notes.append(f"The {naming.cut_number}.")
     if plates is not None:
         notes += add_groups(rows, plates)
     columns, left_out = page.encoded_table(rows)

@@ -97,6 +97,9 @@ def test_names_give_plate_and_well(plate, model, tmp_path):
     assert counts(tmp_path / "out")["kept"] == 4
     screen = measure(plate, "--model", model, "--pattern", r"(?P<well>A\d\d)")
     assert "--pattern does not match 2 of 4 names" in screen
+    assert "part of a number" not in screen
+    screen = measure(plate, "--model", model, "--pattern", r"(?P<well>[A-P]\d)")
+    assert "--pattern takes a part of a number: well is A0 of 01 in A01_s1.tif" in screen
 
 
 def test_optics_give_the_defocus(plate, model, tmp_path):

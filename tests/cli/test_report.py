@@ -37,6 +37,7 @@ def test_its_options(results, tmp_path):
     assert done.exit_code == 0
     html = page.read_text("utf-8")
     assert "<title>Screen 7</title>" in html
+    assert "part of a number" not in html
     data = json.loads(re.search(r'id="data">(.*?)</script>', html, re.S)[1])
     assert data["wells"] == {"B03": [1, 2], "B04": [1, 3]}
     plates = tmp_path / "plates.csv"
@@ -44,6 +45,9 @@ def test_its_options(results, tmp_path):
     assert run(results, "--out", page, "--plates", plates, "-j", 1).exit_code == 0
     data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.S)[1])
     assert data["formats"] == {"X": [16, 24]}
+    assert run(results, "--out", page, "--pattern", r"(?P<well>[A-H]\d)", "-j", 1).exit_code == 0
+    said = "The pattern takes a part of a number: well is B0 of 03 in B03_s1.tif"
+    assert said in page.read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,27 @@ def test_planes_whose_names_differ_in_more_are_told_by_their_groups():
     assert [naming[name].stack for name in names] == [""] * 3
 
 
+@pytest.mark.parametrize(
+    ("pattern", "name", "said"),
+    [
+        (r"_z(?P<z>\d)", "B02_z10.tif", "z is 1 of 10 in B02_z10.tif; "),
+        (r"(?P<z>\d)\.tif", "B02_z10.tif", "z is 0 of 10 in B02_z10.tif; "),
+        (r"_z(?P<z>\d).*tif", "B02_z10.tif", "z is 1 of 10 in B02_z10.tif; "),
+        (r"(?P<well>[A-H]\d)", "B03_z1.tif", "well is B0 of 02 in B02_z1.tif; "),
+        (r"_z(?P<z>\d+)", "B02_z10.tif", ""),
+        (r"_z(?P<z>\d)", "B02_z1_10h31.tif", ""),
+        # Beside each other, numbers of fixed lengths.
+        (r"(?P<well>[A-H]\d\d)(?P<site>\d\d)(?P<channel>\d)", "B02031.tif", ""),
+        (r"(?P<well>[A-H]\d\d)(?P<site>\d\d)", "B02031.tif", "site is 03 of 02031 in B02031"),
+    ],
+)
+def test_a_pattern_that_takes_a_part_of_a_number_is_told(pattern, name, said):
+    naming = named(["B02_z1.tif", name], pattern=pattern)
+    start = "pattern takes a part of a number: " if said else ""
+    assert naming.cut_number.startswith(start + said)
+    assert bool(naming.cut_number) == bool(said)
+
+
 def test_a_pattern_comes_before_a_layout_and_alone_unless_one_is_named():
     names = [f"r01c02f03p0{z}-ch1sk1fk1fl1.tiff" for z in (1, 2)]
     pattern = r"f(?P<plate>\d\d)p"

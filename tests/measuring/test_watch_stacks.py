@@ -393,11 +393,12 @@ def test_sets_that_tell_of_themselves(plate):
     assert_as_measured(plate)
 
 
-def test_a_pattern_that_matches_no_name_is_told_once(plate):
+def test_a_pattern_that_matches_no_name_or_a_part_of_a_number_is_told_once(plate):
     write_stack(plate, 1)
     for pattern, said in (
         (r"(?P<well>[A-H]\d\d)_z(?P<z>\d)", ["The pattern matches no name; the first is "]),
         (r"p(?P<z>\d\d)", []),
+        (r"p(?P<z>\d)", ["The pattern takes a part of a number: z is 0 of 01 in "]),
     ):
         settings = replace(SETTINGS, pattern=pattern)
         with watch_of(plate, settings) as watch:
