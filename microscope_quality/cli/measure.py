@@ -170,7 +170,7 @@ def measure(
     with refusing("measure"):
         copies = Copies(parquet=parquet, xlsx=xlsx, report=report)
         for name in ("per_patch", "overlay", "parquet", "xlsx", "report"):
-            if context.params[name] and out is None:
+            if context.params[name] not in (False, None, Pictures.none) and out is None:
                 raise SettingsError(f"{name} needs `out`, a folder to write to.")
         for name in ("jobs", "limit_memory"):
             if context.params[name] and cluster is not None:

@@ -98,7 +98,8 @@ def test_names_give_plate_and_well(plate, model, tmp_path):
     screen = measure(plate, "--model", model, "--pattern", r"(?P<well>A\d\d)")
     assert "--pattern does not match 2 of 4 names" in screen
     assert "part of a number" not in screen
-    screen = measure(plate, "--model", model, "--pattern", r"(?P<well>[A-P]\d)")
+    pattern = r"(?P<well>[A-P]\d)"
+    screen = measure(plate, "--model", model, "--pattern", pattern, "--overlay", "none")
     assert "--pattern takes a part of a number: well is A0 of 01 in A01_s1.tif" in screen
 
 
