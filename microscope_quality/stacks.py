@@ -131,7 +131,9 @@ def best_plane(results: Sequence[FocusResult]) -> StackResult:
     Weighted 1, 2, 1 with the planes beside it, it is a curve, and the best plane is where the curve
     is highest: of planes within 10 % of that, side by side, and of each other themselves, the one
     nearest to the best position, of those with content if there are any. That is the vertex of the
-    parabola through the logarithms of the curve there and beside it.
+    parabola through the logarithms of the curve there and beside it. Beyond an end of the stack,
+    and where a plane could not be measured, logarithms of the sharpness go on as the three planes
+    there say by a parabola, but not above the last of them.
 
     Parameters
     ----------
@@ -186,11 +188,8 @@ def best_of(
     sharpness = _sharpness(statuses, *map(np.array, (expected_levels, certainties, contrasts)))
     if np.isnan(sharpness).all():
         return None, None, verdicts.representative(statuses, expected_levels)
-    around = np.pad(sharpness, 1, constant_values=math.nan)
-    # A plane has itself for a neighbour that it lacks.
-    before, after = (
-        np.where(np.isnan(beside), sharpness, beside) for beside in (around[:-2], around[2:])
-    )
+    before = _before(sharpness)
+    after = _before(sharpness[::-1])[::-1]
     curve = (before + 2 * sharpness + after) / 4
     highest = int(np.nanargmax(curve))
     as_good = _run(np.nan_to_num(curve) >= AS_GOOD_SHARE * curve[highest], highest)
@@ -240,6 +239,19 @@ def _sharpness(
     return np.asarray(shares * 0.5**halvings)
 
 
+def _before(sharpness: Float64Array) -> Float64Array:
+    """Give the sharpness of the plane before each; where there is none, what it would be.
+
+    As the logarithms of the plane and the two after it go on, by a parabola, but never above the
+    plane itself; the plane's own without two more.
+    """
+    known = np.pad(sharpness, 2, constant_values=math.nan)
+    before, own, next_one, second = known[1:-3], known[2:-2], known[3:-1], known[4:]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        gone_on = np.fmin(own, own * (own / next_one) ** 2 * (second / next_one))
+    return np.where(np.isnan(before), gone_on, before)
+
+
 def _run(chosen: NDArray[np.bool_], start: int) -> range:
     """Give the unbroken run of chosen planes around one of them."""
     first = last = start
@@ -253,15 +265,17 @@ def _run(chosen: NDArray[np.bool_], start: int) -> range:
 def _vertex(planes: range, curve: Float64Array) -> float:
     """Give where the parabola through a curve's logarithms at planes and beside them is highest.
 
-    At an end of the curve, or without such a point, it is the middle of the planes.
+    Of an end of the curve three planes tell. Without such a point it is the middle of the planes.
     """
-    first, last = planes[0], planes[-1]
+    first, last, n = planes[0], planes[-1], len(curve)
     middle = (first + last) / 2
-    heights = curve[max(first - 1, 0) : last + 2]
-    if len(heights) < len(planes) + 2 or np.isnan(heights).any():
+    start, stop = max(first - 1, 0), min(last + 2, n)
+    start, stop = max(min(start, stop - 3), 0), min(max(stop, start + 3), n)
+    heights = curve[start:stop]
+    if len(heights) < 3 or not (heights > 0).all():
         return middle
-    offsets = np.arange(first - 1, last + 2) - middle
-    curvature, slope, _ = np.polyfit(offsets, np.log(heights), 2)
+    curvature, slope, _ = np.polyfit(np.arange(start, stop) - middle, np.log(heights), 2)
     if curvature >= -1e-6:
         return middle
-    return float(np.clip(middle - slope / (2 * curvature), first - 0.5, last + 0.5))
+    vertex = np.clip(middle - slope / (2 * curvature), first - 0.5, last + 0.5)
+    return float(np.clip(vertex, 0, n - 1))

@@ -60,7 +60,7 @@ def test_the_best_plane_of_a_stack(model, levels, best, position):
 
 
 @settings(max_examples=20, deadline=None)
-@given(focus=st.floats(2, 8), slope=st.floats(0.5, 2), flip=st.booleans())
+@given(focus=st.floats(0, 10), slope=st.floats(0.5, 2), flip=st.booleans())
 def test_best_positions_follow_the_focus(model, focus, slope, flip):
     levels = np.clip(slope * np.abs(np.arange(11) - focus), 0, 10)
     planes = stack_of(model, levels[::-1] if flip else levels)
@@ -126,6 +126,38 @@ def test_a_plane_without_content_is_best_where_its_contrast_says_so():
     assert best_of(statuses, levels, certainties, [3, 0, 1, 0, 2])[0] == 0
     assert best_of(statuses, levels, certainties, [3, 0, nan, 0, 4])[0] == 4
     assert best_of(["no_content"] * 5, levels, certainties, [3, 9, 30, 9, 3])[:2] == (None, None)
+
+
+@pytest.mark.parametrize("contrasts_known", [True, False])
+@pytest.mark.parametrize("blur_per_plane", [0.4, 0.7, 1.5, 3])
+@pytest.mark.parametrize("focus", [0, 0.25, 0.6, 0.8, 1, 1.3, 2, 3.7])
+def test_ends_of_a_stack_draw_the_best_plane_neither_to_nor_from_them(
+    focus, blur_per_plane, contrasts_known
+):
+    blur = np.abs(np.arange(7) - focus) * blur_per_plane
+    levels = np.hypot(0.35, blur)
+    contrasts = 400 / (1 + blur**2) if contrasts_known else np.full(7, nan)
+    for way in (1, -1):
+        best, position, _ = best_of(["x"] * 7, levels[::way], [0.6] * 7, contrasts[::way])
+        at = focus if way == 1 else 6 - focus
+        assert abs(best - at) <= 0.5 + 0.2
+        assert position == pytest.approx(at, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("levels", "contrasts", "best", "position"),
+    [
+        ([2.6, 1.8, 1.1, 0.418, 0.356], [160, 220, 300, 389, 420], 4, 4),
+        ([6, 4.4, 2.9, 1.6, 0.399, 0.440], [15, 30, 60, 150, 397, 379], 4, 4.4),
+    ],
+)
+def test_the_plane_that_both_witnesses_name_is_best_at_an_end(levels, contrasts, best, position):
+    """The last plane in focus, and the focus between the last two."""
+    last = len(levels) - 1
+    for way, at, where in ((1, best, position), (-1, last - best, last - position)):
+        found = best_of(["x"] * len(levels), levels[::way], [0.7] * len(levels), contrasts[::way])
+        assert found[0] == at
+        assert found[1] == pytest.approx(where, abs=0.25)
 
 
 statuses_of_planes = st.sampled_from(["in_focus", "out_of_focus", "mixed", "no_content", "error"])

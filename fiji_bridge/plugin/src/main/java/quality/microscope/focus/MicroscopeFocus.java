@@ -106,9 +106,10 @@ public final class MicroscopeFocus {
      * focus. Weighted 1, 2, 1 with the planes beside it, it is a curve, and the best plane is where
      * the curve is highest: of planes within 10 % of that, side by side, and of each other
      * themselves, the one nearest to the best position, of those with content if there are any.
-     * That is the vertex of the parabola through the logarithms of the curve there and beside it. A
-     * plane without content has no level: it takes the mean of the others', by their certainties.
-     * Without contrasts, levels alone decide.
+     * That is the vertex of the parabola through the logarithms of the curve there and beside it.
+     * Beyond an end of the stack, logarithms of the sharpness go on as the three planes there say by
+     * a parabola, but not above the last of them. A plane without content has no level: it takes the
+     * mean of the others', by their certainties. Without contrasts, levels alone decide.
      *
      * @param results in the planes' order, one at least
      */
@@ -151,11 +152,8 @@ public final class MicroscopeFocus {
         double[] curve = new double[n];
         int highest = -1;
         for (int i = 0; i < n; i++) {
-            double before = i > 0 ? sharpness[i - 1] : Double.NaN;
-            double after = i + 1 < n ? sharpness[i + 1] : Double.NaN;
-            // A plane has itself for a neighbour that it lacks.
-            before = Double.isNaN(before) ? sharpness[i] : before;
-            after = Double.isNaN(after) ? sharpness[i] : after;
+            double before = beside(sharpness, i, -1);
+            double after = beside(sharpness, i, 1);
             curve[i] = (before + 2 * sharpness[i] + after) / 4;
             if (!Double.isNaN(curve[i]) && (highest < 0 || curve[i] > curve[highest])) {
                 highest = i;
@@ -401,24 +399,54 @@ public final class MicroscopeFocus {
     }
 
     /**
+     * Gives the sharpness of the plane beside one, one step on; where there is none, what it would
+     * be: as the logarithms go on from the plane and two on its other side, by a parabola, but never
+     * above the plane itself; the plane's own without two more.
+     */
+    private static double beside(double[] sharpness, int plane, int step) {
+        double known = at(sharpness, plane + step);
+        if (!Double.isNaN(known)) {
+            return known;
+        }
+        double own = sharpness[plane];
+        double other = at(sharpness, plane - step);
+        double ratio = own / other;
+        double goneOn = own * (ratio * ratio) * (at(sharpness, plane - 2 * step) / other);
+        return goneOn < own ? goneOn : own;
+    }
+
+    private static double at(double[] values, int index) {
+        return index < 0 || index >= values.length ? Double.NaN : values[index];
+    }
+
+    /**
      * Gives where the parabola through a curve's logarithms at some planes and beside them is
-     * highest. At an end of the curve, or without such a point, it is the middle of the planes.
+     * highest. Of an end of the curve three planes tell. Without such a point it is the middle of
+     * the planes.
      */
     private static double vertex(int first, int last, double[] curve) {
         double middle = (first + last) / 2.0;
-        if (first == 0 || last == curve.length - 1 || Double.isNaN(curve[first - 1])
-                || Double.isNaN(curve[last + 1])) {
+        int start = Math.max(first - 1, 0);
+        int stop = Math.min(last + 2, curve.length);
+        int least = stop - 3;
+        stop = Math.min(Math.max(stop, start + 3), curve.length);
+        start = Math.max(Math.min(start, least), 0);
+        int n = stop - start;
+        if (n < 3) {
             return middle;
         }
-        // About the middle, sums of odd powers are 0, and least squares have this simple form.
-        int n = last - first + 3;
+        // About their centre, sums of odd powers are 0, and least squares have this simple form.
+        double centre = (start + stop - 1) / 2.0;
         double s2 = 0;
         double s4 = 0;
         double y0 = 0;
         double y1 = 0;
         double y2 = 0;
-        for (int i = first - 1; i <= last + 1; i++) {
-            double x = i - middle;
+        for (int i = start; i < stop; i++) {
+            if (!(curve[i] > 0)) {
+                return middle;
+            }
+            double x = i - centre;
             double y = Math.log(curve[i] / curve[first]);
             s2 += x * x;
             s4 += x * x * x * x;
@@ -430,7 +458,8 @@ public final class MicroscopeFocus {
         if (curvature >= -1e-6) {
             return middle;
         }
-        double position = middle - y1 / s2 / (2 * curvature);
-        return Math.min(Math.max(position, first - 0.5), last + 0.5);
+        double position = centre - y1 / s2 / (2 * curvature);
+        position = Math.min(Math.max(position, first - 0.5), last + 0.5);
+        return Math.min(Math.max(position, 0), curve.length - 1);
     }
 }
