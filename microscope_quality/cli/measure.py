@@ -144,7 +144,8 @@ def measure(
     --measures focus,classical`
 
     A file that cannot be read is a row with an error, and the rest goes on. Exit codes: 0 all
-    measured, 1 some files failed, 2 wrong use, 130 stopped by Ctrl-C.
+    measured, 1 some files failed (or stacks have no best plane to write), 2 wrong use, 130 stopped
+    by Ctrl-C.
     """
     from microscope_quality.batch.worker import Worker
 

@@ -77,7 +77,7 @@ LayoutOption = Annotated[
     how(
         metavar="NAME|none",
         help=f"How an instrument named the files: {', '.join(one.name for one in LAYOUTS)}. "
-        "Without it, the one that nearly all names of a folder have; none takes none.",
+        "Without it, the one that most names of a folder have; none takes none.",
         show_default="auto",
     ),
 ]
@@ -129,7 +129,7 @@ JobsOption = Annotated[
         "-j",
         min=1,
         metavar="N",
-        help="Processes at work; each needs about 200 MB.",
+        help="Processes at work; each needs some 100 MB, more for large images.",
         show_default="all cores",
     ),
 ]

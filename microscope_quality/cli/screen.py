@@ -74,7 +74,8 @@ class Screen:
             if self._bell and self._terminal:
                 self._console.bell()
         elif isinstance(event, events.NotReadable):
-            self.say(f"waiting: {event.name} ({event.reason}; tried again)", quietly=True)
+            reason = event.reason.rstrip(".")
+            self.say(f"waiting: {event.name} ({reason}; tried again)", quietly=True)
         elif isinstance(event, events.LayoutRecognised):
             self.say(f"Names as of {event.recognised}; --layout none reads none.", quietly=True)
         elif isinstance(event, events.Notice):

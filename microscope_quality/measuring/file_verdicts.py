@@ -83,7 +83,9 @@ class Verdict:
 
     def in_words(self) -> str:
         """Say which plane it is and of how many, if there are more than one."""
-        if self.planes < 2 or self.status is ERROR:
+        # Where nothing has content, no plane is the worst or the best.
+        nothing = self.status is NO_CONTENT and not self.stack
+        if self.planes < 2 or self.status is ERROR or nothing:
             return f"{self.planes} planes" if self.planes > 1 else ""
         where = " ".join(f"{axis}{at}" for axis, at in self.place.items())
         if self.stack:
@@ -119,7 +121,8 @@ def verdict_of(planes: Sequence[PlaneRow], stacks: Iterable[Row] = ()) -> Verdic
         one = representative_of(image, stack)
         status = measure.status_named(stack.get("status", ""))
         status = one.kind if status is ERROR else status
-        verdicts.append(Verdict(one, status, len(image), len(image) > 1, files))
+        has_best = len(image) > 1 and not (status is NO_CONTENT and stack.get("best_z") == "")
+        verdicts.append(Verdict(one, status, len(image), has_best, files))
     telling = [one for one in verdicts if one.status.is_judged or one.status is ERROR]
     verdict = max(telling or verdicts, key=_rank)
     return replace(verdict, failed=verdict.plane if verdict.status is ERROR else failed)

@@ -67,6 +67,15 @@ def test_the_best_plane_speaks_for_a_stack_and_the_worst_stack_for_the_file():
     assert (level(verdict), verdict.place) == (1, {"z": 2, "c": 0})
 
 
+def test_of_a_stack_without_content_no_plane_is_the_best():
+    empty = [row("no_content", 5, z=z) for z in range(3)]
+    none = {"series": "", "c": "", "t": "", "status": "no_content", "best_z": ""}
+    assert verdict_of(empty, [none]).in_words() == "3 planes"
+    # One that is named by its contrast is.
+    verdict = verdict_of(empty, [{**none, "best_z": "1"}])
+    assert verdict.in_words() == "z1, the best of a stack of 3"
+
+
 def test_an_empty_channel_says_nothing_of_a_file_that_has_another():
     empty, sharp, blurred = row("no_content", 5, c=0), row(c=1), row("out_of_focus", 3, c=2)
     verdict = verdict_of([empty, sharp])
