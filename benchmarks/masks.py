@@ -65,9 +65,9 @@ def masks_of(plane: NDArray[Any], seed: int) -> Masks:
 
 
 def planes(seed: int) -> Iterator[tuple[float, NDArray[np.uint16]]]:
-    """Give images of two specimens and two exposures at levels 0 to 10."""
+    """Give images of three specimens and two exposures at levels 0 to 10."""
     shape = (SIDE + 2 * MARGIN, SIDE + 2 * MARGIN)
-    for light in (nuclei(shape, 70, seed), filaments(shape, 60, seed)):
+    for light in (nuclei(shape, 70, seed), filaments(shape, 60, seed), nuclei(shape, 15, seed)):
         for level in range(0, 11, 2):
             distance = float(TRAINING_OPTICS.defocus_um(level * BLUR_PX_PER_LEVEL))
             inner = slice(MARGIN, -MARGIN)
