@@ -15,8 +15,9 @@ NORMALISATIONS = ("zscore", "type_range")
 # A patch whose deviation is below this fraction of its mean's size is constant.
 CONSTANT_DEVIATION = 1e-6
 
-# Patches normalised at a time, and their pixels: their float64 copies then stay in the cache.
-_CHUNK = 8
+# Patches normalised at a time, and their pixels: their float64 copies then stay in the cache. With
+# masks there is more to do, so that fewer calls save more than the cache.
+_CHUNK, _CHUNK_MASKED = 8, 32
 _CHUNK_PIXELS = 2**20
 
 
@@ -72,11 +73,13 @@ def normalise(
     counts = np.zeros(len(patches), np.bool_)
     if not patches.size:
         return normalised, counts
-    at_a_time = max(1, min(_CHUNK, _CHUNK_PIXELS // (patches.shape[1] * patches.shape[2])))
+    at_a_time = _CHUNK
     order = None
     if masks is not None:
         # Those with masked pixels together: what is done with them alone takes several at once.
         order = np.argsort(masks.all(axis=(1, 2)), kind="stable")
+        at_a_time = _CHUNK_MASKED
+    at_a_time = max(1, min(at_a_time, _CHUNK_PIXELS // (patches.shape[1] * patches.shape[2])))
     for start in range(0, len(patches), at_a_time):
         chunk: Union[slice, NDArray[np.intp]] = slice(start, start + at_a_time)
         if order is not None:
