@@ -243,10 +243,11 @@ def peak(path: Path) -> int:
 
 
 def memory(folder: Path) -> Iterator[Figure]:
-    """Compare what a worker takes with what `bytes_of` says."""
+    """Compare what a worker takes with what `bytes_of_page` says."""
     from microscope_quality.batch.run import run
+    from microscope_quality.files.images import open_image
     from microscope_quality.measuring.memory import PROCESS_BYTES
-    from microscope_quality.measuring.page import Settings, bytes_of, items
+    from microscope_quality.measuring.page import Settings, bytes_of_page
 
     small, path = folder / "patch.tif", folder / "plane.tif"
     tifffile.imwrite(small, np.random.default_rng(0).poisson(300, (84, 84)).astype(np.uint16))
@@ -267,8 +268,8 @@ def memory(folder: Path) -> Iterator[Figure]:
                 tifffile.imwrite(path, plane, compression=compression, rowsperstrip=side)
                 (taken,) = run(peak, [path], jobs=2)
                 assert taken.value, taken.error
-                (page,) = items([(path.name, path)])
-                shares.append(taken.value / bytes_of(Settings(), page))
+                (page,) = open_image(path).pages
+                shares.append(taken.value / bytes_of_page(Settings(), page, drawn=False))
     yield Figure(
         "peak memory of a worker, planes of 8 to 64 bits and 1 to 67 megapixels, in one strip, "
         "against what is reckoned with",

@@ -1,5 +1,6 @@
 """Figures of benchmarks."""
 
+import ast
 import importlib
 import itertools
 import sys
@@ -12,11 +13,29 @@ matplotlib = pytest.importorskip("matplotlib")
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_what_a_benchmark_takes_from_the_library_is_there(path):
+    """Benchmarks run for long and seldom; most import only where they need something."""
+    of_library = [
+        (node.module, name.name)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("microscope_quality")
+        for name in node.names
+    ]
+    for module, name in of_library:
+        if module == "microscope_quality.training.fitting":
+            pytest.importorskip("keras", reason="needs pip install 'microscope-quality[train]'")
+        parent = importlib.import_module(module)
+        assert hasattr(parent, name) or importlib.import_module(f"{module}.{name}")
+
 
 @pytest.fixture(scope="module")
 def tradeoff():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(Path(__file__).parents[1]), *sys.path])
+        patch.setattr(sys, "path", [str(ROOT), *sys.path])
         return importlib.import_module("benchmarks.tradeoff")
 
 
