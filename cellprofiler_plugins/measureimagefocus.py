@@ -54,19 +54,39 @@ Of each image:
    in-focus limit; else 0.
 -  *NoContent:* 1 when there is nothing in the image that could be in focus; else 0.
 -  *Mixed:* 1 when parts of the image are in focus and others are not, as in a tilted field; else 0.
--  *SaturatedFraction:* Share of the pixels at the camera's largest value, 0 to 1. It has no value
-   for images of decimal numbers, as most are that were changed in CellProfiler.
+-  *SaturatedFraction:* Share of the pixels at the camera's largest value, 0 to 1, the same for each
+   choice of *Set intensity range from* in **NamesAndTypes**. It has no value for images of decimal
+   numbers, as most are that were changed in CellProfiler.
 -  *BestPlane:* For volumes, the sharpest plane, counted from 0, in focus or not; it has no value
    when no plane has content. The volume's other measurements are those of that plane: *InFocus*
    tells whether it is in focus.
+-  *Status:* The verdict as a word: *in_focus*, *out_of_focus*, *mixed* or *no_content*.
+-  *Message:* Why a number is missing, and what else is to be said of the measurement, in sentences;
+   mostly empty. The log tells it too, but for why the saturated pixels cannot be told.
 -  *Probability:* The probability of each level, if wanted.
 
-Of each object, if objects are chosen: *Level*, *ExpectedLevel* and *Certainty* of the 84 × 84
-pixels around its centre. They have no value for an object that has no pixels or lies outside the
-image.
+Of each object, if objects are chosen, for the 84 × 84 pixels around its centre:
+
+-  *Level, ExpectedLevel, Certainty:* As of an image. They have no value for an object that has no
+   pixels or lies outside the image, and a level has none where nothing is to be seen.
+-  *InFocus:* 1 when its surroundings are certain enough to be judged, and the expected level is at
+   most the in-focus limit; else 0, also where the level has no value.
+
+The image's *Message* tells how many objects have no level, and why.
+
+A measurement that has no value is *nan* or empty in spreadsheets, NULL in databases. *InFocus*,
+*NoContent* and *Mixed* always have one.
 
 Where one image's name is that of another with an underscore and more after it, as in DNA and DNA_1,
 CellProfiler cannot tell their probabilities apart in its lists of measurements.
+
+Two modules on one image
+^^^^^^^^^^^^^^^^^^^^^^^^
+
+A second **MeasureImageFocus** that measures the same image with other settings, such as another
+limit, would overwrite what the first one measured. The pipeline does not run until one of them has
+a word in *Word to add to the names of the measurements*: with *Strict*, its measurements are
+*ImageFocusStrict_Level_DNA* and so on.
 
 References
 ^^^^^^^^^^
@@ -78,12 +98,18 @@ References
 import contextlib
 import logging
 import math
+import re
 import sys
 from enum import Enum
 from pathlib import Path
 
 import numpy
-from cellprofiler_core.constants.measurement import COLTYPE_FLOAT, COLTYPE_INTEGER, IMAGE
+from cellprofiler_core.constants.measurement import (
+    COLTYPE_FLOAT,
+    COLTYPE_INTEGER,
+    COLTYPE_VARCHAR,
+    IMAGE,
+)
 from cellprofiler_core.image import Image
 from cellprofiler_core.module import Module
 from cellprofiler_core.preferences import (
@@ -101,7 +127,7 @@ from cellprofiler_core.setting.subscriber import (
     ImageSubscriber,
     LabelListSubscriber,
 )
-from cellprofiler_core.setting.text import Directory, Float, ImageName
+from cellprofiler_core.setting.text import Directory, Float, ImageName, Text
 
 LOGGER = logging.getLogger(__name__)
 
@@ -118,7 +144,12 @@ CATEGORY = "ImageFocus"
 PROBABILITY = "Probability"
 BEST_PLANE = "BestPlane"
 DEFOCUS = "Defocus"
-OBJECT_FEATURES = ("Level", "ExpectedLevel", "Certainty")
+OBJECT_FEATURES = {
+    "Level": COLTYPE_FLOAT,
+    "ExpectedLevel": COLTYPE_FLOAT,
+    "Certainty": COLTYPE_FLOAT,
+    "InFocus": COLTYPE_INTEGER,
+}
 # Features of an image in the order of the tables, with the type of their columns.
 FEATURES = {
     "Level": COLTYPE_FLOAT,
@@ -134,17 +165,29 @@ FEATURES = {
     "Mixed": COLTYPE_INTEGER,
     "SaturatedFraction": COLTYPE_FLOAT,
     BEST_PLANE: COLTYPE_FLOAT,
+    "Status": COLTYPE_VARCHAR,
+    "Message": COLTYPE_VARCHAR,
 }
 # As NamesAndTypes stores these choices.
 COLOUR = "Color image"
 BINARY = "Binary mask"
 ALL_IMAGES = "All images"
-# Largest values of cameras and files, by which CellProfiler divides.
-SCALES = (255, 1023, 4095, 16383, 65535)
-# CellProfiler keeps 24 bits of a number: half a unit in the last place of 65535, twice.
+# Types of whole numbers in files, by what CellProfiler divides them by.
+TYPES = {numpy.uint8: 2**8 - 1, numpy.uint16: 2**16 - 1, numpy.uint32: 2**32}
+# CellProfiler keeps 24 bits of a number: three times half a unit in the last place of 65535. Larger
+# numbers do not come back.
 ROUNDING = 0.02
+LARGEST = 65535
 # Longer side of the pictures that are kept for the module's window.
 DISPLAYED_SIDE_PX = 1200
+# Width and height of the module's window when it opens with several images; CellProfiler's own are
+# about 640 and 480.
+WINDOW_PX = (960, 660)
+# In the window: a line of text, bars of probabilities beneath a picture, and the width of bars
+# beside one as a share of the picture's.
+LINE_PX = 22
+BARS_PX = 70
+BARS_SHARE = 0.5
 
 
 class ModelSource(str, Enum):
@@ -157,7 +200,7 @@ class ModelSource(str, Enum):
 class MeasureImageFocus(Module):
     category = "Measurement"
     module_name = "MeasureImageFocus"
-    variable_revision_number = 3
+    variable_revision_number = 4
 
     def create_settings(self):
         self.images = ImageListSubscriber(
@@ -199,6 +242,15 @@ Select "*Yes*" to get a level and a certainty for each object, such as a nucleus
 
 Select the objects to measure in each of the images. They must have been found in images of the same
 size and place. Objects close to each other share most of their pixels, and so their level.""",
+        )
+        self.word = Text(
+            "Word to add to the names of the measurements",
+            "",
+            doc=f"""\
+Leave it empty, unless another **MeasureImageFocus** of this pipeline measures the same image with
+other settings. Then give one of them a word, of letters and digits, so that both keep what they
+measure: with *Strict* the measurements are named *{CATEGORY}Strict_Level_DNA*, and they are in the
+category *{CATEGORY}Strict*.""",
         )
         self.model_divider = Divider(line=True)
         self.model_source = Choice(
@@ -251,7 +303,7 @@ Of what is between the objective and the cover glass: 1 for air, 1.33 for water,
 1.515 for oil. It must be larger than the numerical aperture.""",
         )
         self.wavelength_um = Float(
-            "Wavelength in µm",
+            "Wavelength in micrometres",
             0.5,
             doc="""\
 *(Used only if the microscope is described)*
@@ -260,7 +312,7 @@ Wavelength of the light that makes the image, which in fluorescence is the emiss
 DAPI and Hoechst, 0.51 for GFP, 0.6 for Cy3 and mCherry.""",
         )
         self.pixel_size_um = Float(
-            "Pixel size in µm",
+            "Pixel size in micrometres",
             0.65,
             doc="""\
 *(Used only if the microscope is described)*
@@ -335,6 +387,7 @@ the format that **SaveImages** has for volumes.""",
             self.wavelength_um,
             self.pixel_size_um,
             self.wants_rescaling,
+            self.word,
         ]
         for overlay in self.overlays:
             settings += [overlay.image, overlay.name]
@@ -349,7 +402,7 @@ the format that **SaveImages** has for volumes.""",
         ]
         if self.wants_objects.value:
             visible += [self.objects]
-        visible += [self.model_divider, self.model_source]
+        visible += [self.word, self.model_divider, self.model_source]
         if self.model_source.value == ModelSource.FOLDER.value:
             visible += [self.model_folder]
         visible += [self.optics_divider, self.wants_optics]
@@ -388,11 +441,15 @@ the format that **SaveImages** has for volumes.""",
             fresh = MeasureImageFocus()
             fresh.images.value = setting_values[0]
             setting_values = [setting.get_value_text() for setting in fresh.settings()]
-            variable_revision_number = 3
+            variable_revision_number = 4
         if variable_revision_number == 2:
             count, images, limit, *others = setting_values
             setting_values = [count, images, _limit_of_expected_level(limit), *others]
             variable_revision_number = 3
+        if variable_revision_number == 3:
+            # Added the word, after the 14 settings that are not of an overlay.
+            setting_values = [*setting_values[:14], "", *setting_values[14:]]
+            variable_revision_number = 4
         return setting_values, variable_revision_number
 
     def validate_module(self, pipeline):
@@ -418,6 +475,7 @@ the format that **SaveImages** has for volumes.""",
                     f"{', '.join(self.images.value)}.",
                     overlay.image,
                 )
+        self._validate_names(pipeline)
         self._validate_library()
         from microscope_quality import measure_focus
         from microscope_quality.errors import MicroscopeQualityError
@@ -454,21 +512,66 @@ the format that **SaveImages** has for volumes.""",
                     rescale=self.wants_rescaling.value,
                 )
 
+    def _validate_names(self, pipeline):
+        if not re.fullmatch("[A-Za-z0-9]*", self.word.value):
+            raise ValidationError(
+                f"A word of letters and digits, such as Strict, not {self.word.value!r}.", self.word
+            )
+        for module in pipeline.modules():
+            if module.module_num == self.module_num:
+                break
+            if not isinstance(module, MeasureImageFocus):
+                continue
+            # Databases do not tell capitals from small letters.
+            if module.word.value.lower() != self.word.value.lower():
+                continue
+            both = [name for name in self.images.value if name in module.images.value]
+            there, here = module._deciding(), self._deciding()
+            other = next((text for text in here if there.get(text) != here[text]), None)
+            if both and other:
+                raise ValidationError(
+                    f'Module {module.module_num} measures {both[0]} too, with "{other}" '
+                    f"{there[other]} instead of {here[other]}: this module would overwrite its "
+                    "measurements. Write a word here, such as Strict, which is added to the names "
+                    "of this module's.",
+                    self.word,
+                )
+
+    def _deciding(self):
+        """Give what the measurements depend on: values of settings by their texts."""
+        settings = [self.in_focus_limit, self.model_source]
+        if self.model_source.value == ModelSource.FOLDER.value:
+            settings += [self.model_folder]
+        settings += [self.wants_optics]
+        if self.wants_optics.value:
+            settings += [
+                self.na,
+                self.refractive_index,
+                self.wavelength_um,
+                self.pixel_size_um,
+                self.wants_rescaling,
+            ]
+        # Numbers as such, for 1.5 is 1.50.
+        return {
+            one.text: one.value if isinstance(one, Float) else one.value_text for one in settings
+        }
+
     def _validate_library(self):
         try:
             from microscope_quality import available_models
         except ImportError as error:
             raise ValidationError(
-                f"The library is not beside {Path(__file__).name}. Copy the folders "
-                f"microscope_quality and pretrained of the repository to {_FOLDER} too, or name "
-                "the folder cellprofiler_plugins of the unpacked repository as CellProfiler's "
-                f"plugins directory. ({error})",
+                f"The library is not beside {Path(__file__).name}. Copy the folder "
+                f"microscope_quality, which is beside it in the ZIP of a release, to {_FOLDER} "
+                "too. Of the repository, copy the folders microscope_quality and pretrained, or "
+                "name its folder cellprofiler_plugins as CellProfiler's plugins directory. "
+                f"({error})",
                 self.images,
             ) from error
         if self.model_source.value == ModelSource.DEFAULT.value and not available_models():
             raise ValidationError(
-                "The model is not beside the library. Copy the folder pretrained of the "
-                f"repository to {_FOLDER} too.",
+                "The model is not with the library. Copy the whole folder microscope_quality of "
+                f"the ZIP of a release to {_FOLDER}, or the folder pretrained of the repository.",
                 self.model_source,
             )
 
@@ -537,6 +640,11 @@ the format that **SaveImages** has for volumes.""",
         self.model_folder.alter_for_create_batch_files(fn_alter_path)
         return True
 
+    @property
+    def category_name(self):
+        """Give the category of the measurements: the first part of their names."""
+        return CATEGORY + self.word.value
+
     def _model(self):
         """Load the model, once in a process."""
         from microscope_quality import FocusModel
@@ -583,7 +691,7 @@ the format that **SaveImages** has for volumes.""",
         from microscope_quality.overlay import overlay
 
         image = workspace.image_set.get_image(name)
-        planes = Planes(image, name)
+        planes = Planes(image, name, _divisors(workspace.image_set, name, image))
         try:
             stack = measure_stack(
                 planes,
@@ -596,17 +704,20 @@ the format that **SaveImages** has for volumes.""",
             raise ValueError(f"{name} cannot be measured. {error}") from error
         result = stack.representative
         drawn = stack.results.index(result)
-        if result.message:
-            LOGGER.warning("Focus of %s: %s", name, result.message)
-        self._store(workspace, name, result, stack.best_plane)
+        told = [result.message]
+        if image.volumetric and stack.best_plane is None:
+            told.append("No plane has content, so none is the best.")
         for object_name in self._object_names():
-            objects = workspace.object_set.get_objects(object_name)
-            centres = _centres(objects, object_name, image, name)
-            measured = _measure_objects(centres, planes, model, settings)
-            for feature, values in zip(OBJECT_FEATURES, measured):
-                workspace.measurements.add_measurement(
-                    object_name, f"{CATEGORY}_{feature}_{name}", values
-                )
+            told.append(
+                self._measure_objects(workspace, object_name, name, image, planes, model, settings)
+            )
+        if any(told):
+            LOGGER.warning("Focus of %s: %s", name, _sentences(told))
+        if planes.has_pixels(drawn) and math.isnan(result.saturated_fraction):
+            told.append(
+                "Saturated pixels cannot be told: the pixels are no whole numbers up to 65535."
+            )
+        self._store(workspace, name, result, stack.best_plane, _sentences(told))
         wanted = [group for group in self.overlays if group.image.value == name]
         if wanted:
             self._add_overlays(workspace, wanted, overlay(planes[drawn], result), image)
@@ -622,7 +733,23 @@ the format that **SaveImages** has for volumes.""",
             "plane": drawn if image.volumetric else None,
         }
 
-    def _store(self, workspace, name, result, best_plane):
+    def _measure_objects(self, workspace, object_name, name, image, planes, model, settings):
+        """Store the measurements of objects; give a sentence on those that have no level."""
+        objects = workspace.object_set.get_objects(object_name)
+        problem = ""
+        try:
+            centres = _centres(objects, image)
+        except ValueError as error:
+            problem = f"{object_name} are not measured: {error}"
+            centres = numpy.full((objects.count, 3), numpy.nan)
+        measured = _at(centres, planes, model, self.in_focus_limit.value, settings)
+        for feature, values in measured.items():
+            workspace.measurements.add_measurement(
+                object_name, f"{self.category_name}_{feature}_{name}", values
+            )
+        return problem or _without_level(object_name, centres, measured["Level"])
+
+    def _store(self, workspace, name, result, best_plane, message):
         measurements = workspace.measurements
         values = {
             "Level": result.level,
@@ -638,13 +765,17 @@ the format that **SaveImages** has for volumes.""",
             "Mixed": int(result.status == "mixed"),
             "SaturatedFraction": result.saturated_fraction,
             BEST_PLANE: numpy.nan if best_plane is None else float(best_plane),
+            "Status": result.status,
+            "Message": message,
         }
         for feature in self._features(workspace.pipeline):
-            measurements.add_image_measurement(f"{CATEGORY}_{feature}_{name}", values[feature])
+            measurements.add_image_measurement(
+                f"{self.category_name}_{feature}_{name}", values[feature]
+            )
         if self.wants_probabilities.value:
             for level, probability in enumerate(result.probabilities):
                 measurements.add_image_measurement(
-                    f"{CATEGORY}_{PROBABILITY}_{name}_{level}", float(probability)
+                    f"{self.category_name}_{PROBABILITY}_{name}_{level}", float(probability)
                 )
 
     def _add_overlays(self, workspace, groups, picture, source):
@@ -659,57 +790,66 @@ the format that **SaveImages** has for volumes.""",
 
     def display(self, workspace, figure):
         images = workspace.display_data.images
+        if len(images) > 1 and not figure.figure.axes:
+            # The window was just opened; later its size is the user's choice.
+            figure.SetClientSize(WINDOW_PX)
+            figure.Centre()
         # Clears the window; what is drawn below has a grid of its own.
         figure.set_subplots((1, 1))
         from matplotlib.gridspec import GridSpec
 
-        columns = 1 if len(images) == 1 else math.ceil(math.sqrt(len(images)))
-        rows = math.ceil(len(images) / columns)
-        # Rows of the grid, in lines of text.
-        line = 1.0 / 17
-        table_height = line * (len(images) + 1.5)
+        width, height = figure.GetClientSize()
+        # The colour bar with its words, the table, and CellProfiler's own bars.
+        height = max(height - LINE_PX * (len(images) + 6), 10 * LINE_PX)
+        rows, columns, beneath = _layout([image["picture"] for image in images], width, height)
+        line, bar = LINE_PX / height, BARS_PX / height
+        heights = [1 / rows - bar, bar] if beneath else [1 / rows]
         grid = GridSpec(
-            rows + 2,
-            2 * columns,
+            len(heights) * rows + 2,
+            columns if beneath else 2 * columns,
             figure=figure.figure,
-            height_ratios=[*[1.0 / rows] * rows, line, table_height],
-            width_ratios=[1.0, 0.5] * columns,
+            height_ratios=[*heights * rows, line, line * (len(images) + 1.5)],
+            width_ratios=[1.0] * columns if beneath else [1.0, BARS_SHARE] * columns,
         )
         for i, image in enumerate(images):
             row, column = divmod(i, columns)
-            picture = figure.figure.add_subplot(grid[row, 2 * column])
-            bars = figure.figure.add_subplot(grid[row, 2 * column + 1])
+            if beneath:
+                places = grid[2 * row, column], grid[2 * row + 1, column]
+            else:
+                places = grid[row, 2 * column], grid[row, 2 * column + 1]
+            picture, bars = (figure.figure.add_subplot(place) for place in places)
             _draw_patches(picture, image)
-            _draw_probabilities(bars, image, crowded=len(images) > 1)
-        _draw_colour_bar(figure.figure.add_subplot(grid[rows, :]), images[0])
-        _draw_table(figure.figure.add_subplot(grid[rows + 1, :]), images)
+            _draw_probabilities(bars, image, beneath, crowded=len(images) > 1)
+        _draw_colour_bar(figure.figure.add_subplot(grid[-2, :]), images[0])
+        _draw_table(figure.figure.add_subplot(grid[-1, :]), images)
 
     def get_measurement_columns(self, pipeline):
+        category = self.category_name
         columns = []
         for name in self.images.value:
             columns += [
-                (IMAGE, f"{CATEGORY}_{feature}_{name}", FEATURES[feature])
+                (IMAGE, f"{category}_{feature}_{name}", FEATURES[feature])
                 for feature in self._features(pipeline)
             ]
             if self.wants_probabilities.value:
                 columns += [
-                    (IMAGE, f"{CATEGORY}_{PROBABILITY}_{name}_{level}", COLTYPE_FLOAT)
+                    (IMAGE, f"{category}_{PROBABILITY}_{name}_{level}", COLTYPE_FLOAT)
                     for level in range(self._levels())
                 ]
             columns += [
-                (object_name, f"{CATEGORY}_{feature}_{name}", COLTYPE_FLOAT)
+                (object_name, f"{category}_{feature}_{name}", kind)
                 for object_name in self._object_names()
-                for feature in OBJECT_FEATURES
+                for feature, kind in OBJECT_FEATURES.items()
             ]
         return columns
 
     def get_categories(self, pipeline, object_name):
         if object_name == IMAGE or object_name in self._object_names():
-            return [CATEGORY]
+            return [self.category_name]
         return []
 
     def get_measurements(self, pipeline, object_name, category):
-        if category != CATEGORY:
+        if category != self.category_name:
             return []
         if object_name == IMAGE:
             features = self._features(pipeline)
@@ -783,9 +923,11 @@ class Planes:
         Grey; of two dimensions, or three when it is a volume.
     name : str
         For the refusal of a colour image.
+    divisors : list of float
+        What the file's whole numbers may have been divided by, the likeliest first.
     """
 
-    def __init__(self, image, name):
+    def __init__(self, image, name, divisors):
         pixels = image.pixel_data
         if pixels.ndim > image.dimensions:
             first, *others = numpy.moveaxis(pixels, -1, 0)
@@ -798,6 +940,7 @@ class Planes:
         # A file of one plane is a plane in a pipeline of volumes too.
         self.pixels = pixels if pixels.ndim == 3 else pixels[numpy.newaxis]
         self.scale = image.scale
+        self.divisors = divisors
         self.masks = None
         if image.has_mask:
             self.masks = image.mask.reshape(self.pixels.shape)
@@ -805,53 +948,147 @@ class Planes:
     def __len__(self):
         return len(self.pixels)
 
+    def has_pixels(self, plane):
+        """Tell whether any pixel of a plane counts."""
+        return self.masks is None or bool(self.masks[plane].any())
+
     def __getitem__(self, plane):
-        return _as_stored(self.pixels[plane], self.scale)
+        return _as_stored(self.pixels[plane], self.scale, self.divisors)
 
 
-def _as_stored(pixels, scale):
-    """Undo CellProfiler's division by the type's largest value, for integers.
+def _divisors(image_set, name, image):
+    """Give what CellProfiler may have divided a file's whole numbers by, the likeliest first.
 
-    The whole numbers tell which pixels are saturated, and are what the library sees in the file.
+    Images that other modules made of a file, as by cropping, know the file but not the name.
     """
-    if scale not in SCALES or pixels.dtype.kind != "f":
+    if image.scale is None:
+        return []
+    of_type = [largest for largest in TYPES.values() if largest >= image.scale]
+    loaders = [one for one in image_set.providers if hasattr(one, "rescale")]
+    chosen = [one for one in loaders if one.name == name] or [
+        one
+        for one in loaders
+        if (one.get_pathname(), one.get_filename()) == (image.path_name, image.file_name)
+    ]
+    if image.volumetric or not chosen:
+        return [image.scale]
+    divisors = []
+    for rescale in (one.rescale for one in chosen):
+        if isinstance(rescale, bool):
+            divisors += [image.scale] if rescale else of_type
+        else:
+            # The range is set by hand.
+            divisors.append(rescale)
+    return divisors
+
+
+def _as_stored(pixels, scale, divisors):
+    """Undo CellProfiler's division of whole numbers.
+
+    They tell which pixels are saturated, and are what the library sees in the file.
+
+    Parameters
+    ----------
+    pixels : array
+        As CellProfiler has them.
+    scale : float or None
+        Largest value of the file's type, or of its camera; 1 of floats.
+    divisors : list of float
+        To be tried in this order.
+
+    Returns
+    -------
+    array
+        The file's numbers; the pixels themselves where they do not come back.
+    """
+    if scale is None or scale <= 1 or pixels.dtype.kind != "f":
         return pixels
+    for divisor in divisors:
+        whole = _whole(pixels, divisor)
+        if whole is not None:
+            largest = max(scale, whole.max(initial=0))
+            return whole.astype(next(kind for kind, most in TYPES.items() if largest <= most))
+    return pixels
+
+
+def _whole(pixels, divisor):
+    """Give the whole numbers that pixels are when multiplied; None when they are none."""
     # A few rows tell most images that hold no whole numbers.
     for rows in (slice(None, None, max(1, len(pixels) // 8)), slice(None)):
-        stored = pixels[rows] * pixels.dtype.type(scale)
-        whole = numpy.rint(stored)
-        stored -= whole
+        with numpy.errstate(invalid="ignore", over="ignore"):
+            stored = pixels[rows] * pixels.dtype.type(divisor)
+            whole = numpy.rint(stored)
+            stored -= whole
         # A pixel that is no number makes this false too.
         if not (
             numpy.abs(stored, out=stored).max(initial=0) <= ROUNDING
             and whole.min(initial=0) >= 0
-            and whole.max(initial=0) <= scale
+            and whole.max(initial=0) <= LARGEST
         ):
-            return pixels
-    return whole.astype(numpy.uint8 if scale == 255 else numpy.uint16)
+            return None
+    return whole
 
 
-def _measure_objects(centres, planes, model, settings):
-    """Give levels, expected levels and certainties around centres of objects."""
+def _at(centres, planes, model, limit, settings):
+    """Give the measurements of objects, by feature, from their centres."""
     from microscope_quality import measure_at
+    from microscope_quality.verdicts import status_of
 
-    measured = numpy.full((len(OBJECT_FEATURES), len(centres)), numpy.nan)
+    levels, expected_levels, certainties = numpy.full((3, len(centres)), numpy.nan)
     for plane in range(len(planes)):
         here = numpy.rint(centres[:, 0]) == plane
         if here.any():
             mask = None if planes.masks is None else planes.masks[plane]
             found = measure_at(planes[plane], centres[here, 1:], model, mask=mask, **settings)
-            measured[:, here] = found.levels, found.expected_levels, found.certainties
-    return measured
+            levels[here] = found.levels
+            expected_levels[here] = found.expected_levels
+            certainties[here] = found.certainties
+    sure = model.description.focus.sure_certainty
+    in_focus = [
+        status_of(expected, [expected], [certainty], sure, limit) == "in_focus"
+        for expected, certainty in zip(expected_levels, numpy.nan_to_num(certainties))
+    ]
+    return {
+        "Level": levels,
+        "ExpectedLevel": expected_levels,
+        "Certainty": certainties,
+        "InFocus": numpy.array(in_focus, int),
+    }
 
 
-def _centres(objects, object_name, image, name):
+def _sentences(told):
+    return " ".join(sentence for sentence in told if sentence)
+
+
+def _without_level(object_name, centres, levels):
+    """Tell in a sentence how many objects have no level, and why; empty when all have one."""
+    outside = int(numpy.isnan(centres).any(axis=1).sum())
+    unseen = int(numpy.isnan(levels).sum()) - outside
+    reasons = [
+        f"{number} {why}"
+        for number, why in (
+            (outside, "without pixels in this image"),
+            (unseen, "in surroundings that are constant or mostly masked"),
+        )
+        if number
+    ]
+    if not reasons:
+        return ""
+    return f"{outside + unseen} of {len(levels)} {object_name} have no level: {', '.join(reasons)}."
+
+
+def _centres(objects, image):
     """Give the objects' centres of mass in an image, by their number.
 
     Returns
     -------
     (n, 3) array
-        Plane, y and x; NaN for an object without pixels, and for all when they do not fit.
+        Plane, y and x; NaN for an object without pixels.
+
+    Raises
+    ------
+    ValueError
+        When they were found in an image of another size.
     """
     shape = image.pixel_data.shape[: image.dimensions]
     length = objects.count + 1
@@ -861,15 +1098,10 @@ def _centres(objects, object_name, image, name):
             with contextlib.suppress(ValueError):
                 labels = image.crop_image_similarly(labels)
         if labels.shape != shape:
-            LOGGER.warning(
-                "%s are not measured in %s: they were found in an image of %s pixels, this one "
-                "has %s.",
-                object_name,
-                name,
-                " x ".join(map(str, labels.shape)),
-                " x ".join(map(str, shape)),
+            found_in, here = (" x ".join(map(str, size)) for size in (labels.shape, shape))
+            raise ValueError(
+                f"they were found in an image of {found_in} pixels, this one has {here}."
             )
-            return numpy.full((length - 1, 3), numpy.nan)
         coordinates = numpy.nonzero(labels)
         numbers = labels[coordinates]
         pixels += numpy.bincount(numbers, minlength=length)
@@ -889,6 +1121,21 @@ def _level(image):
     return "none" if level is None else f"{level:.1f}"
 
 
+def _layout(pictures, width, height):
+    """Give rows and columns of pictures, and whether bars go beneath, for the largest pictures."""
+    aspect = max(picture.shape[1] / picture.shape[0] for picture in pictures)
+    layouts = []
+    for columns in range(1, len(pictures) + 1):
+        rows = math.ceil(len(pictures) / columns)
+        for beneath in (False, True):
+            wide = width / columns / (1 if beneath else 1 + BARS_SHARE)
+            # With a line for the title.
+            high = height / rows - 1.5 * LINE_PX - BARS_PX * beneath
+            # Of those that are as large to a line, the one with most rows, which fills the window.
+            layouts.append((round(min(wide, aspect * high) / LINE_PX), rows, columns, beneath))
+    return max(layouts)[1:]
+
+
 def _draw_patches(axes, image):
     axes.imshow(image["picture"], interpolation="bilinear")
     plane = "" if image["plane"] is None else f", plane {image['plane']}"
@@ -896,7 +1143,7 @@ def _draw_patches(axes, image):
     axes.set_axis_off()
 
 
-def _draw_probabilities(axes, image, crowded):
+def _draw_probabilities(axes, image, beneath, crowded):
     from microscope_quality.overlay import level_colours
 
     probabilities = numpy.asarray(image["probabilities"])
@@ -905,15 +1152,16 @@ def _draw_probabilities(axes, image, crowded):
     axes.bar(levels, numpy.nan_to_num(probabilities), width=0.85, color=colours)
     axes.set_ylim(0, 1)
     axes.set_xlim(-0.6, levels[-1] + 0.6)
-    axes.set_xticks(levels[:: 5 if crowded else 2])
+    axes.set_xticks(levels[:: 1 if beneath else 5 if crowded else 2])
     axes.set_yticks([0, 1] if crowded else [0, 0.5, 1])
     axes.tick_params(labelsize=7)
-    if not crowded:
+    if beneath or not crowded:
         axes.set_title("probability of each level", fontsize=8)
     if numpy.isnan(probabilities).all():
         axes.text(0.5, 0.5, "nothing to judge", ha="center", transform=axes.transAxes, fontsize=8)
-    # As wide as high, like the picture beside it.
-    axes.set_aspect(len(probabilities) + 0.2)
+    if not beneath:
+        # As wide as high, like the picture beside it.
+        axes.set_aspect(len(probabilities) + 0.2)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 

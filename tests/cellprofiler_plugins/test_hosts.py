@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hosts import missing
 
+pytestmark = pytest.mark.host
+
 HERE = Path(__file__).parent
 VERSIONS = ("3.8", "3.9", "3.11")
 
@@ -58,7 +60,7 @@ def test_the_module_works_in_cellprofiler(runs, version):
             "set CELLPROFILER_HOSTS to the folder that it filled"
         )
     process, output = runs[version]
-    status = process.wait(timeout=900)
+    status = process.wait(timeout=1800)
     printed = output.read_text(encoding="utf-8", errors="replace")
     assert status == 0, printed[-8000:]
     summary = printed.strip().splitlines()[-1]

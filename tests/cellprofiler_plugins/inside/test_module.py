@@ -11,8 +11,10 @@ from cellprofiler_core.object import Objects
 from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.setting import ValidationError
 from cellprofiler_core.utilities.zmq import json_decode, json_encode
+from cellprofiler_core.workspace import Workspace
 
 from microscope_quality import (
+    FocusModel,
     Optics,
     available_models,
     measure_at,
@@ -24,6 +26,8 @@ from microscope_quality.optics import TRAINING_OPTICS
 from microscope_quality.overlay import level_colours, overlay
 from microscope_quality.psf import psf
 from microscope_quality.simulate import nuclei
+
+WORD = "Word to add to the names of the measurements"
 
 
 def taken(level, seed, shape=(260, 350)):
@@ -40,8 +44,8 @@ def loaded(plane, **settings):
     return Image((plane / scale).astype(np.float32), scale=scale, **settings)
 
 
-def measured(workspace, feature, name="DNA", of="Image"):
-    return workspace.measurements.get_current_measurement(of, f"ImageFocus_{feature}_{name}")
+def measured(workspace, feature, name="DNA", of="Image", word=""):
+    return workspace.measurements.get_current_measurement(of, f"ImageFocus{word}_{feature}_{name}")
 
 
 # Settings
@@ -69,6 +73,34 @@ def test_a_pipeline_of_the_older_module_loads(modules, pipeline):
     module.validate_module(loaded_pipeline)
 
 
+def of_revision(number, text):
+    """Give the text of a saved module without the word, which came with revision 4."""
+    text = text.replace("variable_revision_number:4", f"variable_revision_number:{number}")
+    return "\n".join(line for line in text.split("\n") if not line.startswith(f"    {WORD}:"))
+
+
+def test_a_pipeline_of_before_there_was_a_word_loads(pipeline):
+    pipeline.add_inputs({"dna": "DNA"})
+    module = pipeline.add(
+        "MeasureImageFocus", images="DNA", in_focus_limit=2.5, wants_optics=True, na=0.7
+    )
+    for _ in range(2):
+        module.add_overlay()
+    text = io.StringIO()
+    pipeline.pipeline.dump(text)
+    start, end = text.getvalue().split("\nMeasureImageFocus:")
+    assert WORD in end
+    assert WORD not in of_revision(3, end)
+    again = Pipeline()
+    again.load(io.StringIO(f"{start}\nMeasureImageFocus:{of_revision(3, end)}"))
+    values = [setting.get_value_text() for setting in again.modules()[-1].settings()]
+    assert values == [setting.get_value_text() for setting in module.settings()]
+    assert again.modules()[-1].word.value == ""
+    assert again.modules()[-1].get_measurement_columns(again) == module.get_measurement_columns(
+        pipeline.pipeline
+    )
+
+
 @pytest.mark.parametrize(("before", "now"), [("1.0", 1.5), ("3", 3.5), ("1.7", 1.5), ("10", 10)])
 def test_a_limit_of_the_most_probable_level_takes_what_it_took(pipeline, before, now):
     pipeline.add_inputs({"dna": "DNA"})
@@ -78,7 +110,7 @@ def test_a_limit_of_the_most_probable_level_takes_what_it_took(pipeline, before,
     pipeline.pipeline.dump(text)
     start, end = text.getvalue().split("\nMeasureImageFocus:")
     # As revision 2 wrote it.
-    end = end.replace("variable_revision_number:3", "variable_revision_number:2")
+    end = of_revision(2, end)
     end = end.replace("Highest expected level that is in focus:7", f"Highest level:{before}")
     again = Pipeline()
     again.load(io.StringIO(f"{start}\nMeasureImageFocus:{end}"))
@@ -101,6 +133,7 @@ def test_settings_are_saved_and_loaded(pipeline):
         wants_optics=True,
         na=0.75,
         wants_rescaling=True,
+        word="Strict",
     )
     for name in ("DNA", "Actin"):
         module.add_overlay()
@@ -148,8 +181,9 @@ def test_columns_and_picker_agree(focus, pipeline):
     focus.objects.value = "Nuclei, Cells"
     focus.wants_probabilities.value = True
     focus.wants_optics.value = True
-    for volumetric in (False, True):
+    for volumetric, word in ((False, ""), (True, "Strict")):
         pipeline.pipeline.set_volumetric(volumetric)
+        focus.word.value = word
         columns = focus.get_measurement_columns(pipeline.pipeline)
         assert len(columns) == len(set(columns))
         names = {of: set() for of, _, _ in columns}
@@ -167,8 +201,8 @@ def test_columns_and_picker_agree(focus, pipeline):
                         stem = f"{category}_{feature}_{image}"
                         picked |= {f"{stem}_{scale}" for scale in scales} or {stem}
             assert picked == found
-        assert ("ImageFocus_BestPlane_DNA" in names["Image"]) == volumetric
-        assert len(names["Image"]) == 2 * (12 + volumetric + 11)
+        assert (f"ImageFocus{word}_BestPlane_DNA" in names["Image"]) == volumetric
+        assert len(names["Image"]) == 2 * (14 + volumetric + 11)
     assert focus.get_categories(pipeline.pipeline, "Others") == []
     assert focus.get_measurements(pipeline.pipeline, "Image", "Intensity") == []
     assert focus.get_measurement_images(pipeline.pipeline, "Image", "ImageFocus", "Nothing") == []
@@ -184,7 +218,10 @@ def test_what_is_stored_is_what_the_columns_promise(focus, workspace, pipeline):
     assert {name for name in stored if name.startswith("ImageFocus")} == promised
     for _, name, kind in focus.get_measurement_columns(pipeline.pipeline):
         value = space.measurements.get_current_measurement("Image", name)
-        assert isinstance(value, (int, float, np.number)), name
+        if kind == "varchar":
+            assert isinstance(value, str), name
+        else:
+            assert isinstance(value, (int, float, np.number)), name
         if kind == "integer":
             assert int(value) == value
 
@@ -229,8 +266,11 @@ def test_an_image_that_is_all_masked_has_no_level(focus, workspace, caplog):
     space = workspace({"DNA": loaded(plane, mask=np.zeros(plane.shape, bool))})
     focus.run(space)
     assert np.isnan(measured(space, "Level"))
+    assert np.isnan(measured(space, "SaturatedFraction"))
     assert measured(space, "NoContent") == 1
-    assert "DNA" in caplog.text
+    assert measured(space, "Status") == "no_content"
+    assert measured(space, "Message") == "No patch is at least half unmasked."
+    assert "Focus of DNA: No patch is at least half unmasked." in caplog.text
 
 
 def test_a_volume_is_its_best_plane(focus, workspace):
@@ -275,6 +315,7 @@ def test_a_volume_out_of_focus_has_a_best_plane_and_an_empty_one_has_none(focus,
         assert measured(space, "ExpectedLevel") == pytest.approx(expected, nan_ok=True)
         assert measured(space, "InFocus") == 0
         assert measured(space, "NoContent") == (not content)
+        assert ("none is the best" in measured(space, "Message")) == (not content)
 
 
 def test_saturated_pixels_are_those_of_the_file(focus, workspace):
@@ -289,6 +330,8 @@ def test_saturated_pixels_are_those_of_the_file(focus, workspace):
     assert measured(space, "SaturatedFraction") == pytest.approx(share)
     # Not what the camera gave: nobody can tell.
     assert np.isnan(measured(space, "SaturatedFraction", "Smoothed"))
+    assert "Saturated pixels cannot be told" in measured(space, "Message", "Smoothed")
+    assert "Saturated" not in measured(space, "Message")
 
 
 def test_pixels_that_are_no_numbers_do_not_count(focus, workspace, caplog):
@@ -300,23 +343,34 @@ def test_pixels_that_are_no_numbers_do_not_count(focus, workspace, caplog):
     assert measured(space, "ExpectedLevel") == pytest.approx(result.expected_level, abs=1e-6)
     assert np.isnan(measured(space, "SaturatedFraction"))
     assert result.message
-    assert result.message in caplog.text
+    assert f"Focus of DNA: {result.message}" in caplog.text
+    assert measured(space, "Message").startswith(result.message)
 
 
 @pytest.mark.parametrize(
-    ("scale", "kind"), [(255, np.uint8), (4095, np.uint16), (65535, np.uint16)]
+    ("scale", "kind", "divisor"),
+    [
+        (255, np.uint8, 255),
+        (4095, np.uint16, 4095),
+        (4095, np.uint16, 65535),
+        (65535, np.uint16, 65535),
+        (65535, np.uint16, 255.0),
+        (65535, np.uint16, 4095.7),
+        (2**32, np.uint32, 2**32),
+    ],
 )
-def test_every_whole_number_comes_back_from_the_scale(modules, scale, kind):
+def test_every_whole_number_comes_back(modules, scale, kind, divisor):
     import measureimagefocus
 
-    stored = np.arange(scale + 1, dtype=kind).reshape(1, -1)
+    stored = np.arange(min(scale, 65535) + 1, dtype=kind).reshape(1, -1)
     for floats in (np.float32, np.float64):
-        found = measureimagefocus._as_stored((stored / scale).astype(floats), scale)
+        pixels = (stored / divisor).astype(floats)
+        found = measureimagefocus._as_stored(pixels, scale, [divisor])
         assert found.dtype == kind
         np.testing.assert_array_equal(found, stored)
-    almost = (stored / scale).astype(np.float32)
-    almost[0, scale // 2] += np.float32(0.4 / scale)
-    assert measureimagefocus._as_stored(almost, scale) is almost
+    almost = (stored / divisor).astype(np.float32)
+    almost[0, len(stored[0]) // 2] += np.float32(0.4 / divisor)
+    assert measureimagefocus._as_stored(almost, scale, [divisor]) is almost
 
 
 def test_with_optics_there_is_a_distance_and_rescaling(focus, workspace):
@@ -381,6 +435,48 @@ def test_objects_have_the_focus_of_their_place(focus, workspace):
     assert len(measured(space, "Level", of="Nothing")) == 0
 
 
+def test_an_object_is_in_focus_when_it_is_sure_and_within_the_limit(focus, workspace):
+    plane = np.hstack([taken(level, 1, (260, 252)) for level in (0, 4, 9)])
+    plane[:, 252:336] = np.random.default_rng(0).integers(95, 105, (260, 84))
+    points = {1: (100, 60), 2: (100, 289), 3: (100, 420), 5: (100, 660)}
+    focus.wants_objects.value = True
+    focus.objects.value = "Nuclei"
+    wanted = measure_at(plane, [(y + 5, x + 5) for y, x in points.values()])
+    sure = wanted.certainties >= FocusModel.from_pretrained().description.focus.sure_certainty
+    # The second lies where there is nothing to judge by, though its level may be a low one.
+    assert sure.tolist() == [True, False, True, True]
+    for limit in (1.5, 6):
+        focus.in_focus_limit.value = limit
+        space = workspace(
+            {"DNA": loaded(plane)}, {"Nuclei": segmented(labels_of(plane.shape, points))}
+        )
+        focus.run(space)
+        found = measured(space, "InFocus", of="Nuclei")
+        assert found.dtype.kind == "i"
+        below = wanted.expected_levels <= limit
+        # The fourth has no pixels.
+        assert found.tolist() == [below[0], 0, below[2], 0, below[3]]
+    assert below.tolist()[2:] == [True, False]
+
+
+def test_how_many_objects_have_no_level_is_told_and_why(focus, workspace, caplog):
+    plane = taken(0, 1, (260, 430))
+    plane[:, :180] = 100
+    # Number 2 has no pixels.
+    objects = segmented(labels_of(plane.shape, {1: (100, 50), 3: (60, 300), 4: (180, 380)}))
+    focus.wants_objects.value = True
+    focus.objects.value = "Nuclei"
+    space = workspace({"DNA": loaded(plane)}, {"Nuclei": objects})
+    focus.run(space)
+    assert np.isnan(measured(space, "Level", of="Nuclei")).tolist() == [True, True, False, False]
+    told = (
+        "2 of 4 Nuclei have no level: 1 without pixels in this image, 1 in surroundings that are "
+        "constant or mostly masked."
+    )
+    assert told in measured(space, "Message")
+    assert told in caplog.text
+
+
 def test_objects_may_overlap(focus, workspace):
     plane = taken(0, 1)
     objects = Objects()
@@ -402,7 +498,13 @@ def test_objects_of_another_size_are_named_and_not_measured(focus, workspace, ca
     space = workspace({"DNA": loaded(taken(0, 1))}, {"Nuclei": objects})
     focus.run(space)
     assert np.isnan(measured(space, "Level", of="Nuclei")).all()
-    assert "Nuclei are not measured in DNA: they were found in an image of 300 x 400" in caplog.text
+    assert measured(space, "InFocus", of="Nuclei").tolist() == [0, 0]
+    told = (
+        "Nuclei are not measured: they were found in an image of 300 x 400 pixels, this one has "
+        "260 x 350."
+    )
+    assert measured(space, "Message") == told
+    assert f"Focus of DNA: {told}" in caplog.text
     assert measured(space, "Level") <= 1
 
 
@@ -521,6 +623,11 @@ def test_an_image_smaller_than_a_patch_is_named_and_the_others_go_on(focus, work
     focus.run(space)
     assert "Focus of Small: The image has 60 x 350 pixels; a patch needs 84 x 84." in caplog.text
     assert np.isnan(measured(space, "Level", "Small"))
+    said = "The image has 60 x 350 pixels; a patch needs 84 x 84."
+    assert measured(space, "Message", "Small") == said
+    assert measured(space, "Status", "Small") == "no_content"
+    assert measured(space, "Message") == ""
+    assert measured(space, "Status") == "in_focus"
     assert measured(space, "NoContent", "Small") == 1
     assert measured(space, "Level") <= 1
 
@@ -648,6 +755,81 @@ def test_other_settings_that_make_no_sense_are_refused(focus, pipeline):
     assert told.value.setting is focus.overlays[0].image
 
 
+# Two modules on one image
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"in_focus_limit": 3}, '"Highest expected level that is in focus" 1.5 instead of 3.0:'),
+        ({"wants_optics": True}, '"Describe the microscope?" No instead of Yes:'),
+        (
+            {"model_source": "Model in a folder"},
+            '"Select the model" Default model instead of Model in a',
+        ),
+    ],
+)
+def test_a_second_module_does_not_overwrite_the_first(pipeline, settings, said):
+    pipeline.add_inputs({"dna": "DNA", "actin": "Actin"})
+    first = pipeline.add("MeasureImageFocus", images="Actin, DNA")
+    second = pipeline.add("MeasureImageFocus", images="DNA", **settings)
+    with pytest.raises(ValidationError, match="Module 5 measures DNA too") as told:
+        second.validate_module(pipeline.pipeline)
+    assert said in str(told.value)
+    assert told.value.setting is second.word
+    # It is the later one that would overwrite.
+    first.validate_module(pipeline.pipeline)
+    with pytest.raises(ValueError, match="MeasureImageFocus, Word to add .* Module 5 measures"):
+        second.prepare_run(Workspace(pipeline.pipeline, second, None, None, None, None))
+    first.enabled = False
+    second._validate_names(pipeline.pipeline)
+    first.enabled = True
+    first.images.value = "Actin"
+    second._validate_names(pipeline.pipeline)
+    first.images.value = "DNA"
+    second.word.value = "Other"
+    second._validate_names(pipeline.pipeline)
+    first.word.value = "other"
+    with pytest.raises(ValidationError, match="Module 5 measures DNA too"):
+        second._validate_names(pipeline.pipeline)
+
+
+def test_modules_that_measure_the_same_may_do_so(pipeline):
+    pipeline.add_inputs({"dna": "DNA"})
+    for _ in range(2):
+        module = pipeline.add("MeasureImageFocus", images="DNA", in_focus_limit=2)
+    # What is not in use does not matter.
+    module.na.value = 0.9
+    module.wants_probabilities.value = True
+    module.validate_module(pipeline.pipeline)
+
+
+def test_with_a_word_both_modules_keep_what_they_measure(pipeline, focus, workspace):
+    space = workspace({"DNA": loaded(taken(3, 1))})
+    lenient = pipeline.add("MeasureImageFocus", images="DNA", word="Lenient", in_focus_limit=6)
+    lenient.validate_module(pipeline.pipeline)
+    focus.run(space)
+    lenient.run(space)
+    assert [measured(space, "InFocus", word=word) for word in ("", "Lenient")] == [0, 1]
+    assert measured(space, "Level") == measured(space, "Level", word="Lenient")
+    # The list of measurements tells them apart.
+    flag = pipeline.add("FlagImage")
+    condition = flag.flags[0].measurement_settings[0].measurement
+    for word in ("", "Lenient"):
+        condition.value = f"ImageFocus{word}_InFocus_DNA"
+        assert condition.get_category(pipeline.pipeline) == f"ImageFocus{word}"
+        assert condition.get_feature_name(pipeline.pipeline) == "InFocus"
+        assert condition.get_image_name(pipeline.pipeline) == "DNA"
+
+
+@pytest.mark.parametrize("word", ["very strict", "Strict_", "grün"])
+def test_a_word_that_no_name_can_have_is_refused(focus, pipeline, word):
+    focus.word.value = word
+    with pytest.raises(ValidationError, match="letters and digits, such as Strict") as told:
+        focus.validate_module(pipeline.pipeline)
+    assert told.value.setting is focus.word
+
+
 # The window
 
 
@@ -661,7 +843,7 @@ class Window:
 
         with styles.context(style):
             # CellProfiler's size and layout.
-            self.figure = Figure(figsize=(6.4, 4.4), constrained_layout=True)
+            self.figure = Figure(figsize=(6.38, 4.15), constrained_layout=True)
             self.figure.set_constrained_layout_pads(w_pad=0.1, h_pad=0.05, wspace=0, hspace=0)
         self.canvas = FigureCanvasAgg(self.figure)
         self.style = styles.context(style)
@@ -669,12 +851,23 @@ class Window:
     def set_subplots(self, shape):
         self.figure.clf()
 
+    def GetClientSize(self):  # noqa: N802
+        width, height = self.figure.get_size_inches() * 100
+        # With the bar of tools.
+        return round(width), round(height) + 40
+
+    def SetClientSize(self, size):  # noqa: N802
+        self.figure.set_size_inches(size[0] / 100, (size[1] - 40) / 100)
+
+    def Centre(self):  # noqa: N802
+        self.centred = True
+
 
 NAMES = ("DNA", "Actin", "Mitochondria", "ER")
 
 
-def shown(focus, workspace, number, style="default", shape=(260, 350), level=4):
-    """Run with an open window, and draw from what a worker would send."""
+def shown_images(focus, workspace, number, shape=(260, 350), level=4):
+    """Run with an open window; gives what a worker would send, and the planes."""
     planes = {name: taken(level + i, i, shape) for i, name in enumerate(NAMES[:number])}
     if number > 3:
         planes["ER"] = np.random.default_rng(0).integers(90, 110, shape).astype(np.uint16)
@@ -685,6 +878,12 @@ def shown(focus, workspace, number, style="default", shape=(260, 350), level=4):
     text, buffers = json_encode(dict(vars(space.display_data)))
     sent = json_decode(text, buffers)
     space.display_data.images = sent["images"]
+    return space, planes
+
+
+def shown(focus, workspace, number, style="default", **settings):
+    """Run with an open window, and draw in it."""
+    space, planes = shown_images(focus, workspace, number, **settings)
     window = Window(style)
     with window.style:
         focus.display(space, window)
@@ -692,7 +891,7 @@ def shown(focus, workspace, number, style="default", shape=(260, 350), level=4):
     return window, planes
 
 
-@pytest.mark.parametrize("number", [1, 4])
+@pytest.mark.parametrize("number", [1, 2, 4])
 @pytest.mark.parametrize("style", ["default", "dark_background"])
 def test_the_window_shows_patches_probabilities_and_a_table(
     focus, workspace, number, style, tmp_path
@@ -736,7 +935,7 @@ def test_words_can_be_read_in_a_light_and_a_dark_window(focus, workspace, style)
             assert np.abs(np.array(to_rgb(text.get_color())) - behind).sum() > 2, text
 
 
-@pytest.mark.parametrize("number", [1, 4])
+@pytest.mark.parametrize("number", [1, 2, 4])
 def test_words_do_not_overlap_in_a_window_of_the_usual_size(focus, workspace, number):
     window, _ = shown(focus, workspace, number)
     renderer = window.canvas.get_renderer()
@@ -748,7 +947,7 @@ def test_words_do_not_overlap_in_a_window_of_the_usual_size(focus, workspace, nu
     boxes += [axes[-1].tables[0].get_window_extent(renderer), axes[-2].bbox]
     for i, box in enumerate(boxes):
         assert box.x0 >= 0
-        assert box.x1 <= 640
+        assert box.x1 <= window.GetClientSize()[0]
         for other in boxes[:i]:
             apart = (
                 box.x1 <= other.x0 + 1
@@ -757,6 +956,30 @@ def test_words_do_not_overlap_in_a_window_of_the_usual_size(focus, workspace, nu
                 or other.y1 <= box.y0 + 1
             )
             assert apart, (box, other)
+
+
+def test_two_images_are_shown_large(focus, workspace):
+    window, _ = shown(focus, workspace, 2)
+    assert window.centred
+    pictures = [axes.get_window_extent() for axes in window.figure.axes[:4:2]]
+    assert all(box.width > 400 and box.height > 300 for box in pictures)
+    # Side by side.
+    assert pictures[0].x1 < pictures[1].x0
+    assert pictures[0].y0 == pytest.approx(pictures[1].y0)
+
+
+def test_the_window_keeps_the_size_that_the_user_gave_it(focus, workspace):
+    window, _ = shown(focus, workspace, 2)
+    images = shown_images(focus, workspace, 2)[0]
+    for size in ((700, 500), (500, 800)):
+        window.SetClientSize(size)
+        focus.display(images, window)
+        window.canvas.draw()
+        assert window.GetClientSize() == size
+        boxes = [axes.get_window_extent() for axes in window.figure.axes[:4:2]]
+        wide = size[0] > size[1]
+        assert (boxes[0].x1 < boxes[1].x0) == wide
+        assert (boxes[0].y0 > boxes[1].y1) != wide
 
 
 def test_a_large_image_is_drawn_small(focus, workspace):

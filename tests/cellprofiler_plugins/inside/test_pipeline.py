@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import tifffile
 
-from microscope_quality import Optics, measure_at, measure_focus
+from microscope_quality import FocusModel, Optics, measure_at, measure_focus
+from microscope_quality.simulate import nuclei
 
 INSTALLED = "import importlib.util as u; print(u.find_spec('microscope_quality') is not None)"
 ROOT = Path(__file__).parents[3]
 NAMES = {"dna": "DNA", "actin": "Actin", "light": "Light", "mask": "Inside"}
 OPTICS = Optics(na=0.5, refractive_index=1.0, wavelength_um=0.5, pixel_size_um=0.65)
 SITES = (1, 2, 3, 4)
+SURE = FocusModel.from_pretrained().description.focus.sure_certainty
 # What a result's attribute is called in CellProfiler.
 FEATURES = {
     "Level": "level",
@@ -30,6 +32,7 @@ FEATURES = {
     "Defocus": "defocus_um",
     "SaturatedFraction": "saturated_fraction",
 }
+TEXTS = ("Status", "Message")
 STATUSES = {"InFocus": "in_focus", "NoContent": "no_content", "Mixed": "mixed"}
 
 
@@ -54,6 +57,11 @@ def build(pipeline, path):
     )
     focus.add_overlay()
     focus.overlays[0].image.value = "DNA"
+    sharp = pipeline.add("FilterObjects", x_name="Nuclei", y_name="SharpNuclei")
+    sharp.filter_choice.value = "Limits"
+    sharp.measurements[0].measurement.value = "ImageFocus_InFocus_DNA"
+    sharp.measurements[0].min_limit.value = 1
+    sharp.measurements[0].wants_maximum.value = False
     math = pipeline.add("CalculateMath", operation="Multiply")
     math.output_feature_name.value = "Twice"
     for operand, feature in zip(math.operands, ("ImageFocus_Level_DNA", "ImageFocus_Level_DNA")):
@@ -79,7 +87,9 @@ def build(pipeline, path):
     good.wants_file_name_suffix.value = True
     good.file_name_suffix.value = "_good"
     good.file_format.value = "png"
-    pipeline.add("ExportToSpreadsheet", wants_overwrite_without_warning=True)
+    pipeline.add(
+        "ExportToSpreadsheet", wants_overwrite_without_warning=True, wants_aggregate_means=True
+    )
     database = pipeline.add("ExportToDatabase", db_type="SQLite")
     database.sqlite_file.value = "focus.db"
     return pipeline.save(path)
@@ -110,7 +120,7 @@ def expected(pictures, site):
             columns[f"ImageFocus_{feature}_{name}"] = float(result.status == status)
         for level, probability in enumerate(result.probabilities):
             columns[f"ImageFocus_Probability_{name}_{level}"] = probability
-    return columns
+    return columns, results
 
 
 def rows_of(path):
@@ -126,11 +136,15 @@ def test_the_spreadsheet_says_what_the_library_says(done, pictures):
     rows = {int(row["FileName_DNA"][1]): row for row in rows_of(done / "MyExpt_Image.csv")}
     assert sorted(rows) == list(SITES)
     for site, row in rows.items():
-        wanted = expected(pictures, site)
+        wanted, results = expected(pictures, site)
         found = {name: number(row[name]) for name in wanted}
         assert found == pytest.approx(wanted, abs=1e-6, nan_ok=True)
+        texts = {f"ImageFocus_{feature}_{name}" for feature in TEXTS for name in results}
         measured = {name for name in row if name.startswith("ImageFocus_")}
-        assert measured == set(wanted)
+        assert measured == {*wanted, *texts}
+        for name, result in results.items():
+            assert row[f"ImageFocus_Status_{name}"] == result.status
+            assert row[f"ImageFocus_Message_{name}"].startswith(result.message)
     assert [number(rows[site]["ImageFocus_InFocus_DNA"]) for site in SITES] == [1, 1, 0, 0]
 
 
@@ -146,10 +160,15 @@ def test_the_measurements_file_says_what_the_library_says(
         image = file["Measurements"][next(iter(file["Measurements"]))]["Image"]
         names = [value.decode() for value in image["FileName_DNA"]["data"][()]]
         assert len(names) == len(SITES)
+        texts = [f"ImageFocus_{feature}_{name}" for feature in TEXTS for name in ("DNA", "Light")]
         measured = [name for name in image if name.startswith("ImageFocus_")]
+        assert set(texts) < set(measured)
+        measured = [name for name in measured if name not in texts]
         assert len(measured) == 2 * 12
         for index, name in enumerate(names):
-            wanted = expected(pictures, int(name[1]))
+            wanted, results = expected(pictures, int(name[1]))
+            status = image["ImageFocus_Status_DNA"]["data"][index]
+            assert status.decode() == results["DNA"].status
             found = {key: float(image[key]["data"][index]) for key in measured}
             assert found == pytest.approx(
                 {key: wanted[key] for key in measured}, abs=1e-6, nan_ok=True
@@ -165,12 +184,18 @@ def test_the_database_says_what_the_library_says(done, pictures):
     # Sites 3 and 4 are flagged before, and left out.
     assert sorted(row["Image_FileName_DNA"] for row in rows) == ["s1_dna.tif", "s2_dna.tif"]
     for row in rows:
-        wanted = expected(pictures, int(row["Image_FileName_DNA"][1]))
+        wanted, results = expected(pictures, int(row["Image_FileName_DNA"][1]))
         found = {name: number(row[f"Image_{name}"]) for name in wanted}
         assert found == pytest.approx(wanted, abs=1e-6, nan_ok=True)
+        assert row["Image_ImageFocus_Status_DNA"] == results["DNA"].status
+        assert row["Image_ImageFocus_Message_DNA"] == results["DNA"].message == ""
+        assert "no whole numbers" in row["Image_ImageFocus_Message_Light"]
+        # What has no value is NULL.
+        assert row["Image_ImageFocus_SaturatedFraction_Light"] is None
     assert {"Nuclei_ImageFocus_Level_DNA", "Nuclei_ImageFocus_Certainty_Actin"} <= set(
         objects[0].keys()
     )
+    assert {row["Nuclei_ImageFocus_InFocus_DNA"] for row in objects} <= {0, 1}
 
 
 def test_each_object_has_the_focus_of_its_surroundings(done, pictures):
@@ -193,6 +218,26 @@ def test_each_object_has_the_focus_of_its_surroundings(done, pictures):
         ):
             found = [number(row[f"ImageFocus_{feature}_DNA"]) for row in here]
             np.testing.assert_allclose(found, values, atol=1e-6)
+        in_focus = (wanted.certainties >= SURE) & (wanted.expected_levels <= 1.5)
+        assert [row["ImageFocus_InFocus_DNA"] for row in here] == [str(int(x)) for x in in_focus]
+    assert {row["ImageFocus_InFocus_DNA"] for row in rows} == {"0", "1"}
+
+
+def test_the_objects_in_focus_can_be_filtered_and_counted(done):
+    kept = []
+    for row in rows_of(done / "MyExpt_Image.csv"):
+        here = [
+            int(one["ImageFocus_InFocus_DNA"])
+            for one in rows_of(done / "MyExpt_Nuclei.csv")
+            if one["ImageNumber"] == row["ImageNumber"]
+        ]
+        share = float(row["Mean_Nuclei_ImageFocus_InFocus_DNA"])
+        assert share == pytest.approx(sum(here) / len(here))
+        # What is flagged runs no further than the flag, which is behind the filter.
+        assert float(row["Count_SharpNuclei"]) == sum(here)
+        kept.append(sum(here))
+    assert max(kept) > 10
+    assert min(kept) == 0
 
 
 def test_images_that_are_not_in_focus_are_left_out(done):
@@ -230,9 +275,16 @@ def test_an_image_that_is_too_small_is_named_and_the_run_goes_on(
     pipeline.add("ExportToSpreadsheet")
     said = cellprofiler(pipeline.save(tmp_path / "p.cppipe"), pictures, tmp_path / "out")
     assert "Focus of Actin: The image has 60 x 350 pixels; a patch needs 84 x 84." in said
+    # As CellProfiler says of texts of settings that are not ASCII.
+    assert "Unable to decode" not in said
     rows = {row["FileName_Actin"]: row for row in rows_of(tmp_path / "out" / "MyExpt_Image.csv")}
     assert len(rows) == 4
-    assert np.isnan(number(rows["s3_actin.tif"]["ImageFocus_Level_Actin"]))
+    small = rows["s3_actin.tif"]
+    assert np.isnan(number(small["ImageFocus_Level_Actin"]))
+    assert small["ImageFocus_Status_Actin"] == "no_content"
+    told = "The image has 60 x 350 pixels; a patch needs 84 x 84."
+    assert small["ImageFocus_Message_Actin"] == told
+    assert rows["s1_actin.tif"]["ImageFocus_Message_Actin"] == ""
     assert number(rows["s3_actin.tif"]["ImageFocus_NoContent_Actin"]) == 1
     assert number(rows["s1_actin.tif"]["ImageFocus_NoContent_Actin"]) == 0
 
@@ -273,7 +325,7 @@ def by_workers(pipeline, number):
             names = [n for n in found.get_feature_names("Image") if n.startswith("ImageFocus")]
             tables.append({
                 str(found.get_measurement("Image", "FileName_DNA", image)): {
-                    name: float(found.get_measurement("Image", name, image)) for name in names
+                    name: found.get_measurement("Image", name, image) for name in names
                 }
                 for image in found.get_image_numbers()
             })
@@ -281,7 +333,7 @@ def by_workers(pipeline, number):
     analysis = Analysis(pipeline, measurements)
     analysis.start(on_event, num_workers=number)
     assert finished.wait(200)
-    pathlib.Path(out, "workers.json").write_text(json.dumps(tables[0]))
+    pathlib.Path(out, "workers.json").write_text(json.dumps(tables[0], default=float))
     print("WORKERS", len(analysis.runner.workers))
     analysis.runner.stop_workers()
 
@@ -314,8 +366,108 @@ def test_two_workers_give_the_same(done, dropin, modules, pictures, python, pipe
     for row in rows_of(done / "MyExpt_Image.csv"):
         found = tables[row["FileName_DNA"]]
         assert len(found) > 30
+        texts = {name for name in found if name.split("_")[1] in TEXTS}
+        assert len(texts) == 6
+        # The pipeline of the table measured objects too, and said so.
+        assert all(row[name].startswith(found.pop(name)) for name in texts if "Light" not in name)
+        found = {name: value for name, value in found.items() if name not in texts}
         wanted = {name: number(row[name]) for name in found}
         assert found == pytest.approx(wanted, abs=1e-12, nan_ok=True)
+
+
+# How NamesAndTypes gets the numbers of a file into the range that CellProfiler works with.
+RANGES = {
+    "Metadata": ("Image metadata", None),
+    "Depth": ("Image bit-depth", None),
+    "Camera": ("Manual", 4095),
+    "Byte": ("Manual", 255),
+    "Odd": ("Manual", 1000.5),
+}
+MAX_SAMPLE_VALUE = 281
+
+
+@pytest.fixture
+def clipped(tmp_path):
+    """Files of nuclei whose brightest pixels are clipped: by camera, by type, by 8 bits."""
+    folder = tmp_path / "clipped"
+    folder.mkdir()
+    light = np.maximum(nuclei((200, 200), 30, 1), 0)
+    light = light / light.max()
+    for name, counts, most, kind in (
+        ("camera", 6000, 4095, np.uint16),
+        ("described", 6000, 4095, np.uint16),
+        ("type", 90000, 65535, np.uint16),
+        ("byte", 350, 255, np.uint8),
+        ("dark", 200, 255, np.uint16),
+        ("wide", 6000, 4095, np.uint32),
+        ("signed", 6000, 4095, np.int16),
+        ("light", 1, 1, np.float32),
+    ):
+        noisy = np.random.default_rng(0).normal(0.05, 0.005, light.shape) + light
+        plane = np.clip(noisy * counts, 0, most).astype(kind)
+        described = [(MAX_SAMPLE_VALUE, "H", 1, most, True)] if name == "described" else []
+        tifffile.imwrite(folder / f"{name}_sat.tif", plane, extratags=described)
+    return folder
+
+
+def test_the_numbers_do_not_depend_on_the_range(clipped, cellprofiler, pipeline, tmp_path):
+    pipeline.add_inputs({name: name for name in RANGES})
+    for group, (choice, most) in zip(pipeline.pipeline.modules()[2].assignments, RANGES.values()):
+        group.rule_filter.value = 'and (file does contain "_sat")'
+        group.rescale.value = choice
+        if most is not None:
+            group.manual_rescale.value = most
+    for name in RANGES:
+        crop = pipeline.add("Crop", image_name=name, cropped_image_name=f"{name}Part")
+        crop.shape.value, crop.crop_method.value = "Rectangle", "Coordinates"
+        crop.horizontal_limits.value, crop.vertical_limits.value = (10, 190), (20, 180)
+    names = [f"{name}{part}" for name in RANGES for part in ("", "Part")]
+    pipeline.add("MeasureImageFocus", images=", ".join(names))
+    pipeline.add("ExportToSpreadsheet", nan_representation="Null")
+    cellprofiler(pipeline.save(tmp_path / "p.cppipe"), clipped, tmp_path / "out")
+    rows = {row["FileName_Odd"]: row for row in rows_of(tmp_path / "out" / "MyExpt_Image.csv")}
+    assert len(rows) == 8
+    for file, row in rows.items():
+        plane = tifffile.imread(clipped / file)
+        wanted = measure_focus(plane).saturated_fraction
+        in_part = measure_focus(plane[20:180, 10:190]).saturated_fraction
+        clips = file not in ("dark_sat.tif", "light_sat.tif")
+        assert (wanted > 0.001 and in_part > 0.001) == clips
+        level = measure_focus(plane).expected_level
+        for name in RANGES:
+            assert float(row[f"ImageFocus_ExpectedLevel_{name}"]) == pytest.approx(level, abs=1e-6)
+        for name in names:
+            found = row[f"ImageFocus_SaturatedFraction_{name}"]
+            if file == "light_sat.tif":
+                # What has no value is an empty field, and the message says why.
+                assert found == ""
+                assert "no whole numbers" in row[f"ImageFocus_Message_{name}"]
+            else:
+                right = in_part if name.endswith("Part") else wanted
+                assert float(found) == pytest.approx(right, abs=1e-9), (file, name)
+
+
+def test_two_modules_on_one_image_are_stopped_or_told_apart(
+    cellprofiler, pipeline, pictures, tmp_path
+):
+    pipeline.add_inputs({"dna": "DNA"})
+    pipeline.add("MeasureImageFocus", images="DNA")
+    second = pipeline.add("MeasureImageFocus", images="DNA", in_focus_limit=6)
+    pipeline.add("ExportToSpreadsheet", wants_overwrite_without_warning=True)
+    database = pipeline.add("ExportToDatabase", db_type="SQLite")
+    database.sqlite_file.value = "focus.db"
+    cppipe = pipeline.save(tmp_path / "p.cppipe")
+    printed = cellprofiler(cppipe, pictures, tmp_path / "out", expected=1)
+    assert "Module 5 measures DNA too" in printed
+    second.word.value = "Lenient"
+    cellprofiler(pipeline.save(cppipe), pictures, tmp_path / "out")
+    rows = rows_of(tmp_path / "out" / "MyExpt_Image.csv")
+    found = [[row[f"ImageFocus{word}_InFocus_DNA"] for row in rows] for word in ("", "Lenient")]
+    assert found == [["1", "1", "0", "0"], ["1", "1", "1", "0"]]
+    with sqlite3.connect(str(tmp_path / "out" / "focus.db")) as database:
+        query = "select sum(Image_ImageFocus_InFocus_DNA), sum(Image_ImageFocusLenient_InFocus_DNA)"
+        assert database.execute(f"{query} from MyExpt_Per_Image").fetchone() == (2, 3)
+    database.close()
 
 
 def run_with(plugins, done, cellprofiler, pipeline, pictures, tmp_path):
@@ -329,7 +481,7 @@ def run_with(plugins, done, cellprofiler, pipeline, pictures, tmp_path):
     assert len(rows) == len(SITES)
     for row, before in zip(rows, rows_of(done / "MyExpt_Image.csv")):
         found = {name: row[name] for name in row if name.startswith("ImageFocus")}
-        assert len(found) == 11
+        assert len(found) == 13
         assert found == {name: before[name] for name in found}
 
 
@@ -352,8 +504,8 @@ def test_a_copy_of_the_repository_needs_no_command(
 @pytest.mark.parametrize(
     ("lacking", "said"),
     [
-        ("microscope_quality", "Copy the folders microscope_quality and pretrained"),
-        ("pretrained", "Copy the folder pretrained"),
+        ("microscope_quality", "Copy the folder microscope_quality, which is beside it in the ZIP"),
+        ("pretrained", "The model is not with the library"),
     ],
 )
 def test_half_a_copy_says_what_is_missing(
