@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microscope_quality.errors import ImageError, OpticsError, SettingsError
+from microscope_quality.files.metadata import square_side
 from microscope_quality.files.plane import luminance
 
 Array = NDArray[Any]
@@ -24,8 +25,6 @@ Array = NDArray[Any]
 IMAGE_PLUS = "ij.ImagePlus"
 _CHANNELS, _SLICES, _FRAMES = "channel", "slice", "frame"
 _COLOURS = ("red", "green", "blue")
-# Pixels whose sides differ by more are no squares.
-_SQUARE = 0.01
 
 _UM_PER_UNIT = {
     "um": 1.0,
@@ -253,28 +252,31 @@ def grey_planes(
 
 
 def pixel_size_um(image: Image) -> float:
-    """Give the side of a pixel in µm, from the image's calibration.
+    """Give the side of a pixel in µm, from the image's calibration; see `square_side`.
 
     Raises
     ------
     OpticsError
-        Without a unit of length (inches are a printer's), or where pixels are no squares.
+        Without a unit of length (inches are a printer's), or where the sides of a pixel differ by
+        a tenth or more.
     """
     (width, unit_x), (height, unit_y) = image.pixel_sides()
     width_um, height_um = width * _um_per(unit_x), height * _um_per(unit_y)
     instead = "or make the Optics yourself, with pixel_size_um"
-    if not (width_um > 0 and math.isfinite(width_um)):
+    if not all(side > 0 and math.isfinite(side) for side in (width_um, height_um)):
         raise OpticsError(
             f"The image {image.title!r} is not calibrated in a unit of length of the specimen: a "
-            f"pixel is {width:g} {unit_x.strip() or 'of no unit'} wide. Set its size in µm in "
-            f"Image > Properties..., {instead}."
+            f"pixel is {width:g} by {height:g} {unit_x.strip() or 'of no unit'}. Set its size in "
+            f"µm in Image > Properties..., {instead}."
         )
-    if not abs(height_um / width_um - 1) <= _SQUARE:
+    side = square_side(width_um, height_um)
+    if side is None:
         raise OpticsError(
-            f"The pixels of {image.title!r} are no squares: {width:g} {unit_x} by {height:g} "
-            f"{unit_y}. Correct it in Image > Properties..., {instead}."
+            f"The pixels of {image.title!r} are not square ({width:g} {unit_x} by {height:g} "
+            f"{unit_y}), and their sides may differ by less than a tenth. Correct them in Image > "
+            f"Properties..., {instead}."
         )
-    return width_um
+    return side
 
 
 def _um_per(unit: str) -> float:
@@ -294,6 +296,31 @@ def _java_names(image: Any) -> frozenset[str]:
     return frozenset(kind.__name__ for kind in type(image).__mro__)
 
 
+def _palette(image: Any, processor: Any) -> Array | None:
+    """Give the colours of an indexed image, shape (256, 3); None where pixels are grey values.
+
+    Like ImageJ's own menus, it takes a table of 256 colours that follow each other smoothly for a
+    lookup table, and one that was chosen from the menu too: these show grey values in colours.
+    """
+    if (
+        "ij.process.ByteProcessor" not in _java_names(processor)
+        or not processor.isColorLut()
+        or processor.isPseudoColorLut()
+        or image.isComposite()
+        or image.getProp("CurrentLUT") is not None
+    ):
+        return None
+    import jpype
+
+    table = processor.getColorModel()
+    colours = np.zeros((256, 3), np.uint8)
+    for i, read in enumerate((table.getReds, table.getGreens, table.getBlues)):
+        found = jpype.JArray(jpype.JByte)(int(table.getMapSize()))
+        read(found)
+        colours[: len(found), i] = np.asarray(found).view(np.uint8)[:256]
+    return colours
+
+
 class _ImagePlus:
     """An ``ij.ImagePlus``; its planes are copied when they are read, each once."""
 
@@ -306,7 +333,9 @@ class _ImagePlus:
         self.height = int(image.getHeight())
         self.width = int(image.getWidth())
         self._integers = "ij.process.IntProcessor" in _java_names(processor)
-        self.colour = int(image.getBitDepth()) == 24 and not self._integers
+        self._palette = _palette(image, processor)
+        packed = int(image.getBitDepth()) == 24 and not self._integers
+        self.colour = packed or self._palette is not None
         self.channels = int(image.getNChannels()) * (3 if self.colour else 1)
         self.slices = int(image.getNSlices())
         self.frames = int(image.getNFrames())
@@ -328,6 +357,10 @@ class _ImagePlus:
 
     def colours(self, position: Position) -> Array:
         packed = self._pixels((position.c + 2) // 3, position)
+        if self._palette is not None:
+            numbers = packed.view(np.uint8).reshape(self.height, self.width)
+            colours: Array = self._palette[numbers]
+            return colours
         # Each pixel is a number 0xAARRGGBB.
         parts = packed.view(np.uint8).reshape(self.height, self.width, 4)
         return parts[..., 2::-1] if sys.byteorder == "little" else parts[..., 1:]

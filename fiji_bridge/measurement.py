@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fiji_bridge.images import Array, Image, grey_plane, opened, pixel_size_um, position_in
+from fiji_bridge.images import (
+    Array,
+    Image,
+    Position,
+    grey_plane,
+    opened,
+    pixel_size_um,
+    position_in,
+)
 from microscope_quality import FocusResult, Optics, StackResult
 from microscope_quality import measure_focus as measure_plane
 from microscope_quality import measure_stack as measure_planes
 from microscope_quality.errors import ImageError, SettingsError
 from microscope_quality.model import ModelLike
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PlaneResult(FocusResult):
+    """The focus of a plane of an image, with the plane's place in the image.
+
+    Attributes
+    ----------
+    c, z, t : int
+        Channel, slice and frame, counted from 1; 1, 2 and 3 are red, green and blue.
+    colour : bool
+        The plane is one of the three channels of a colour.
+    """
+
+    c: int
+    z: int
+    t: int
+    colour: bool
+
+    def __repr__(self) -> str:
+        """Tell the place and the outcome."""
+        outcome = super().__repr__().partition(": ")[2]
+        return f"<PlaneResult: c {self.c}, z {self.z}, t {self.t}, {outcome}"
 
 
 def measure(
@@ -28,7 +60,7 @@ def measure(
     rescale: bool = False,
     mask: ArrayLike | None = None,
     in_focus_limit: float = 1.5,
-) -> FocusResult:
+) -> PlaneResult:
     """Measure how far a plane of an image is out of focus.
 
     Parameters
@@ -56,7 +88,8 @@ def measure(
 
     Returns
     -------
-    FocusResult
+    PlaneResult
+        The library's `FocusResult`, which knows its plane.
 
     Raises
     ------
@@ -70,7 +103,7 @@ def measure(
     """
     source = opened(image)
     position = position_in(source, c, z, t)
-    return measure_plane(
+    result = measure_plane(
         grey_plane(source, position, chosen=c is not None, by_luminance=luminance),
         model,
         optics=optics,
@@ -78,6 +111,7 @@ def measure(
         mask=_mask(source, mask),
         in_focus_limit=in_focus_limit,
     )
+    return _placed(result, position, colour=source.colour and c is not None and not luminance)
 
 
 def measure_stack(
@@ -102,7 +136,8 @@ def measure_stack(
     Returns
     -------
     StackResult
-        Its `best_plane` counts from 0, as the library's: slice ``best_plane + 1`` in ImageJ.
+        The library's, whose `best_plane` counts from 0: slice ``best_plane + 1`` in ImageJ. Its
+        `results` are `PlaneResult`.
 
     Raises
     ------
@@ -123,7 +158,7 @@ def measure_stack(
             yield grey_plane(source, position, chosen=c is not None, by_luminance=luminance)
 
     counts = _mask(source, mask)
-    return measure_planes(
+    stack = measure_planes(
         planes(),
         model,
         optics=optics,
@@ -131,6 +166,12 @@ def measure_stack(
         masks=None if counts is None else [counts] * source.slices,
         in_focus_limit=in_focus_limit,
     )
+    colour = source.colour and c is not None and not luminance
+    placed = (
+        _placed(result, replace(first, z=z), colour=colour)
+        for z, result in enumerate(stack.results, start=1)
+    )
+    return replace(stack, results=tuple(placed))
 
 
 def optics_of(
@@ -152,11 +193,17 @@ def optics_of(
     Raises
     ------
     OpticsError
-        For an image in pixels, or with pixels that are no squares; for optics that cannot exist.
+        For an image in pixels, or with pixels whose sides differ by a tenth or more; for optics
+        that cannot exist.
     ImageError
         For what is no image.
     """
     return Optics(na, refractive_index, wavelength_um, pixel_size_um(opened(image)))
+
+
+def _placed(result: FocusResult, position: Position, *, colour: bool) -> PlaneResult:
+    values = {field.name: getattr(result, field.name) for field in fields(FocusResult)}
+    return PlaneResult(**values, c=position.c, z=position.z, t=position.t, colour=colour)
 
 
 def _mask(source: Image, mask: ArrayLike | None) -> Array | None:

@@ -1,7 +1,8 @@
 """What Fiji's menu entries do; the scripts of the menu hand over their parameters, as they come.
 
 Each gives a sentence that says what was found. What is wrong is shown in a dialog where ImageJ has
-a window, and is an error elsewhere, so that macros and scripts hear of it. The Esc key stops them.
+a window, and is an error elsewhere, so that macros and scripts hear of it. The Esc key stops them;
+what is measured until then is shown.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from fiji_bridge.images import (
 )
 from fiji_bridge.measurement import measure_stack
 from fiji_bridge.showing import (
+    FOLDER,
     WORDS,
     Measured,
     MeasuredStack,
@@ -48,7 +50,7 @@ _Command = TypeVar("_Command", bound=Callable[..., str])
 
 
 class _StoppedError(Exception):
-    """Someone pressed the Esc key."""
+    """Someone pressed the Esc key; the message says how far the command had come."""
 
 
 def _entry(title: str) -> Callable[[_Command], _Command]:
@@ -60,8 +62,8 @@ def _entry(title: str) -> Callable[[_Command], _Command]:
             _ij().resetEscape()
             try:
                 said = command(*arguments, **options)
-            except _StoppedError:
-                said = f"{title}: stopped"
+            except _StoppedError as stopped:
+                said = f"{title}: stopped at {stopped}"
             except MicroscopeQualityError as error:
                 if not _shown(title, str(error)):
                     raise
@@ -127,9 +129,16 @@ def measure_planes(
     by_luminance = _choice("colour", colour, CHANNELS, LUMINANCE) == LUMINANCE
     positions = _positions(source, image, _choice("planes", planes, CURRENT, ALL))
     counts = source.mask()
-    measured = []
-    with _locked(image, source.title):
+    measured: list[Measured] = []
+
+    def show() -> None:
+        if measured:
+            show_planes(image, measured, overlay=bool(overlay), legend=bool(legend))
+
+    with _locked(image, source.title), _kept(show):
         for done, position in enumerate(positions):
+            at = f"plane {done + 1} of {len(positions)}"
+            _goes_on("Measure Focus", at, done / len(positions), len(measured))
             for channel, plane in grey_planes(source, position, by_luminance=by_luminance):
                 result = measure_focus(
                     plane,
@@ -140,8 +149,6 @@ def measure_planes(
                     in_focus_limit=float(in_focus_limit),
                 )
                 measured.append(Measured(position, channel, result))
-            _progress((done + 1) / len(positions))
-        show_planes(image, measured, overlay=bool(overlay), legend=bool(legend))
     if len(measured) > 1:
         return f"{source.title}: {len(measured)} planes measured"
     result = measured[0].result
@@ -186,9 +193,17 @@ def find_best_plane(
     one = source.colour and _choice("colour", colour, LUMINANCE, CHANNELS) == LUMINANCE
     channels = range(1, source.channels + 1, 3 if one else 1)
     stacks = [(c, t) for t in range(1, source.frames + 1) for c in channels]
-    found = []
-    with _locked(image, source.title):
+    found: list[MeasuredStack] = []
+    shown: list[MeasuredStack] = []
+
+    def show() -> None:
+        if found:
+            shown.append(show_stacks(image, found, overlay=bool(overlay), legend=bool(legend)))
+
+    with _locked(image, source.title), _kept(show):
         for done, (c, t) in enumerate(stacks):
+            at = f"stack {done + 1} of {len(stacks)}"
+            _goes_on("Find Best Plane", at, done / len(stacks), len(found))
             chosen = None if one and source.channels == 3 else c
             result = measure_stack(
                 image,
@@ -202,8 +217,7 @@ def find_best_plane(
             )
             colour_channel = chosen if source.colour else None
             found.append(MeasuredStack(Position(c, 1, t), colour_channel, result))
-            _progress((done + 1) / len(stacks))
-        result = show_stacks(image, found, overlay=bool(overlay), legend=bool(legend)).result
+    result = shown[0].result
     if result.best_plane is None:
         return f"{source.title}: no plane has content"
     said = f"{source.title}: best focus in slice {result.best_plane + 1} of {source.slices}"
@@ -226,7 +240,7 @@ def measure_folder(
     model: Any = "",
     results: Any = "",
 ) -> str:
-    """Measure all images of a folder and its subfolders, each plane a row in the Results table.
+    """Measure all images of a folder and its subfolders, each plane a row in a table.
 
     Parameters
     ----------
@@ -257,7 +271,7 @@ def measure_folder(
     from microscope_quality.files.columns import Column, names, plane_columns
     from microscope_quality.files.tables import Table
     from microscope_quality.measuring.focus import Focus
-    from microscope_quality.measuring.run import measure_files
+    from microscope_quality.measuring.measure_files import measure_files
     from microscope_quality.measuring.settings import Settings
 
     images = Path(_text(folder))
@@ -281,12 +295,10 @@ def measure_folder(
     columns = plane_columns(focus.columns)
     rows: list[dict[str, Any]] = []
 
-    def shown(row: Mapping[str, str], column: Column) -> Any:
+    def shown(row: Mapping[str, Any], column: Column) -> Any:
         """Give a field as ImageJ has it."""
-        text = row[column.name]
-        if not text or not column.is_number:
-            return text or None
-        return int(text) + 1 if column.name in _COUNTED else float(text)
+        value = row[column.name]
+        return value if value is None or column.name not in _COUNTED else value + 1
 
     _let_processes_be_pythons()
     measuring = measure_files(
@@ -294,21 +306,22 @@ def measure_folder(
         settings,
         out=_text(results) or None,
         jobs=n_cores(),
-        progress=lambda done, known: _progress(done / known),
+        progress=lambda done, known: _goes_on(
+            "Measure Folder", f"page {min(done + 1, known)} of {known}", done / known, len(rows)
+        ),
     )
     with contextlib.ExitStack() as stack:
         table = None
         if _text(csv):
             table = stack.enter_context(contextlib.closing(Table(Path(_text(csv)), names(columns))))
         # Also after Esc: what is measured stays.
-        stack.callback(lambda: add_rows(names(columns), rows))
+        stack.callback(lambda: add_rows(FOLDER, names(columns), rows))
+        stack.enter_context(_kept(lambda: table.finish() if table is not None and rows else None))
         stack.enter_context(contextlib.closing(measuring))
         for row in measuring:
             rows.append({column.name: shown(row, column) for column in columns})
             if table is not None:
                 table.append(rows[-1])
-        if table is not None:
-            table.finish()
     files = len({row["file"] for row in rows})
     failed = sum(row["error"] is not None for row in rows)
     measured = len(rows) - failed
@@ -383,13 +396,14 @@ def synthesize_set(
     with SetWriter(Path(_text(out)), settings) as writer:
         number = 0
         for done, position in enumerate(positions):
+            at = f"plane {done + 1} of {len(positions)}"
+            _goes_on("Synthesize Defocus Set", at, done / len(positions), 0)
             for _, plane in grey_planes(source, position, by_luminance=by_luminance):
                 try:
                     writer.add_plane(source.title, number, plane, entry)
                 except ImageError as error:
                     left_out.append(error)
                 number += 1
-            _progress((done + 1) / len(positions))
     if not writer.n_images:
         raise left_out[0]
     images = f"{writer.n_images} {'image' if writer.n_images == 1 else 'images'}"
@@ -463,11 +477,36 @@ def _ij() -> Any:
     return jpype.JClass("ij.IJ")
 
 
-def _progress(share: float) -> None:
-    """Move the progress bar, and stop when the Esc key was pressed."""
-    _ij().showProgress(float(share))
+def _goes_on(title: str, at: str, share: float, rows: int) -> None:
+    """Tell in the status line what runs, and stop when the Esc key was pressed.
+
+    Parameters
+    ----------
+    title : str
+        Of the command.
+    at : str
+        What it is at, such as ``"plane 3 of 8"``.
+    share : float
+        That is done, 0 to 1.
+    rows : int
+        So many that it has.
+    """
     if share < 1 and _ij().escapePressed():
-        raise _StoppedError
+        kept = f"{rows} {'row is' if rows == 1 else 'rows are'} in the table"
+        raise _StoppedError(f"{at}; {kept if rows else 'nothing is measured'}")
+    _ij().showStatus(f"{title}: {at}")
+    _ij().showProgress(float(share))
+
+
+@contextlib.contextmanager
+def _kept(show: Callable[[], None]) -> Iterator[None]:
+    """Show what is measured when it is complete, and also when someone pressed the Esc key."""
+    try:
+        yield
+    except _StoppedError:
+        show()
+        raise
+    show()
 
 
 def _shown(title: str, message: str) -> bool:

@@ -1,4 +1,4 @@
-"""Put results on an image in Java: overlay, legend, rows in the Results table, properties."""
+"""Put results on an image in Java: overlay, legend, rows in a table, properties."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fiji_bridge.images import Image, Position, is_image_plus, opened, position_in
+from fiji_bridge.measurement import PlaneResult
 from microscope_quality import FocusResult, StackResult
 from microscope_quality.errors import ImageError, SettingsError
 from microscope_quality.files.columns import names, plane_columns, stack_columns
@@ -19,6 +20,8 @@ from microscope_quality.measuring.focus import Focus
 from microscope_quality.overlay import colours, patch_colours, visible_parts
 from microscope_quality.statuses import FOCUS_STATUSES, IN_FOCUS, NO_CONTENT
 
+#: Titles of ImageJ's tables, as the plugin has them.
+PLANES, STACKS, FOLDER = "Focus of Planes", "Focus of Stacks", "Focus of Folder"
 #: How the elements in an overlay are called, which tells them from others there.
 NAME = "focus"
 _LEGEND = f"{NAME}: legend"
@@ -30,10 +33,12 @@ _BRIGHT = (240, 240, 242)
 _DIM = (185, 185, 193)
 # Certainties in the legend, from 1 to 0.
 _STEPS = 5
-# Columns of the Results table that are left out where no row has anything in them.
-_OPTIONAL = frozenset(
-    (*GROUPS, "z", "c", "t", "error", "series", "message", "planes", "stack", "best_file")
-)
+# Columns that are left out where no row has anything in them.
+_OPTIONAL = frozenset((*GROUPS, "series"))
+# Columns that say nothing of an open image.
+_OF_FILES = frozenset((*_OPTIONAL, "error", "planes", "stack", "best_file", CHECKSUM))
+# As many as CSV files have of numbers below 1.
+_DECIMALS = 6
 # What an image's properties say.
 _PROPERTIES = ("level", "expected_level", "certainty", "status")
 WORDS = {status.key: status.words for status in FOCUS_STATUSES}
@@ -88,13 +93,15 @@ def show(
     legend: bool = True,
     table: bool = True,
 ) -> None:
-    """Put a result on an image: as coloured patches, as a row in the Results table, as properties.
+    """Put a result on its plane: as coloured patches, as a row in a table, as properties.
 
     The patches replace those of earlier results of the same plane in the image's overlay; other
-    elements stay. A row has the columns of ``results.csv``; z, c and t count from 1, and undefined
-    numbers are empty. The image's properties ``focus.level``, ``focus.expected_level``,
-    ``focus.certainty`` and ``focus.status`` say it once more, and are saved with a TIFF; in a
-    hyperstack they name the plane, such as ``focus.c1.z3.t1.level``.
+    elements stay. The tables are *Focus of Planes* and *Focus of Stacks*, as of the plugin's
+    commands; without a screen, ImageJ has only the Results table. A row has the columns of
+    ``results.csv``; z, c and t count from 1, and undefined numbers are empty. The properties
+    ``focus.level``, ``focus.expected_level``, ``focus.certainty`` and ``focus.status`` say it once
+    more, and are saved with a TIFF; in a hyperstack they name the plane, such as
+    ``focus.c1.z3.t1.level``.
 
     Of a stack's result, all slices get their patches, the table a row with the columns of
     ``stacks.csv``, the properties ``focus.best_z``; and the image goes to the best slice.
@@ -105,8 +112,8 @@ def show(
         The one that was measured.
     result : FocusResult or StackResult
     c, z, t : int, optional
-        As given to `measure` or `measure_stack`: which plane the result is of. Unless given, the
-        one that is shown.
+        Which plane the result is of, if it is not the one that it knows; of a result of the
+        library, which knows none, it is the one that is shown unless they are given.
     overlay, legend, table : bool
         What to show. The legend is part of the overlay.
 
@@ -115,23 +122,45 @@ def show(
     ImageError
         For what is no ``ij.ImagePlus``.
     SettingsError
-        For a result of an image of another size or number of slices, or a plane that does not
-        exist.
+        For a result of an image of another size or number of slices, or of a plane that the image
+        does not have.
     """
     source = _source(image)
     if isinstance(result, StackResult):
         if z is not None:
             raise SettingsError("The result of a stack is of all slices: leave z away.")
-        stack = MeasuredStack(position_in(source, c, 1, t), c if source.colour else None, result)
+        position, colour = _place_of(result.results[0], source, c, 1, t)
+        stack = MeasuredStack(position, colour, result)
         show_stacks(image, [stack], overlay=overlay, legend=legend, table=table)
         return
     if not isinstance(result, FocusResult):
         raise SettingsError(
             f"result must be a FocusResult or a StackResult, not {type(result).__name__}."
         )
-    position = position_in(source, c, z, t)
-    measured = Measured(position, c if source.colour else None, result)
+    position, colour = _place_of(result, source, c, z, t)
+    measured = Measured(position, colour, result)
     show_planes(image, [measured], overlay=overlay, legend=legend, table=table)
+
+
+def _place_of(
+    result: FocusResult, source: Image, c: int | None, z: int | None, t: int | None
+) -> tuple[Position, int | None]:
+    """Give where a result belongs: where it was said, where it knows, or what is shown."""
+    colour = c is not None
+    if isinstance(result, PlaneResult):
+        given = {"c": c, "z": z, "t": t}
+        most = {"c": source.channels, "z": source.slices, "t": source.frames}
+        known = {axis: getattr(result, axis) for axis in given}
+        if any(given[axis] is None and known[axis] > most[axis] for axis in given):
+            plane = ", ".join(f"{axis}={number}" for axis, number in known.items())
+            raise SettingsError(
+                f"The result is of the plane {plane}, which the image {source.title!r} does not "
+                "have: say with c, z and t which plane of it is meant."
+            )
+        colour = colour or result.colour
+        c, z, t = (known[axis] if given[axis] is None else given[axis] for axis in given)
+    position = position_in(source, c, z, t)
+    return position, position.c if source.colour and colour else None
 
 
 def show_planes(
@@ -167,7 +196,8 @@ def show_planes(
         for one in measured:
             own = {**one.result.to_row(), "message": one.result.message}
             rows.append({**_position(source, one.position, one.colour), **own})
-        add_rows(names(plane_columns(_focus(measured[0].result).columns)), rows)
+        columns = names(plane_columns(_focus(measured[0].result).columns))
+        add_rows(PLANES, [name for name in columns if name not in _OF_FILES], rows)
     for one in measured:
         _describe(image, _prefix(source, one.position, one.colour), _said(one.result))
 
@@ -217,8 +247,7 @@ def show_stacks(
     rows = [_stack_row(source, stack) for stack in measured]
     if table:
         columns = names(stack_columns(_focus(measured[0].result.results[0]).column))
-        shown = [name for name in columns if name not in ("series", CHECKSUM)]
-        add_rows([*shown, "message"], rows)
+        add_rows(STACKS, [*(name for name in columns if name not in _OF_FILES), "message"], rows)
     for stack, row in zip(measured, rows):
         prefix = _prefix(source, stack.position, stack.colour, of_stack=True)
         said = {name: row[name] for name in ("best_z", "best_position", "expected_level", "status")}
@@ -255,18 +284,26 @@ def _focus(result: FocusResult) -> Focus:
     return Focus(known=(len(result.probabilities), 0.0))
 
 
-def add_rows(columns: Iterable[str], rows: Sequence[Row]) -> None:
-    """Add rows to ImageJ's Results table, and show it.
+def add_rows(title: str, columns: Iterable[str], rows: Sequence[Row]) -> None:
+    """Add rows to a table of ImageJ's, and show it.
 
     Parameters
     ----------
+    title : str
+        Of the table. Where there is no screen, the only table is ImageJ's Results.
     columns : iterable of str
-        Names, in their order; those of positions and remarks are left out where no row has
-        any.
+        Names, in their order; the parts of names that no row has are left out.
     rows : sequence of mappings
-        Values by column. Undefined numbers become empty cells, never 0.
+        Values by column. What is undefined becomes an empty cell, never 0 or NaN.
     """
-    table = _java("ij.measure.ResultsTable").getResultsTable()
+    tables = _java("ij.measure.ResultsTable")
+    headless = bool(_java("java.awt.GraphicsEnvironment").isHeadless())
+    windows = not headless and _java("ij.IJ").getInstance() is not None
+    table = tables.getResultsTable(title) if windows else tables.getResultsTable()
+    if table is None:
+        table = tables()
+        table.setPrecision(_DECIMALS)
+    table.setNaNEmptyCells(True)
     used = [
         name
         for name in columns
@@ -274,20 +311,47 @@ def add_rows(columns: Iterable[str], rows: Sequence[Row]) -> None:
         or bool(table.columnExists(name))
         or any(not _empty(row.get(name)) for row in rows)
     ]
-    table.setNaNEmptyCells(True)
-    # Other commands' columns would get 0 in these rows.
-    others = [name for name in map(str, table.getHeadings()) if name not in {*used, "Label"}]
+    if not all(table.columnExists(name) for name in used):
+        _arrange(table, used)
+    others = [name for name in _headings(table) if name not in used]
     for row in rows:
-        table.incrementCounter()
-        for name in used:
-            value = row.get(name)
-            if isinstance(value, str) or value is None or _empty(value):
-                table.addValue(name, "" if _empty(value) else str(value))
-            else:
-                table.addValue(name, float(value))
-        for name in others:
-            table.addValue(name, "")
-    table.show("Results")
+        _add_row(table, {**{name: row.get(name) for name in used}, **dict.fromkeys(others)})
+    table.show(title if windows else "Results")
+
+
+def _arrange(table: Any, first: Sequence[str]) -> None:
+    """Put some columns first, in their order; in rows that lack one it is empty."""
+    before = _headings(table)
+    every = [*first, *(name for name in before if name not in first)]
+    rows, labels = [], []
+    for i in range(table.size()):
+        numbers = {name: float(table.getValue(name, i)) for name in before}
+        texts = {name: str(table.getStringValue(name, i)) for name in before}
+        rows.append(
+            {
+                name: texts[name] if math.isnan(number) and texts[name] != "NaN" else number
+                for name, number in numbers.items()
+            }
+        )
+        labels.append(table.getLabel(i))
+    table.reset()
+    for i, (row, label) in enumerate(zip(rows, labels)):
+        _add_row(table, {name: row.get(name) for name in every})
+        if label is not None:
+            table.setLabel(label, i)
+
+
+def _add_row(table: Any, row: Row) -> None:
+    table.incrementCounter()
+    for name, value in row.items():
+        if isinstance(value, str) or value is None or _empty(value):
+            table.addValue(name, "" if _empty(value) else str(value))
+        else:
+            table.addValue(name, float(value))
+
+
+def _headings(table: Any) -> list[str]:
+    return [name for name in map(str, table.getHeadings()) if table.columnExists(name)]
 
 
 def _empty(value: Value | None) -> bool:

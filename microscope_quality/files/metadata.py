@@ -50,15 +50,17 @@ _MOST_TAG_BYTES = 2**20
 _OBJECTIVE = re.compile(
     r"[0-9.]+\s*[x×]\s*/\s*([01]\.[0-9]{1,3})\s*(oil|water|w|glycerol|glyc)?\b", re.IGNORECASE
 )
-# Sides of a pixel that differ by more are no square's.
-_SQUARE = 0.01
+_LONGEST_CHANNEL = 100
+# Sides of a pixel that differ by this share or more are no square's.
+_SQUARE = 0.1
 
 
 @dataclass(frozen=True)
 class KnownOptics:
     """What is known of the optics; None where it is not.
 
-    `message` says what a file or its metadata hold that was left out or is missing, and why.
+    `channel` is the channel's name, of an image that tells its channels apart by theirs. `message`
+    says what a file or its metadata hold that was left out or is missing, and why.
     """
 
     na: float | None = None
@@ -66,11 +68,13 @@ class KnownOptics:
     wavelength_um: float | None = None
     pixel_size_um: float | None = None
     message: str = ""
+    channel: str = ""
 
     @property
     def values(self) -> dict[str, float]:
         """The known ones by their names in `Optics`."""
-        return {k: v for k, v in asdict(self).items() if k != "message" and v is not None}
+        known = asdict(self)
+        return {name: known[name] for name in _PLAUSIBLE if known[name] is not None}
 
 
 def optics_of(
@@ -112,7 +116,7 @@ def optics_of(
 
 def checked(values: Mapping[str, Any]) -> KnownOptics:
     """What of some values can be true; the others are named in the message."""
-    kept: dict[str, float] = {}
+    kept: dict[str, Any] = {}
     wrong = []
     for name, value in values.items():
         if value is None:
@@ -138,6 +142,16 @@ def micrometres(length: Any, unit: str) -> Any:
     return None if factor is None else number * factor
 
 
+def square_side(width: float, height: float) -> float | None:
+    """Side of the square that a pixel counts as: the geometric mean of its sides.
+
+    None when they differ by a tenth or more.
+    """
+    if not max(width, height) < (1 + _SQUARE) * min(width, height):
+        return None
+    return width if width == height else math.sqrt(width * height)
+
+
 def pixel_size(width: Any, height: Any, unit_x: str, unit_y: str) -> tuple[Any, str]:
     """Side of a pixel in µm from its width and height, and what is to be said of them.
 
@@ -154,10 +168,11 @@ def pixel_size(width: Any, height: Any, unit_x: str, unit_y: str) -> tuple[Any, 
         sides.append(number * factor)
     if not sides:
         return None, ""
-    if max(sides) > (1 + _SQUARE) * min(sides):
+    side = square_side(sides[0], sides[-1])
+    if side is None:
         across, down = (f"{side:g}" for side in sides)
         return None, f"The file's pixels are not square ({across} by {down} µm): no pixel size."
-    return sides[0], ""
+    return side, ""
 
 
 def with_pixel_size(
@@ -202,7 +217,7 @@ def _of_image(image: Element, objectives: Mapping[str | None, Element]) -> list[
             values["na"] = objective.get("LensNA")
             medium = objective.get("Immersion") or medium
         values["refractive_index"] = _index_of(medium) if index is None else index
-    channels = []
+    channels: list[tuple[Any, str]] = []
     for channel in _all(pixels, "Channel"):
         wavelength = channel.get("EmissionWavelength")
         number = _number(wavelength)
@@ -210,13 +225,17 @@ def _of_image(image: Element, objectives: Mapping[str | None, Element]) -> list[
             unit = channel.get("EmissionWavelengthUnit", "nm")
             wavelength = number * _UM.get(unit.lower().replace("μ", "µ"), math.nan)
         samples = int(_number(channel.get("SamplesPerPixel")) or 1)
-        channels += [wavelength] * min(max(samples, 1), 16)
+        name = " ".join(channel.get("Name", "").split())[:_LONGEST_CHANNEL]
+        channels += [(wavelength, name)] * min(max(samples, 1), 16)
     width, height = (pixels.get(f"PhysicalSize{axis}") for axis in "XY")
     units = [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "XY"]
-    return [
-        with_pixel_size({**values, "wavelength_um": wavelength}, width, height, *units)
-        for wavelength in channels or [None]
-    ]
+    names = {name for _, name in channels if name}
+    told_apart = 1 < len(names) == len(channels)
+    known = (
+        (with_pixel_size({**values, "wavelength_um": wavelength}, width, height, *units), name)
+        for wavelength, name in channels or [(None, "")]
+    )
+    return [replace(one, channel=name if told_apart else "") for one, name in known]
 
 
 def from_tiff(tiff: Any) -> list[list[KnownOptics]]:
@@ -342,7 +361,8 @@ def completed(
     def together(one: KnownOptics) -> KnownOptics:
         both = checked({**beside.values, **one.values})
         said = [one.message, beside.message, both.message]
-        return replace(both, message=" ".join(part for part in said if part))
+        said_all = " ".join(part for part in said if part)
+        return replace(both, message=said_all, channel=one.channel)
 
     return [[together(one) for one in channels] for channels in known or [[KnownOptics()]]]
 
@@ -389,7 +409,7 @@ def of_place(
     channels = known[min(image or 0, len(known) - 1)]
     if channel is None and len(channels) > 1:
         # Without a channel's number, the wavelength is not known.
-        return replace(channels[0], wavelength_um=None)
+        return replace(channels[0], wavelength_um=None, channel="")
     return channels[min(channel or 0, len(channels) - 1)]
 
 

@@ -10,7 +10,7 @@ import tifffile
 import fiji_bridge
 from fiji_bridge.images import Position, opened
 from fiji_bridge.showing import verdict
-from microscope_quality import measure_focus, measure_stack
+from microscope_quality import FocusResult, measure_focus, measure_stack
 from microscope_quality.errors import ImageError, OpticsError, SettingsError
 
 
@@ -37,6 +37,24 @@ def test_a_plane_and_a_stack(stack):
     assert (found.best_plane, found.best_position) == (3, expected.best_position)
     for one, other in zip(found.results, expected.results):
         same(one, other)
+
+
+def test_a_result_knows_its_plane(stack):
+    result = fiji_bridge.measure(stack, z=5)
+    assert (result.c, result.z, result.t, result.colour) == (1, 5, 1, False)
+    assert isinstance(result, fiji_bridge.PlaneResult) and isinstance(result, FocusResult)
+    assert repr(result).startswith("<PlaneResult: c 1, z 5, t 1, expected level ")
+    assert result.to_dict()["z"] == 5
+    found = fiji_bridge.measure_stack(stack)
+    assert [one.z for one in found.results] == list(range(1, 9))
+    assert found.representative.z == found.best_plane + 1
+    colours = (stack[[0, 3, 7]] / 20).astype(np.uint8).transpose(1, 2, 0)
+    green = fiji_bridge.measure(colours, c=2)
+    assert (green.c, green.colour) == (2, True)
+    assert not fiji_bridge.measure(colours, luminance=True).colour
+    planes = np.stack([stack[:2]] * 2)
+    result = fiji_bridge.measure(labelled(planes, "t", "ch", "row", "col"), c=2, t=1)
+    assert (result.c, result.z, result.t, result.colour) == (2, 1, 1, False)
 
 
 def test_colours(stack):
@@ -137,7 +155,7 @@ def test_choices_that_are_wrong(stack, options, said):
         (np.zeros((2, 2, 2, 100, 100)), "dims t, pln, row, col, ch"),
         (np.zeros((0, 100)), "no pixels"),
         (np.zeros((100, 100), complex), "is no image"),
-        (np.ones((100, 100), bool), "boolean array is a mask"),
+        (np.ones((100, 100), bool), "is boolean, as a mask is"),
     ],
 )
 def test_what_is_no_image(image, said):

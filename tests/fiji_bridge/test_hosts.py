@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hosts import REQUIRED, central_jar, java, missing, prokaryote_jar
 
+pytestmark = pytest.mark.host
+
 HERE = Path(__file__).parent
 IMAGEJ = (
     "net.imagej:ij:1.54p",

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from microscope_quality.cli.app import app
 from microscope_quality.model import available_models
 
+pytestmark = pytest.mark.host
+
 PLUGIN = fiji_vectors.ROOT / "fiji_bridge" / "plugin"
 JAVA_8 = 52
 
@@ -81,8 +83,8 @@ def test_each_menu_entry_has_its_class(jar):
         entries = [line.split(", ") for line in lines if line and not line.startswith("#")]
         assert [entry[1] for entry in entries] == [
             '"Measure Focus..."',
-            '"Find Best Focus Plane"',
-            '"Focus of ROIs"',
+            '"Find Best Focus Plane..."',
+            '"Focus of ROIs..."',
             '"Measure Folder..."',
         ]
         for menu, _, name in entries:
@@ -96,4 +98,5 @@ def test_a_real_window(jar, tmp_path):
     said = run("./screenshots.sh", str(tmp_path))
     assert "All as it should be." in said
     pictures = {path.stem for path in tmp_path.glob("*.png")}
-    assert pictures == {"dialog", "measure", "stack", "rois", "folder-dialog", "folder"}
+    dialogs = {"menu", "dialog", "help", "folder-dialog"}
+    assert pictures == {*dialogs, "measure", "maps", "stack", "rois", "folder"}

@@ -8,6 +8,8 @@ from hosts import central_jar, java
 
 from microscope_quality.plugins import fiji
 
+pytestmark = pytest.mark.host
+
 SCRIPTS = {name: text for name, text in fiji.files().items() if name.endswith(".py")}
 JYTHON = "org.python:jython-standalone:2.7.4"
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hosts import central_jar, java, missing
 
+pytestmark = pytest.mark.host
+
 IJ = "net.imagej:ij:1.54p"
 SAMPLE = Path(__file__).parents[2] / "docs" / "sample" / "A01_s1_dna.tif"
 

@@ -111,6 +111,17 @@ def test_what_cannot_be_is_left_out_with_a_message(part, lost):
     assert optics_of(known)[1] == known.message
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "side"),
+    [(0.65, 0.65, 0.65), (0.6, 0.654, 0.6264184), (0.654, 0.6, 0.6264184), (0.6, 0.66001, None)],
+)
+def test_pixels_that_are_almost_square_count_with_their_geometric_mean(width, height, side):
+    known = from_ome_xml(ome(pixels=f'PhysicalSizeX="{width}" PhysicalSizeY="{height}"'))[0][0]
+    assert known.pixel_size_um == (side and pytest.approx(side, rel=1e-7))
+    wanted = "" if side else f"The file's pixels are not square ({width} by {height} µm)"
+    assert known.message.startswith(wanted) and bool(known.message) == (side is None)
+
+
 def test_pixels_counted_in_pixels_have_no_size():
     pixels = " ".join(f'PhysicalSize{a}="1" PhysicalSize{a}Unit="pixel"' for a in "XY")
     (known, _) = from_ome_xml(ome(pixels=pixels))[0]
@@ -284,3 +295,22 @@ def test_some_values_are_read():
     assert parse_values("n=1.33") == {"refractive_index": 1.33}
     assert parse_values("na=1.4") == {"na": 1.4}
     assert parse_values("magnification=20,camera_pixel_um=6.5") == {"pixel_size_um": 0.325}
+
+
+@pytest.mark.parametrize(
+    ("channels", "names"),
+    [
+        ('<Channel Name="DAPI"/><Channel Name=" GFP  (long) "/>', ["DAPI", "GFP (long)"]),
+        (f'<Channel Name="A"/><Channel Name="{"B" * 999}"/>', ["A", "B" * 100]),
+        # What does not tell channels apart is no name of theirs.
+        ('<Channel Name="DAPI"/>', [""]),
+        ('<Channel Name="Cam"/><Channel Name="Cam"/>', ["", ""]),
+        ('<Channel Name="DAPI"/><Channel/>', ["", ""]),
+        ('<Channel Name="Colour" SamplesPerPixel="3"/>', ["", "", ""]),
+        ("", [""]),
+    ],
+)
+def test_names_of_channels(channels, names):
+    (known,) = from_ome_xml(ome(channels=channels))
+    assert [one.channel for one in known] == names
+    assert "channel" not in known[0].values

@@ -1,12 +1,16 @@
 // Measures all planes of the image in front, and tells which has the lowest level.
-first = nResults;
+table = "Focus of Planes";
+first = 0;
+if (isOpen(table)) {
+    first = Table.size(table);
+}
 run("Measure Focus...", "planes=all overlay legend");
 best = -1;
 lowest = 1e9;
-for (row = first; row < nResults; row++) {
+for (row = first; row < Table.size(table); row++) {
     // The numbers of a plane without content mean nothing.
-    if (getResultString("status", row) != "no_content") {
-        level = getResult("expected_level", row);
+    if (Table.getString("status", row, table) != "no_content") {
+        level = Table.get("expected_level", row, table);
         if (level < lowest) {
             lowest = level;
             best = row;

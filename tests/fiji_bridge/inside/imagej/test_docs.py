@@ -32,4 +32,4 @@ def test_the_examples_work(pytestconfig, sample, tmp_path, monkeypatch, capsys):
     assert second == "sharpest: slice 4 in_focus"
     assert float(third) > 0
     assert (tmp_path / "measured.tif").is_file()
-    assert (tmp_path / "measured.csv").read_text().startswith(" ,file,best_z,")
+    assert (tmp_path / "measured.csv").read_text().startswith(" ,file,z,c,t,width,")

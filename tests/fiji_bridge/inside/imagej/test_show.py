@@ -1,4 +1,4 @@
-"""Results on an image of ImageJ's: overlay, legend, Results table, properties, best plane."""
+"""Results on an image of ImageJ's: overlay, legend, table, properties, best plane."""
 
 import os
 
@@ -15,7 +15,8 @@ from microscope_quality.files.columns import names, plane_columns, stack_columns
 from microscope_quality.measuring.focus import Focus
 from microscope_quality.overlay import patch_colours, visible_parts
 
-PLACES = ["plate", "well", "site", "channel", "z", "c", "t", "error", "series", "message"]
+# Columns that tell something of files alone.
+OF_FILES = ["plate", "well", "site", "channel", "error", "series"]
 LEGEND = 1 + 5 * 11 + 11 + 4
 
 
@@ -122,8 +123,10 @@ def test_the_tables_columns_and_numbers(stack, image_plus, table):
     result = fiji_bridge.measure(image, optics=optics)
     fiji_bridge.show(image, result)
     assert headings(table) == [
-        name for name in names(plane_columns(Focus().columns)) if name not in PLACES
+        name for name in names(plane_columns(Focus().columns)) if name not in OF_FILES
     ]
+    assert headings(table)[:6] == ["file", "z", "c", "t", "width", "height"]
+    assert [str(table.getStringValue(name, 0)) for name in ("z", "c", "t", "message")] == [""] * 4
     assert table.size() == 1
     assert str(table.getStringValue("file", 0)) == "one.tif"
     for name, value in result.to_row().items():
@@ -190,6 +193,69 @@ def test_planes_that_are_shown_one_by_one_keep_their_patches(stack, image_plus, 
     assert counted() == [0, 8, 8, 8]
 
 
+def test_a_result_is_drawn_on_its_own_plane(stack, image_plus, table):
+    every = np.concatenate([stack, stack[:4]])
+    image = image_plus(every, channels=2, slices=3, frames=2)
+    result = fiji_bridge.measure(image, c=2, z=3, t=1)
+    assert (result.c, result.z, result.t, result.colour) == (2, 3, 1, False)
+    assert repr(result).startswith("<PlaneResult: c 2, z 3, t 1, expected level ")
+    # Another plane is shown meanwhile, and stays so.
+    image.setPosition(1, 1, 2)
+    fiji_bridge.show(image, result)
+    assert {(e.getCPosition(), e.getZPosition(), e.getTPosition()) for e in elements(image)} == {
+        (2, 3, 1)
+    }
+    assert (image.getC(), image.getZ(), image.getT()) == (1, 1, 2)
+    assert [table.getValue(name, 0) for name in ("c", "z", "t")] == [2, 3, 1]
+    assert str(image.getProp("focus.c2.z3.t1.status")) == result.status
+    # What is said counts more, and a result of the library belongs to what is shown.
+    fiji_bridge.show(image, result, z=2)
+    assert [table.getValue(name, 1) for name in ("c", "z", "t")] == [2, 2, 1]
+    fiji_bridge.show(image, measure_focus(every[6]))
+    assert [table.getValue(name, 2) for name in ("c", "z", "t")] == [1, 1, 2]
+
+
+def test_the_planes_of_a_stack_are_drawn_where_they_are(stack, image_plus, table):
+    image = image_plus(np.concatenate([stack, stack[::-1]]), channels=2, slices=4, frames=2)
+    result = fiji_bridge.measure_stack(image, c=2, t=2)
+    assert [(one.c, one.z, one.t) for one in result.results] == [(2, z, 2) for z in (1, 2, 3, 4)]
+    assert result.representative.z == result.best_plane + 1
+    fiji_bridge.show(image, result.representative)
+    assert [table.getValue(n, 0) for n in ("c", "z", "t")] == [2, result.best_plane + 1, 2]
+    image.setPosition(1, 1, 1)
+    table.reset()
+    fiji_bridge.show(image, result)
+    assert [table.getValue(name, 0) for name in ("c", "t")] == [2, 2]
+    assert (image.getC(), image.getZ(), image.getT()) == (2, result.best_plane + 1, 2)
+
+
+def test_a_plane_that_the_image_lacks(stack, image_plus, table):
+    result = fiji_bridge.measure(image_plus(stack), z=7)
+    alone = image_plus(stack[6])
+    with pytest.raises(SettingsError, match=r"the plane c=1, z=7, t=1, which .* does not have"):
+        fiji_bridge.show(alone, result)
+    fiji_bridge.show(alone, result, z=1)
+    assert len(elements(alone, "level ")) == 2 * 4
+
+
+def test_columns_keep_their_order_and_old_rows_are_empty(stack, image_plus, table):
+    table.incrementCounter()
+    table.addLabel("mine")
+    table.addValue("Area", 12.5)
+    fiji_bridge.show(image_plus(stack[0]), measure_focus(stack[0]))
+    image = image_plus(stack)
+    fiji_bridge.show(image, fiji_bridge.measure(image, z=3))
+    found = headings(table)
+    assert found[:8] == ["Label", "file", "z", "c", "t", "width", "height", "level"]
+    assert found[-1] == "Area"
+    assert str(table.getLabel(0)) == "mine" and table.getValue("Area", 0) == 12.5
+    for row in range(3):
+        cells = str(table.getRowAsString(row))
+        assert "NaN" not in cells, cells
+    assert [str(table.getStringValue("Area", row)) for row in (1, 2)] == ["", ""]
+    assert [str(table.getStringValue("z", row)) for row in range(3)] == ["", "", "3"]
+
+
 def test_overlay_and_properties_survive_saving(stack, image_plus, table, tmp_path):
     image = image_plus(stack, title="kept")
     image.setPosition(5)
@@ -219,9 +285,10 @@ def test_a_stack_goes_to_its_best_plane(stack, image_plus, table):
     assert result.best_plane == 3
     fiji_bridge.show(image, result)
     assert (image.getZ(), image.getC(), image.getT()) == (4, 1, 1)
-    wanted = ["file", "best_z", "expected_level", "status", "best_position"]
-    assert headings(table) == wanted
-    assert set(wanted) <= set(names(stack_columns(Focus().column)))
+    wanted = ["file", "c", "t", "best_z", "expected_level", "status", "best_position"]
+    assert headings(table) == [*wanted, "message"]
+    assert names(stack_columns(Focus().column))[: len(wanted)] == tuple(wanted)
+    assert str(table.getStringValue("c", 0)) == str(table.getStringValue("message", 0)) == ""
     assert table.getValue("best_z", 0) == 4
     assert table.getValue("best_position", 0) == pytest.approx(result.best_position + 1)
     assert table.getValue("expected_level", 0) == pytest.approx(result.expected_level)
@@ -285,7 +352,7 @@ def test_a_coloured_image(stack, image_plus, table):
     assert f"certainty {surest.certainty:.2f}" in str(verdict.getText())
     table.reset()
     fiji_bridge.show(image, fiji_bridge.measure(image, luminance=True))
-    assert "c" not in headings(table)
+    assert str(table.getStringValue("c", 0)) == ""
 
 
 def test_what_cannot_be_shown(stack, image_plus, table):
@@ -335,6 +402,7 @@ def test_the_plugin_draws_and_writes_the_same(stack, image_plus, table, case):
         thread.setName(before)
         jpype.JClass("ij.WindowManager").setTempCurrentImage(None)
     assert headings(table) == names
+    assert "NaN" not in row
     # The plugin computes in other steps: numbers differ far behind the point.
     for one, other in zip(row.split("\t"), str(table.getRowAsString(0)).split("\t")):
         try:

@@ -18,8 +18,8 @@ if sys.platform.startswith("java"):
     IJ.error(
         "Find Best Plane",
         "This is Jython, and the library needs Python: start Fiji in Python mode, with "
-        "microscope-quality[fiji] in its environment, or "
-        "use Plugins > Microscope Quality > Find Best Focus Plane of the plugin, which needs none.",
+        "microscope-quality[fiji] in its environment, or use Plugins > Microscope Quality > "
+        "Find Best Focus Plane... of the plugin, which needs none.",
     )
 else:
     from fiji_bridge import menu

@@ -5,6 +5,7 @@ import ij.ImagePlus;
 import ij.Macro;
 import ij.WindowManager;
 import ij.macro.Interpreter;
+import ij.measure.Calibration;
 import ij.plugin.PlugIn;
 import ij.process.ColorProcessor;
 import ij.process.ImageProcessor;
@@ -18,14 +19,24 @@ import java.util.concurrent.CancellationException;
 abstract class Command implements PlugIn {
     static final String CHANNELS = "channels";
     static final String LUMINANCE = "luminance";
+    private static final String OLDEST = "1.54";
+    /** Characters of a line in a dialog. */
+    private static final int LINE = 76;
 
     private final String title;
+    private Options options;
 
     Command(String title) {
         this.title = title;
     }
 
     abstract void execute();
+
+    /** Gives the command's options, to which fields are added. */
+    final Options options(String purpose) {
+        options = new Options(title, purpose);
+        return options;
+    }
 
     /**
      * Runs the command. What goes wrong ends a macro with its message; elsewhere it is shown, or
@@ -35,14 +46,15 @@ abstract class Command implements PlugIn {
     public final void run(String argument) {
         IJ.resetEscape();
         try {
+            checkVersion(IJ.getVersion());
             execute();
         } catch (CancellationException stopped) {
-            IJ.showStatus(title + ": stopped");
+            IJ.showStatus(title + ": " + stopped.getMessage());
             if (IJ.isMacro()) {
                 Macro.abort();
             }
         } catch (FocusException error) {
-            fail(error, error.getMessage());
+            fail(error, options == null ? error.getMessage() : options.message(error));
         } catch (OutOfMemoryError error) {
             fail(
                     new FocusException("The memory is used up.", error),
@@ -59,6 +71,20 @@ abstract class Command implements PlugIn {
         }
     }
 
+    /**
+     * Refuses an ImageJ that reads TIFF images wrongly whose ZIP compression has a predictor.
+     *
+     * @param version as ImageJ has it, {@code 1.54p}, or as Fiji has it, {@code 2.16.0/1.54p}
+     */
+    static void checkVersion(String version) {
+        String own = version.substring(version.lastIndexOf('/') + 1);
+        if (own.compareTo(OLDEST) < 0) {
+            throw new FocusException(
+                    "ImageJ " + own + " reads some compressed TIFF images wrongly: "
+                            + "Help > Update ImageJ... brings 1.54 or newer.");
+        }
+    }
+
     private void fail(FocusException error, String message) {
         if (IJ.getInstance() == null && Interpreter.getInstance() == null) {
             throw error;
@@ -67,11 +93,24 @@ abstract class Command implements PlugIn {
     }
 
     private void show(String message) {
+        IJ.showStatus("");
         if (GraphicsEnvironment.isHeadless()) {
             // There, ImageJ ends the macro and keeps the message to itself.
             System.err.println(title + ": " + message);
         }
-        IJ.error(title, message);
+        IJ.error(title, IJ.getInstance() == null ? message : wrapped(message));
+    }
+
+    /** Breaks a text into lines: ImageJ's dialogs are as wide as the longest one. */
+    static String wrapped(String text) {
+        StringBuilder lines = new StringBuilder();
+        int length = 0;
+        for (String word : text.split(" ")) {
+            boolean full = length > 0 && length + 1 + word.length() > LINE;
+            lines.append(length == 0 ? "" : full ? "\n" : " ").append(word);
+            length = (length == 0 || full ? 0 : length + 1) + word.length();
+        }
+        return lines.toString();
     }
 
     /** Gives the current image. */
@@ -84,59 +123,94 @@ abstract class Command implements PlugIn {
     }
 
     static boolean isColour(ImagePlus image) {
-        return image != null && image.getType() == ImagePlus.COLOR_RGB;
+        return image.getType() == ImagePlus.COLOR_RGB || Plane.isIndexed(image);
     }
 
     /** Adds the choice of what to measure in a colour image. */
     static void askForColour(Options options, boolean shown) {
-        options.choice("colour", "Colour images by", shown, CHANNELS, LUMINANCE);
+        options.choice(
+                "colour", "Colour images by",
+                "Their channels, red, green and blue, each by itself, or their luminance as one "
+                        + "grey image.",
+                shown, CHANNELS, LUMINANCE);
     }
 
-    /** Adds the optics, which may stay unknown, and the model. */
-    static void askForOptics(Options options, ImagePlus image) {
-        double pixelSize =
-                image == null ? Double.NaN : Optics.pixelSizeUm(image.getCalibration());
+    /**
+     * Adds the optics, which may stay unknown, and the model.
+     *
+     * @param calibration of the image; null for that of each file of a folder
+     */
+    static void askForOptics(Options options, Calibration calibration) {
         options.note("Optics, for the defocus in \u00b5m and for rescaling; may stay empty:");
-        // An aperture of before, without a pixel size, would only be refused.
-        boolean remembered = !Double.isNaN(pixelSize);
-        options.number("na", "Numerical aperture (NA)", Double.NaN, "", remembered);
-        options.number("refractive_index", "Refractive index of the immersion", 1, "", true);
-        options.number("wavelength_um", "Wavelength", 0.5, "\u00b5m", true);
-        options.number("pixel_size_um", "Pixel size in the specimen", pixelSize, "\u00b5m", false);
-        options.checkbox("rescale", "Rescale to the sampling that the model knows", false);
-        options.file("model", "Other model than the plugin's");
+        double pixelSize = calibration == null ? Double.NaN : Optics.pixelSizeUm(calibration);
+        Options.Memory size = calibration == null ? Options.Memory.OF_COMMAND
+                : Double.isNaN(pixelSize) ? Options.Memory.KEPT : Options.Memory.NONE;
+        boolean sizeKnown = calibration == null || !Double.isNaN(pixelSize)
+                || !Double.isNaN(Options.remembered("pixel_size_um"));
+        options.number(
+                "na", "Numerical aperture (NA)",
+                "Of the objective, as written on it: 0.75 of 20x/0.75. With it and the pixel size, "
+                        + "there is a defocus in \u00b5m.",
+                // An aperture of before, without a pixel size, would only be refused.
+                Double.NaN, "", sizeKnown ? Options.Memory.KEPT : Options.Memory.KEPT_UNSEEN);
+        options.number(
+                "refractive_index", "Refractive index of the immersion",
+                "1 for air, 1.33 for water, 1.515 for oil.", 1, "", Options.Memory.KEPT);
+        options.number(
+                "wavelength_um", "Wavelength",
+                "Of the light that is imaged: in fluorescence, of the emission.",
+                0.5, "\u00b5m", Options.Memory.KEPT);
+        options.number(
+                "pixel_size_um", "Pixel size in the specimen",
+                calibration == null
+                        ? "Of all files; left empty, that of each file's calibration."
+                        : "From the image's calibration (Image > Properties...), if it has one.",
+                pixelSize, "\u00b5m", size);
+        options.checkbox(
+                "rescale", "Rescale to the sampling that the model knows",
+                "For images that are sampled more finely or coarsely than by a 20x/0.5 objective "
+                        + "with pixels of 0.65 \u00b5m. It needs the aperture and the pixel size.",
+                false);
+        options.file(
+                "model", "Other model than the plugin's",
+                "A model folder, or a file that <i>microscope-quality models export-fiji</i> "
+                        + "wrote.");
     }
 
     static void askForLimit(Options options) {
         options.number(
                 "in_focus_limit", "Highest expected level that is in focus",
-                FocusSettings.IN_FOCUS_LIMIT, "", false);
+                "Images up to this level are <i>in focus</i>, others <i>out of focus</i>.",
+                FocusSettings.IN_FOCUS_LIMIT, "", Options.Memory.NONE);
     }
 
     /**
      * Gives what was asked for.
      *
-     * @param pixelSizeUm taken where none was given
+     * @param calibration of the image, for the pixel size where none was given
+     * @throws FocusException for an aperture without a pixel size, and for what cannot be
      */
-    static FocusSettings settings(Options options, double pixelSizeUm) {
-        FocusSettings settings = FocusSettings.of(FocusModel.load(options.text("model")));
+    static FocusSettings settings(Options options, Calibration calibration) {
+        FocusSettings settings = FocusSettings.of(FocusModel.load(options.text("model")))
+                .rescale(options.isChecked("rescale"));
         double na = options.number("na");
-        double pixelSize = options.number("pixel_size_um");
+        if (Double.isNaN(na)) {
+            return settings;
+        }
+        double pixelSize = pixelSizeUm(options, calibration);
         if (Double.isNaN(pixelSize)) {
-            pixelSize = pixelSizeUm;
+            throw FocusException.of(
+                    "pixel_size_um",
+                    "is needed with a numerical aperture. " + Optics.whyNoPixelSize(calibration));
         }
-        if (!Double.isNaN(na)) {
-            if (Double.isNaN(pixelSize)) {
-                throw new FocusException(
-                        "With na, the pixel size is needed: set pixel_size_um, or calibrate the "
-                                + "image in a unit of length such as \u00b5m (Image > "
-                                + "Properties...); inches are those of a printer.");
-            }
-            settings = settings.optics(
-                    na, options.number("refractive_index"), options.number("wavelength_um"),
-                    pixelSize);
-        }
-        return settings.rescale(options.isChecked("rescale"));
+        return settings.optics(
+                na, options.number("refractive_index"), options.number("wavelength_um"), pixelSize);
+    }
+
+    /** Gives the pixel size that was asked for, else the image's own; NaN without any. */
+    static double pixelSizeUm(Options options, Calibration calibration) {
+        double given = options.number("pixel_size_um");
+        return Double.isNaN(given) ? Optics.pixelSizeUm(calibration) : given;
     }
 
     /** Stops the command where Esc was pressed. */
@@ -144,6 +218,21 @@ abstract class Command implements PlugIn {
         if (IJ.escapePressed()) {
             throw new CancellationException("Esc was pressed.");
         }
+    }
+
+    /**
+     * Gives the end of a command that Esc has stopped.
+     *
+     * @param rows so many that it has
+     * @param at what it was at, as in {@code plane 5 of 8}
+     */
+    static CancellationException stopped(int rows, String at) {
+        return new CancellationException(
+                "stopped at " + at
+                        + (rows == 0
+                                ? "; nothing is measured"
+                                : "; " + rows + (rows == 1 ? " row is" : " rows are")
+                                        + " in the table"));
     }
 
     /** Lets the progress bar move between two shares of the work, and the Esc key stop it. */
@@ -176,7 +265,7 @@ abstract class Command implements PlugIn {
 
     /** Reads a plane; one of a colour image is three, unless they are equal or it is luminance. */
     static List<Grey> read(ImagePlus image, int c, int z, int t, boolean luminance) {
-        ImageProcessor pixels = image.getStack().getProcessor(image.getStackIndex(c, z, t));
+        ImageProcessor pixels = Plane.read(image, image.getStackIndex(c, z, t));
         if (!(pixels instanceof ColorProcessor)) {
             return Collections.singletonList(new Grey(pixels, c, z, t, 0));
         }
@@ -223,7 +312,7 @@ abstract class Command implements PlugIn {
     /** Tells a person something; macros and scripts read it in the table. */
     static void tell(String title, String message) {
         if (IJ.getInstance() != null && !IJ.isMacro() && !GraphicsEnvironment.isHeadless()) {
-            IJ.showMessage(title, message);
+            IJ.showMessage(title, wrapped(message));
         }
     }
 }

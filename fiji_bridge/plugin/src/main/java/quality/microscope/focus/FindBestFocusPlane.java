@@ -8,10 +8,11 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CancellationException;
 
 /**
  * Finds the sharpest slice, for each channel and frame of an image, and tells whether it is in
- * focus: a row each in the Results table, a plot of the levels over z, and the image goes there.
+ * focus: a row each in a table, a plot of the levels over z, and the image goes there.
  */
 public final class FindBestFocusPlane extends Command {
     private static final String TITLE = "Find Best Focus Plane";
@@ -40,11 +41,16 @@ public final class FindBestFocusPlane extends Command {
                             + image.getNFrames() + " frame(s); the best plane is found along z. "
                             + "Image > Properties... tells which axis is which.");
         }
-        Options options = new Options(TITLE);
+        Options options = options(
+                "Finds the sharpest slice for each channel and frame, in focus or not, and goes "
+                        + "there. A row for each goes into the table <i>" + Table.STACKS + "</i>: "
+                        + "its status tells whether that slice is in focus. A selection limits "
+                        + "which patches count. Esc stops, and keeps the channels and frames that "
+                        + "are measured.");
         askForColour(options, isColour(image));
-        options.checkbox("plot", "Plot the levels over z", true);
+        options.checkbox("plot", "Plot the levels over z", "The focus curve.", true);
         askForLimit(options);
-        askForOptics(options, image);
+        askForOptics(options, image.getCalibration());
         if (options.ask()) {
             lock(image);
             try {
@@ -56,16 +62,33 @@ public final class FindBestFocusPlane extends Command {
     }
 
     private static void find(ImagePlus image, Options options) {
-        FocusSettings settings = settings(options, Optics.pixelSizeUm(image.getCalibration()))
+        FocusSettings settings = settings(options, image.getCalibration())
                 .inFocusLimit(options.number("in_focus_limit"))
                 .selection(image.getRoi(), image.getHeight(), image.getWidth());
         boolean luminance = options.choice("colour").equals(LUMINANCE);
         List<Curve> curves = new ArrayList<>();
-        for (int t = 1; t <= image.getNFrames(); t++) {
-            for (int c = 1; c <= image.getNChannels(); c++) {
+        CancellationException stopped = null;
+        int stacks = image.getNChannels() * image.getNFrames();
+        int done = 0;
+        try {
+            for (; done < stacks; done++) {
+                int c = done % image.getNChannels() + 1;
+                int t = done / image.getNChannels() + 1;
                 curves.addAll(curves(image, c, t, luminance, settings));
             }
+        } catch (CancellationException escape) {
+            stopped = stopped(curves.size(), "stack " + (done + 1) + " of " + stacks);
         }
+        if (!curves.isEmpty()) {
+            show(image, curves, options, settings);
+        }
+        if (stopped != null) {
+            throw stopped;
+        }
+    }
+
+    private static void show(
+            ImagePlus image, List<Curve> curves, Options options, FocusSettings settings) {
         List<Map<String, Object>> rows = new ArrayList<>();
         Curve shown = null;
         for (Curve curve : curves) {
@@ -85,9 +108,13 @@ public final class FindBestFocusPlane extends Command {
                 shown = curve;
             }
         }
-        Table.addToResults(Table.stackColumns(), rows);
+        Table.add(Table.STACKS, Table.stackColumns(), rows);
         if (options.isChecked("plot")) {
             plot(image, curves, settings).show();
+        }
+        if (shown == null) {
+            // It was stopped before it came there.
+            return;
         }
         StackResult stack = shown.stack;
         String words = message(stack);
@@ -122,6 +149,10 @@ public final class FindBestFocusPlane extends Command {
         List<Grey> places = new ArrayList<>();
         boolean grey = luminance;
         for (int z = 1; z <= slices; z++) {
+            IJ.showStatus(
+                    TITLE + ": slice " + z + " of " + slices
+                            + (stacks > 1 ? ", stack " + (before + 1) + " of " + stacks : "")
+                            + ", " + image.getTitle());
             List<Grey> planes = read(image, c, z, t, luminance);
             double step = 1.0 / slices / stacks;
             double from = (before * slices + z - 1) * step;

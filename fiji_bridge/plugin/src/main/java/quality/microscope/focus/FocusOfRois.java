@@ -15,6 +15,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CancellationException;
 
 /**
  * Measures the patch around each region of interest: the entries of the ROI manager, or without
@@ -45,6 +46,10 @@ public final class FocusOfRois extends Command {
             t = place[2];
         }
 
+        boolean isInPlaneOf(Target other) {
+            return c == other.c && z == other.z && t == other.t;
+        }
+
         boolean isInside(ImagePlus image) {
             return y >= -0.5 && y <= image.getHeight() - 0.5
                     && x >= -0.5 && x <= image.getWidth() - 0.5;
@@ -58,10 +63,16 @@ public final class FocusOfRois extends Command {
         for (Roi roi : rois(image)) {
             targets.addAll(targets(roi, image, targets.size()));
         }
-        Options options = new Options(TITLE);
+        Options options = options(
+                "Measures the patch of 84 x 84 pixels around each entry of the ROI manager, or of "
+                        + "those that are selected there; without any, around the image's "
+                        + "selection. A row for each goes into the table <i>" + Table.ROIS
+                        + "</i>. Esc stops, and keeps what is measured.");
         askForColour(options, isColour(image));
-        options.checkbox("overlay", "Show the patches as an overlay", true);
-        askForOptics(options, image);
+        options.checkbox(
+                "overlay", "Show the patches as an overlay",
+                "Each with its name and its level.", true);
+        askForOptics(options, image.getCalibration());
         if (options.ask()) {
             lock(image);
             try {
@@ -119,64 +130,88 @@ public final class FocusOfRois extends Command {
         // Borders of selections run between pixels, whose middles have whole numbers here.
         double[] centre = roi.getContourCentroid();
         String name = roi.getName() != null ? roi.getName() : String.valueOf(before + 1);
-        targets.add(new Target(name, centre[1] - 0.5, centre[0] - 0.5, place));
+        targets.add(new Target(name, rounded(centre[1] - 0.5), rounded(centre[0] - 0.5), place));
         return targets;
     }
 
+    private static double rounded(double pixels) {
+        return Math.rint(1000 * pixels) / 1000;
+    }
+
     private static void measure(ImagePlus image, List<Target> targets, Options options) {
-        FocusSettings settings = settings(options, Optics.pixelSizeUm(image.getCalibration()));
+        FocusSettings settings = settings(options, image.getCalibration());
         boolean luminance = options.choice("colour").equals(LUMINANCE);
         List<Map<String, Object>> rows = new ArrayList<>();
         List<Roi> elements = new ArrayList<>();
-        boolean[] done = new boolean[targets.size()];
-        for (int i = 0; i < done.length; i++) {
-            if (done[i]) {
-                continue;
-            }
-            // All targets of a plane at once: it is read, and rescaled, one time.
-            Target first = targets.get(i);
-            List<Target> here = new ArrayList<>();
-            for (int k = i; k < done.length; k++) {
-                Target other = targets.get(k);
-                if (other.c == first.c && other.z == first.z && other.t == first.t) {
-                    here.add(other);
-                    done[k] = true;
-                }
-            }
-            // One that lies outside has a row as well, and the others are measured.
-            List<Target> inside = new ArrayList<>();
-            for (Target target : here) {
-                if (target.isInside(image)) {
-                    inside.add(target);
-                }
-            }
-            double[][] centres = new double[inside.size()][];
-            for (int k = 0; k < centres.length; k++) {
-                centres[k] = new double[] {inside.get(k).y, inside.get(k).x};
-            }
-            for (Grey plane : read(image, first.c, first.z, first.t, luminance)) {
-                double share = (double) i / done.length;
-                PointsResult points = MicroscopeFocus.measureAt(
-                        plane.pixels, centres, watched(settings, share, share));
-                for (Target target : here) {
-                    int k = inside.indexOf(target);
-                    if (k < 0) {
-                        rows.add(outside(image, plane, target, settings));
-                        continue;
-                    }
-                    rows.add(row(image, plane, target, points, k, settings));
-                    if (plane.colour <= 1) {
-                        elements.addAll(patch(image, target, points, k, settings));
+        List<Target> left = new ArrayList<>(targets);
+        CancellationException stopped = null;
+        try {
+            while (!left.isEmpty()) {
+                int done = targets.size() - left.size();
+                IJ.showStatus(
+                        TITLE + ": patch " + (done + 1) + " of " + targets.size() + " of "
+                                + image.getTitle());
+                // All targets of a plane at once: it is read, and rescaled, one time.
+                List<Target> here = new ArrayList<>();
+                for (Target target : left) {
+                    if (target.isInPlaneOf(left.get(0))) {
+                        here.add(target);
                     }
                 }
+                measurePlane(
+                        image, here, settings, luminance, (double) done / targets.size(), rows,
+                        elements);
+                left.removeAll(here);
+            }
+        } catch (CancellationException escape) {
+            stopped = stopped(
+                    rows.size(),
+                    "patch " + (targets.size() - left.size() + 1) + " of " + targets.size());
+        }
+        if (!rows.isEmpty()) {
+            Table.add(Table.ROIS, Table.roiColumns(settings.model.levels), rows);
+            Overlays.clear(image);
+            if (options.isChecked("overlay")) {
+                Overlays.show(image, elements);
             }
         }
-        Table.addToResults(Table.roiColumns(settings.model.levels), rows);
-        Overlays.clear(image);
-        if (options.isChecked("overlay")) {
-            Overlays.show(image, elements);
+        if (stopped != null) {
+            throw stopped;
         }
         IJ.showStatus(targets.size() + (targets.size() == 1 ? " patch" : " patches") + " measured");
+    }
+
+    /** Measures targets that lie in one plane, and adds their rows and what is drawn of them. */
+    private static void measurePlane(
+            ImagePlus image, List<Target> here, FocusSettings settings, boolean luminance,
+            double share, List<Map<String, Object>> rows, List<Roi> elements) {
+        // One that lies outside has a row as well, and the others are measured.
+        List<Target> inside = new ArrayList<>();
+        for (Target target : here) {
+            if (target.isInside(image)) {
+                inside.add(target);
+            }
+        }
+        double[][] centres = new double[inside.size()][];
+        for (int k = 0; k < centres.length; k++) {
+            centres[k] = new double[] {inside.get(k).y, inside.get(k).x};
+        }
+        Target first = here.get(0);
+        for (Grey plane : read(image, first.c, first.z, first.t, luminance)) {
+            PointsResult points = MicroscopeFocus.measureAt(
+                    plane.pixels, centres, watched(settings, share, share));
+            for (Target target : here) {
+                int k = inside.indexOf(target);
+                if (k < 0) {
+                    rows.add(outside(image, plane, target, settings));
+                    continue;
+                }
+                rows.add(row(image, plane, target, points, k, settings));
+                if (plane.colour <= 1) {
+                    elements.addAll(patch(image, target, points, k, settings));
+                }
+            }
+        }
     }
 
     /** Gives the row of a target that cannot be measured. */

@@ -75,8 +75,9 @@ public final class FocusSettings {
      */
     public FocusSettings inFocusLimit(double limit) {
         if (!(limit >= 0 && limit <= model.levels - 1)) {
-            throw new FocusException(
-                    "in_focus_limit must be a level from 0 to " + (model.levels - 1) + ", not "
+            throw FocusException.of(
+                    "in_focus_limit",
+                    "must be a level from 0 to " + (model.levels - 1) + ", not "
                             + Table.general(limit, 6) + ".");
         }
         return new FocusSettings(model, optics, rescale, limit, mask, progress);

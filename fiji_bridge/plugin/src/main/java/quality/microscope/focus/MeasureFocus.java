@@ -6,17 +6,16 @@ import ij.ImageStack;
 import ij.gui.Roi;
 import ij.measure.Calibration;
 import ij.process.FloatProcessor;
-import ij.process.LUT;
-import java.awt.Color;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CancellationException;
 import java.util.function.Function;
 
 /**
  * Measures the current plane of an image or all of them: coloured patches over the image, a row a
- * plane in the Results table, and maps where they are asked for.
+ * plane in a table, and maps where they are asked for.
  */
 public final class MeasureFocus extends Command {
     private static final String TITLE = "Measure Focus";
@@ -40,17 +39,38 @@ public final class MeasureFocus extends Command {
     @Override
     void execute() {
         ImagePlus image = image();
-        Options options = new Options(TITLE);
-        options.choice("planes", "Planes", image.getStackSize() > 1, "current", "all");
+        Options options = options(
+                "Measures how far an image is out of focus: from level 0, in focus, to 10. A row "
+                        + "for each plane goes into the table <i>" + Table.PLANES + "</i>. A "
+                        + "selection limits which patches count. Esc stops, and keeps what is "
+                        + "measured.");
+        options.choice(
+                "planes", "Planes", "The <i>current</i> one, or <i>all</i> of the stack.",
+                image.getStackSize() > 1, "current", "all");
         askForColour(options, isColour(image));
-        options.checkbox("overlay", "Show patches as an overlay", true);
-        options.checkbox("legend", "Show the legend in the overlay", true);
-        options.checkbox("level_map", "Make a map of levels", false);
-        options.checkbox("certainty_map", "Make a map of certainties", false);
-        options.checkbox("probability_stack", "Make a stack of probabilities", false);
+        options.checkbox(
+                "overlay", "Show patches as an overlay",
+                "Each patch of 84 x 84 pixels in the colour of its level, from blue (in focus) to "
+                        + "yellow; dim where it is not sure.", true);
+        options.checkbox(
+                "legend", "Show the legend in the overlay",
+                "It tells the image's level, too.", true);
+        options.checkbox(
+                "level_map", "Make a map of levels",
+                "An image whose pixels are the levels of their patches; NaN, dark grey, where "
+                        + "nothing is measured.", false);
+        options.checkbox(
+                "certainty_map", "Make a map of certainties",
+                "The same of the certainties, 0 (black) to 1 (white).", false);
+        options.checkbox(
+                "probability_stack", "Make a stack of probabilities",
+                "The same of the probabilities of each level; NaN, dark green, where nothing is "
+                        + "measured.", false);
         askForLimit(options);
-        askForOptics(options, image);
-        options.checkbox("preview", "Preview the grid of patches", false);
+        askForOptics(options, image.getCalibration());
+        options.checkbox(
+                "preview", "Preview the grid of patches",
+                "Shows the patches that count, before anything is measured.", false);
         ij.gui.Overlay before = image.getOverlay();
         boolean hidden = image.getHideOverlay();
         options.onChange(() -> preview(image, options, before, hidden));
@@ -75,19 +95,19 @@ public final class MeasureFocus extends Command {
         Overlays.restore(image, before, hidden);
         if (options.isChecked("preview")) {
             try {
-                FocusSettings settings = settings(options, Double.NaN).selection(
+                FocusSettings settings = settings(options, image.getCalibration()).selection(
                         image.getRoi(), image.getHeight(), image.getWidth());
                 Overlays.show(
                         image, Overlays.grid(settings, image.getHeight(), image.getWidth()));
                 IJ.showStatus("");
             } catch (FocusException error) {
-                IJ.showStatus(error.getMessage());
+                IJ.showStatus(options.message(error));
             }
         }
     }
 
     private static void measure(ImagePlus image, Options options) {
-        FocusSettings settings = settings(options, Optics.pixelSizeUm(image.getCalibration()))
+        FocusSettings settings = settings(options, image.getCalibration())
                 .inFocusLimit(options.number("in_focus_limit"))
                 .selection(image.getRoi(), image.getHeight(), image.getWidth());
         boolean all = options.choice("planes").equals("all");
@@ -97,18 +117,41 @@ public final class MeasureFocus extends Command {
             places.add(new int[] {image.getC(), image.getZ(), image.getT()});
         }
         List<Measured> measured = new ArrayList<>();
-        for (int i = 0; i < places.size(); i++) {
-            int[] place = places.get(i);
-            List<Grey> planes = read(image, place[0], place[1], place[2], luminance);
-            for (int k = 0; k < planes.size(); k++) {
-                double step = 1.0 / planes.size() / places.size();
-                double from = (double) i / places.size() + k * step;
-                FocusResult result = MicroscopeFocus.measure(
-                        planes.get(k).pixels, watched(settings, from, from + step));
-                measured.add(new Measured(planes.get(k), result));
+        CancellationException stopped = null;
+        int done = 0;
+        try {
+            for (; done < places.size(); done++) {
+                String at = "plane " + (done + 1) + " of " + places.size() + " of ";
+                IJ.showStatus(TITLE + ": " + (all ? at : "") + image.getTitle());
+                int[] place = places.get(done);
+                List<Grey> planes = read(image, place[0], place[1], place[2], luminance);
+                for (int k = 0; k < planes.size(); k++) {
+                    double step = 1.0 / planes.size() / places.size();
+                    double from = (double) done / places.size() + k * step;
+                    FocusResult result = MicroscopeFocus.measure(
+                            planes.get(k).pixels, watched(settings, from, from + step));
+                    measured.add(new Measured(planes.get(k), result));
+                }
             }
+        } catch (CancellationException escape) {
+            stopped = stopped(measured.size(), "plane " + (done + 1) + " of " + places.size());
         }
+        if (!measured.isEmpty()) {
+            show(image, measured, options, all, settings.model.levels);
+        }
+        if (stopped != null) {
+            throw stopped;
+        }
+        FocusResult first = measured.get(0).result;
+        IJ.showStatus(
+                measured.size() == 1 ? first.verdict() : measured.size() + " planes measured");
+        if (measured.size() == 1 && !first.message.isEmpty()) {
+            tell(TITLE, first.verdict() + "\n \n" + first.message);
+        }
+    }
 
+    private static void show(
+            ImagePlus image, List<Measured> measured, Options options, boolean all, int levels) {
         List<Map<String, Object>> rows = new ArrayList<>();
         for (Measured plane : measured) {
             Map<String, Object> row = new LinkedHashMap<>();
@@ -116,18 +159,12 @@ public final class MeasureFocus extends Command {
             row.putAll(plane.result.toRow());
             rows.add(row);
         }
-        Table.addToResults(Table.columns(settings.model.levels), rows);
+        Table.add(Table.PLANES, Table.planeColumns(levels), rows);
         Overlays.clear(image);
         if (options.isChecked("overlay")) {
             draw(image, measured, all, options.isChecked("legend"));
         }
-        makeMaps(image, measured, settings.model.levels, options);
-        FocusResult first = measured.get(0).result;
-        IJ.showStatus(
-                measured.size() == 1 ? first.verdict() : measured.size() + " planes measured");
-        if (measured.size() == 1 && !first.message.isEmpty()) {
-            tell(TITLE, first.verdict() + "\n \n" + first.message);
-        }
+        makeMaps(image, measured, levels, options);
     }
 
     /** Gives channel, slice and frame of all planes, in the order of the stack. */
@@ -195,14 +232,12 @@ public final class MeasureFocus extends Command {
             ImagePlus image, List<Measured> measured, int levels, Options options) {
         if (options.isChecked("level_map")) {
             ImagePlus map = map(image, measured, "Level", result -> result.patchLevels);
-            map.setLut(Overlays.lut(levels));
-            map.setDisplayRange(0, levels - 1);
+            Overlays.colourLevels(map, levels);
             map.show();
         }
         if (options.isChecked("certainty_map")) {
             ImagePlus map = map(image, measured, "Certainty", result -> result.patchCertainties);
-            map.setLut(LUT.createLutFromColor(Color.WHITE));
-            map.setDisplayRange(0, 1);
+            Overlays.colourShares(map);
             map.show();
         }
         if (options.isChecked("probability_stack")) {
@@ -220,7 +255,7 @@ public final class MeasureFocus extends Command {
             map.setDimensions(1, levels, measured.size());
             map.setOpenAsHyperStack(measured.size() > 1);
             map.setCalibration(spatial(image));
-            map.setDisplayRange(0, 1);
+            Overlays.colourShares(map);
             map.show();
         }
     }

@@ -5,6 +5,7 @@ import ij.ImagePlus;
 import ij.io.FileInfo;
 import ij.io.Opener;
 import ij.io.TiffDecoder;
+import ij.measure.Calibration;
 import ij.process.ImageConverter;
 import java.awt.Toolkit;
 import java.awt.image.BufferedImage;
@@ -20,14 +21,15 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CancellationException;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 import javax.imageio.ImageIO;
 
 /**
- * Measures all images of a folder and its subfolders: a row a plane in the Results table and, where
- * one is named, in a CSV file like the library's {@code results.csv}. A file that cannot be measured
+ * Measures all images of a folder and its subfolders: a row a plane in a table and, where one is
+ * named, in a CSV file like the library's {@code results.csv}. A file that cannot be measured
  * is a row with its error.
  */
 public final class MeasureFolder extends Command {
@@ -44,10 +46,20 @@ public final class MeasureFolder extends Command {
 
     @Override
     void execute() {
-        Options options = new Options(TITLE);
-        options.folder("folder", "Folder");
-        options.file("csv", "Write a table to (CSV)");
-        options.text("pattern", "Pattern of names, such as (?<well>[A-H]\\d+)");
+        Options options = options(
+                "Measures all images of a folder and of its subfolders: TIFF, PNG, JPEG and BMP. "
+                        + "A row for each plane goes into the table <i>" + Table.FOLDER + "</i>. A "
+                        + "file that cannot be read is a row with its error. Esc stops, and keeps "
+                        + "what is measured, also in the CSV file.");
+        options.folder("folder", "Folder", "Of the images.");
+        options.file(
+                "csv", "Write a table to (CSV)",
+                "A file with the columns of the command line's <i>results.csv</i>. An older one is "
+                        + "replaced; anything else is not.");
+        options.text(
+                "pattern", "Pattern of names, such as (?<well>[A-H]\\d+)",
+                "A regular expression, whose groups <i>plate</i>, <i>well</i>, <i>site</i> and "
+                        + "<i>channel</i> are found in each name and fill these columns.");
         askForColour(options, true);
         askForLimit(options);
         askForOptics(options, null);
@@ -57,57 +69,90 @@ public final class MeasureFolder extends Command {
         }
     }
 
+    /** What is asked of every file, and the rows that there are so far. */
+    private static final class Folder {
+        final Options options;
+        final double limit;
+        final boolean luminance;
+        final Pattern names;
+        final Table.Csv csv;
+        final List<Map<String, Object>> rows = new ArrayList<>();
+        int failed;
+
+        Folder(Options options, Pattern names, Table.Csv csv) {
+            this.options = options;
+            limit = options.number("in_focus_limit");
+            luminance = options.choice("colour").equals(LUMINANCE);
+            this.names = names;
+            this.csv = csv;
+        }
+
+        void add(Map<String, Object> row, String name) {
+            row.put("file", name);
+            addNames(row, names, name);
+            failed += row.containsKey("error") ? 1 : 0;
+            rows.add(row);
+            if (csv != null) {
+                csv.append(row);
+            }
+        }
+    }
+
     private static void measure(Options options) {
         // Fiji's and ImageJ's fields end folders with a slash, which is no name.
-        File folder = new File(options.text("folder"));
-        if (options.text("folder").isEmpty() || !folder.isDirectory()) {
-            throw new FocusException(
-                    "folder must be a folder of images, not '" + options.text("folder") + "'.");
+        File place = new File(options.text("folder"));
+        if (options.text("folder").isEmpty() || !place.isDirectory()) {
+            throw FocusException.of(
+                    "folder", "must be a folder of images, not '" + options.text("folder") + "'.");
         }
         Pattern names = pattern(options.text("pattern"));
-        double limit = options.number("in_focus_limit");
         FocusModel model = FocusModel.load(options.text("model"));
-        FocusSettings.of(model).inFocusLimit(limit);
+        FocusSettings.of(model).inFocusLimit(options.number("in_focus_limit"));
         List<File> files = new ArrayList<>();
-        find(folder, files, new HashSet<>());
+        find(place, files, new HashSet<>());
         if (files.isEmpty()) {
             throw new FocusException(
-                    "There is no image in " + folder + "; files with these endings are found: "
+                    "There is no image in " + place + "; files with these endings are found: "
                             + String.join(" ", SUFFIXES) + ".");
         }
-        List<String> columns = Table.columns(model.levels);
-        List<Map<String, Object>> rows = new ArrayList<>();
         String csv = options.text("csv");
-        int failed = 0;
-        try (Table.Csv table =
-                csv.isEmpty() ? null : new Table.Csv(new File(csv), columns)) {
-            for (int i = 0; i < files.size(); i++) {
-                String name = folder.toPath().relativize(files.get(i).toPath()).toString()
-                        .replace(File.separatorChar, '/');
-                IJ.showStatus(TITLE + ": " + name);
-                stopOnEscape();
-                double from = (double) i / files.size();
-                for (Map<String, Object> row
-                        : rows(files.get(i), options, limit, from, 1.0 / files.size())) {
-                    row.put("file", name);
-                    addNames(row, names, name);
-                    failed += row.containsKey("error") ? 1 : 0;
-                    rows.add(row);
-                    if (table != null) {
-                        table.append(row);
-                    }
+        int done = 0;
+        CancellationException stopped = null;
+        Folder folder = null;
+        try (Table.Csv table = csv.isEmpty()
+                ? null : new Table.Csv(new File(csv), Table.columns(model.levels))) {
+            folder = new Folder(options, names, table);
+            try {
+                for (; done < files.size(); done++) {
+                    File file = files.get(done);
+                    String name = place.toPath().relativize(file.toPath()).toString()
+                            .replace(File.separatorChar, '/');
+                    IJ.showStatus(
+                            TITLE + ": file " + (done + 1) + " of " + files.size() + ", " + name);
+                    stopOnEscape();
+                    measure(
+                            file, name, folder, (double) done / files.size(), 1.0 / files.size());
                 }
+            } catch (CancellationException escape) {
+                stopped = stopped(
+                        folder.rows.size(), "file " + (done + 1) + " of " + files.size());
             }
-            if (table != null) {
+            if (table != null && !folder.rows.isEmpty()) {
                 table.finish();
             }
         } finally {
-            Table.addToResults(columns, rows);
+            if (folder != null && !folder.rows.isEmpty()) {
+                Table.add(Table.FOLDER, Table.folderColumns(model.levels), folder.rows);
+            }
         }
+        if (stopped != null) {
+            throw stopped;
+        }
+        int planes = folder.rows.size();
         IJ.showStatus(
-                files.size() + (files.size() == 1 ? " file, " : " files, ") + rows.size()
-                        + (rows.size() == 1 ? " plane" : " planes")
-                        + (failed > 0 ? ", " + failed + " with an error" : ""));
+                files.size() + (files.size() == 1 ? " file, " : " files, ") + planes
+                        + (planes == 1 ? " plane" : " planes")
+                        + (folder.failed > 0 ? ", " + folder.failed + " with an error" : ""));
     }
 
     private static Pattern pattern(String text) {
@@ -119,8 +164,8 @@ public final class MeasureFolder extends Command {
             // Python writes named groups with a P.
             pattern = Pattern.compile(text.replace("(?P<", "(?<"));
         } catch (PatternSyntaxException error) {
-            throw new FocusException(
-                    "pattern is no regular expression: " + error.getDescription() + ".");
+            throw FocusException.of(
+                    "pattern", "is no regular expression: " + error.getDescription() + ".");
         }
         List<String> found = new ArrayList<>();
         Matcher groups = Pattern.compile("\\(\\?P?<([A-Za-z]\\w*)>").matcher(text);
@@ -128,8 +173,9 @@ public final class MeasureFolder extends Command {
             found.add(groups.group(1));
         }
         if (found.isEmpty() || !GROUPS.containsAll(found)) {
-            throw new FocusException(
-                    "pattern needs named groups out of " + String.join(", ", GROUPS)
+            throw FocusException.of(
+                    "pattern",
+                    "needs named groups out of " + String.join(", ", GROUPS)
                             + ", written as (?<well>[A-P]\\d\\d); it has "
                             + (found.isEmpty() ? "none" : String.join(", ", found)) + ".");
         }
@@ -148,46 +194,57 @@ public final class MeasureFolder extends Command {
         }
     }
 
-    /** Measures the planes of a file, or tells in one row why they cannot be. */
-    private static List<Map<String, Object>> rows(
-            File file, Options options, double limit, double from, double share) {
-        List<Map<String, Object>> rows = new ArrayList<>();
+    /** Adds the rows of a file's planes, or one that tells why they cannot be measured. */
+    private static void measure(
+            File file, String name, Folder folder, double from, double share) {
         try {
             ImagePlus image = open(file);
             String unread = unreadAxes(image);
             int planes = image.getStackSize();
             for (int index = 1; index <= planes; index++) {
                 int[] place = image.convertIndexToPosition(index);
-                boolean luminance = options.choice("colour").equals(LUMINANCE);
                 double start = from + share * (index - 1) / planes;
-                for (Grey plane : read(image, place[0], place[1], place[2], luminance)) {
+                for (Grey plane : read(image, place[0], place[1], place[2], folder.luminance)) {
                     Map<String, Object> row = new LinkedHashMap<>();
                     place(row, image, plane);
-                    try {
-                        FocusSettings settings =
-                                settings(options, Optics.pixelSizeUm(image.getCalibration()))
-                                        .inFocusLimit(limit);
-                        if (image.isInvertedLut()) {
-                            // The file's 0 is white.
-                            plane.pixels.invert();
-                        }
-                        row.putAll(MicroscopeFocus.measure(
-                                plane.pixels, watched(settings, start, start + share / planes))
-                                .toRow());
-                    } catch (FocusException error) {
-                        row.put("error", error.getMessage());
+                    if (image.isInvertedLut()) {
+                        // The file's 0 is white.
+                        plane.pixels.invert();
                     }
+                    fill(row, plane, image.getCalibration(), folder, start, start + share / planes);
                     addMessage(row, unread);
-                    rows.add(row);
+                    folder.add(row, name);
                 }
             }
             image.flush();
         } catch (IOException | FocusException error) {
-            rows.add(failure(error.getMessage()));
+            folder.add(failure(error.getMessage()), name);
         } catch (OutOfMemoryError error) {
-            rows.add(failure("is too large for the memory that ImageJ has"));
+            folder.add(failure("is too large for the memory that ImageJ has"), name);
         }
-        return rows;
+    }
+
+    private static void fill(
+            Map<String, Object> row, Grey plane, Calibration calibration, Folder folder,
+            double from, double to) {
+        Options options = folder.options;
+        try {
+            boolean sizeMissing = !Double.isNaN(options.number("na"))
+                    && Double.isNaN(pixelSizeUm(options, calibration));
+            // As on the command line: what lacks the optics is measured without them.
+            FocusSettings settings = sizeMissing && !options.isChecked("rescale")
+                    ? FocusSettings.of(FocusModel.load(options.text("model")))
+                    : settings(options, calibration);
+            row.putAll(
+                    MicroscopeFocus.measure(
+                            plane.pixels, watched(settings.inFocusLimit(folder.limit), from, to))
+                            .toRow());
+            if (sizeMissing) {
+                addMessage(row, "No defocus in \u00b5m. " + Optics.whyNoPixelSize(calibration));
+            }
+        } catch (FocusException error) {
+            row.put("error", options.message(error));
+        }
     }
 
     private static Map<String, Object> failure(String message) {

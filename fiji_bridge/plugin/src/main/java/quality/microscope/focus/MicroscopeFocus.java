@@ -50,15 +50,15 @@ public final class MicroscopeFocus {
     public static FocusResult measure(ImagePlus image) {
         FocusSettings settings = FocusSettings.standard();
         settings = settings.selection(image.getRoi(), image.getHeight(), image.getWidth());
-        return measure(image.getProcessor(), settings);
+        return measure(Plane.read(image, image.getCurrentSlice()), settings);
     }
 
     /**
      * Measures a plane.
      *
-     * @param plane of 8, 16 or 32 bits; colour only when its three channels are equal, see {@link
-     *     #channel} and {@link #luminance}. NaN and infinite pixels are left out like masked ones,
-     *     and so are black surroundings, such as a stitched image's.
+     * @param plane of 8, 16 or 32 bits; colour, also indexed, only when its three channels are
+     *     equal, see {@link #channel} and {@link #luminance}. NaN and infinite pixels are left out
+     *     like masked ones, and so are black surroundings, such as a stitched image's.
      * @return without a patch to judge (a side shorter than a patch, all masked, or constant) its
      *     level is NaN, its status {@code no_content}, and its message says why
      * @throws FocusException for different colour channels, a mask of another size, rescaling
@@ -94,7 +94,7 @@ public final class MicroscopeFocus {
         List<FocusResult> results = new ArrayList<>();
         for (int z = 1; z <= image.getNSlices(); z++) {
             int index = image.getStackIndex(image.getC(), z, image.getT());
-            results.add(measure(image.getStack().getProcessor(index), settings));
+            results.add(measure(Plane.read(image, index), settings));
         }
         return bestPlane(results);
     }
@@ -352,7 +352,7 @@ public final class MicroscopeFocus {
             }
         });
         if (stopped.get()) {
-            throw new CancellationException();
+            throw new CancellationException("Esc was pressed.");
         }
         return probabilities;
     }

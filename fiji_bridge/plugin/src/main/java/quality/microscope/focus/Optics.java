@@ -11,6 +11,9 @@ public final class Optics {
     /** A wavelength above this is a number of nanometres: no light that forms an image is so long. */
     private static final double LONGEST_WAVELENGTH_UM = 20;
 
+    /** Pixels whose sides differ by this share or more are no squares. */
+    private static final double SQUARE = 0.1;
+
     /** Numerical aperture, below the refractive index. */
     public final double na;
     /** Refractive index of the immersion medium: 1 for air, 1.33 for water, 1.515 for oil. */
@@ -31,14 +34,16 @@ public final class Optics {
         check("wavelength_um", wavelengthUm);
         check("pixel_size_um", pixelSizeUm);
         if (na >= refractiveIndex) {
-            throw new FocusException(
-                    "na must be below the refractive index: na = " + Table.general(na, 6)
+            throw FocusException.of(
+                    "na",
+                    "must be below the refractive index: " + Table.general(na, 6)
                             + " is not possible in a medium of refractive index "
                             + Table.general(refractiveIndex, 6) + ".");
         }
         if (wavelengthUm > LONGEST_WAVELENGTH_UM) {
-            throw new FocusException(
-                    "wavelength_um must be in micrometres: " + Table.general(wavelengthUm, 6)
+            throw FocusException.of(
+                    "wavelength_um",
+                    "must be in micrometres: " + Table.general(wavelengthUm, 6)
                             + " µm is no light; " + Table.general(wavelengthUm, 6)
                             + " nm would be " + Table.general(wavelengthUm / 1000, 6) + ".");
         }
@@ -50,8 +55,8 @@ public final class Optics {
 
     private static void check(String name, double value) {
         if (!(value > 0) || Double.isInfinite(value)) {
-            throw new FocusException(
-                    name + " must be positive and finite, not " + Table.general(value, 6) + ".");
+            throw FocusException.of(
+                    name, "must be positive and finite, not " + Table.general(value, 6) + ".");
         }
     }
 
@@ -67,15 +72,51 @@ public final class Optics {
     }
 
     /**
-     * Gives an image's pixel size.
+     * Gives an image's pixel size: the geometric mean of a pixel's sides.
      *
-     * @return in µm; NaN without a unit of length, or where pixels are no squares
+     * @return in µm; NaN without a unit of length, or where the sides differ by a tenth or more
      */
     public static double pixelSizeUm(Calibration calibration) {
-        double um = umOf(calibration.getXUnit());
-        double width = calibration.pixelWidth * um;
-        double height = calibration.pixelHeight * umOf(calibration.getYUnit());
-        return width > 0 && Math.abs(height / width - 1) <= 0.01 ? width : Double.NaN;
+        double[] sides = sidesUm(calibration);
+        double width = sides[0];
+        double height = sides[1];
+        if (!isLength(width) || !isLength(height) || !areAlike(width, height)) {
+            return Double.NaN;
+        }
+        return width == height ? width : Math.sqrt(width * height);
+    }
+
+    /** Tells why an image has no pixel size, where {@link #pixelSizeUm} is NaN. */
+    static String whyNoPixelSize(Calibration calibration) {
+        double[] sides = sidesUm(calibration);
+        String unit = calibration.getXUnit().trim();
+        String size = Table.general(calibration.pixelWidth, 4) + " by "
+                + Table.general(calibration.pixelHeight, 4) + " "
+                + (unit.isEmpty() ? "of no unit" : unit);
+        if (isLength(sides[0]) && isLength(sides[1])) {
+            return "The image's pixels are not square (" + size + "), and the sides of one may "
+                    + "differ by less than a tenth: correct them in Image > Properties..., if they "
+                    + "are wrong.";
+        }
+        return (unit.toLowerCase(Locale.ROOT).startsWith("inch")
+                ? "The image's pixels are measured in inches, which are those of a printer"
+                : "The image is not calibrated in a unit of length (a pixel is " + size + ")")
+                + ": set one such as \u00b5m in Image > Properties...";
+    }
+
+    private static double[] sidesUm(Calibration calibration) {
+        return new double[] {
+            calibration.pixelWidth * umOf(calibration.getXUnit()),
+            calibration.pixelHeight * umOf(calibration.getYUnit()),
+        };
+    }
+
+    private static boolean isLength(double side) {
+        return side > 0 && !Double.isInfinite(side);
+    }
+
+    private static boolean areAlike(double width, double height) {
+        return Math.max(width, height) < (1 + SQUARE) * Math.min(width, height);
     }
 
     /**

@@ -26,71 +26,102 @@ import java.util.Map;
  */
 final class Options {
     private static final String REMEMBERED = "microscope.quality.";
+    private static final String PAGE =
+            "https://github.com/microscope-quality/microscope-quality/blob/HEAD/docs/fiji.md";
 
     private enum Kind { CHOICE, CHECKBOX, NUMBER, TEXT, FILE, FOLDER, NOTE }
+
+    /** Where a number comes from that was given the last time, and whether it is kept. */
+    enum Memory {
+        NONE,
+        /** By all commands. */
+        KEPT,
+        /** By all commands, but this time the field is empty. */
+        KEPT_UNSEEN,
+        /** By this command, for itself. */
+        OF_COMMAND
+    }
 
     private static final class Field {
         final Kind kind;
         final String key;
         final Object standard;
         final String label;
+        final String meaning;
         String[] items = {};
         String unit = "";
-        boolean remembered;
+        Memory memory = Memory.NONE;
         boolean shown = true;
 
-        Field(Kind kind, String key, Object standard, String label) {
+        Field(Kind kind, String key, Object standard, String label, String meaning) {
             this.kind = kind;
             this.key = key;
             this.standard = standard;
             this.label = label;
+            this.meaning = meaning;
         }
     }
 
     private final String title;
+    private final String purpose;
     private final List<Field> fields = new ArrayList<>();
     private final Map<String, Object> values = new LinkedHashMap<>();
     private Runnable onChange;
+    private boolean byDialog;
 
-    Options(String title) {
+    /**
+     * Starts without any field.
+     *
+     * @param title of the dialog
+     * @param purpose what the command is for, in HTML
+     */
+    Options(String title, String purpose) {
         this.title = title;
+        this.purpose = purpose;
     }
 
-    /** Adds one of several words; when it is not shown, it can be given in macros all the same. */
-    void choice(String key, String label, boolean shown, String... items) {
-        Field field = new Field(Kind.CHOICE, key, items[0], label);
+    /**
+     * Adds one of several words; when it is not shown, it can be given in macros all the same.
+     *
+     * @param key in macros
+     * @param label in the dialog
+     * @param meaning what Help says of it, in HTML
+     */
+    void choice(String key, String label, String meaning, boolean shown, String... items) {
+        Field field = new Field(Kind.CHOICE, key, items[0], label, meaning);
         field.items = items;
         field.shown = shown;
         fields.add(field);
     }
 
-    void checkbox(String key, String label, boolean standard) {
-        fields.add(new Field(Kind.CHECKBOX, key, standard, label));
+    void checkbox(String key, String label, String meaning, boolean standard) {
+        fields.add(new Field(Kind.CHECKBOX, key, standard, label, meaning));
     }
 
     /** Adds a number; NaN for one that may stay empty. */
-    void number(String key, String label, double standard, String unit, boolean remembered) {
-        Field field = new Field(Kind.NUMBER, key, standard, label);
+    void number(
+            String key, String label, String meaning, double standard, String unit, Memory memory) {
+        Field field = new Field(Kind.NUMBER, key, standard, label, meaning);
         field.unit = unit;
-        field.remembered = remembered;
+        field.memory = memory;
         fields.add(field);
     }
 
-    void text(String key, String label) {
-        fields.add(new Field(Kind.TEXT, key, "", label));
+    void text(String key, String label, String meaning) {
+        fields.add(new Field(Kind.TEXT, key, "", label, meaning));
     }
 
-    void file(String key, String label) {
-        fields.add(new Field(Kind.FILE, key, "", label));
+    void file(String key, String label, String meaning) {
+        fields.add(new Field(Kind.FILE, key, "", label, meaning));
     }
 
-    void folder(String key, String label) {
-        fields.add(new Field(Kind.FOLDER, key, "", label));
+    void folder(String key, String label, String meaning) {
+        fields.add(new Field(Kind.FOLDER, key, "", label, meaning));
     }
 
     /** Adds a sentence to the dialog. */
     void note(String text) {
-        fields.add(new Field(Kind.NOTE, "", "", text));
+        fields.add(new Field(Kind.NOTE, "", "", text, ""));
     }
 
     /** Calls something when the dialog opens and whenever a value changes. */
@@ -130,11 +161,11 @@ final class Options {
         GenericDialog dialog = dialog();
         if (onChange != null) {
             dialog.addDialogListener((source, event) -> {
-                read(source, false);
+                read(source);
                 onChange.run();
                 return true;
             });
-            read(dialog, false);
+            read(dialog);
             rewind(dialog);
             onChange.run();
         }
@@ -142,17 +173,70 @@ final class Options {
         if (dialog.wasCanceled()) {
             return false;
         }
-        read(dialog, true);
-        for (Field field : fields) {
-            if (field.remembered) {
-                Prefs.set(REMEMBERED + field.key, String.valueOf(values.get(field.key)));
-            }
+        // Esc that closed the help is not to stop the command.
+        IJ.resetEscape();
+        FocusException wrong = read(dialog);
+        remember();
+        if (wrong != null) {
+            throw wrong;
         }
         return true;
     }
 
+    /** Gives the number that was kept for all commands; NaN without one. */
+    static double remembered(String key) {
+        return Tools.parseDouble(Prefs.get(REMEMBERED + key, ""), Double.NaN);
+    }
+
+    private void remember() {
+        for (Field field : fields) {
+            // An empty field that was shown full was emptied on purpose.
+            boolean given = field.kind == Kind.NUMBER && !Double.isNaN(number(field.key));
+            if (field.memory == Memory.KEPT || field.memory == Memory.OF_COMMAND
+                    || field.memory == Memory.KEPT_UNSEEN && given) {
+                Prefs.set(place(field), String.valueOf(values.get(field.key)));
+            }
+        }
+    }
+
+    private String place(Field field) {
+        String owner = field.memory == Memory.OF_COMMAND ? title.replace(' ', '_') + "." : "";
+        return REMEMBERED + owner + field.key;
+    }
+
+    /** Gives an error's message; a field of the dialog is called as the dialog calls it. */
+    String message(FocusException error) {
+        for (Field field : fields) {
+            if (byDialog && field.shown && field.key.equals(error.setting)
+                    && !error.setting.isEmpty()) {
+                return '"' + field.label + "\" " + error.fault;
+            }
+        }
+        return error.getMessage();
+    }
+
+    /** Gives the text behind the dialog's button Help, which needs no network. */
+    String help() {
+        StringBuilder text = new StringBuilder(
+                "<html><h2>" + title + "</h2><p>" + purpose + "</p><p></p><table>");
+        List<String> keys = new ArrayList<>();
+        for (Field field : fields) {
+            if (field.kind != Kind.NOTE) {
+                keys.add(field.key);
+                text.append("<tr><td valign=top width=210><b>").append(field.label)
+                        .append("</b></td><td valign=top width=480>").append(field.meaning)
+                        .append("</td></tr>");
+            }
+        }
+        return text + "</table><p></p><p>In macros: <i>" + String.join(", ", keys)
+                + "</i>. The recorder (Plugins &gt; Macros &gt; Record...) writes the line.</p>"
+                + "<p>More, with pictures: <a href=\"" + PAGE + "\">" + PAGE + "</a></p></html>";
+    }
+
     private GenericDialog dialog() {
+        byDialog = true;
         GenericDialog dialog = new GenericDialog(title);
+        dialog.addHelp(help());
         for (Field field : fields) {
             if (!field.shown) {
                 continue;
@@ -166,9 +250,9 @@ final class Options {
                     break;
                 case NUMBER:
                     double value = (Double) field.standard;
-                    if (field.remembered) {
-                        value = Tools.parseDouble(
-                                Prefs.get(REMEMBERED + field.key, String.valueOf(value)), value);
+                    if (field.memory == Memory.KEPT || field.memory == Memory.OF_COMMAND) {
+                        double kept = Tools.parseDouble(Prefs.get(place(field), ""), value);
+                        value = Double.isNaN(kept) ? value : kept;
                     }
                     dialog.addNumericField(field.key, value, decimals(value), 6, field.unit);
                     break;
@@ -212,7 +296,9 @@ final class Options {
         return point < 0 ? 0 : text.length() - point - 1;
     }
 
-    private void read(GenericDialog dialog, boolean strictly) {
+    /** Reads all fields, and gives the error of the first one that holds no number, or null. */
+    private FocusException read(GenericDialog dialog) {
+        FocusException wrong = null;
         int numbers = 0;
         for (Field field : fields) {
             if (!field.shown) {
@@ -231,8 +317,9 @@ final class Options {
                     dialog.invalidNumber();
                     TextField input = (TextField) dialog.getNumericFields().get(numbers++);
                     values.put(field.key, value);
-                    if (strictly && Double.isNaN(value) && !input.getText().trim().isEmpty()) {
-                        throw noNumber(field, input.getText());
+                    if (wrong == null && Double.isNaN(value)
+                            && !input.getText().trim().isEmpty()) {
+                        wrong = noNumber(field, input.getText());
                     }
                     break;
                 case NOTE:
@@ -241,6 +328,7 @@ final class Options {
                     values.put(field.key, dialog.getNextString().trim());
             }
         }
+        return wrong;
     }
 
     /** Lets the dialog's values be read again from the first. */
@@ -306,7 +394,7 @@ final class Options {
     }
 
     private static FocusException noNumber(Field field, String text) {
-        return new FocusException(field.key + " must be a number, not '" + text + "'.");
+        return FocusException.of(field.key, "must be a number, not '" + text + "'.");
     }
 
     /** Gives a macro's variable where its name stands after an &, as ImageJ's own dialogs do. */

@@ -9,6 +9,7 @@ import java.awt.Color;
 import java.awt.Font;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.DoubleFunction;
 
 /** Draws patches in the colours of their levels: pictures like those of the library's overlay. */
 final class Overlays {
@@ -23,6 +24,8 @@ final class Overlays {
     };
     // What a patch without any certainty is drawn in.
     private static final int[] UNSURE = {52, 52, 56};
+    // What is not measured in a map of greys.
+    private static final Color NOT_MEASURED = new Color(30, 66, 52);
     // Certainty from which a colour is drawn in full.
     private static final double FULL_COLOUR = 0.6;
     // Share of the patch's colour in the light over its pixels.
@@ -49,16 +52,32 @@ final class Overlays {
         return new Color(rgb[0], rgb[1], rgb[2]);
     }
 
-    /** Gives the levels' colours as a lookup table for maps displayed from 0 to the last level. */
-    static LUT lut(int levels) {
+    /** Shows a map of levels in their colours, and what is not measured as in an overlay. */
+    static void colourLevels(ImagePlus map, int levels) {
+        colourMap(
+                map, levels - 1, level -> colour(level, 1, levels), colour(Double.NaN, 0, levels));
+    }
+
+    /** Shows a map of values from 0 to 1 in greys, and what is not measured in a colour. */
+    static void colourShares(ImagePlus map) {
+        colourMap(map, 1, share -> {
+            int grey = (int) Math.rint(255 * share);
+            return new Color(grey, grey, grey);
+        }, NOT_MEASURED);
+    }
+
+    private static void colourMap(
+            ImagePlus map, double last, DoubleFunction<Color> colours, Color notMeasured) {
         byte[][] table = new byte[3][256];
         for (int i = 0; i < 256; i++) {
-            Color colour = colour(i / 255.0 * (levels - 1), 1, levels);
+            // ImageJ shows NaN as what lies lowest: the first entry is kept for it.
+            Color colour = i == 0 ? notMeasured : colours.apply((i - 1) / 254.0 * last);
             table[0][i] = (byte) colour.getRed();
             table[1][i] = (byte) colour.getGreen();
             table[2][i] = (byte) colour.getBlue();
         }
-        return new LUT(table[0], table[1], table[2]);
+        map.setLut(new LUT(table[0], table[1], table[2]));
+        map.setDisplayRange(-last / 254, last);
     }
 
     /** Gives the patches of a plane: a border and a tint, dark grey where there is no content. */

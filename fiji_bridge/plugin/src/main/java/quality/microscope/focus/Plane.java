@@ -1,10 +1,13 @@
 package quality.microscope.focus;
 
+import ij.ImagePlus;
 import ij.gui.Roi;
 import ij.gui.TextRoi;
 import ij.process.ByteProcessor;
 import ij.process.ColorProcessor;
 import ij.process.ImageProcessor;
+import ij.process.LUT;
+import java.awt.image.IndexColorModel;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -63,15 +66,15 @@ final class Plane {
     /**
      * Takes a plane and brings it to the sampling that the model knows, when that is asked.
      *
-     * @param image of any type; a colour image's channels must be equal
+     * @param image of any type; a colour image's channels must be equal, an indexed one's too
      * @param settings model, optics, mask and whether to rescale
      * @throws FocusException for a colour image, a mask of another size, rescaling without optics,
      *     or a sampling that is too coarse
      */
     static Plane of(ImageProcessor image, FocusSettings settings) {
-        ImageProcessor grey = image;
-        if (image instanceof ColorProcessor) {
-            grey = channels((ColorProcessor) image);
+        ImageProcessor grey = isIndexed(image) ? colours(image) : image;
+        if (grey instanceof ColorProcessor) {
+            grey = channels((ColorProcessor) grey);
             if (grey == null) {
                 throw new FocusException(
                         "The three colour channels differ: measure one of them, such as "
@@ -132,9 +135,9 @@ final class Plane {
     private Plane sampled(FocusSettings settings, double saturated) {
         Optics optics = settings.optics;
         if (settings.rescale && optics == null) {
-            throw new FocusException(
-                    "Rescaling needs the optics of the image: na, refractive_index, wavelength_um "
-                            + "and pixel_size_um.");
+            throw FocusException.of(
+                    "rescale",
+                    "needs the optics of the image: its numerical aperture and its pixel size.");
         }
         double known = settings.model.optics.sampling();
         if (optics != null && !settings.rescale && known / optics.sampling() > FINER) {
@@ -347,6 +350,43 @@ final class Plane {
             return ((short[]) pixels)[i] & 0xffff;
         }
         return pixels instanceof float[] ? ((float[]) pixels)[i] : ((double[]) pixels)[i];
+    }
+
+    /**
+     * Tells whether pixels are numbers of colours in a palette, and not grey values that a lookup
+     * table shows in colours. Like ImageJ's own menus, it takes a table of 256 colours that follow
+     * each other smoothly for the latter.
+     */
+    static boolean isIndexed(ImageProcessor image) {
+        return image instanceof ByteProcessor && image.isColorLut() && !image.isPseudoColorLut();
+    }
+
+    /** Tells the same of an image; a lookup table that was chosen from the menu is no palette. */
+    static boolean isIndexed(ImagePlus image) {
+        return image.getType() != ImagePlus.COLOR_RGB && !image.isComposite()
+                && image.getProp(LUT.nameKey) == null && isIndexed(image.getProcessor());
+    }
+
+    /** Reads a plane of an image: colours, or grey values without their lookup table. */
+    static ImageProcessor read(ImagePlus image, int index) {
+        ImageProcessor pixels = image.getStack().getProcessor(index);
+        if (!(pixels instanceof ByteProcessor)) {
+            return pixels;
+        }
+        return isIndexed(image)
+                ? colours(pixels)
+                : new ByteProcessor(
+                        pixels.getWidth(), pixels.getHeight(), (byte[]) pixels.getPixels());
+    }
+
+    private static ColorProcessor colours(ImageProcessor image) {
+        IndexColorModel palette = (IndexColorModel) image.getColorModel();
+        byte[] numbers = (byte[]) image.getPixels();
+        int[] colours = new int[numbers.length];
+        for (int i = 0; i < numbers.length; i++) {
+            colours[i] = palette.getRGB(numbers[i] & 0xff) & 0xffffff;
+        }
+        return new ColorProcessor(image.getWidth(), image.getHeight(), colours);
     }
 
     /** Gives the grey image that three equal channels are; null when they differ. */

@@ -1,6 +1,8 @@
 package quality.microscope.focus;
 
+import ij.IJ;
 import ij.measure.ResultsTable;
+import java.awt.GraphicsEnvironment;
 import java.io.BufferedReader;
 import java.io.BufferedWriter;
 import java.io.Closeable;
@@ -16,15 +18,26 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** Rows of results, in ImageJ's Results table and in CSV files like the library's. */
+/** Rows of results, in ImageJ's tables and in CSV files like the library's. */
 final class Table {
-    private static final List<String> OPTIONAL = Arrays.asList(
-            "plate", "well", "site", "channel", "z", "c", "t", "error", "series", "message");
+    /** Title of the table of Measure Focus. */
+    static final String PLANES = "Focus of Planes";
+    /** Title of the table of Find Best Focus Plane. */
+    static final String STACKS = "Focus of Stacks";
+    /** Title of the table of Focus of ROIs. */
+    static final String ROIS = "Focus of ROIs";
+    /** Title of the table of Measure Folder. */
+    static final String FOLDER = "Focus of Folder";
+
+    private static final List<String> GROUPS = Arrays.asList("plate", "well", "site", "channel");
+    // As many as CSV files have of numbers below 1.
+    private static final int DECIMALS = 6;
 
     private Table() {}
 
@@ -39,6 +52,21 @@ final class Table {
         return columns;
     }
 
+    /** Gives those of them that planes of an open image have. */
+    static List<String> planeColumns(int levels) {
+        List<String> columns = folderColumns(levels);
+        columns.removeAll(GROUPS);
+        columns.remove("error");
+        return columns;
+    }
+
+    /** Gives those of them that files have in ImageJ, of which it reads the first series. */
+    static List<String> folderColumns(int levels) {
+        List<String> columns = columns(levels);
+        columns.remove("series");
+        return columns;
+    }
+
     /** Gives the columns of {@code stacks.csv}: one row a z-stack. */
     static List<String> stackColumns() {
         return Arrays.asList(
@@ -48,7 +76,7 @@ final class Table {
     /** Gives the columns for regions of interest: one row each. */
     static List<String> roiColumns(int levels) {
         List<String> columns = new ArrayList<>(Arrays.asList(
-                "file", "roi", "z", "c", "t", "y", "x", "level", "expected_level", "certainty",
+                "file", "z", "c", "t", "roi", "y", "x", "level", "expected_level", "certainty",
                 "blur_diameter_px", "defocus_um"));
         addProbabilities(columns, levels);
         columns.add("message");
@@ -62,40 +90,90 @@ final class Table {
     }
 
     /**
-     * Adds rows to ImageJ's Results table. Columns of names, places and remarks are left out where no
-     * row has any; undefined numbers are empty, never 0.
+     * Adds rows to a table of ImageJ's: that of a command, or the Results table where there is no
+     * screen, and so no other. What is undefined is empty, never 0 or NaN. The parts of names that
+     * no row has are left out.
      */
-    static void addToResults(List<String> columns, List<Map<String, Object>> rows) {
-        ResultsTable table = ResultsTable.getResultsTable();
-        Set<String> used = new LinkedHashSet<>();
+    static void add(String title, List<String> columns, List<Map<String, Object>> rows) {
+        boolean windows = IJ.getInstance() != null && !GraphicsEnvironment.isHeadless();
+        ResultsTable table = windows
+                ? ResultsTable.getResultsTable(title) : ResultsTable.getResultsTable();
+        if (table == null) {
+            table = new ResultsTable();
+            table.setPrecision(DECIMALS);
+        }
+        table.setNaNEmptyCells(true);
+        List<String> used = new ArrayList<>();
+        boolean complete = true;
         for (String column : columns) {
-            boolean needed = !OPTIONAL.contains(column) || table.columnExists(column);
+            boolean there = table.columnExists(column);
+            boolean needed = there || !GROUPS.contains(column);
             for (Map<String, Object> row : rows) {
                 needed |= !text(row.get(column)).isEmpty();
             }
             if (needed) {
                 used.add(column);
+                complete &= there;
             }
         }
-        table.setNaNEmptyCells(true);
+        if (!complete) {
+            arrange(table, used);
+        }
         for (Map<String, Object> row : rows) {
-            table.incrementCounter();
-            for (String column : used) {
-                Object value = row.get(column);
-                if (value instanceof Number && !Double.isNaN(((Number) value).doubleValue())) {
-                    table.addValue(column, ((Number) value).doubleValue());
-                } else {
-                    table.addValue(column, value instanceof Number ? "" : text(value));
-                }
-            }
-            // What other commands measured, such as an area, is unknown here; ImageJ would put 0.
-            for (String heading : table.getHeadings()) {
-                if (!used.contains(heading) && table.columnExists(heading)) {
-                    table.addValue(heading, "");
-                }
+            addRow(table, used, row);
+        }
+        table.show(windows ? title : "Results");
+    }
+
+    /** Puts some columns first, in their order; in rows that lack one it is empty. */
+    private static void arrange(ResultsTable table, List<String> first) {
+        List<String> before = new ArrayList<>();
+        for (String heading : table.getHeadings()) {
+            if (table.columnExists(heading)) {
+                before.add(heading);
             }
         }
-        table.show("Results");
+        Set<String> columns = new LinkedHashSet<>(first);
+        columns.addAll(before);
+        List<Map<String, Object>> rows = new ArrayList<>();
+        List<String> labels = new ArrayList<>();
+        for (int row = 0; row < table.size(); row++) {
+            Map<String, Object> values = new LinkedHashMap<>();
+            for (String column : before) {
+                double number = table.getValue(column, row);
+                String words = table.getStringValue(column, row);
+                boolean text = Double.isNaN(number) && !"NaN".equals(words);
+                values.put(column, text ? words : number);
+            }
+            rows.add(values);
+            labels.add(table.getLabel(row));
+        }
+        table.reset();
+        for (int row = 0; row < rows.size(); row++) {
+            addRow(table, columns, rows.get(row));
+            if (labels.get(row) != null) {
+                table.setLabel(labels.get(row), row);
+            }
+        }
+    }
+
+    private static void addRow(
+            ResultsTable table, Iterable<String> columns, Map<String, Object> row) {
+        table.incrementCounter();
+        for (String column : columns) {
+            Object value = row.get(column);
+            if (value instanceof Number && !Double.isNaN(((Number) value).doubleValue())) {
+                table.addValue(column, ((Number) value).doubleValue());
+            } else {
+                table.addValue(column, value instanceof Number ? "" : text(value));
+            }
+        }
+        // What other commands measured, such as an area, is unknown here; ImageJ would put 0.
+        for (String heading : table.getHeadings()) {
+            if (!row.containsKey(heading) && table.columnExists(heading)) {
+                table.addValue(heading, "");
+            }
+        }
     }
 
     /** A CSV file that grows beside its place and is put into it when it is complete. */
@@ -129,9 +207,10 @@ final class Table {
                 return;
             }
             if (Files.isDirectory(path)) {
-                throw new FocusException(
-                        path + " is a folder; csv must be a file, such as "
-                                + path.resolve("results.csv") + ".");
+                throw FocusException.of(
+                        "csv",
+                        "must be a file, such as " + path.resolve("results.csv") + "; " + path
+                                + " is a folder.");
             }
             List<String> header = new ArrayList<>();
             try (BufferedReader reader = Files.newBufferedReader(path, StandardCharsets.UTF_8)) {

@@ -27,6 +27,7 @@ import ij.process.ByteProcessor;
 import ij.process.ColorProcessor;
 import ij.process.FloatProcessor;
 import ij.process.ImageProcessor;
+import ij.process.LUT;
 import java.awt.HeadlessException;
 import java.awt.event.KeyEvent;
 import java.awt.image.BufferedImage;
@@ -45,7 +46,9 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.regex.Matcher;
@@ -170,6 +173,17 @@ public class CommandsTest {
         // Unknown, and not 0.
         assertEquals("", results().getStringValue("defocus_um", 0));
         assertTrue(Double.isNaN(results().getValue("defocus_um", 0)));
+    }
+
+    @Test
+    public void withoutAScreenMacrosReadTheResultsTable() {
+        ImagePlus image = Sample.open("A02_s1_dna.tif");
+        WindowManager.setTempCurrentImage(image);
+        String said = IJ.runMacro(
+                "run('Measure Focus...', ''); return d2s(getResult('expected_level', nResults - 1), 6)"
+                        + " + getResultString('status', nResults - 1);");
+        FocusResult expected = MicroscopeFocus.measure(image);
+        assertEquals(Table.fixed(expected.expectedLevel, 6) + expected.status, said);
     }
 
     @Test
@@ -351,8 +365,11 @@ public class CommandsTest {
     public void errorsEndTheMacro() throws InterruptedException {
         ImagePlus image = Sample.open("A02_s1_dna.tif");
         String[][] wrong = {
-            {"rescale", "Rescaling needs the optics"},
-            {"na=0.5", "With na, the pixel size is needed"},
+            {"rescale", "rescale needs the optics of the image"},
+            {"na=0.5", "pixel_size_um is needed with a numerical aperture. The image is not "
+                    + "calibrated in a unit of length (a pixel is 1 by 1 of no unit)"},
+            {"na=1.2 pixel_size_um=1", "na must be below the refractive index: 1.2"},
+            {"na=0.5 pixel_size_um=0", "pixel_size_um must be positive and finite, not 0"},
             {"na=high", "na must be a number, not 'high'"},
             {"numerical=0.5", "There is no option 'numerical'; there are planes, colour, overlay"},
             {"planes=some", "planes must be one of current, all, not 'some'"},
@@ -368,8 +385,8 @@ public class CommandsTest {
             assertTrue("The image stays locked.", image.lockSilently());
             image.unlock();
         }
-        assertTrue(fail(image, "Find Best Focus Plane", "").contains("has one slice"));
-        assertTrue(fail(image, "Focus of ROIs", "").contains("no region of interest"));
+        assertTrue(fail(image, "Find Best Focus Plane...", "").contains("has one slice"));
+        assertTrue(fail(image, "Focus of ROIs...", "").contains("no region of interest"));
         assertTrue(fail(image, "Measure Folder...", "").contains("folder must be a folder"));
         assertTrue(fail(null, "Measure Focus...", "").contains("No image is open"));
         Thread other = new Thread(image::lock);
@@ -388,7 +405,7 @@ public class CommandsTest {
             FocusException error = assertThrows(
                     FocusException.class,
                     () -> IJ.runPlugIn(MeasureFocus.class.getName(), ""));
-            assertTrue(error.getMessage().contains("Rescaling needs the optics"));
+            assertTrue(error.getMessage().contains("rescale needs the optics"));
         } finally {
             ij.Macro.setOptions(null);
         }
@@ -398,7 +415,7 @@ public class CommandsTest {
     public void theBestPlaneIsFoundAndShown() {
         ImagePlus image = hyperstack();
         image.setPosition(2, 1, 2);
-        run(image, "Find Best Focus Plane", "plot in_focus_limit=1");
+        run(image, "Find Best Focus Plane...", "plot in_focus_limit=1");
         assertEquals(4, results().size());
         int[] best = {4, 5, 4, 5};
         for (int row = 0; row < 4; row++) {
@@ -420,13 +437,13 @@ public class CommandsTest {
         assertEquals(2, image.getNSlices());
         StackResult expected = MicroscopeFocus.measureStack(image);
         image.setSlice(3 - expected.bestPlane);
-        run(image, "Find Best Focus Plane", "");
+        run(image, "Find Best Focus Plane...", "");
         assertEquals(expected.bestPlane, results().getValue("best_z", 0), 0);
         assertEquals("out_of_focus", results().getStringValue("status", 0));
         assertEquals("The best plane is not in focus.", results().getStringValue("message", 0));
         assertEquals(expected.bestPlane, image.getZ());
         // The limit decides the status alone.
-        run(image, "Find Best Focus Plane", "in_focus_limit=9.5");
+        run(image, "Find Best Focus Plane...", "in_focus_limit=9.5");
         assertEquals(expected.bestPlane, results().getValue("best_z", 1), 0);
         assertEquals("in_focus", results().getStringValue("status", 1));
         assertEquals("", results().getStringValue("message", 1));
@@ -440,7 +457,7 @@ public class CommandsTest {
         ImagePlus image = new ImagePlus("empty", empty);
         image.setDimensions(1, 2, 1);
         image.setSlice(2);
-        run(image, "Find Best Focus Plane", "");
+        run(image, "Find Best Focus Plane...", "");
         assertEquals("", results().getStringValue("best_z", 0));
         assertEquals("no_content", results().getStringValue("status", 0));
         assertEquals("No plane has content.", results().getStringValue("message", 0));
@@ -453,9 +470,9 @@ public class CommandsTest {
         PointRoi points = new PointRoi(10, 12);
         points.addPoint(400, 300);
         image.setRoi(points);
-        run(image, "Focus of ROIs", "overlay");
+        run(image, "Focus of ROIs...", "overlay");
         image.setRoi(new Roi(100, 50, 40, 21));
-        run(image, "Focus of ROIs", "overlay");
+        run(image, "Focus of ROIs...", "overlay");
         PointsResult expected = MicroscopeFocus.measureAt(
                 image.getProcessor(), new double[][] {{12, 10}, {300, 400}, {60, 119.5}},
                 FocusSettings.standard());
@@ -715,7 +732,7 @@ public class CommandsTest {
             }
             image.setSlice(1);
             image.setRoi(points);
-            run(image, "Focus of ROIs", "");
+            run(image, "Focus of ROIs...", "");
             assertEquals(3, results().size());
             for (int row = 0; row < 3; row++) {
                 int[] place = image.convertIndexToPosition(slices[row]);
@@ -805,7 +822,7 @@ public class CommandsTest {
         points.addPoint(-30, 300);
         points.addPoint(400, 300);
         image.setRoi(points);
-        run(image, "Focus of ROIs", "overlay");
+        run(image, "Focus of ROIs...", "overlay");
         PointsResult expected = MicroscopeFocus.measureAt(
                 image.getProcessor(), new double[][] {{12, 10}, {300, 400}},
                 FocusSettings.standard());
@@ -885,7 +902,7 @@ public class CommandsTest {
         run(null, "Measure Folder...", "folder=[" + folder + "]");
         assertEquals(1, results().size());
         assertEquals("exp.tif/one.jpg", results().getStringValue("file", 0));
-        assertFalse(results().columnExists("error"));
+        assertEquals("", results().getStringValue("error", 0));
     }
 
     @Test
@@ -893,7 +910,7 @@ public class CommandsTest {
         File folder = folder("tables", "one.jpg", jpeg(1));
         String message =
                 fail(null, "Measure Folder...", "folder=[" + folder + "] csv=[" + folder + "]");
-        assertTrue(message, message.contains("is a folder; csv must be a file"));
+        assertTrue(message, message.contains("csv must be a file, such as"));
         assertFalse(message, message.contains("Exception"));
     }
 
@@ -908,12 +925,307 @@ public class CommandsTest {
     }
 
     @Test
+    public void anImageJThatReadsImagesWronglyIsRefused() {
+        for (String version : new String[] {IJ.getVersion(), "1.54a", "2.16.0/1.54p", "1.60b"}) {
+            Command.checkVersion(version);
+        }
+        for (String version : new String[] {"1.53t", "2.9.0/1.53t"}) {
+            FocusException error =
+                    assertThrows(FocusException.class, () -> Command.checkVersion(version));
+            assertTrue(error.getMessage(), error.getMessage().startsWith("ImageJ 1.53t reads"));
+        }
+    }
+
+    @Test
     public void dotsPerInchAreNoCalibration() {
         ImagePlus image = Sample.open("A02_s1_dna.tif");
         image.getCalibration().setUnit("inch");
         image.getCalibration().pixelWidth = 1 / 300.0;
         image.getCalibration().pixelHeight = 1 / 300.0;
         String message = fail(image, "Measure Focus...", "na=0.5");
-        assertTrue(message, message.contains("inches are those of a printer"));
+        assertTrue(message, message.contains("measured in inches, which are those of a printer"));
+    }
+
+    private static ImagePlus calibrated(double width, double height, String unit) {
+        ImagePlus image = Sample.open("A02_s1_dna.tif");
+        image.getCalibration().setUnit(unit);
+        image.getCalibration().pixelWidth = width;
+        image.getCalibration().pixelHeight = height;
+        return image;
+    }
+
+    @Test
+    public void pixelsThatAreAlmostSquareCountWithTheirGeometricMean() {
+        ImagePlus image = calibrated(0.6, 0.654, "micron");
+        run(image, "Measure Focus...", "na=0.5");
+        FocusResult expected = MicroscopeFocus.measure(
+                image.getProcessor(),
+                FocusSettings.standard().optics(0.5, 1, 0.5, Math.sqrt(0.6 * 0.654)));
+        assertEquals(expected.defocusUm, results().getValue("defocus_um", 0), 1e-12);
+        for (double[] sides : new double[][] {{0.65, 0.65}, {0.65, 0.714}, {0.714, 0.65}}) {
+            double mean = Math.sqrt(sides[0] * sides[1]);
+            Calibration calibration = calibrated(sides[0], sides[1], "um").getCalibration();
+            assertEquals(mean, Optics.pixelSizeUm(calibration), 1e-15);
+        }
+    }
+
+    @Test
+    public void pixelsThatAreNotSquareAreRefusedWithTheReason() {
+        for (double height : new double[] {0.716, 0.59, 1.3}) {
+            ImagePlus image = calibrated(0.65, height, "um");
+            assertTrue(Double.isNaN(Optics.pixelSizeUm(image.getCalibration())));
+            String message = fail(image, "Measure Focus...", "na=0.5");
+            assertTrue(
+                    message,
+                    message.contains(
+                            "pixels are not square (0.65 by " + Table.general(height, 4) + " "));
+            assertFalse(message, message.contains("not calibrated"));
+        }
+        // What is given counts.
+        run(calibrated(0.65, 1.3, "um"), "Measure Focus...", "na=0.5 pixel_size_um=0.65");
+        assertTrue(results().getValue("defocus_um", 0) > 0);
+    }
+
+    /** Gives an indexed image whose numbers are far from its colours. */
+    private static ImagePlus indexed(ImageProcessor pixels) {
+        byte[] palette = new byte[256];
+        byte[] numbers = new byte[pixels.getPixelCount()];
+        byte[] places = new byte[256];
+        for (int i = 0; i < 256; i++) {
+            palette[i] = (byte) (i * 101);
+            places[palette[i] & 0xff] = (byte) i;
+        }
+        for (int i = 0; i < numbers.length; i++) {
+            numbers[i] = places[pixels.get(i)];
+        }
+        byte[] none = new byte[256];
+        ImageProcessor result = new ByteProcessor(pixels.getWidth(), pixels.getHeight(), numbers);
+        result.setColorModel(new LUT(none, palette, none));
+        return new ImagePlus("indexed", result);
+    }
+
+    @Test
+    public void indexedColourIsMeasuredAsItsColours() {
+        ImageProcessor grey = Sample.open("A02_s1_dna.tif").getProcessor().convertToByte(true);
+        ImagePlus image = indexed(grey);
+        FocusResult green = MicroscopeFocus.measure(grey);
+        run(image, "Measure Focus...", "colour=channels");
+        assertEquals(3, results().size());
+        assertEquals(2, results().getValue("c", 1), 0);
+        assertEquals(green.expectedLevel, results().getValue("expected_level", 1), 0);
+        assertEquals("no_content", results().getStringValue("status", 0));
+        FocusException refused =
+                assertThrows(FocusException.class, () -> MicroscopeFocus.measure(image));
+        assertTrue(refused.getMessage().contains("colour channels differ"));
+        // A lookup table of the menu colours grey values, and changes no number.
+        image.getProcessor().setColorModel(grey.getColorModel());
+        double numbers = MicroscopeFocus.measure(image.getProcessor()).expectedLevel;
+        ImagePlus coloured = indexed(grey);
+        coloured.setProp(LUT.nameKey, "glasbey");
+        assertEquals(numbers, MicroscopeFocus.measure(coloured).expectedLevel, 0);
+        run(coloured, "Measure Focus...", "colour=channels");
+        assertEquals(4, results().size());
+        assertEquals(numbers, results().getValue("expected_level", 3), 0);
+        ImagePlus red = new ImagePlus("red", grey.duplicate());
+        red.getProcessor().setColorModel(LUT.createLutFromColor(java.awt.Color.RED));
+        assertEquals(green.expectedLevel, MicroscopeFocus.measure(red).expectedLevel, 0);
+    }
+
+    @Test
+    public void whatIsNotMeasuredIsNotInTheColourOfInFocus() {
+        ImageProcessor pixels = Sample.open("A02_s1_dna.tif").getProcessor();
+        pixels.setColor(7);
+        pixels.fill(new Roi(0, 0, 168, 336));
+        ImagePlus image = new ImagePlus("half", pixels);
+        FocusResult result = MicroscopeFocus.measure(pixels);
+        assertTrue(Double.isNaN(result.patchLevels[0]));
+        assertFalse(Double.isNaN(result.patchLevels[4]));
+        run(image, "Measure Focus...", "level_map probability_stack");
+        ImageProcessor levels = shown("Level of half").getProcessor();
+        assertTrue(Float.isNaN(levels.getf(10, 10)));
+        int nothing = colour(levels, 10, 10);
+        java.awt.Color unsure = Overlays.colour(Double.NaN, 0, 11);
+        assertEquals(unsure.getRGB(), nothing);
+        // Each level is in its own colour, also the lowest.
+        for (int i = 0; i < result.patchLevels.length; i++) {
+            if (!Double.isNaN(result.patchLevels[i])) {
+                int seen = colour(
+                        levels, result.patchPositions[i][1] + 83, result.patchPositions[i][0] + 83);
+                assertColour(Overlays.colour(result.patchLevels[i], 1, 11), seen);
+            }
+        }
+        ImageProcessor shares =
+                shown("Probabilities of half").getStack().getProcessor(11).duplicate();
+        assertTrue(Float.isNaN(shares.getf(10, 10)));
+        shares.setMinAndMax(-1 / 254.0, 1);
+        assertFalse(colour(shares, 10, 10) == colour(shares, 400, 10));
+    }
+
+    private static int colour(ImageProcessor image, int x, int y) {
+        return new ColorProcessor(image.createImage()).getPixel(x, y) | 0xff000000;
+    }
+
+    private static void assertColour(java.awt.Color expected, int rgb) {
+        java.awt.Color found = new java.awt.Color(rgb);
+        assertEquals(expected.getRed(), found.getRed(), 2);
+        assertEquals(expected.getGreen(), found.getGreen(), 2);
+        assertEquals(expected.getBlue(), found.getBlue(), 2);
+    }
+
+    @Test
+    public void emptyIsEmptyAndThePlaceComesFirst() {
+        // The first image has no z, c and t.
+        run(Sample.open("A02_s1_dna.tif"), "Measure Focus...", "");
+        run(hyperstack(), "Measure Focus...", "");
+        String[] headings = results().getHeadings();
+        assertEquals(
+                "[file, z, c, t, width, height, level]",
+                Arrays.toString(Arrays.copyOf(headings, 7)));
+        List<String> file = Table.columns(11);
+        int last = -1;
+        for (String heading : headings) {
+            assertTrue(heading, file.indexOf(heading) > last);
+            last = file.indexOf(heading);
+        }
+        for (String axis : new String[] {"z", "c", "t"}) {
+            assertEquals("", results().getStringValue(axis, 0));
+            assertEquals(1, results().getValue(axis, 1), 0);
+        }
+        assertEquals("", results().getStringValue("message", 0));
+        assertFalse(results().getRowAsString(0), results().getRowAsString(0).contains("NaN"));
+        // Columns of names come later, and go to their places.
+        Map<String, Object> named = new HashMap<>();
+        named.put("well", "A01");
+        Table.add(Table.FOLDER, Table.folderColumns(11), Arrays.asList(named));
+        assertEquals("well", results().getHeadings()[1]);
+        assertEquals("", results().getStringValue("well", 0));
+        assertEquals("A02_s1_dna.tif", results().getStringValue("file", 0));
+        assertEquals("", results().getStringValue("level", 2));
+        assertEquals("A01", results().getStringValue("well", 2));
+    }
+
+    /** Gives a stack that presses Esc when a plane of it is read. */
+    private static ImagePlus pressing(int plane, ImagePlus image) {
+        ImageStack stack = new ImageStack(image.getWidth(), image.getHeight()) {
+            @Override
+            public ImageProcessor getProcessor(int n) {
+                if (n == plane && image.isLocked()) {
+                    IJ.setKeyDown(KeyEvent.VK_ESCAPE);
+                }
+                return super.getProcessor(n);
+            }
+        };
+        for (int i = 1; i <= image.getStackSize(); i++) {
+            stack.addSlice(image.getStack().getProcessor(i));
+        }
+        int[] axes = image.getDimensions();
+        image.setStack(stack, axes[2], axes[3], axes[4]);
+        return image;
+    }
+
+    /** Runs a command that Esc stops. */
+    private static void stop(ImagePlus image, String command, String options) {
+        WindowManager.setTempCurrentImage(image);
+        try {
+            IJ.runMacro("run('" + command + "', '" + options + "');");
+        } finally {
+            IJ.resetEscape();
+        }
+        if (image != null) {
+            assertTrue(image.lockSilently());
+            image.unlock();
+        }
+    }
+
+    @Test
+    public void escKeepsThePlanesThatAreMeasured() {
+        ImagePlus image = pressing(6, hyperstack());
+        stop(image, "Measure Focus...", "planes=all overlay level_map");
+        assertEquals(5, results().size());
+        assertEquals(3, results().getValue("z", 4), 0);
+        assertEquals(5 * 2 * 4, image.getOverlay().size());
+        assertEquals(5, shown("Level of hyper").getStackSize());
+        results().reset();
+        stop(pressing(1, hyperstack()), "Measure Focus...", "planes=all overlay");
+        assertEquals(0, results().size());
+    }
+
+    @Test
+    public void escKeepsTheStacksThatAreMeasured() {
+        // The third of four stacks begins with plane 17.
+        ImagePlus image = pressing(19, hyperstack());
+        stop(image, "Find Best Focus Plane...", "");
+        assertEquals(2, results().size());
+        assertEquals(4, results().getValue("best_z", 0), 0);
+        assertEquals(5, results().getValue("best_z", 1), 0);
+    }
+
+    @Test
+    public void escKeepsTheRoisThatAreMeasured() {
+        ImagePlus image = hyperstack();
+        PointRoi points = new PointRoi();
+        for (int slice : new int[] {2, 5, 9}) {
+            image.setSlice(slice);
+            points.addPoint(image, 80, 90);
+        }
+        image.setRoi(points);
+        stop(pressing(9, image), "Focus of ROIs...", "overlay");
+        assertEquals(2, results().size());
+        assertEquals(4, image.getOverlay().size());
+    }
+
+    @Test
+    public void escKeepsTheTableOfAFolder() throws Exception {
+        File folder = temporary.newFolder("many");
+        byte[] one = Files.readAllBytes(
+                new File(Sample.ROOT, "docs/sample/B03_s1_dna_stack.tif").toPath());
+        for (int i = 100; i < 300; i++) {
+            Files.write(new File(folder, i + ".tif").toPath(), one);
+        }
+        File csv = new File(temporary.getRoot(), "table.csv");
+        Thread presser = new Thread(() -> {
+            // As soon as a file and a half are measured.
+            File part = new File(csv.getPath() + ".part");
+            while (!csv.exists()) {
+                try {
+                    if (part.exists() && Files.readAllLines(part.toPath()).size() > 12) {
+                        IJ.setKeyDown(KeyEvent.VK_ESCAPE);
+                    }
+                } catch (IOException error) {
+                    assertTrue(csv.exists());
+                }
+            }
+        });
+        presser.start();
+        stop(null, "Measure Folder...", "folder=[" + folder + "] csv=[" + csv + "]");
+        presser.join();
+        List<String> lines = Files.readAllLines(csv.toPath(), StandardCharsets.UTF_8);
+        assertTrue(lines.size() > 12 && lines.size() < 1 + 8 * 200);
+        assertEquals(lines.size() - 1, results().size());
+        assertTrue(lines.get(9), lines.get(9).startsWith("101.tif,,,,,1,,,168,168,"));
+        assertFalse(new File(csv.getPath() + ".part").exists());
+    }
+
+    @Test
+    public void aFileWithoutAPixelSizeIsMeasuredWithoutDefocus() throws IOException {
+        File folder = temporary.newFolder("sizes");
+        ImagePlus image = calibrated(0.65, 0.65, "micron");
+        new FileSaver(image).saveAsTiff(new File(folder, "a.tif").getPath());
+        image = calibrated(0.65, 1.3, "micron");
+        new FileSaver(image).saveAsTiff(new File(folder, "b.tif").getPath());
+        run(null, "Measure Folder...", "folder=[" + folder + "] na=0.5");
+        assertTrue(results().getValue("defocus_um", 0) > 0);
+        assertEquals("", results().getStringValue("message", 0));
+        assertEquals("", results().getStringValue("defocus_um", 1));
+        double level = results().getValue("expected_level", 0);
+        assertEquals(level, results().getValue("expected_level", 1), 0);
+        String message = results().getStringValue("message", 1);
+        assertTrue(message, message.startsWith("No defocus in \u00b5m. The image's pixels are"));
+        assertEquals("", results().getStringValue("error", 1));
+        results().reset();
+        run(null, "Measure Folder...", "folder=[" + folder + "] na=0.5 rescale");
+        assertEquals("", results().getStringValue("error", 0));
+        String error = results().getStringValue("error", 1);
+        assertTrue(error, error.contains("pixels are not square"));
     }
 }

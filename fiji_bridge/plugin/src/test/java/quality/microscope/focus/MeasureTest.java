@@ -154,7 +154,7 @@ public class MeasureTest {
         ShortProcessor image = Sample.noise(100, 100);
         FocusSettings standard = FocusSettings.standard();
         String[] messages = {
-            "Rescaling needs the optics", "must have the image's 100 x 100 pixels",
+            "rescale needs the optics", "must have the image's 100 x 100 pixels",
             "in_focus_limit must be a level from 0 to 10, not 10.5", "up to 4 times",
             "na must be below the refractive index", "wavelength_um must be in micrometres",
             "pixel_size_um must be positive", "outside the image of 100 x 100",

@@ -6,6 +6,8 @@ import ij.ImagePlus;
 import ij.Prefs;
 import ij.WindowManager;
 import ij.gui.GenericDialog;
+import ij.gui.HTMLDialog;
+import ij.gui.MessageDialog;
 import ij.gui.PointRoi;
 import ij.gui.Roi;
 import ij.macro.Interpreter;
@@ -16,21 +18,31 @@ import ij.text.TextWindow;
 import java.awt.Button;
 import java.awt.Checkbox;
 import java.awt.Choice;
+import java.awt.Component;
+import java.awt.Container;
 import java.awt.EventQueue;
 import java.awt.Frame;
+import java.awt.Point;
 import java.awt.Rectangle;
 import java.awt.Robot;
 import java.awt.TextField;
 import java.awt.Window;
 import java.awt.event.ActionEvent;
+import java.awt.event.InputEvent;
 import java.awt.event.ItemEvent;
 import java.awt.event.KeyEvent;
 import java.awt.image.BufferedImage;
 import java.io.File;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BooleanSupplier;
 import javax.imageio.ImageIO;
+import javax.swing.JEditorPane;
+import javax.swing.text.BadLocationException;
+import javax.swing.text.Document;
 
 /**
  * Uses the plugin as a person does: in ImageJ's window, by menu entries and dialogs. Ends with 1 and
@@ -70,14 +82,20 @@ public final class WindowCheck {
 
     private void all() throws Exception {
         menus();
+        menuPicture();
         cancelledPreview();
+        help();
         recordedLine();
+        maps();
         stack();
         regions();
         folder();
+        ownTables();
+        memory();
         errors();
         escape();
         examples();
+        page();
     }
 
     private static void require(boolean right, String sentence) {
@@ -94,12 +112,48 @@ public final class WindowCheck {
     }
 
     private static void menus() {
-        for (String command : new String[] {
-            "Measure Focus...", "Find Best Focus Plane", "Focus of ROIs", "Measure Folder..."}) {
+        String[] commands = {
+            "Measure Focus...", "Find Best Focus Plane...", "Focus of ROIs...",
+            "Measure Folder...",
+        };
+        for (String command : commands) {
+            // All of them open a dialog, which the dots say.
             require(
-                    ij.Menus.getCommands().containsKey(command),
+                    command.endsWith("...") && ij.Menus.getCommands().containsKey(command),
                     "The menus have no entry '" + command + "'.");
         }
+    }
+
+    /** Opens the menu with the mouse, for its picture. */
+    private void menuPicture() throws Exception {
+        ImageJ window = IJ.getInstance();
+        window.toFront();
+        settle();
+        Point corner = window.getLocationOnScreen();
+        int bar = corner.y + window.getInsets().top - 12;
+        click(corner.x + 320, bar);
+        // The last entry of the menu Plugins.
+        for (int y = 0; y <= 145; y += 5) {
+            robot.mouseMove(corner.x + 360, bar + y);
+            IJ.wait(10);
+        }
+        click(corner.x + 360, bar + 145);
+        write("menu", new Rectangle(corner.x - 10, corner.y - 10, 710, 270));
+        for (int i = 0; i < 2; i++) {
+            robot.keyPress(KeyEvent.VK_ESCAPE);
+            robot.keyRelease(KeyEvent.VK_ESCAPE);
+            settle();
+        }
+        // Over an image, the mouse would write its place into the status line.
+        robot.mouseMove(1390, 890);
+        IJ.resetEscape();
+    }
+
+    private void click(int x, int y) {
+        robot.mouseMove(x, y);
+        robot.mousePress(InputEvent.BUTTON1_DOWN_MASK);
+        robot.mouseRelease(InputEvent.BUTTON1_DOWN_MASK);
+        settle();
     }
 
     private ImagePlus open(String name, int x, int y, double zoom) throws Exception {
@@ -158,24 +212,43 @@ public final class WindowCheck {
         IJ.wait(500);
     }
 
-    /** Waits until a command has written so many rows. */
-    private static void rows(int number) {
+    private static ResultsTable table(String title) {
+        return ResultsTable.getResultsTable(title);
+    }
+
+    private static int size(String title) {
+        ResultsTable table = table(title);
+        return table == null ? 0 : table.size();
+    }
+
+    /** Waits until a command has written so many rows into its table. */
+    private static ResultsTable rows(String title, int number) {
         await(
-                "The Results table has not " + number + " rows.",
-                () -> ResultsTable.getResultsTable().size() == number);
+                "The table '" + title + "' has not " + number + " rows.",
+                () -> size(title) == number);
+        settle();
+        return table(title);
+    }
+
+    private static void arrange(String title, int x, int y, int width, int height) {
+        Frame table = WindowManager.getFrame(title);
+        table.setBounds(x, y, width, height);
+        table.validate();
         settle();
     }
 
-    private static void arrangeResults(int x, int y, int width, int height) {
-        Frame results = WindowManager.getFrame("Results");
-        results.setBounds(x, y, width, height);
-        results.validate();
+    private static void closeTable(String title) {
+        Frame frame = WindowManager.getFrame(title);
+        if (frame != null) {
+            ((TextWindow) frame).close(false);
+        }
         settle();
     }
 
     private static void clear() {
-        IJ.run("Clear Results");
-        for (String name : new String[] {"Results", "ROI Manager", "Log"}) {
+        String[] names = {
+            Table.PLANES, Table.STACKS, Table.ROIS, Table.FOLDER, "Results", "ROI Manager", "Log"};
+        for (String name : names) {
             Frame frame = WindowManager.getFrame(name);
             if (frame instanceof RoiManager) {
                 ((RoiManager) frame).close();
@@ -204,7 +277,11 @@ public final class WindowCheck {
         Rectangle screen = new Rectangle(java.awt.Toolkit.getDefaultToolkit().getScreenSize());
         area.grow(12, 12);
         settle();
-        BufferedImage shot = robot.createScreenCapture(area.intersection(screen));
+        write(name, area.intersection(screen));
+    }
+
+    private void write(String name, Rectangle area) throws IOException {
+        BufferedImage shot = robot.createScreenCapture(area);
         ImageIO.write(shot, "png", new File(pictures, name + ".png"));
     }
 
@@ -220,11 +297,60 @@ public final class WindowCheck {
         picture("dialog");
         press(dialog, 1);
         require(image.getOverlay() == null, "The preview stays after Cancel.");
-        require(
-                ResultsTable.getResultsTable().size() == 0, "A cancelled dialog measures.");
+        require(size(Table.PLANES) == 0, "A cancelled dialog measures.");
         require(image.lockSilently(), "The image stays locked after Cancel.");
         image.unlock();
         clear();
+    }
+
+    /** The button Help shows what the fields mean, without any network. */
+    private void help() throws Exception {
+        open("A02_s2_dna.tif", 20, 130, 1.25);
+        GenericDialog dialog = dialog("Measure Focus...");
+        Button help = dialog.getButtons()[3];
+        EventQueue.invokeLater(() -> dialog.actionPerformed(
+                new ActionEvent(help, ActionEvent.ACTION_PERFORMED, help.getLabel())));
+        HTMLDialog[] found = new HTMLDialog[1];
+        await("No help came.", () -> {
+            for (Window window : Window.getWindows()) {
+                if (window instanceof HTMLDialog && window.isVisible()) {
+                    found[0] = (HTMLDialog) window;
+                }
+            }
+            return found[0] != null;
+        });
+        String text = text(found[0].getContentPane());
+        for (String part : new String[] {
+            "Highest expected level that is in focus", "Numerical aperture (NA)",
+            "in_focus_limit", "github.com"}) {
+            require(text.contains(part), "Help lacks '" + part + "': " + text);
+        }
+        picture("help");
+        // The key that closes it is not meant for the command.
+        EventQueue.invokeLater(() -> found[0].keyPressed(new KeyEvent(
+                found[0], KeyEvent.KEY_PRESSED, System.currentTimeMillis(), 0,
+                KeyEvent.VK_ESCAPE, KeyEvent.CHAR_UNDEFINED)));
+        await("Help stays open.", () -> !found[0].isVisible());
+        press(dialog, 0);
+        rows(Table.PLANES, 1);
+        clear();
+    }
+
+    private static String text(Container parts) {
+        StringBuilder text = new StringBuilder();
+        for (Component part : parts.getComponents()) {
+            if (part instanceof JEditorPane) {
+                try {
+                    Document document = ((JEditorPane) part).getDocument();
+                    text.append(document.getText(0, document.getLength()));
+                } catch (BadLocationException error) {
+                    throw new AssertionError(error);
+                }
+            } else if (part instanceof Container) {
+                text.append(text((Container) part));
+            }
+        }
+        return text.toString();
     }
 
     /** What the recorder writes, run again, must give the same row. */
@@ -236,8 +362,14 @@ public final class WindowCheck {
         type(dialog, 4, "0.65");
         check(dialog, 2, true);
         press(dialog, 0);
-        rows(1);
-        arrangeResults(590, 330, 660, 200);
+        ResultsTable table = rows(Table.PLANES, 1);
+        require(
+                table.getColumnHeadings().startsWith("file\tz\tc\tt\twidth\theight\tlevel\t"),
+                "The place does not come first: " + table.getColumnHeadings());
+        require(
+                table.getRowAsString(0).startsWith("A02_s2_dna.tif\t\t\t\t420\t336\t"),
+                "What is empty is not: " + table.getRowAsString(0));
+        arrange(Table.PLANES, 590, 330, 660, 200);
         ImagePlus map = WindowManager.getImage("Level of A02_s2_dna.tif");
         require(map != null, "There is no map of levels.");
         IJ.run(map, "Set... ", "zoom=75");
@@ -262,42 +394,63 @@ public final class WindowCheck {
         recorder.close();
         map.close();
         WindowManager.setCurrentWindow(image.getWindow());
-        String before = ResultsTable.getResultsTable().getRowAsString(0);
-        clearRows();
+        String before = table.getRowAsString(0);
+        closeTable(Table.PLANES);
         String result = IJ.runMacro(line);
         require(!"[aborted]".equals(result), "The recorded line is refused: " + line);
-        rows(1);
         require(
-                before.equals(ResultsTable.getResultsTable().getRowAsString(0)),
+                before.equals(rows(Table.PLANES, 1).getRowAsString(0)),
                 "The recorded line gives another row.");
         clear();
     }
 
-    private static void clearRows() {
-        IJ.run("Clear Results");
-        settle();
+    /** In maps, what is not measured is not in the colour of what is in focus. */
+    private void maps() throws Exception {
+        ImagePlus image = open("A02_s2_dna.tif", 20, 130, 1);
+        image.setRoi(new ij.gui.OvalRoi(110, 60, 300, 270));
+        IJ.run(image, "Measure Focus...", "level_map certainty_map probability_stack");
+        rows(Table.PLANES, 1);
+        closeTable(Table.PLANES);
+        int at = 450;
+        for (String title : new String[] {
+            "Level of A02_s2_dna.tif", "Probabilities of A02_s2_dna.tif"}) {
+            ImagePlus map = WindowManager.getImage(title);
+            map.getWindow().setLocation(at, 130);
+            at += 430;
+            require(Float.isNaN(map.getProcessor().getf(5, 5)), title + " has no NaN.");
+            int nothing = map.getBufferedImage().getRGB(5, 5);
+            for (int x = 0; x < map.getWidth(); x += 10) {
+                boolean measured = !Float.isNaN(map.getProcessor().getf(x, 200));
+                require(
+                        !measured || map.getBufferedImage().getRGB(x, 200) != nothing,
+                        title + " shows what is not measured as a value.");
+            }
+        }
+        WindowManager.getImage("Certainty of A02_s2_dna.tif").close();
+        picture("maps");
+        clear();
     }
 
     private void stack() throws Exception {
         ImagePlus image = open("B03_s1_dna_stack.tif", 20, 130, 3);
         image.setSlice(1);
-        GenericDialog dialog = dialog("Find Best Focus Plane");
+        GenericDialog dialog = dialog("Find Best Focus Plane...");
         press(dialog, 0);
-        rows(1);
+        rows(Table.STACKS, 1);
         // Both come after the row.
         await("The image does not go to slice 4.", () -> image.getZ() == 4);
         String title = "Focus of B03_s1_dna_stack.tif";
         await("There is no plot.", () -> WindowManager.getImage(title) != null);
         ImagePlus plot = WindowManager.getImage(title);
         plot.getWindow().setLocation(560, 130);
-        clearRows();
+        arrange(Table.STACKS, 20, 715, 520, 120);
         WindowManager.setCurrentWindow(image.getWindow());
         dialog = dialog("Measure Focus...");
         List<?> choices = dialog.getChoices();
         ((Choice) choices.get(0)).select("all");
         press(dialog, 0);
-        rows(8);
-        arrangeResults(560, 620, 720, 265);
+        rows(Table.PLANES, 8);
+        arrange(Table.PLANES, 560, 620, 720, 265);
         picture("stack");
         image.setSlice(1);
         clear();
@@ -316,16 +469,15 @@ public final class WindowCheck {
         PointRoi point = new PointRoi(173, 270);
         point.setName("point");
         manager.addRoi(point);
-        GenericDialog dialog = dialog("Focus of ROIs");
+        GenericDialog dialog = dialog("Focus of ROIs...");
         press(dialog, 0);
-        rows(4);
-        arrangeResults(20, 525, 680, 190);
+        ResultsTable table = rows(Table.ROIS, 4);
+        arrange(Table.ROIS, 20, 525, 680, 190);
         require(
-                "cell 3".equals(ResultsTable.getResultsTable().getStringValue("roi", 2)),
+                "cell 3".equals(table.getStringValue("roi", 2)),
                 "The rows do not have the names of the entries.");
         require(
-                ResultsTable.getResultsTable().getValue("level", 2)
-                        > ResultsTable.getResultsTable().getValue("level", 0) + 3,
+                table.getValue("level", 2) > table.getValue("level", 0) + 3,
                 "The blurred cell has no higher level than the sharp one.");
         picture("rois");
         clear();
@@ -339,10 +491,84 @@ public final class WindowCheck {
         ((TextField) texts.get(2)).setText("(?<well>[A-H]\\d+)_s(?<site>\\d+)_(?<channel>[a-z]+)");
         picture("folder-dialog");
         press(dialog, 0);
-        rows(15);
-        arrangeResults(20, 130, 1100, 380);
+        rows(Table.FOLDER, 15);
+        arrange(Table.FOLDER, 20, 130, 1100, 380);
         picture("folder");
         clear();
+    }
+
+    /** Each command has its table, and none writes into that of ImageJ's own Measure. */
+    private void ownTables() throws Exception {
+        ImagePlus image = open("B03_s1_dna_stack.tif", 20, 130, 1);
+        IJ.run("Set Measurements...", "mean redirect=None decimal=3");
+        IJ.run(image, "Measure", "");
+        image.setRoi(new PointRoi(80, 90));
+        for (int i = 1; i <= 2; i++) {
+            IJ.run(image, "Measure Focus...", "overlay");
+            IJ.run(image, "Find Best Focus Plane...", "");
+            IJ.run(image, "Focus of ROIs...", "");
+            for (String title : new String[] {Table.PLANES, Table.STACKS, Table.ROIS}) {
+                rows(title, i);
+            }
+        }
+        ResultsTable results = ResultsTable.getResultsTable();
+        require(
+                results.size() == 1 && !results.columnExists("file"),
+                "A command has written into the Results table: " + results.getColumnHeadings());
+        IJ.run("Clear Results");
+        clear();
+    }
+
+    private static String typed(GenericDialog dialog, int number) {
+        return ((TextField) dialog.getNumericFields().get(number)).getText();
+    }
+
+    /** Aperture and pixel size are there again the next time, also for another command. */
+    private void memory() throws Exception {
+        ImagePlus image = open("B03_s1_dna_stack.tif", 20, 130, 1);
+        GenericDialog dialog = dialog("Measure Focus...");
+        type(dialog, 1, "0.45");
+        type(dialog, 4, "0.7");
+        press(dialog, 0);
+        rows(Table.PLANES, 1);
+        dialog = dialog("Find Best Focus Plane...");
+        require(
+                typed(dialog, 1).equals("0.45") && typed(dialog, 4).equals("0.7"),
+                "The dialog has forgotten aperture and pixel size: " + typed(dialog, 1) + ", "
+                        + typed(dialog, 4));
+        press(dialog, 1);
+        // What an image says of itself comes before, and is not kept for others.
+        image.getCalibration().setUnit("nm");
+        image.getCalibration().pixelWidth = 600;
+        image.getCalibration().pixelHeight = 650;
+        dialog = dialog("Measure Focus...");
+        require(
+                typed(dialog, 4).equals("0.6245"),
+                "The calibration is not in the dialog: " + typed(dialog, 4));
+        press(dialog, 0);
+        rows(Table.PLANES, 2);
+        // A folder's files may have their own.
+        dialog = dialog("Measure Folder...");
+        require(
+                typed(dialog, 1).equals("0.45") && typed(dialog, 4).isEmpty(),
+                "The dialog of a folder has the pixel size " + typed(dialog, 4));
+        press(dialog, 1);
+        clear();
+    }
+
+    /** Gives the dialog with a message. */
+    private static MessageDialog message() {
+        MessageDialog[] found = new MessageDialog[1];
+        await("No message came.", () -> {
+            for (Window window : Window.getWindows()) {
+                if (window instanceof MessageDialog && window.isVisible()) {
+                    found[0] = (MessageDialog) window;
+                }
+            }
+            return found[0] != null;
+        });
+        settle();
+        return found[0];
     }
 
     /** An error ends a macro with its message, in a window too. */
@@ -352,21 +578,48 @@ public final class WindowCheck {
         interpreter.setIgnoreErrors(true);
         interpreter.run("run('Measure Focus...', 'rescale'); run('Measure Focus...', 'overlay');");
         require(
-                String.valueOf(interpreter.getErrorMessage()).contains("Rescaling needs the optics"),
+                String.valueOf(interpreter.getErrorMessage()).contains("rescale needs the optics"),
                 "The macro has the message " + interpreter.getErrorMessage());
-        require(
-                ResultsTable.getResultsTable().size() == 0, "The macro went on after an error.");
+        require(size(Table.PLANES) == 0, "The macro went on after an error.");
+        // A dialog calls its fields as it shows them.
+        String[][] wrong = {
+            {"0,5", "\"Numerical aperture (NA)\" must be a number, not '0,5'."},
+            {"1.3", "\"Numerical aperture (NA)\" must be below the refractive index"},
+        };
+        for (String[] given : wrong) {
+            GenericDialog dialog = dialog("Measure Focus...");
+            type(dialog, 1, given[0]);
+            press(dialog, 0);
+            MessageDialog message = message();
+            String said = IJ.getErrorMessage();
+            require(said.contains(given[1]), "The dialog's error is " + said);
+            EventQueue.invokeLater(message::dispose);
+            await("The message stays.", () -> !message.isVisible());
+        }
         clear();
     }
 
+    /** Does what ImageJ's window does at the key. */
+    private static void pressEscape() {
+        ImageJ window = IJ.getInstance();
+        window.keyPressed(new KeyEvent(
+                window, KeyEvent.KEY_PRESSED, System.currentTimeMillis(), 0, KeyEvent.VK_ESCAPE,
+                KeyEvent.CHAR_UNDEFINED));
+    }
+
+    /** Esc stops within a plane, and keeps the rows of those before; the status line tells both. */
     private void escape() throws Exception {
-        ImagePlus large = IJ.createImage("large", "16-bit noise", 6000, 6000, 1);
+        ImagePlus large = IJ.createImage("large", "16-bit noise", 3000, 3000, 12);
         large.show();
         GenericDialog dialog = dialog("Measure Focus...");
+        ((Choice) dialog.getChoices().get(0)).select("all");
+        type(dialog, 1, "");
         dialog.actionPerformed(new ActionEvent(
                 dialog.getButtons()[0], ActionEvent.ACTION_PERFORMED, "OK"));
-        IJ.wait(400);
-        IJ.setKeyDown(KeyEvent.VK_ESCAPE);
+        await(
+                "The status line does not say what runs.",
+                () -> ImageJ.getStatusBarText().equals("Measure Focus: plane 3 of 12 of large"));
+        pressEscape();
         long pressed = System.nanoTime();
         await("Esc does not stop the command.", () -> {
             boolean free = large.lockSilently();
@@ -376,7 +629,23 @@ public final class WindowCheck {
             return free;
         });
         System.out.println("Stopped after " + (System.nanoTime() - pressed) / 1000000 + " ms.");
-        require(ResultsTable.getResultsTable().size() == 0, "A stopped command writes a row.");
+        ResultsTable table = rows(Table.PLANES, 2);
+        require(table.getValue("z", 1) == 2, "The rows before Esc are not those of the planes.");
+        String said = "Measure Focus: stopped at plane 3 of 12; 2 rows are in the table";
+        require(
+                ImageJ.getStatusBarText().equals(said),
+                "The status line says " + ImageJ.getStatusBarText());
+        // A macro ends, too.
+        String line = "run('Measure Focus...', 'planes=all'); print('went on');";
+        Thread macro = new Thread(() -> new Interpreter().run(line));
+        macro.start();
+        await(
+                "The macro does not run.",
+                () -> ImageJ.getStatusBarText().equals("Measure Focus: plane 2 of 12 of large"));
+        pressEscape();
+        macro.join();
+        rows(Table.PLANES, 3);
+        require(!String.valueOf(IJ.getLog()).contains("went on"), "The macro goes on after Esc.");
         clear();
     }
 
@@ -385,20 +654,40 @@ public final class WindowCheck {
         open("B03_s1_dna_stack.tif", 20, 130, 1);
         String macros = this.macros.getAbsolutePath() + File.separator;
         ended(IJ.runMacroFile(macros + "Measure_All_Planes.ijm"));
-        rows(8);
+        rows(Table.PLANES, 8);
         ended(IJ.runMacroFile(macros + "Keep_Best_Plane.ijm"));
-        rows(9);
+        rows(Table.STACKS, 1);
         require(
                 WindowManager.getCurrentImage().getTitle().equals(
                         "Best focus of B03_s1_dna_stack.tif"),
                 "The best plane was not duplicated.");
         clear();
         ended(IJ.runMacroFile(macros + "Screen_Folder.ijm", samples.getAbsolutePath()));
-        rows(15);
+        rows(Table.FOLDER, 15);
         require(
                 IJ.getLog().contains("B02_s1_dna.tif: no_content")
                         && !IJ.getLog().contains("A01_s1_dna.tif"),
                 "The list of images to be taken again is wrong: " + IJ.getLog());
+        clear();
+    }
+
+    /** The macro of the page about Fiji works as it stands there. */
+    private void page() throws Exception {
+        File page = new File(samples.getAbsoluteFile().getParentFile(), "fiji.md");
+        String text = new String(Files.readAllBytes(page.toPath()), StandardCharsets.UTF_8);
+        int start = text.indexOf("```\n", text.indexOf("## By macro")) + 4;
+        File csv = File.createTempFile("focus", ".csv");
+        require(csv.delete(), "There is no place for a table.");
+        String macro = text.substring(start, text.indexOf("```", start))
+                .replace("/data/plate", samples.getAbsolutePath())
+                .replace("/data/focus.csv", csv.getPath());
+        open("B03_s1_dna_stack.tif", 20, 130, 1);
+        String result = IJ.runMacro(macro + "return d2s(level, 1) + ' ' + slice + ' ' + status;");
+        require("4.9 4 in_focus".equals(result), "The page's macro gives " + result);
+        rows(Table.PLANES, 8);
+        rows(Table.FOLDER, 15);
+        require(Files.readAllLines(csv.toPath()).size() == 16, "The page's table is not complete.");
+        require(csv.delete(), "The table stays.");
         clear();
     }
 
