@@ -10,6 +10,8 @@ from typing import Callable, Optional
 
 #: Exit code after Ctrl-C; that of other signals follows from their numbers in the same way.
 INTERRUPTED = 130
+#: Exit code when nobody reads what is written any more: that of SIGPIPE, by which others end.
+READER_GONE = 141
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,10 @@ _check_option = partial(typer.Option, rich_help_panel="Check of the images")
 _training_option = partial(typer.Option, rich_help_panel="Training")
 # Reasons shown on the screen; the model's record has them all.
 _SHOWN = 10
+# Seconds after which a log says how far something is.
+_QUIET_S = 30
+# Share of held-out images within one level below which a model is no help.
+_USEFUL = 0.9
 
 
 def train(
@@ -172,10 +177,11 @@ def train(
     """Train a focus model on sharp images; their defocused versions are made on the way.
 
     Needs Keras and TensorFlow: pip install 'microscope-quality[train]'. A hundred images take some
-    20 minutes on two cores. State is kept in DIR after every 250 steps, and the same command goes
-    on from there. The model is written to DIR/NAME, with its card, DIR/NAME/MODEL.md.
+    20 minutes on two cores; with fewer, go on from the model that comes with the program. State is
+    kept in DIR after every 250 steps, and while the model is measured at the end; the same command
+    goes on from there. The model is written to DIR/NAME, with its card, DIR/NAME/MODEL.md.
 
-    Example: microscope-quality train sharp/ --out training --name my-stain
+    Example: microscope-quality train sharp/ --out training --from compact --steps 500
     """
     from rich.console import Console
 
@@ -183,7 +189,7 @@ def train(
     from microscope_quality.cli.options import settings_among
     from microscope_quality.cli.quiet import import_keras
     from microscope_quality.cli.refusal import refusing
-    from microscope_quality.evaluation.card import write_card
+    from microscope_quality.evaluation.card import CARD, write_card
     from microscope_quality.training.defocus.stream import StreamSettings
     from microscope_quality.training.defocus.train import TrainingSettings
     from microscope_quality.training.defocus.train import train as run
@@ -200,6 +206,8 @@ def train(
                 stream=StreamSettings(microscope=simulated, empty_fraction=empty_fraction),
                 **settings_among(context.params, TrainingSettings),
             )
+            if screen.is_terminal:
+                screen.print("starting TensorFlow …")
             import_keras()
             with display:
                 description = run(
@@ -211,20 +219,20 @@ def train(
                     command=shlex.join(["microscope-quality", *sys.argv[1:]]),
                     report=display.show,
                 )
+            if description.sha256:
+                display.show({"doing": "writing the card"})
+                write_card(out / name)
     except KeyboardInterrupt:
-        kept = f"{out} holds step {display.kept:,}" if display.kept else "No step was kept"
-        typer.echo(f"Stopped. {kept}; the same command goes on from there.", err=True)
+        typer.echo(f"Stopped. {display.kept(out)}; the same command goes on from there.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if not description.sha256:
         typer.echo("done; the first of the machines writes the model")
         return
-    display.show({"doing": "writing the card"})
-    write_card(out / name)
-    typer.echo(f"{out / name}: sure from a certainty of {description.sure_certainty:.4f} on")
-    typer.echo(f"what it is and how good: {out / name / 'MODEL.md'}")
     model = shlex.quote(str(out / name))
-    typer.echo(f"use it:  microscope-quality measure IMAGES --model {model}")
-    typer.echo(f"test it: microscope-quality evaluate {model} --data OTHER_SHARP_IMAGES")
+    typer.echo(f"the model:  {out / name}")
+    typer.echo(f"about it:   {out / name / CARD}")
+    typer.echo(f"to use it:  microscope-quality measure IMAGES --model {model}")
+    typer.echo(f"to test it: microscope-quality evaluate {model} --data OTHER_SHARP_IMAGES")
 
 
 class Display:
@@ -235,15 +243,16 @@ class Display:
 
         self._screen = screen
         self._line = Progress(
-            TextColumn("step {task.completed:,} of {task.total:,}"),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[speed]:,} patches/s, {task.fields[left]} left"),
+            TextColumn("{task.fields[told]}"),
             console=screen,
             transient=True,
             disable=not screen.is_terminal,
         )
-        self._task = self._line.add_task("", total=1, speed=0, left="?", visible=False)
-        self.kept = 0
+        self._task = self._line.add_task("", total=1, told="", visible=False)
+        self._doing, self._told = "", 0.0
+        self._step = 0
 
     def __enter__(self) -> Display:
         self._line.start()
@@ -252,26 +261,55 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self._line.stop()
 
+    def kept(self, out: Path) -> str:
+        """Say what would not have to be done again."""
+        return f"{out} holds step {self._step:,}" if self._step else "No step was kept"
+
     def show(self, record: dict[str, Any]) -> None:
         """Show a record of the training, of whatever kind."""
         if "at" in record:
-            self._line.update(
-                self._task,
-                completed=record["at"],
-                total=record["steps"],
-                speed=record["patches_per_second"],
-                left=_duration(record["seconds_left"]),
-                visible=True,
+            left = _duration(record["seconds_left"])
+            self._move(
+                f"step {record['at']:,} of {record['steps']:,}",
+                *(record["at"], record["steps"]),
+                f"{record['patches_per_second']:,} patches/s, {left} left",
             )
         elif "doing" in record:
-            self._line.update(self._task, visible=False)
-            self._screen.print(f"{record['doing']} …", markup=False)
+            self._do(record)
+        elif "goes_on_from" in record:
+            self._step, steps = record["goes_on_from"], record["steps"]
+            done = "all steps are done already" if self._step >= steps else "going on"
+            self._screen.print(f"step {self._step:>7,}   {done}")
         elif "left_out" in record:
             self._begin(record)
         elif "validation_images" in record:
             self._measured(record)
         else:
             self._epoch(record)
+
+    def _move(self, what: str, done: int, total: int, told: str) -> None:
+        """Move the line; at its end it goes."""
+        self._line.update(
+            self._task,
+            description=what,
+            completed=done,
+            total=total,
+            told=told,
+            visible=done < total,
+        )
+
+    def _do(self, record: dict[str, Any]) -> None:
+        done, total = record.get("done", 0), record.get("of", 0)
+        if record["doing"] != self._doing:
+            self._doing, self._told = record["doing"], time.monotonic()
+            before = f" ({done / total:.0%} is done already)" if done else ""
+            self._screen.print(f"{self._doing}{before} …", markup=False)
+        if "seconds_left" in record:
+            share, left = f"{done / total:.0%}", f"{_duration(record['seconds_left'])} left"
+            self._move(share, done, total, left)
+            if not self._screen.is_terminal and time.monotonic() - self._told >= _QUIET_S:
+                self._told = time.monotonic()
+                self._screen.print(f"{share:>12}   {left}")
 
     def _begin(self, record: dict[str, Any]) -> None:
         self._screen.print(
@@ -298,11 +336,11 @@ class Display:
             self._screen.print(more, style="yellow", markup=False)
 
     def _epoch(self, record: dict[str, Any]) -> None:
-        self.kept = record["step"]
+        self._step = record["step"]
         line = f"step {record['step']:>7,}   loss {record['loss']:.4f}"
         if "validation_rps" in record:
             line += (
-                f"   held-out patches: {record['validation_rps']:.4f}, "
+                f"   held-out patches: RPS {record['validation_rps']:.4f}, "
                 f"{record['validation_exact']:.1%} exact, "
                 f"{record['validation_within_one']:.1%} within one"
             )
@@ -319,6 +357,12 @@ class Display:
                 f"{told.format(found[what])}: {found['exact']:.1%} exact, "
                 f"{found['within_one']:.1%} within one level, calibration error "
                 f"{found['calibration_error']:.3f}"
+            )
+        if record["validation_images"]["within_one"] < _USEFUL:
+            self._screen.print(
+                "That is not enough to rely on. More steps make it better, and so do more images; "
+                "with few of them, --from compact starts from what that model knows.",
+                style="bold yellow",
             )
 
 

@@ -35,7 +35,11 @@ from microscope_quality.model import FocusModel
 from microscope_quality.optics import N_LEVELS
 from microscope_quality.training.defocus.empties import empty_certainty
 from microscope_quality.training.defocus.exposure import Recording
-from microscope_quality.training.defocus.train import image_predictions, measured, patch_predictions
+from microscope_quality.training.defocus.figures import (
+    image_predictions,
+    measured,
+    patch_predictions,
+)
 
 FloatArray = npt.NDArray[np.float64]
 ModelLike = FocusModel | str | Path

@@ -7,14 +7,10 @@ different numbers have nothing in common.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
@@ -23,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.errors import SettingsError
+from microscope_quality.training import processes
 
 FloatArray = npt.NDArray[np.float32]
 # Patches and targets.
@@ -119,15 +116,9 @@ class BlockMaker(ABC, Generic[Image, Settings]):
                 yield maker.block(first)
                 first += 1
         pool: Executor
+        block: Callable[[int], Block]
         if cls.in_processes:
-            pool = ProcessPoolExecutor(
-                workers,
-                # A fork of a process that runs a network can hang; a fresh one imports NumPy only.
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start,
-                initargs=(make,),
-            )
-            block = _block
+            pool, block = processes.pool(workers, make), partial(processes.with_own, cls.block)
         else:
             pool, block = ThreadPoolExecutor(1), make().block
         with pool:
@@ -193,27 +184,3 @@ def turned(rng: np.random.Generator, *patches: npt.NDArray[Any]) -> list[npt.NDA
     mirrored = rng.random() < 0.5
     found = [np.rot90(patch, quarters) for patch in patches]
     return [patch[:, ::-1] for patch in found] if mirrored else found
-
-
-_maker: BlockMaker[Any, Any] | None = None
-
-
-def _start(make: Callable[[], BlockMaker[Any, Any]]) -> None:
-    global _maker
-    # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _maker = make()
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that asked for blocks is gone, however it went."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _block(index: int) -> Block:
-    assert _maker is not None
-    return _maker.block(index)

@@ -9,7 +9,6 @@ import importlib.metadata
 import json
 import platform
 import time
-import zipfile
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from microscope_quality.training.architectures import Architecture, Layer, Recip
 from microscope_quality.training.blocks import Block, FloatArray
 from microscope_quality.training.distributed import Devices, of_chief, stepper
 from microscope_quality.training.entries import entries
+from microscope_quality.training.state import read_arrays, write_arrays
 from microscope_quality.training.task import Task
 from microscope_quality.version import __version__
 
@@ -256,7 +256,8 @@ def fit(
         Write the curves for TensorBoard too, into ``folder/logs``.
     progress : callable
         Called after each epoch with its record, to which ``seconds_left`` is added, and after each
-        step with ``{"at": step, "steps": steps, "patches_per_second": …, "seconds_left": …}``.
+        step with ``{"at": step, "steps": steps, "patches_per_second": …, "seconds_left": …}``;
+        before all with ``{"goes_on_from": step, "steps": steps}``, if there is a checkpoint.
 
     Returns
     -------
@@ -305,7 +306,8 @@ def fit(
         model.optimizer.build(model.trainable_variables)
     if found is not None:
         _restore(folder / found["checkpoint"], _state(model))
-    checked = validation_patches(task, seed) if task.validation else None
+        progress({"goes_on_from": reached.step, "steps": recipe.steps})
+    checked: Block | None = None
     stream = WORKER_STREAM + devices.worker if devices.worker else 0
     shared = recipe.batch_size // devices.workers
     batches = _batches(task, seed, stream, shared, reached.step, workers)
@@ -334,7 +336,8 @@ def fit(
                 "learning_rate": float(f"{float(np.asarray(model.optimizer.learning_rate)):.4g}"),
                 "patches_per_second": speed,
             }
-            if checked is not None:
+            if task.validation:
+                checked = checked or validation_patches(task, seed)
                 record.update(check(task, model, *checked))
             reached.history.append(record)
             if devices.chief:
@@ -493,21 +496,14 @@ def _state(model: keras.Model) -> dict[str, Any]:
     return {**_weights(model), **numbered}
 
 
-def _write(path: Path, variables: Mapping[str, Any]) -> None:
-    """Write variables, whole or not at all."""
-    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in variables.items()}
-    with whole(path) as beside, beside.open("wb") as file:
-        np.savez(file, **arrays)
-
-
 def _restore(path: Path, variables: Mapping[str, Any]) -> None:
-    """Read what :func:`_write` wrote into the same variables."""
+    """Read variables that were written as arrays."""
+    arrays = read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            for name, variable in variables.items():
-                variable.assign(archive[name])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise FileError(f"{path}: the state cannot be read: {reason_of(error, path)}") from error
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+    except (ValueError, KeyError) as error:
+        raise FileError(f"{path}: is no state of this network: {reason_of(error, path)}") from error
 
 
 def _best_name(record: Mapping[str, Any]) -> str:
@@ -524,9 +520,9 @@ def _checkpoint(
     """Write the state; the progress file names the files that are whole and belong together."""
     name = f"checkpoint-{reached.step}.npz"
     best = reached.best
-    _write(folder / name, _state(model))
+    write_arrays(folder / name, _state(model))
     if best is reached.history[-1]:
-        _write(folder / _best_name(best), _weights(model))
+        write_arrays(folder / _best_name(best), _weights(model))
     progress = {
         "architecture": architecture.name,
         "layers": architecture.layers,

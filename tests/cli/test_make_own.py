@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from typer.testing import CliRunner
 from microscope_quality.cli.app import app
 from microscope_quality.degrade import Camera
 from microscope_quality.simulate import nuclei
+
+pytestmark = pytest.mark.training
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -92,38 +97,60 @@ def test_synthesize_without_images_makes_nothing(tmp_path):
     assert not (tmp_path / "set").exists()
 
 
-def test_train_writes_a_model_that_measures(sharp, tmp_path):
+def test_the_example_of_the_readme_makes_a_model_that_measures(tmp_path):
     pytest.importorskip("keras", reason="needs pip install 'microscope-quality[train]'")
-    command = [sys.executable, "-m", "microscope_quality", "train", str(sharp)]
-    command += ["--out", str(tmp_path / "training"), "--name", "mine", "--steps", "2"]
-    command += ["--batch-size", "16", "--workers", "1"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall("^microscope-quality (train docs/sample .*)$", readme, re.MULTILINE)
+    arguments = shlex.split(example)
+    arguments[arguments.index("--out") + 1] = str(tmp_path / "training")
     as_users = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    done = subprocess.run(command, capture_output=True, text=True, env=as_users)
+    command = [sys.executable, "-m", "microscope_quality", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=as_users, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     # Nothing but this: not what TensorFlow says of the machine.
     expected = (
-        "2 images to train on, 1 held out; 2 steps",
-        "step       2   loss ",
-        "asking the model about 50,000 empty patches …",
-        "measuring 1 held-out image at 11 levels …",
+        "reading the images …",
+        "checking them with compact …",
+        "3 images to train on, 1 held out; ",
+        "left out: docs/sample/A02_s1_dna.tif: blurred: ",
+        "left out: docs/sample/A02_s2_dna.tif: blurred: ",
+        "left out: docs/sample/B01_s2_actin.tif: blurred: ",
+        "left out: docs/sample/B02_s1_dna.tif: shows nothing",
+        "step ",
+        "measuring the model on 50,000 empty patches and 1 held-out image at 11 levels …",
         "11 held-out synthetic images: ",
-        "all of their 44 patches, empty ones too: ",
+        "all of their 220 patches, empty ones too: ",
         "writing the card …",
     )
-    lines = done.stderr.splitlines()
+    # A slow machine says how far it is.
+    lines = [line for line in done.stderr.splitlines() if not re.match(r" *\d+%   \d", line)]
     assert len(lines) == len(expected), done.stderr
     assert all(line.startswith(start) for line, start in zip(lines, expected)), done.stderr
-    assert f"measure IMAGES --model {tmp_path / 'training' / 'mine'}" in done.stdout
-    assert (tmp_path / "training" / "mine" / "MODEL.md").is_file()
-    assert "Traceback" not in done.stderr
-    model = tmp_path / "training" / "mine"
-    record = json.loads((model / "model.json").read_text())["training"]
-    assert record["command"] == shlex.join(["microscope-quality", *command[3:]])
-    result = run("measure", sharp / "0.tif", "--model", model, "--out", tmp_path / "out")
+    model = tmp_path / "training" / "model"
+    assert f"measure IMAGES --model {shlex.quote(str(model))}" in done.stdout
+    assert (model / "MODEL.md").is_file()
+    record = json.loads((model / "model.json").read_text(encoding="utf-8"))["training"]
+    assert record["command"] == shlex.join(["microscope-quality", *arguments])
+    result = run("measure", ROOT / "docs" / "sample", "--model", model, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    with (tmp_path / "out" / "results.csv").open(newline="") as file:
-        (row,) = csv.DictReader(file)
-    assert sum(float(row[f"p{k}"]) for k in range(11)) == pytest.approx(1, abs=1e-4)
+    with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8") as file:
+        rows = {(row["file"].partition(".")[0], row["z"]): row for row in csv.DictReader(file)}
+    # As docs/make_sample.py makes them.
+    levels = {
+        ("A01_s1_dna", ""): 0.0,
+        ("A01_s2_dna", ""): 1.0,
+        ("A02_s1_dna", ""): 4.0,
+        ("B01_s1_actin", ""): 0.0,
+        ("B01_s2_actin", ""): 8.0,
+        **{("B03_s1_dna_stack", str(z)): 1.5 * abs(z - 3.3) for z in range(8)},
+    }
+    for key, level in levels.items():
+        assert float(rows[key]["expected_level"]) == pytest.approx(level, abs=1.5), key
+        if abs(level - 1.5) > 0.5:
+            in_focus = "in_focus" if level < 1.5 else "out_of_focus"
+            assert rows[key]["status"] == in_focus, key
+    assert rows["A02_s2_dna", ""]["status"] == "mixed"
+    assert rows["B02_s1_dna", ""]["status"] == "no_content"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="another signal there")

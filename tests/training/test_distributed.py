@@ -22,6 +22,8 @@ distributed = pytest.importorskip(
     reason="needs Keras and TensorFlow: pip install 'microscope-quality[train]'",
 )
 
+pytestmark = pytest.mark.training
+
 PATCH = 32
 BATCH = 32
 
@@ -86,7 +88,7 @@ def fitted(devices, folder, steps):
     images = [SharpImage(str(path), field=path.name) for path in sorted(folder.glob("*.tif"))]
     task = DefocusTask(images[:2], images[2:], StreamSettings(patch_size=PATCH), SharpBlocks)
     net = architecture(dropout=0.3, steps=steps, patience=10)
-    with patch.object(fitting, "STEPS_PER_EPOCH", 2):
+    with patch.multiple(fitting, STEPS_PER_EPOCH=2, BLOCK_SIZE=128):
         model, progress = fitting.fit(task, net, folder / "training", workers=0, devices=devices)
     return progress.history, model.get_weights()
 

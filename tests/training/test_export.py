@@ -11,6 +11,8 @@ from microscope_quality.training.export import fold
 keras = pytest.importorskip("keras", reason="needs pip install 'microscope-quality[train]'")
 fitting = pytest.importorskip("microscope_quality.training.fitting")
 
+pytestmark = pytest.mark.training
+
 
 def _randomised(architecture):
     model = fitting.build(architecture)

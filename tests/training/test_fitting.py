@@ -19,11 +19,14 @@ from microscope_quality.simulate import nuclei
 from microscope_quality.training.architectures import COMPACT, YANG2018, Architecture, Recipe
 from microscope_quality.training.defocus.stream import SharpBlocks, SharpImage, StreamSettings
 from microscope_quality.training.export import fold
+from microscope_quality.training.state import write_arrays
 
 fitting = pytest.importorskip(
     "microscope_quality.training.fitting",
     reason="needs Keras and TensorFlow: pip install 'microscope-quality[train]'",
 )
+
+pytestmark = pytest.mark.training
 
 PATCH = 32
 SETTINGS = StreamSettings(patch_size=PATCH)
@@ -86,13 +89,13 @@ def train_to_the_end(sharp, folder, progress=lambda record: None):
     """Train with batch normalisation, dropout, a decaying rate, best weights."""
     net = architecture(batch_norm=True, dropout=0.3, cosine_decay=True)
     images = [SharpImage(str(path), field=path.name) for path in sorted(sharp.glob("*.tif"))]
-    with patch.object(fitting, "STEPS_PER_EPOCH", EPOCH):
+    # Two epochs to a block: checkpoints lie at the ends of blocks, and within them.
+    with patch.multiple(fitting, STEPS_PER_EPOCH=EPOCH, BLOCK_SIZE=512):
         return fit(images, folder, net, steps=STEPS, progress=progress)
 
 
-def test_a_training_that_is_killed_ends_as_one_that_is_not(images, tmp_path, monkeypatch):
+def test_a_training_that_is_killed_ends_as_one_that_is_not(images, tmp_path):
     sharp = Path(images[0].path).parent
-    monkeypatch.setattr(fitting, "STEPS_PER_EPOCH", EPOCH)
     expected, whole = train_to_the_end(sharp, tmp_path / "whole")
     resumed_from = []
     for attempt in range(3):
@@ -122,6 +125,7 @@ def test_a_training_that_is_killed_ends_as_one_that_is_not(images, tmp_path, mon
 
 
 def test_the_weights_of_the_lowest_validation_score_are_given(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "BLOCK_SIZE", 256)
     monkeypatch.setattr(fitting, "STEPS_PER_EPOCH", 2)
     # A rate far too high, so that the score goes up and down.
     net = architecture(batch_norm=False)
@@ -135,6 +139,7 @@ def test_the_weights_of_the_lowest_validation_score_are_given(images, tmp_path, 
 
 
 def test_training_stops_when_the_score_falls_no_more(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "BLOCK_SIZE", 256)
     monkeypatch.setattr(fitting, "STEPS_PER_EPOCH", 2)
     net = architecture(batch_norm=False)
     # A rate so low that no weight changes.
@@ -192,19 +197,21 @@ def test_weights_that_a_network_would_not_use_alike_are_refused(images, tmp_path
         fitting.start_from(fitting.build(built), plain, weights)
 
 
-def test_validation_patches_are_of_no_training_stream(images):
+def test_validation_patches_are_of_no_training_stream(images, monkeypatch):
+    monkeypatch.setattr(fitting, "BLOCK_SIZE", 256)
     task = defocus(images, images, StreamSettings(patch_size=PATCH, empty_fraction=0.3))
     checked, _ = fitting.validation_patches(task, 0)
     for seed, stream in ((0, 0), (0, fitting.WORKER_STREAM + 1), (1, 0)):
         batches = fitting._batches(task, seed, stream, 256, 0, 0)
         # Of the blocks that were checked on, and those after.
-        found = np.concatenate([next(batches)[0] for _ in range(16)])
+        found = np.concatenate([next(batches)[0] for _ in range(8)])
         batches.close()
         known = {patch.tobytes() for patch in checked}
         assert known.isdisjoint(patch.tobytes() for patch in found)
 
 
 def test_tensorboard_gets_the_curves(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "BLOCK_SIZE", 256)
     monkeypatch.setattr(fitting, "STEPS_PER_EPOCH", 2)
     net = architecture(batch_norm=False, cosine_decay=True)
     _, progress = fit(images, tmp_path, net, steps=4, tensorboard=True)
@@ -227,6 +234,9 @@ def test_a_damaged_checkpoint_is_said(images, tmp_path):
     fit(images, tmp_path, net, steps=1)
     (tmp_path / "checkpoint-1.npz").write_bytes(b"PK")
     with pytest.raises(FileError, match=r"checkpoint-1\.npz: the state cannot be read"):
+        fit(images, tmp_path, net, steps=2)
+    write_arrays(tmp_path / "checkpoint-1.npz", {"network/0": np.zeros(3)})
+    with pytest.raises(FileError, match=r"checkpoint-1\.npz: is no state of this network"):
         fit(images, tmp_path, net, steps=2)
 
 

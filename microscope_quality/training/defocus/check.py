@@ -7,7 +7,7 @@ where it would leave out most of a kind, the kind stays, and that is said.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,7 @@ def check_sharp(
     *,
     optics: Optics | None = None,
     strict: bool = False,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> SharpCheck:
     """Find the images that are blurred, saturated or empty.
 
@@ -85,6 +86,9 @@ def check_sharp(
         pixel.
     strict : bool
         Leave them out also where they are more than half of their kind.
+    report : callable
+        Called with the number of images that are judged, and of all: at the beginning, and after
+        each.
 
     Returns
     -------
@@ -94,11 +98,13 @@ def check_sharp(
     doubted: dict[str, str] = {}
     kept: list[SharpImage] = []
     judged: list[tuple[SharpImage, str | None]] = []
-    for image in images:
+    report(0, len(images))
+    for done, image in enumerate(images, 1):
         try:
             judged.append((image, _reason(image, model, optics)))
         except FileError as error:
             left_out[_name(image)] = reason_of(error, image.path)
+        report(done, len(images))
     for image, reason in judged:
         if reason is None:
             kept.append(image)

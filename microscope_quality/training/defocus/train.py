@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from microscope_quality import metrics
 from microscope_quality.errors import SettingsError
-from microscope_quality.focus import FocusResult, measure_focus
-from microscope_quality.metrics import Predictions
 from microscope_quality.model import (
     FOCUS,
     FocusModel,
@@ -30,18 +25,15 @@ from microscope_quality.optics import N_LEVELS, Optics
 from microscope_quality.training.architectures import Architecture, fine_tuned, get_architecture
 from microscope_quality.training.defocus import sets, stored
 from microscope_quality.training.defocus.check import check_sharp
-from microscope_quality.training.defocus.empties import empty_certainty
+from microscope_quality.training.defocus.figures import Examination, Labelled, examined
 from microscope_quality.training.defocus.sources import by_deviation, by_model, find_sharp_images
 from microscope_quality.training.defocus.stored import StoredBlocks, find_stored_images, is_set
 from microscope_quality.training.defocus.stream import DefocusBlocks, SharpBlocks, StreamSettings
-from microscope_quality.training.entries import Listed, entries
+from microscope_quality.training.entries import entries
 from microscope_quality.training.export import fold
 from microscope_quality.training.fields import GroupBy, split_by_field
 
-SURE_EMPTY_FRACTION = 0.001
-# Of the seed's streams; those of `fitting` have other numbers.
-EMPTY_STREAM = 2
-Labelled = Callable[[Iterable[Any]], Iterable[tuple[int, npt.NDArray[Any]]]]
+Report = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -114,7 +106,7 @@ def train(
     *,
     manifest: Path | None = None,
     command: str = "",
-    report: Callable[[dict[str, Any]], None] = lambda record: None,
+    report: Report = lambda record: None,
 ) -> ModelDescription:
     """Train a model and write its folder.
 
@@ -134,8 +126,9 @@ def train(
     report : callable
         Called before the first step with ``training``, ``validation`` (numbers of images),
         ``steps``, ``left_out`` and ``doubted`` (reasons by file); as :func:`fitting.fit` does;
-        with ``doing``, a few words, before each thing that takes a while after the last step; and
-        last with ``validation_images`` and ``validation_patches``, figures of each.
+        last with ``validation_images`` and ``validation_patches``, figures of each. Of whatever
+        else takes a while it is called with ``doing``, a few words, and while that goes on with
+        ``done``, ``of`` and, once it is known, ``seconds_left`` beside.
 
     Returns
     -------
@@ -161,7 +154,8 @@ def train(
         fitting.check_tensorboard()
     devices = distributed.connect(settings.devices)
     stream = stream_of(architecture, settings.stream, augment=settings.augment)
-    found = find_images(paths, manifest, settings, group_by, stream)
+    report({"doing": "reading the images"})
+    found = find_images(paths, manifest, settings, group_by, stream, report)
     stream = found.stream
     # What the first model has seen, this one has seen.
     before = [] if origin is None else origin.training.get("training_files", [])
@@ -232,17 +226,47 @@ def train(
     )
     if not devices.chief:
         return description
-    model = FocusModel(description, weights)
-    report({"doing": f"asking the model about {settings.empty_patches:,} empty patches"})
-    sure = sure_certainty(model, stream, settings.seed, settings.empty_patches)
-    description = replace(description, details=replace(description.focus, sure_certainty=sure))
-    if validation:
-        n = len(validation)
-        report({"doing": f"measuring {n} held-out image{'s' * (n != 1)} at {N_LEVELS} levels"})
-        figures = held_out_figures(FocusModel(description, weights), validation, found.labelled)
-        description = replace(description, training={**description.training, **figures})
+    examination = Examination(
+        *(description, weights, stream, validation, found.labelled),
+        seed=settings.seed,
+        empty_patches=settings.empty_patches,
+    )
+    n = len(validation)
+    held_out = f" and {n} held-out image{'s' * (n != 1)} at {N_LEVELS} levels" if n else ""
+    sure, figures = examined(
+        examination,
+        folder,
+        # The network has nothing to do any more, so that there is room for one process more.
+        workers=settings.workers + 1 if settings.workers else 0,
+        report=_counting(
+            f"measuring the model on {settings.empty_patches:,} empty patches{held_out}", report
+        ),
+    )
+    description = replace(
+        description,
+        details=replace(description.focus, sure_certainty=sure),
+        training={**description.training, **figures},
+    )
+    if figures:
         report(figures)
     return write_model(folder / name, description, weights)
+
+
+def _counting(doing: str, report: Report) -> Callable[[int, int], None]:
+    """Give what reports how far something is: called at its beginning, and whenever it goes on."""
+    begun, first = time.monotonic(), -1
+
+    def count(done: int, total: int) -> None:
+        nonlocal begun, first
+        record: dict[str, Any] = {"doing": doing, "done": done, "of": total}
+        if first < 0:
+            begun, first = time.monotonic(), done
+        elif done > first:
+            left = (time.monotonic() - begun) * (total - done) / (done - first)
+            record["seconds_left"] = round(left, 1)
+        report(record)
+
+    return count
 
 
 def stream_of(
@@ -259,116 +283,6 @@ def stream_of(
     if architecture.normalisation == "type_range" and augment:
         stream = replace(stream, gain=(0.2, 5.0), offset=(1.0, 1000.0))
     return stream
-
-
-def sure_certainty(model: FocusModel, stream: StreamSettings, seed: int, n: int) -> float:
-    """Find the certainty that at most 1 in 1,000 empty patches reaches.
-
-    Measured on ``n`` empty patches that training did not see.
-    """
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(EMPTY_STREAM,)))
-    parts = [empty_certainty(model, rng, min(500, n - start), stream) for start in range(0, n, 500)]
-    reached = np.sort(np.concatenate(parts))
-    allowed = int(SURE_EMPTY_FRACTION * len(reached))
-    # One step above the highest certainty that must not reach it.
-    return min(1.0, float(np.ceil(reached[-allowed - 1] * 1e4 + 1) / 1e4))
-
-
-def held_out_figures(
-    model: FocusModel, images: Sequence[Listed], labelled: Labelled
-) -> dict[str, Any]:
-    """Measure the images that were held out, each at every level.
-
-    Parameters
-    ----------
-    model : FocusModel
-    images : sequence of SharpImage, or of StoredImage
-    labelled : callable
-        As of :class:`TrainingImages`.
-
-    Returns
-    -------
-    dict
-        ``validation_images`` and ``validation_patches``: the number of ``images`` or ``patches``,
-        the shares ``exact`` and ``within_one``, ``mean_rps``, ``calibration_error``, the
-        ``confusion`` matrix and the ``calibration`` table. A patch has the level of its image, also
-        where it shows nothing.
-    """
-    of_images: list[Predictions] = []
-    of_patches: list[Predictions] = []
-    for image in images:
-        true, results = measured(model, labelled([image]))
-        of_images.append(image_predictions(image.entry, image.kind, true, results))
-        of_patches.append(patch_predictions(image.entry, image.kind, true, results))
-    return {
-        f"validation_{what}": _figures(metrics.joined(parts), what)
-        for what, parts in (("images", of_images), ("patches", of_patches))
-    }
-
-
-def measured(
-    model: FocusModel, labelled: Iterable[tuple[int, npt.NDArray[Any]]]
-) -> tuple[list[int], list[FocusResult]]:
-    """Measure images whose level is known, held one at a time: their levels, and the results."""
-    true, results = [], []
-    for level, plane in labelled:
-        true.append(level)
-        results.append(measure_focus(plane, model))
-    return true, results
-
-
-def image_predictions(
-    name: str, group: str, true: Sequence[int], results: Sequence[FocusResult]
-) -> Predictions:
-    """Give what a model says of the images of one sharp image."""
-    n = len(results)
-    probabilities = np.array([result.probabilities for result in results])
-    return Predictions.of(
-        [name] * n,
-        [group] * n,
-        true,
-        probabilities if n else np.empty((0, N_LEVELS)),
-        [result.certainty for result in results],
-    )
-
-
-def patch_predictions(
-    name: str, group: str, true: Sequence[int], results: Sequence[FocusResult]
-) -> Predictions:
-    """Give what a model says of the patches of one sharp image's images."""
-    counts = [len(result.patch_levels) for result in results]
-    n = sum(counts)
-    return Predictions.of(
-        [name] * n,
-        [group] * n,
-        np.repeat(true, counts),
-        np.concatenate([result.patch_probabilities for result in results]),
-        np.concatenate([result.patch_certainties for result in results]),
-    )
-
-
-def _figures(predictions: Predictions, what: str) -> dict[str, Any]:
-    figures = metrics.summary(predictions)
-    table = metrics.calibration(predictions)
-    names = ("exact", "within_one", "mean_rps", "calibration_error")
-    # JSON has no NaN: the mean of an empty bin is None.
-    bins = {
-        name: [
-            None if np.isnan(value) else round(float(value), 4) for value in getattr(table, name)
-        ]
-        for name in ("edges", "confidence", "accuracy")
-    }
-    return {
-        what: len(predictions),
-        "undefined": predictions.undefined,
-        **{name: round(float(figures[name]), 4) for name in names},
-        "confusion": metrics.confusion_of(predictions).tolist(),
-        "calibration": {
-            "error": round(float(table.error), 4),
-            **bins,
-            "count": table.count.tolist(),
-        },
-    }
 
 
 def _architecture(settings: TrainingSettings, origin: ModelDescription | None) -> Architecture:
@@ -415,6 +329,7 @@ def find_images(
     settings: TrainingSettings,
     group_by: GroupBy,
     stream: StreamSettings,
+    report: Report = lambda record: None,
 ) -> TrainingImages:
     """Find the images to train on, of which some are to be held out.
 
@@ -425,7 +340,7 @@ def find_images(
     """
     folders = [path for path in paths if is_set(Path(path))]
     if not folders:
-        return _sharp_images(paths, manifest, settings, group_by, stream)
+        return _sharp_images(paths, manifest, settings, group_by, stream, report)
     if len(folders) < len(paths):
         raise SettingsError(
             f"{folders[0]} is a set that synthesize wrote; it cannot be mixed with sharp "
@@ -450,6 +365,7 @@ def _sharp_images(
     settings: TrainingSettings,
     group_by: GroupBy,
     stream: StreamSettings,
+    report: Report,
 ) -> TrainingImages:
     critic: FocusModel | None = None
     by_critic = settings.sharpest == "model"
@@ -469,7 +385,11 @@ def _sharp_images(
     if settings.check and critic is not None:
         known = critic.description.optics == stream.optics
         check = check_sharp(
-            images, critic, optics=None if known else stream.optics, strict=settings.strict
+            images,
+            critic,
+            optics=None if known else stream.optics,
+            strict=settings.strict,
+            report=_counting(f"checking them with {critic.description.name}", report),
         )
         images = list(check.kept)
         left_out = {**left_out, **check.left_out}

@@ -117,6 +117,7 @@ class TestAberrated:
             aberrated_psf(TRAINING_OPTICS, 1e4, spherical_waves=0.1)
 
 
+@pytest.mark.libraries
 class TestGibsonLanni:
     @pytest.fixture(autouse=True)
     def _library(self):
@@ -186,8 +187,11 @@ class TestGibsonLanni:
         lambda z, **more: aberrated_psf(
             TRAINING_OPTICS, z, spherical_waves=0.1, astigmatism_waves=0.1, **more
         ),
-        lambda z, **more: gibson_lanni_psf(
-            TRAINING_OPTICS, z, depth_um=10.0, sample_index=1.38, **more
+        pytest.param(
+            lambda z, **more: gibson_lanni_psf(
+                TRAINING_OPTICS, z, depth_um=10.0, sample_index=1.38, **more
+            ),
+            marks=pytest.mark.libraries,
         ),
     ],
     ids=["bessel", "aberrated", "gibson_lanni"],

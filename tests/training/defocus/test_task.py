@@ -8,6 +8,8 @@ task = pytest.importorskip(
     reason="needs Keras and TensorFlow: pip install 'microscope-quality[train]'",
 )
 
+pytestmark = pytest.mark.training
+
 
 def test_ranked_probability_score_by_hand():
     target = np.array([[0, 1, 0], [1, 0, 0], [1 / 3, 1 / 3, 1 / 3]])

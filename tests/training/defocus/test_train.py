@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -33,6 +34,15 @@ fitting = pytest.importorskip(
     "microscope_quality.training.fitting",
     reason="needs Keras and TensorFlow: pip install 'microscope-quality[train]'",
 )
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks():
+    """Few of the patches of a block are trained on here, and making them takes longest."""
+    with patch.object(fitting, "BLOCK_SIZE", 128):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +110,50 @@ def test_training_goes_on_from_its_checkpoint(sharp, tmp_path):
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-12.npz"]
     stages = FocusModel.from_pretrained(tmp_path / "two").description.training["stages"]
     assert [(stage["first_step"], stage["steps"]) for stage in stages] == [(0, 8), (8, 12)]
+
+
+def test_an_interruption_after_the_last_step_costs_no_step_and_one_part(trained, sharp, tmp_path):
+    out, expected, _ = trained
+    settings = TrainingSettings(steps=60, batch_size=32, workers=0, seed=1, empty_patches=1000)
+    weights = (out / "tiny" / "weights.npz").read_bytes()
+
+    def interrupted_at(reached):
+        records = []
+
+        def report(record):
+            records.append(record)
+            if reached(record):
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train([sharp], tmp_path, "tiny", settings, report=report)
+        return records
+
+    def parts(records):
+        found = [record for record in records if record.get("doing", "").startswith("measuring")]
+        return [(record["done"], record["of"]) for record in found]
+
+    # One image that is held out, and one part of the empty patches.
+    first = interrupted_at(lambda record: record.get("of") == 2 and record["done"] == 0)
+    assert [record["step"] for record in first if "loss" in record] == [60]
+    second = interrupted_at(lambda record: record.get("of") == 2 and record["done"] == 1)
+    third = interrupted_at(lambda record: "validation_images" in record)
+    assert not (tmp_path / "tiny").exists()
+    last = []
+    description = train([sharp], tmp_path, "tiny", settings, report=last.append)
+    assert [parts(records) for records in (first, second, third, last)] == [
+        [(0, 2)],
+        [(0, 2), (1, 2)],
+        [(1, 2), (2, 2)],
+        [(2, 2)],
+    ]
+    for records in (second, third, last):
+        assert not [record for record in records if "loss" in record or "at" in record]
+        assert {"goes_on_from": 60, "steps": 60} in records
+    assert (tmp_path / "tiny" / "weights.npz").read_bytes() == weights
+    assert description.focus == expected.focus
+    for name in ("validation_images", "validation_patches", "best_step", "validation_files"):
+        assert description.training[name] == expected.training[name]
 
 
 def test_another_architecture_does_not_go_on_from_it(sharp, tmp_path):
@@ -174,7 +228,14 @@ def test_blurred_images_are_left_out_and_stacks_give_their_sharpest_plane(sharp,
     assert record["training_images"] == 7
     assert set(record["left_out"]) == {"blurred.tif"}
     assert record["left_out"]["blurred.tif"].startswith("blurred: compact puts it at level")
-    assert set(records[0]["left_out"]) == {str(own / "blurred.tif")}
+    (told,) = (record for record in records if "left_out" in record)
+    assert set(told["left_out"]) == {str(own / "blurred.tif")}
+    checked = [
+        (record["done"], record["of"])
+        for record in records
+        if record.get("doing", "").startswith("checking") and "done" in record
+    ]
+    assert checked == [(done, 8) for done in range(9)]
     assert (record["check"]["left_out"], record["check"]["model"]) == (1, "compact")
     assert record["planes"] == {"own/stack.tif": 1}
     found = find_images([own], None, TrainingSettings(check=False), GroupBy(), StreamSettings())
