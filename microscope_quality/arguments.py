@@ -33,6 +33,10 @@ MOST_PIXELS = 10**9
 _LONGEST_TEXT = 60
 _LONGEST_PATH = 1000
 _LARGEST_WHOLE = 10**30
+# Of what is counted, unless a function says less.
+_LARGEST_COUNT = 2**63 - 1
+# What another library says of an array that it cannot make.
+_LONGEST_REASON = 200
 
 
 def shown(value: Any) -> str:
@@ -65,9 +69,20 @@ def told(value: Any, array: NDArray[Any]) -> str:
     return shown(array) if isinstance(value, (list, tuple, np.ndarray)) else shown(value)
 
 
-def brief(text: str) -> str:
+def brief(text: str, most: int = _LONGEST_TEXT) -> str:
     """Cut a text that is long."""
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …"
+    return text if len(text) <= most else f"{text[:most]} …"
+
+
+def plain(value: Any) -> Any:
+    """Give a number or an array of NumPy's as Python's own, and None for what is no number."""
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_number(
@@ -114,7 +129,7 @@ def as_count(
     name: str,
     value: Any,
     low: int = 0,
-    high: int = 2**63 - 1,
+    high: int = _LARGEST_COUNT,
     *,
     error: Error = None,
 ) -> int:
@@ -236,7 +251,8 @@ def as_array(name: str, value: Any, *, error: Error = None) -> NDArray[Any]:
         if isinstance(reason, MicroscopeQualityError):
             raise
         raise (error or ArgumentError)(
-            f"{name} must be an array, and cannot be made one: {brief(str(reason))}."
+            f"{name} must be an array, and cannot be made one: "
+            f"{brief(str(reason).rstrip('.'), _LONGEST_REASON)}."
         ) from reason
 
 
@@ -329,7 +345,7 @@ def _scalar(value: Any) -> Any:
 def _range(low: float, high: float, otherwise: str = "") -> str:
     if math.isinf(low) and math.isinf(high):
         return otherwise
-    if high == math.inf:
+    if high in (math.inf, _LARGEST_COUNT):
         return f"from {low:g}"
     if isinstance(low, int) and isinstance(high, int):
         return f"from {low} to {high}"

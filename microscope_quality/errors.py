@@ -38,6 +38,10 @@ class ArgumentError(SettingsError, TypeError):
     """An argument of a wrong kind, such as a text in the place of a number."""
 
 
+class MissingLibraryError(MicroscopeQualityError, ImportError):
+    """What was asked for takes a library, or a part of this one, that is not installed."""
+
+
 def reason_of(error: Union[Exception, str], path: Union[str, os.PathLike[str]]) -> str:
     """Give what an error says without the path, where that stands beside it already."""
     said = str(getattr(error, "strerror", None) or error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microscope_quality import certainty, tiles, verdicts
-from microscope_quality.arguments import as_number
+from microscope_quality.arguments import as_flag, as_number, plain
 from microscope_quality.contrast import patch_contrasts, plane_contrast
 from microscope_quality.model import FocusModel, ModelLike, as_model
 from microscope_quality.normalisation import half_unmasked
@@ -24,6 +24,42 @@ Float64Array = NDArray[np.float64]
 # Patches measured at a time, and their pixels: bounds the memory of an image of any size.
 _BLOCK = 1024
 _BLOCK_PIXELS = 2**23
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PatchResult:
+    """The focus of a patch of a plane.
+
+    Attributes
+    ----------
+    y, x : int
+        Of its upper left pixel, in the image's own pixels.
+    size_px : float
+        Its side in the image's own pixels.
+    level, expected_level, certainty : float
+        As of a `FocusResult`; levels are NaN and the certainty 0 where there is nothing to judge.
+    probabilities : (K,) array of float64
+        Of the levels.
+    """
+
+    y: int
+    x: int
+    size_px: float
+    level: float
+    expected_level: float
+    certainty: float
+    probabilities: Float64Array
+
+    def __repr__(self) -> str:
+        """Tell where it is, and the outcome."""
+        return (
+            f"<PatchResult: y {self.y}, x {self.x}, expected level {self.expected_level:.2f}, "
+            f"certainty {self.certainty:.2f}>"
+        )
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Give all of it as plain values; see `FocusResult.to_dict`."""
+        return {name: plain(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -108,6 +144,12 @@ class FocusResult:
             f"certainty {self.certainty:.2f}, {self.status}, {len(self.patch_levels)} patches>"
         )
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from microscope_quality.display import focus_html
+
+        return focus_html(self)
+
     @property
     def judged_level(self) -> Optional[float]:
         """The number by which the plane counts; see `verdicts.judged_level`."""
@@ -124,8 +166,92 @@ class FocusResult:
         row["contrast"] = self.contrast
         return row
 
+    def to_dict(self, *, patches: bool = False) -> Dict[str, Any]:
+        """Give its attributes as plain values, such as JSON can hold.
 
-@dataclass(frozen=True, eq=False)
+        Parameters
+        ----------
+        patches : bool
+            Give the patches too, as a list of those of `PatchResult.to_dict`.
+
+        Returns
+        -------
+        dict
+            Whole numbers, floats, texts and lists of them, by the attributes' names; None stands
+            for what is undefined (NaN).
+        """
+        of_plane = (field.name for field in fields(self) if field.name not in _OF_PATCHES)
+        values = {name: plain(getattr(self, name)) for name in of_plane}
+        if as_flag("patches", patches):
+            values["patches"] = [patch.to_dict() for patch in self.patches]
+        return values
+
+    @property
+    def patches(self) -> Tuple[PatchResult, ...]:
+        """The patches with their places, row by row."""
+        columns = (
+            self.patch_levels.tolist(),
+            self.patch_expected_levels.tolist(),
+            self.patch_certainties.tolist(),
+            self.patch_probabilities,
+        )
+        return tuple(
+            PatchResult(y, x, self.patch_size_px, *of_patch)
+            for (y, x), *of_patch in zip(self.patch_positions.tolist(), *columns)
+        )
+
+    @property
+    def level_map(self) -> Float64Array:
+        """The patches' levels as they lie in the plane, (rows, columns) of patches.
+
+        The last row and column are those that are shifted inwards to the plane's border, so that
+        they may overlap with the ones before. NaN where there is nothing to judge; empty without
+        a patch.
+        """
+        return self._map(self.patch_levels)
+
+    @property
+    def expected_level_map(self) -> Float64Array:
+        """The patches' expected levels, laid out as in `level_map`."""
+        return self._map(self.patch_expected_levels)
+
+    @property
+    def certainty_map(self) -> Float64Array:
+        """The patches' certainties, laid out as in `level_map`; 0 where nothing is to judge."""
+        return self._map(self.patch_certainties)
+
+    def _map(self, values: Float64Array) -> Float64Array:
+        rows, columns = self._grid()
+        placed = np.full((len(rows), len(columns)), np.nan)
+        y, x = self.patch_positions.T
+        placed[np.searchsorted(rows, y), np.searchsorted(columns, x)] = values
+        return placed
+
+    def _grid(self) -> Tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Give y of the rows and x of the columns of patches."""
+        return np.unique(self.patch_positions[:, 0]), np.unique(self.patch_positions[:, 1])
+
+    def overlay(self, plane: ArrayLike, *, max_side: Optional[int] = None) -> NDArray[np.uint8]:
+        """Draw the plane under its patches' levels and certainties; see `overlay.overlay`."""
+        from microscope_quality import overlay
+
+        return overlay.overlay(plane, self, max_side=max_side)
+
+    def plot(self, plane: Optional[ArrayLike] = None, *, ax: Any = None) -> Any:
+        """Plot the patches, over the plane if it is given; see `display.plot_focus`."""
+        from microscope_quality.display import plot_focus
+
+        return plot_focus(self, plane, ax=ax)
+
+
+# What a result says of each patch; of the whole plane says all else.
+_OF_PATCHES = (
+    *("patch_positions", "patch_levels", "patch_expected_levels"),
+    *("patch_certainties", "patch_probabilities"),
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class PointsResult:
     """The focus at points of a plane.
 
@@ -141,6 +267,17 @@ class PointsResult:
     expected_levels: Float64Array
     certainties: Float64Array
     probabilities: Float64Array
+
+    def __repr__(self) -> str:
+        """Tell the range of the outcome; the arrays would fill screens."""
+        known = self.expected_levels[~np.isnan(self.expected_levels)]
+        points = "1 point" if len(self.levels) == 1 else f"{len(self.levels)} points"
+        range_ = f", expected levels {known.min():.2f} to {known.max():.2f}" if len(known) else ""
+        return f"<PointsResult: {points}{range_}>"
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Give its attributes as plain values; see `FocusResult.to_dict`."""
+        return {name: plain(value) for name, value in vars(self).items()}
 
 
 def measure_focus(

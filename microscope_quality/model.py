@@ -279,6 +279,13 @@ class Model:
         self.description = description
         self._network = Network(description.layers, weights, description.patch_size)
 
+    def __repr__(self) -> str:
+        """Tell its name, task and patches."""
+        one, details = self.description, self.description.details
+        levels = f", {details.levels} levels" if isinstance(details, FocusTask) else ""
+        size = one.patch_size
+        return f"<{type(self).__name__} {one.name!r}: {one.task}{levels}, {size} x {size} patches>"
+
     @classmethod
     def check(cls, description: ModelDescription) -> None:
         """Refuse a description of another task, or of layers that would not serve it.

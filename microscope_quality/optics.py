@@ -13,6 +13,7 @@ from microscope_quality.arguments import (
     as_entries,
     as_flag,
     as_floats,
+    as_mapping,
     as_number,
     as_positive,
     as_text,
@@ -268,11 +269,27 @@ def parse_values(text: str) -> Dict[str, float]:
         values["pixel_size_um"] = values.pop("camera_pixel_um") / values.pop("magnification")
     elif camera:
         raise OpticsError(f"{_FORM}; magnification and camera_pixel_um belong together.")
+    return checked_values(values)
+
+
+def checked_values(values: Mapping[str, Any]) -> Dict[str, float]:
+    """Give some of the values of `Optics` by their names, where the rest is known elsewhere.
+
+    Raises
+    ------
+    OpticsError
+        One is unknown or wrong, or there are no optics that have all of them.
+    """
+    own = [field.name for field in fields(Optics)]
+    for name in as_mapping("optics", values):
+        if name not in own:
+            raise OpticsError(f"Optics have {', '.join(own)}; there is no {shown(name)}.")
     # What is missing is taken so that it goes with all that is possible.
-    index = values.get("refractive_index", 2 * abs(values.get("na", 1.0)) + 1)
+    known = {name: checked_value(name, value) for name, value in values.items()}
+    index = known.get("refractive_index", 2 * abs(known.get("na", 1.0)) + 1)
     others = {"na": index / 2, "refractive_index": index, "wavelength_um": 0.5, "pixel_size_um": 1}
-    Optics(**{**others, **values})
-    return values
+    Optics(**{**others, **known})
+    return known
 
 
 IMMERSIONS = {"air": 1.0, "water": 1.33, "glycerol": 1.47, "oil": 1.515}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microscope_quality.arguments import as_a, as_count, as_floats, as_numbers
-from microscope_quality.errors import SettingsError
+from microscope_quality.errors import ArgumentError, SettingsError
 from microscope_quality.focus import FocusResult
 from microscope_quality.planes import as_plane, is_lazy
 from microscope_quality.resampling import resample, scaled_down
@@ -50,6 +50,8 @@ _TINT_SMALL = 0.5
 _SMALLEST_MARK = 10
 # Pixels of a plane outside of memory that are read at a time.
 _BAND_PIXELS = 2**23
+# Such a plane is drawn in its own size up to so many pixels.
+_MOST_WHOLE_PIXELS = 2**24
 # Percentiles of the pixels that are drawn black and white.
 _BLACK, _WHITE = 0.5, 99.8
 _MOST_LEVELS = 10**6
@@ -74,7 +76,7 @@ def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = 
         Of `focus.measure_focus` or `sampling.sample_focus`.
     max_side : int, optional
         The longer side of the picture in pixels, for planes that are larger; must be given for a
-        plane that is not in memory.
+        plane that is not in memory and has over 16,777,216 pixels.
 
     Returns
     -------
@@ -91,6 +93,8 @@ def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = 
     FileError
         A plane that lies in a file cannot be read.
     """
+    if isinstance(plane, FocusResult):
+        raise ArgumentError("plane must be the image, and result what was measured of it, second.")
     as_a(FocusResult, "result", result)
     grey, own_shape = _grey(plane, max_side)
     if own_shape != (result.height, result.width):
@@ -230,8 +234,12 @@ def _grey(plane: ArrayLike, max_side: Optional[int]) -> Tuple[Float32Array, Tupl
         pixels, unmasked = as_plane(plane)
     own_shape = int(pixels.shape[0]), int(pixels.shape[1])
     if is_lazy(plane):
-        if max_side is None:
-            raise SettingsError("max_side must be given for a plane that is not in memory.")
+        if max_side is None and own_shape[0] * own_shape[1] > _MOST_WHOLE_PIXELS:
+            raise SettingsError(
+                "max_side must be given for a plane that is not in memory and as large as "
+                f"{own_shape[0]} x {own_shape[1]} pixels."
+            )
+        max_side = max(own_shape) if max_side is None else max_side
         pixels = _area_averaged(plane, max_side)
     grey = _stretched(pixels, unmasked)
     shrink = 1.0 if max_side is None else min(1.0, max_side / max(own_shape))

@@ -314,14 +314,18 @@ def as_plane(
     ImageError, SettingsError
         As `measure_focus`.
     """
+    leading: Any = plane[0] if isinstance(plane, (list, tuple)) and plane else plane
+    if isinstance(leading, (str, os.PathLike)):
+        raise ImageError(
+            f"{shown_path(leading)} names a file: read it first, such as with tifffile.imread, or "
+            "give its path to measure_files."
+        )
     pixels = as_array("An image", plane, error=ImageError)
     if pixels.dtype.kind == "b":
         raise ImageError(
-            "A boolean array is a mask, not an image: its edges are sharp whatever the focus."
-        )
-    if isinstance(plane, (str, os.PathLike)):
-        raise ImageError(
-            f"{shown_path(plane)} names a file: read it first, such as with tifffile.imread."
+            f"An image must have grey values; this array of shape {pixels.shape} is boolean, as a "
+            "mask is, whose edges are sharp whatever the focus. Give the image itself, and a mask "
+            "of it as `mask`."
         )
     if pixels.dtype.kind not in "iuf":
         raise ImageError(

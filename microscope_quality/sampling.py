@@ -69,6 +69,11 @@ class SampleResult(FocusResult):
             row[name] = getattr(self, name)
         return row
 
+    def _grid(self) -> Tuple[NDArray[np.intp], NDArray[np.intp]]:
+        # That of the whole plane; what was not measured is NaN in it.
+        side = _side(self.patch_size_px)
+        return tiles.starts(self.height, side), tiles.starts(self.width, side)
+
 
 class _Drawn(NamedTuple):
     """Patches of a stratum that were measured."""
@@ -164,7 +169,7 @@ def sample_focus(
     limit = as_number("in_focus_limit", in_focus_limit, 0, focus.levels - 1)
     sampling, messages = sampling_of(optics, focus.optics, rescale)
     size = used.description.patch_size
-    side = max(1, round(size / sampling))
+    side = _side(size / sampling)
     source = _Source(plane, used, side)
     rows, columns = tiles.starts(source.height, side), tiles.starts(source.width, side)
     groups: List[List[_Drawn]] = []
@@ -215,6 +220,11 @@ def sample_focus(
         expected_level_low=max(expected - half, 0.0),
         expected_level_high=min(expected + half, focus.levels - 1.0),
     )
+
+
+def _side(patch_size_px: float) -> int:
+    """Give the side of the patches that are cut out of a plane, in its own pixels."""
+    return max(1, round(patch_size_px))
 
 
 def _draw(

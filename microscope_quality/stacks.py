@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, Iterable, Iterator, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microscope_quality import verdicts
-from microscope_quality.arguments import as_a, as_iterator, as_list
-from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.arguments import as_flag, as_iterator, as_list, plain, shown
+from microscope_quality.errors import ArgumentError, ImageError, SettingsError
 from microscope_quality.focus import FocusResult, measure_focus
 from microscope_quality.model import ModelLike, as_model
 from microscope_quality.optics import Optics
@@ -26,7 +27,7 @@ HALVING_LEVELS = 2.0
 AS_GOOD_SHARE = 0.9
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StackResult:
     """The focus of a stack of planes.
 
@@ -50,6 +51,40 @@ class StackResult:
     expected_level: float
     status: str
     results: Tuple[FocusResult, ...]
+
+    def __repr__(self) -> str:
+        """Tell the outcome; the results of all planes would fill screens."""
+        n = len(self.results)
+        planes = "1 plane" if n == 1 else f"{n} planes"
+        if self.best_plane is None:
+            return f"<StackResult: {planes}, none has content>"
+        level = f"expected level {self.expected_level:.2f}, " if self.expected_level >= 0 else ""
+        return f"<StackResult: best plane {self.best_plane} of {planes}, {level}{self.status}>"
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from microscope_quality.display import stack_html
+
+        return stack_html(self)
+
+    def to_dict(self, *, planes: bool = False) -> Dict[str, Any]:
+        """Give its attributes as plain values, such as JSON can hold.
+
+        Parameters
+        ----------
+        planes : bool
+            Give ``results`` too, as a list of what `FocusResult.to_dict` gives of each plane.
+        """
+        values = {name: plain(value) for name, value in vars(self).items() if name != "results"}
+        if as_flag("planes", planes):
+            values["results"] = [result.to_dict() for result in self.results]
+        return values
+
+    def plot(self, *, ax: Any = None) -> Any:
+        """Plot the planes' levels and contrasts; see `display.plot_stack`."""
+        from microscope_quality.display import plot_stack
+
+        return plot_stack(self, ax=ax)
 
     @property
     def representative(self) -> FocusResult:
@@ -93,11 +128,24 @@ def measure_stack(
     """
     used = as_model(model)
     end: Any = object()
+    if isinstance(planes, (str, os.PathLike)):
+        raise ArgumentError(
+            f"planes must be arrays, not {shown(planes)}: read the file first, such as with "
+            "tifffile.imread, or give its path to measure_files."
+        )
     remaining = as_iterator("planes", planes, "planes")
-    if isinstance(planes, np.ndarray) and planes.ndim == 2:
+    # Also of arrays that are not NumPy's.
+    dimensions: Any = getattr(planes, "ndim", None)
+    shape: Any = getattr(planes, "shape", ())
+    if dimensions == 2:
         raise ImageError(
-            f"A stack has three dimensions, planes first; this array has the shape {planes.shape}. "
+            f"A stack has three dimensions, planes first; this array has the shape {shape}. "
             "One plane is for measure_focus."
+        )
+    if dimensions == 4 and shape[-1] != 3:
+        raise ImageError(
+            f"A stack has three dimensions, planes first; this array has the shape {shape}. "
+            "Measure its channels or time points one by one, such as stack[:, 0]."
         )
     remaining_masks: Iterator[Any] = (
         repeat(None) if masks is None else as_iterator("masks", masks, "masks")
@@ -158,7 +206,13 @@ def best_plane(results: Sequence[FocusResult]) -> StackResult:
     focus fills a patch and its rings fill many; but no more of it counts than a plane beside it
     has, so that no frame of noise is the best one. Without contrasts, levels alone decide.
     """
-    results = [as_a(FocusResult, "A result", one) for one in as_list("results", results, "results")]
+    results = as_list("results", results, "results")
+    wrong = [one for one in results if not isinstance(one, FocusResult)]
+    if wrong:
+        raise ArgumentError(
+            f"Each of the results must be a FocusResult, not {shown(wrong[0])}: best_plane takes "
+            "what measure_focus gave of the planes; measure_stack takes the planes themselves."
+        )
     if not results:
         raise ImageError("A stack needs one plane at least.")
     statuses, expected = [r.status for r in results], [r.expected_level for r in results]

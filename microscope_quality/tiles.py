@@ -158,12 +158,19 @@ def checked_centres(centres: ArrayLike, shape: Tuple[int, ...]) -> NDArray[np.fl
     if points.size == 0:
         points = points.reshape(0, 2)
     if points.ndim != 2 or points.shape[1] != 2:
-        raise SettingsError(f"centres must be an (n, 2) array of y and x, not {points.shape}.")
+        raise SettingsError(
+            f"centres must be an (n, 2) array of y and x, such as [(120, 200)], not one of shape "
+            f"{points.shape}."
+        )
     inside = (points >= -0.5) & (points <= np.array([height, width]) - 0.5)
     if not inside.all():
         y, x = points[~inside.all(axis=1)][0]
+        swapped = points[:, ::-1]
+        fits = (swapped >= -0.5) & (swapped <= np.array([height, width]) - 0.5)
+        hint = " Swapped, all would lie within it: y comes first." if fits.all() else ""
         raise SettingsError(
-            f"The centre y = {y:g}, x = {x:g} lies outside the image of {height} x {width} pixels."
+            f"The centre y = {y:g}, x = {x:g} lies outside the image of {height} x {width} pixels, "
+            f"height x width.{hint}"
         )
     return points
 

@@ -10,6 +10,7 @@ import pathlib
 import coded
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from microscope_quality import (
     FocusModel,
@@ -20,6 +21,7 @@ from microscope_quality import (
     classical,
     contrast,
     degrade,
+    display,
     errors,
     focus,
     metrics,
@@ -47,16 +49,37 @@ from microscope_quality.errors import (
 )
 
 MODULES = (
-    *(certainty, classical, contrast, degrade, focus, metrics, model, network, normalisation),
+    *(
+        certainty,
+        classical,
+        contrast,
+        degrade,
+        display,
+        focus,
+        metrics,
+        model,
+        network,
+        normalisation,
+    ),
     *(optics, overlay, planes, psf, resampling, sampling, simulate, stacks, tiles, verdicts),
 )
 # Made by the library, not by its users.
-RESULTS = {"FocusResult", "StackResult", "PointsResult", "SampleResult", "Step", "Statistics"}
+RESULTS = {
+    "PatchResult",
+    "FocusResult",
+    "StackResult",
+    "PointsResult",
+    "SampleResult",
+    "Step",
+    "Statistics",
+}
 RESULTS |= {"Calibration", "RiskCoverage"}
 
 CODED = FocusModel(coded.description(), coded.weights())
 PLANE = coded.plane([[0, 1], [1, 0]])
 RESULT = focus.measure_focus(PLANE, CODED)
+STACK = stacks.best_plane([RESULT, RESULT])
+AXES = Figure().subplots()
 OPTICS = optics.TRAINING_OPTICS
 KERNEL = np.ones((3, 3)) / 9
 P = np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1]])
@@ -116,6 +139,21 @@ CALLS = {
         dict(values=degrade.Camera().to_dict()),
     ),
     "focus.FocusResult.to_row": (RESULT.to_row, {}),
+    "focus.FocusResult.to_dict": (RESULT.to_dict, dict(patches=True)),
+    "focus.FocusResult.overlay": (RESULT.overlay, dict(plane=PLANE, max_side=100)),
+    "focus.FocusResult.plot": (RESULT.plot, dict(plane=PLANE, ax=AXES)),
+    "focus.PatchResult.to_dict": (RESULT.patches[0].to_dict, {}),
+    "focus.PointsResult.to_dict": (
+        focus.measure_at(PLANE, [(5, 9)], CODED).to_dict,
+        {},
+    ),
+    "stacks.StackResult.to_dict": (STACK.to_dict, dict(planes=True)),
+    "stacks.StackResult.plot": (STACK.plot, dict(ax=AXES)),
+    "display.focus_html": (display.focus_html, dict(result=RESULT)),
+    "display.stack_html": (display.stack_html, dict(stack=STACK)),
+    "display.in_words": (display.in_words, dict(result=RESULT)),
+    "display.plot_focus": (display.plot_focus, dict(result=RESULT, plane=PLANE, ax=AXES)),
+    "display.plot_stack": (display.plot_stack, dict(stack=STACK, ax=AXES)),
     "focus.measure_focus": (
         focus.measure_focus,
         dict(plane=PLANE, model=CODED, optics=OPTICS, rescale=True, mask=MASK, in_focus_limit=1),
@@ -265,6 +303,7 @@ CALLS = {
         dict(text="na=0.5,n=1,wavelength_um=0.5,pixel_size_um=1"),
     ),
     "optics.Optics.tangent": (OPTICS.tangent, dict(paraxial=True)),
+    "optics.checked_values": (optics.checked_values, dict(values={"na": 0.5})),
     "optics.parse_values": (optics.parse_values, dict(text="na=0.5")),
     "optics.Optics.blur_diameter_px": (
         OPTICS.blur_diameter_px,

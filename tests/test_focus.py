@@ -1,8 +1,10 @@
 """Measuring planes and points, with a model whose answers are known beforehand."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from math import isnan, nan
+from pathlib import Path
 
 import coded
 import numpy as np
@@ -308,7 +310,7 @@ def test_arrays_without_pixels_are_refused(model, shape):
 
 
 def test_arrays_that_are_no_image_are_refused(model):
-    with pytest.raises(ImageError, match="boolean array is a mask"):
+    with pytest.raises(ImageError, match="is boolean, as a mask is.*Give the image itself"):
         measure_focus(np.ones((100, 100), bool), model)
     for array in (
         np.ones((100, 100), complex),
@@ -554,9 +556,124 @@ def test_several_threads_measure_at_a_time(model):
     assert [r.level for r in results] == list(range(8))
 
 
-def test_a_path_is_refused_with_the_way_out(model, plain):
-    with pytest.raises(ImageError, match="read it first"):
-        measure_focus("cells.tif", model)
+@pytest.mark.parametrize("path", ["cells.tif", Path("cells.tif"), ["cells.tif"], [Path("a.tif")]])
+def test_a_path_is_refused_with_the_way_out(model, path):
+    with pytest.raises(ImageError, match="read it first, .*or give its path to measure_files"):
+        measure_focus(path, model)
+
+
+@pytest.mark.parametrize("library", ["PIL", "xarray", "pandas", "dask"])
+def test_whatever_can_be_an_array_is_one(model, library):
+    plane = coded.plane([[0, 3], [5, None]])
+    module = pytest.importorskip({"PIL": "PIL.Image", "dask": "dask.array"}.get(library, library))
+    make = {
+        "PIL": lambda: module.fromarray(plane),
+        "xarray": lambda: module.DataArray(plane, dims=("y", "x")),
+        "pandas": lambda: module.DataFrame(plane),
+        "dask": lambda: module.from_array(plane, chunks=50),
+    }[library]
+    result = measure_focus(make(), model)
+    assert_same(result, measure_focus(plane, model))
+    np.testing.assert_array_equal(
+        result.overlay(make(), max_side=100).shape, result.overlay(plane, max_side=100).shape
+    )
+    assert result.overlay(make()).shape == (168, 168, 3)
+
+
+def test_points_that_are_x_and_y_are_refused_with_the_way_out(model):
+    wide = coded.plane([[0, 1, 2, 3]])
+    with pytest.raises(SettingsError, match="Swapped, all would lie within it: y comes first"):
+        measure_at(wide, [(300, 20)], model)
+    with pytest.raises(SettingsError, match=r"84 x 336 pixels, height x width\.$"):
+        measure_at(wide, [(300, 20), (400, 20)], model)
+
+
+def with_a_flat_patch(levels):
+    """A plane of levels, of which the patch at the lower left is constant."""
+    plane = coded.plane(levels)
+    plane[-84:, :84] = 7
+    return plane
+
+
+def test_maps_have_a_value_for_each_patch_where_it_lies(model):
+    levels = [[0, 3, 7], [0, 5, 1]]
+    result = measure_focus(with_a_flat_patch(levels), model)
+    expected = np.array(levels, float)
+    expected[1, 0] = nan
+    np.testing.assert_array_equal(result.level_map, expected)
+    np.testing.assert_allclose(result.expected_level_map, expected, atol=0.5)
+    certainties = [patch.certainty for patch in result.patches]
+    np.testing.assert_array_equal(result.certainty_map, np.reshape(certainties, (2, 3)))
+    assert result.certainty_map[1, 0] == 0
+
+
+def test_maps_of_planes_that_are_no_multiple_of_patches(model):
+    """The last row and column are those that end at the border."""
+    plane = np.pad(coded.plane([[2, 2], [2, 2]]), ((0, 30), (0, 50)), mode="reflect")
+    result = measure_focus(plane, model)
+    assert result.level_map.shape == (3, 3)
+    assert [(p.y, p.x) for p in result.patches[-3:]] == [(114, 0), (114, 84), (114, 134)]
+    tiny = measure_focus(plane[:50], model)
+    assert tiny.level_map.shape == tiny.certainty_map.shape == (0, 0)
+    assert tiny.patches == ()
+
+
+def test_maps_of_rescaled_planes(model):
+    plane = coded.plane([[2, 4], [6, 8]])
+    large = plane.repeat(2, axis=0).repeat(2, axis=1)
+    optics = replace(TRAINING_OPTICS, pixel_size_um=TRAINING_OPTICS.pixel_size_um / 2)
+    result = measure_focus(large, model, optics=optics, rescale=True)
+    np.testing.assert_array_equal(result.level_map, [[2, 4], [6, 8]])
+    assert [(p.y, p.x, p.size_px) for p in result.patches[:2]] == [(0, 0, 168), (0, 168, 168)]
+
+
+def test_patches_come_with_their_places(model):
+    result = measure_focus(with_a_flat_patch([[0, 3], [0, 8]]), model)
+    patches = result.patches
+    assert [(p.y, p.x) for p in patches] == [tuple(at) for at in result.patch_positions]
+    assert [p.level for p in patches[:2]] == [0, 3]
+    for number, patch in enumerate(patches):
+        assert patch.size_px == 84
+        np.testing.assert_array_equal(patch.probabilities, result.patch_probabilities[number])
+    assert isnan(patches[2].level)
+    assert repr(patches[1]) == (
+        f"<PatchResult: y 0, x 84, expected level {patches[1].expected_level:.2f}, "
+        f"certainty {patches[1].certainty:.2f}>"
+    )
+
+
+@pytest.mark.parametrize("levels", [[[0, 3], [0, 8]], [[0]]])
+def test_a_result_is_a_dict_that_json_can_hold(model, levels):
+    result = measure_focus(with_a_flat_patch(levels), model)
+    found = result.to_dict(patches=True)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["defocus_um"] is None
+    assert found["probabilities"] == [None if isnan(p) else p for p in result.probabilities]
+    # What `to_row` gives under the same name is the same.
+    for name, value in result.to_row().items():
+        if name in found:
+            assert found[name] == (None if value != value else value)
+    patches = found.pop("patches")
+    assert found == result.to_dict()
+    assert {*found} == {f.name for f in fields(result)} - {
+        name for name in vars(result) if name.startswith("patch_") and name != "patch_size_px"
+    }
+    assert [[one["y"], one["x"]] for one in patches] == result.patch_positions.tolist()
+    assert [one["probabilities"] for one in patches if one["level"] is not None] == [
+        p.probabilities.tolist() for p in result.patches if not isnan(p.level)
+    ]
+
+
+def test_points_print_in_one_line_and_are_a_dict(model):
+    plane = with_a_flat_patch([[0, 4], [0, 8]])
+    points = measure_at(plane, [(42, 42), (42, 126), (126, 42)], model)
+    low, high = points.expected_levels[:2]
+    assert repr(points) == f"<PointsResult: 3 points, expected levels {low:.2f} to {high:.2f}>"
+    assert repr(measure_at(plane, [(126, 42)], model)) == "<PointsResult: 1 point>"
+    found = points.to_dict()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["levels"] == [0, 4, None]
+    assert found["probabilities"][2] == [None] * 11
 
 
 def test_a_result_prints_in_one_line(model, plain):

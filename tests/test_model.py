@@ -19,6 +19,7 @@ from coded import write_of_another_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
+from systems import posix, sparse_files
 
 from microscope_quality import model
 from microscope_quality.errors import (
@@ -503,6 +504,7 @@ def test_floats_of_another_byte_order_do_not_overflow(scale):
         np.testing.assert_allclose(zscore(patches.astype(f"{order}f8"))[0], expected, rtol=1e-6)
 
 
+@posix
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -555,7 +557,10 @@ def test_what_is_no_name_is_refused(name):
         FocusModel.from_pretrained(name)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@posix
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything"
+)
 @pytest.mark.parametrize("mode", [0o000, 0o600])
 def test_a_folder_without_permission_is_refused(folder, mode):
     folder.chmod(mode)
@@ -568,6 +573,7 @@ def test_a_folder_without_permission_is_refused(folder, mode):
         folder.chmod(0o700)
 
 
+@posix
 @pytest.mark.parametrize("name", ["model.json", "weights.npz"])
 def test_links_in_the_place_of_files(folder, name):
     (folder / name).unlink()
@@ -594,6 +600,7 @@ def test_a_pipe_is_not_waited_for(folder, name):
         FocusModel.from_pretrained(folder)
 
 
+@sparse_files
 @pytest.mark.parametrize("name", ["model.json", "weights.npz"])
 def test_a_huge_file_is_not_read(folder, name):
     os.truncate(folder / name, 2**34)  # takes no room on the disk
@@ -735,3 +742,8 @@ def test_large_patches_are_normalised_as_small_ones():
     assert counts.all()
     np.testing.assert_allclose(found.mean(axis=(1, 2)), 0, atol=1e-4)
     np.testing.assert_allclose(found.std(axis=(1, 2)), 1, atol=1e-4)
+
+
+def test_a_model_prints_in_one_line():
+    model = FocusModel(coded.description(), coded.weights())
+    assert repr(model) == "<FocusModel 'coded': focus, 11 levels, 84 x 84 patches>"

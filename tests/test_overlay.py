@@ -7,7 +7,7 @@ import coded
 import numpy as np
 import pytest
 
-from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.errors import ArgumentError, ImageError, SettingsError
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import Optics
@@ -261,8 +261,32 @@ def test_planes_outside_of_memory_are_drawn_as_those_inside(model, dtype):
         # The contrast is that of averages instead of pixels.
         assert one.shape == other.shape
         assert np.abs(one - other).mean() < 12
-    with pytest.raises(SettingsError):
-        overlay(Elsewhere(plane), result)
+    # Up to some size, it is drawn as large as it is.
+    whole = overlay(Elsewhere(plane), result).astype(int)
+    np.testing.assert_allclose(whole, overlay(plane, result).astype(int), atol=1)
+
+
+def test_large_planes_outside_of_memory_need_a_size(model):
+    class Large:
+        ndim, shape, dtype = 2, (2**13, 2**11 + 1), np.dtype(np.uint8)
+
+        def __getitem__(self, index):
+            raise AssertionError("it is refused before it is read")
+
+    result = measure_focus(coded.plane([[3]]), model)
+    with pytest.raises(SettingsError, match="max_side must be given .* as large as 8192 x 2049"):
+        overlay(Large(), result)
+
+
+def test_a_result_draws_itself_and_arguments_in_the_wrong_order_are_told(model):
+    plane = coded.plane([[3, 0]])
+    result = measure_focus(plane, model)
+    np.testing.assert_array_equal(result.overlay(plane), overlay(plane, result))
+    np.testing.assert_array_equal(
+        result.overlay(plane, max_side=50), overlay(plane, result, max_side=50)
+    )
+    with pytest.raises(ArgumentError, match="plane must be the image, and result .* second"):
+        overlay(result, plane)
 
 
 def test_many_small_patches_have_their_colours(model):

@@ -1,6 +1,6 @@
 """Sampling places of a plane: the estimate, its interval, what is read, who is refused."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from math import isnan
 
 import coded
@@ -192,6 +192,29 @@ def test_rows_carry_the_interval(model, images):
     assert row["expected_level_low"] < row["expected_level"] < row["expected_level_high"]
     assert row["defocus_um"] > 0
     assert "places" in repr(result)
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+def test_maps_are_those_of_the_plane_where_it_was_measured(model, images, rescale):
+    plane = images["tilt"]
+    optics = replace(TRAINING_OPTICS, pixel_size_um=0.325) if rescale else TRAINING_OPTICS
+    result = sample_focus(plane, model, places=20, optics=optics, rescale=rescale)
+    of_all = measure_focus(plane, model, optics=optics, rescale=rescale)
+    assert result.level_map.shape == result.certainty_map.shape == of_all.level_map.shape
+    rows, columns = (
+        np.searchsorted(np.unique(grid), own)
+        for grid, own in zip(of_all.patch_positions.T, result.patch_positions.T)
+    )
+    measured = np.zeros(result.certainty_map.shape, bool)
+    measured[rows, columns] = True
+    assert measured.sum() == result.places < measured.size
+    np.testing.assert_array_equal(np.isnan(result.certainty_map), ~measured)
+    np.testing.assert_array_equal(result.level_map[rows, columns], result.patch_levels)
+    if not rescale:
+        np.testing.assert_array_equal(result.level_map[measured], of_all.level_map[measured])
+    found = result.to_dict()
+    assert found["places"] == result.places
+    assert found["expected_level_low"] == result.expected_level_low
 
 
 def test_places_are_drawn_as_marks(model, images):

@@ -1,5 +1,6 @@
 """The plane in focus among those of a stack, with a model whose answers are known beforehand."""
 
+import json
 import weakref
 from math import isnan, nan
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.errors import ArgumentError, ImageError, SettingsError
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import Optics
@@ -223,6 +224,59 @@ def test_stacks_need_planes(model):
         measure_stack(np.ones((100, 100)), model)
     with pytest.raises(ImageError, match="One plane is for measure_focus"):
         measure_stack(coded.plane([[3, 3], [3, 3]]), model)
+
+
+@pytest.mark.parametrize(
+    ("planes", "kind", "said"),
+    [
+        ("z.tif", ArgumentError, "planes must be arrays, not 'z.tif': .* measure_files"),
+        (["z.tif"], ImageError, "'z.tif' names a file: .*measure_files"),
+        (np.ones((2, 2, 9, 9)), ImageError, r"shape \(2, 2, 9, 9\)\. Measure its channels"),
+        (5, ArgumentError, "planes must be a sequence of planes, not 5"),
+    ],
+)
+def test_what_is_no_stack_is_told_the_way_out(model, planes, kind, said):
+    with pytest.raises(kind, match=said):
+        measure_stack(planes, model)
+
+
+def test_stacks_of_arrays_that_are_not_numpys(model):
+    xarray = pytest.importorskip("xarray")
+    planes = np.stack([coded.plane([[3]]), coded.plane([[1]])])
+    found = measure_stack(xarray.DataArray(planes, dims=("z", "y", "x")), model)
+    assert found.to_dict(planes=True) == measure_stack(planes, model).to_dict(planes=True)
+    with pytest.raises(ImageError, match="One plane is for measure_focus"):
+        measure_stack(xarray.DataArray(planes[0], dims=("y", "x")), model)
+
+
+@pytest.mark.parametrize("wrong", [coded.plane([[3]]), [coded.plane([[3]])], np.ones((2, 9, 9))])
+def test_the_best_plane_is_that_of_results(wrong):
+    with pytest.raises(ArgumentError, match="must be a FocusResult, not an array.*measure_stack"):
+        best_plane(wrong)
+
+
+def test_a_stack_prints_in_one_line_and_is_a_dict(model):
+    stack = best_plane(stack_of(model, [3, 1, 6]))
+    level = stack.expected_level
+    assert repr(stack) == (
+        f"<StackResult: best plane 1 of 3 planes, expected level {level:.2f}, in_focus>"
+    )
+    found = stack.to_dict(planes=True)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found.pop("results") == [result.to_dict() for result in stack.results]
+    assert (
+        found
+        == stack.to_dict()
+        == {
+            "best_plane": 1,
+            "best_position": stack.best_position,
+            "expected_level": level,
+            "status": "in_focus",
+        }
+    )
+    empty = measure_stack([np.ones((84, 84))], model)
+    assert repr(empty) == "<StackResult: 1 plane, none has content>"
+    assert empty.to_dict()["expected_level"] is empty.to_dict()["best_plane"] is None
 
 
 def test_stacks_turn_optics_and_limit_on(model):

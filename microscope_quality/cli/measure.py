@@ -14,7 +14,9 @@ import typer
 
 from microscope_quality.batch.budget import SECONDS
 from microscope_quality.cli import options
+from microscope_quality.cli.interruption import READER_GONE
 from microscope_quality.cli.options import many, written
+from microscope_quality.cli.rows import Format, ReaderGoneError, RowWriter
 
 if TYPE_CHECKING:
     from microscope_quality.measuring.run import Run
@@ -48,6 +50,15 @@ def measure(
             help="Folder for results.csv, stacks.csv (of z-stacks), overlays/ and run.json. What "
             "an earlier run with the same settings measured there is kept, if it did not change.",
             show_default=False,
+        ),
+    ] = None,
+    format_: Annotated[
+        Optional[Format],
+        written(
+            "--format",
+            help="Write the rows of results.csv to standard output, for other programs, and "
+            "nothing else there.",
+            show_default="a summary to read",
         ),
     ] = None,
     measures: options.MeasuresOption = "focus",
@@ -140,6 +151,9 @@ def measure(
     * A plate of z-stacks, and the plane of each place that is sharpest in channel 1:
     `microscope-quality measure plate1/ --out results --best-plane best --best-by 1`
 
+    * The rows for another program: `microscope-quality measure plate1/ --format json | jq
+    'map(select(.status == "out_of_focus").file)'`
+
     * Classical measures beside it: `microscope-quality measure plate1/ --out results
     --measures focus,classical`
 
@@ -161,14 +175,19 @@ def measure(
     from microscope_quality.cli.wording import console
     from microscope_quality.errors import MicroscopeQualityError, SettingsError, printable
     from microscope_quality.files.images import find_some
-    from microscope_quality.files.left_out import EXCLUDED, EXCLUDED_FOLDERS
+    from microscope_quality.files.left_out import EXCLUDED, EXCLUDED_FOLDERS, LeftOutCounts
     from microscope_quality.files.pictures import OVERLAYS
     from microscope_quality.measuring.best_planes import BestPlanes, check_apart
     from microscope_quality.measuring.memory import limit_of
-    from microscope_quality.measuring.run import Run
+    from microscope_quality.measuring.run import Run, check_folder
 
     began = time.monotonic()
     with refusing("measure"):
+        if out is not None:
+            try:
+                check_folder(out)
+            except SettingsError as error:
+                raise SettingsError(f"{error} {_as_one_file(out)}") from error
         copies = Copies(parquet=parquet, xlsx=xlsx, report=report)
         for name in ("per_patch", "overlay", "parquet", "xlsx", "report"):
             if context.params[name] not in (False, None, Pictures.none) and out is None:
@@ -188,7 +207,7 @@ def measure(
             pictures=out / OVERLAYS if out and pictures is Pictures.all else None,
         )
         others: Counter[str] = Counter()
-        left_out: Counter[str] = Counter()
+        left_out = LeftOutCounts()
         files = find_some(
             paths, exclude=out, others=others, without=exclude or (), left_out=left_out
         )
@@ -206,28 +225,43 @@ def measure(
             ready=ready,
         )
 
+    def show_none(_: str) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    # On a terminal a bar and the rows would write over each other.
+    show = show_none if format_ is not None and sys.stdout.isatty() else bar
     summary, copied = Summary(settings.measure), []
     best = BestPlanes(best_by)
     with as_interrupts() as exit_code:
         try:
             with run:
-                with bar("Measuring") if len(files) > 1 else contextlib.nullcontext() as move:
-                    for _ in run.measure(move):
-                        pass
+                rows = None if format_ is None else RowWriter(format_, run.row_names)
+                with (show if len(files) > 1 else show_none)("Measuring") as move:
+                    for name, measured in run.measure(move):
+                        if rows is not None:
+                            rows.write(run.values(name, measured))
+                if rows is not None:
+                    rows.finish()
                 run.finish(summary, *([] if best_plane is None else [best]))
                 copied += copies.write(run)
                 if best_plane is not None:
-                    with bar("Writing best planes") as move:
+                    with show("Writing best planes") as move:
                         best.write(run, best_plane, move)
-                with bar("Drawing") as move:
+                with show("Drawing") as move:
                     run.draw(doubtful=pictures is Pictures.doubtful, progress=move)
                 copied += copies.report_on(run)
+        except ReaderGoneError:
+            # Whoever closed the pipe has what they wanted.
+            raise typer.Exit(READER_GONE) from None
         except KeyboardInterrupt:
             typer.echo(f"\nInterrupted. {_so_far(run, again=again)}", err=True)
             raise typer.Exit(exit_code()) from None
         except MicroscopeQualityError as error:
             typer.echo(f"microscope-quality measure: {error}", err=True)
             raise typer.Exit(1) from error
+    failed = bool(run.has_failed or best.failed)
+    if format_ is not None:
+        raise typer.Exit(int(failed))
     screen = console()
     summary.show(screen, run)
     where = "a cluster" if cluster else "1 job" if jobs == 1 else f"{jobs} jobs"
@@ -245,7 +279,20 @@ def measure(
         screen.print(f"--exclude leaves nothing out: {printable(' '.join(exclude))}", style="dim")
     if best_plane is not None:
         show_best(screen, best, best_plane)
-    raise typer.Exit(1 if run.has_failed or best.failed else 0)
+    raise typer.Exit(int(failed))
+
+
+def _as_one_file(path: Path) -> str:
+    """Tell how a table as one file is had."""
+    from microscope_quality.errors import printable
+
+    name, ending = printable(str(path)), path.suffix.lower()
+    if ending == ".parquet":
+        return "With `parquet`, the tables are there as Parquet too."
+    if ending in (".xlsx", ".xls", ".ods"):
+        return "With `xlsx`, results.xlsx is there too."
+    kind = "json" if ending in (".json", ".jsonl") else "csv"
+    return f"For one table as a file: `format_` {kind} > {name}"
 
 
 def _so_far(run: Run, *, again: bool) -> str:

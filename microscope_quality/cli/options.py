@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any, Iterator, Mapping, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Mapping, Optional
 
 import typer
 
@@ -190,7 +190,7 @@ def settings_of(
     from microscope_quality.measuring.settings import Settings
 
     settings = Settings(
-        measures=tuple(_measures(measures, **options)),
+        measures=_measures(measures, **options),
         luminance=luminance,
         keep_patches=per_patch,
         pattern=pattern,
@@ -213,10 +213,9 @@ def _measures(
     sample: Optional[int],
     seed: int,
     **_: object,
-) -> Iterator[Measure]:
+) -> tuple[Measure, ...]:
     """Make measures with those of their settings that were given."""
-    from microscope_quality.errors import SettingsError
-    from microscope_quality.measuring.measures import MEASURES, measure_of
+    from microscope_quality.measuring.measures import measures_with
     from microscope_quality.optics import parse_values
 
     given = {
@@ -228,21 +227,9 @@ def _measures(
         "seed": seed or None,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    kinds = [measure_of(name.strip()) for name in listed.split(",")]
-    for name in given:
-        if not any(name in _settings_of(kind) for kind in kinds):
-            having = [one for one in MEASURES if name in _settings_of(measure_of(one))]
-            raise SettingsError(
-                f"{name} is a setting of {' and '.join(having)}; `measures` names others alone."
-            )
-    for kind in kinds:
-        yield kind(**settings_among(given, kind))
+    return measures_with(listed.split(","), given)
 
 
 def settings_among(given: Mapping[str, Any], kind: type[Any]) -> dict[str, Any]:
     """Pick the fields of a kind of settings out of a command's options, by their names."""
-    return {name: given[name] for name in _settings_of(kind) & given.keys()}
-
-
-def _settings_of(kind: type[Any]) -> set[str]:
-    return {one.name for one in fields(kind)}
+    return {one.name: given[one.name] for one in fields(kind) if one.name in given}

@@ -17,6 +17,8 @@ from microscope_quality.measuring.measure import Measure
 from microscope_quality.statuses import ERROR, NO_CONTENT
 
 _REFRESH_SECONDS = 0.5
+# Characters of a line beside its name: clock, number, verdict, and some words.
+_BESIDE_NAME = 62
 # Characters of the name of a stack in the last line.
 _STACK_NAME = 30
 
@@ -44,6 +46,8 @@ class Screen:
         self._refreshed = 0.0
         self._alerts = 0
         self._line = ""
+        # The longest name so far, where all are told whole.
+        self._widest = 40
 
     def __enter__(self) -> Screen:
         if self._terminal:
@@ -95,11 +99,16 @@ class Screen:
             words = "  ".join(filter(None, (words, printable(row["message"]))))
         if was:
             words = "  ".join(filter(None, (f"(was {was})", words)))
-        room = max(20, min(60, self._console.width - 34 - min(len(words), 30)))
-        shown = shortened(printable(name), room) if self._terminal else printable(name)
+        shown, width = printable(name), self._widest
+        if self._terminal:
+            # The same in each line; behind the verdict there is room for some words.
+            width = max(24, min(60, self._console.width - _BESIDE_NAME))
+            shown = shortened(shown, width)
+        else:
+            width = self._widest = max(self._widest, len(shown))
         line = Text.assemble(
             (f"{_clock()}  ", "dim"),
-            f"{shown:<{min(room, 40)}}",
+            f"{shown:<{width}}",
             number,
             "  ",
             (f"{f'{status.sign} {status.words}':<14}", style_of(status)),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from microscope_quality.files.tables import CHECKSUM, GROUPS, as_number
+from microscope_quality.files.tables import CHECKSUM, GROUPS, as_number, as_stored
+
+#: What a field is to a program; None where it is empty.
+Value = int | float | str | None
 
 #: A whole number from 0, a number from 0 to 1, from 0, or of any sign, a time in UTC, or text.
 Kind = Literal["integer", "share", "number", "signed", "time", "text"]
@@ -45,6 +49,18 @@ class Column:
     def is_number(self) -> bool:
         """Whether it holds numbers."""
         return self.kind not in ("text", "time")
+
+    def value(self, given: object) -> Value:
+        """Give a field, as it was measured or as the text of a table, as a value of its kind."""
+        if given is None or given == "":
+            return None
+        if not self.is_number:
+            return as_stored(str(given))
+        number = float(given)  # type: ignore[arg-type]
+        if not math.isfinite(number):
+            return None
+        # Not by way of a float: sizes of files are whole numbers of any length.
+        return int(given) if self.kind == "integer" else number + 0.0  # type: ignore[call-overload]
 
     def fault(self, text: str) -> str:
         """Say what is wrong with a field, such as ``"level is '-1', no whole number from 0"``.
@@ -90,6 +106,11 @@ _OF_RUN = (
 )
 _DIGEST = Column("sha256")
 _STACK = Column("stack")
+
+
+def without_checksum(columns: Iterable[Column]) -> tuple[Column, ...]:
+    """Give the columns of rows that are in no file, where a checksum would guard nothing."""
+    return tuple(column for column in columns if column is not _CHECKSUM)
 
 
 def plane_columns(own: Iterable[Column]) -> tuple[Column, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from microscope_quality.errors import SettingsError
@@ -29,6 +30,31 @@ def measure_of(name: str) -> type[Measure]:
     from microscope_quality.measuring.focus import Focus
 
     return Focus
+
+
+def measures_with(listed: Iterable[str], given: Mapping[str, Any]) -> tuple[Measure, ...]:
+    """Make measures by their names, each with those of the settings that are its own.
+
+    Raises
+    ------
+    SettingsError
+        There is no such measure, or a setting is of none of them.
+    """
+    kinds = [measure_of(name.strip()) for name in listed]
+    for name in given:
+        if not any(name in settings_of(kind) for kind in kinds):
+            having = [one for one in MEASURES if name in settings_of(measure_of(one))]
+            raise SettingsError(
+                f"{name} is a setting of {' and '.join(having)}; `measures` names others alone."
+            )
+    return tuple(
+        kind(**{name: given[name] for name in settings_of(kind) & given.keys()}) for kind in kinds
+    )
+
+
+def settings_of(kind: type[Measure]) -> set[str]:
+    """Give the names of a measure's settings."""
+    return {one.name for one in fields(kind)}
 
 
 def recorded_measures(record: Mapping[str, Any], header: Sequence[str]) -> tuple[Measure, ...]:
