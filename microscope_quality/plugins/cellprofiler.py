@@ -20,16 +20,21 @@ RECORD = "microscope_quality/dropin.json"
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _README = f"""\
-MeasureImageFocus {__version__}, a module for CellProfiler 4.2.
+MeasureImageFocus {__version__}, a module for CellProfiler 4.2: how far out of focus an image is.
 
-CellProfiler finds it when its "CellProfiler plugins directory" (in the Preferences) is the folder
-that holds measureimagefocus.py, or when measureimagefocus.py and the folder microscope_quality are
-copied into the one that is set there. Restart CellProfiler afterwards; the module is in the
-category Measurement.
+To install it
+1. Keep this folder where it can stay. Or, when you have a plugins directory already, copy
+   measureimagefocus.py and the folder microscope_quality, both, into that directory.
+2. In CellProfiler: Preferences, "CellProfiler plugins directory": the folder that holds
+   measureimagefocus.py.
+3. Restart CellProfiler. The module is in the category Measurement; its settings are explained by
+   the button "?" beside them.
 
-The folder microscope_quality is the library that measures, and the model that it uses; the
-licence is beside this file. model.json in pretrained/{DEFAULT_MODEL} names the licences of the
-images that the model was trained on.
+To remove it, delete measureimagefocus.py and the folder microscope_quality.
+
+The folder microscope_quality is the library that measures, with the model that it uses. Licence:
+microscope_quality/LICENSE.txt. microscope_quality/pretrained/{DEFAULT_MODEL}/model.json names the
+licences of the images that the model was trained on.
 """
 
 
