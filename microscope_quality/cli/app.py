@@ -12,6 +12,7 @@ from microscope_quality.cli.measure import measure
 from microscope_quality.cli.models import models
 from microscope_quality.cli.plugin import plugin
 from microscope_quality.cli.report import report
+from microscope_quality.cli.select import select
 from microscope_quality.cli.synthesize import synthesize
 from microscope_quality.cli.train import train
 from microscope_quality.cli.unseen import unseen
@@ -19,7 +20,7 @@ from microscope_quality.cli.verify import verify
 from microscope_quality.cli.watch import watch
 from microscope_quality.version import __version__
 
-for command in (measure, watch, report, verify, synthesize, train, evaluate, unseen):
+for command in (measure, watch, report, select, verify, synthesize, train, evaluate, unseen):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(plugin, name="plugin")

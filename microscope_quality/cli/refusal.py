@@ -23,6 +23,7 @@ _CALLED = {
     "statuses": "alert_status",
     "address": "serve",
     "stack_quiet_seconds": "stack_quiet",
+    "min_trust": "min_certainty",
 }
 # What follows an argument's name at the start of a sentence, where it may be a plain word.
 _VERBS = "is|are|must|needs|need|has|have|names|cannot|matches"

@@ -1,0 +1,245 @@
+"""Which images to keep, by limits: the lists that a report saves, without a browser.
+
+A report's page decides by the same rule, in ``scripts/threshold.js``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from microscope_quality.errors import SettingsError
+from microscope_quality.files.regular import refusals
+from microscope_quality.files.tables import GROUPS, check_replaceable
+from microscope_quality.files.whole import whole
+from microscope_quality.measuring.measure import Measure
+from microscope_quality.measuring.run import check_folder
+from microscope_quality.measuring.wells import well_position
+from microscope_quality.report.rows import Rows
+from microscope_quality.statuses import ERROR, Status
+
+#: Names of the lists.
+KEPT, REJECTED = "kept.csv", "rejected.csv"
+
+# Numbers have six digits in a table.
+_ROUNDING = 1e-9
+_FIELD = re.compile(r"\{(\w+):\d\}")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# What a spreadsheet would run as a formula, and what is put before it.
+_FORMULA = re.compile("[=+\\-@\t\r\n'＝＋－＠]")
+_GUARD = "'"
+_QUOTED = re.compile(r'[",\r\n]')
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What images have to keep to.
+
+    Attributes
+    ----------
+    limit : float, optional
+        The value that an image may have at worst; by default, the one of the measure's verdict.
+        Where there is neither, every value will do.
+    min_trust : float
+        The least trust, 0 to 1.
+    keeps_partly_bad, keeps_empty : bool
+        Whether images that are partly bad are judged by their value, as others are, and whether
+        those with nothing to judge by are kept. Otherwise both are rejected.
+    """
+
+    limit: float | None = None
+    min_trust: float = 0.0
+    keeps_partly_bad: bool = False
+    keeps_empty: bool = False
+
+    def check(self, measure: Measure) -> None:
+        """Refuse limits that no image of a measure can have.
+
+        Raises
+        ------
+        SettingsError
+            A limit is out of its range, or the measure tells no trust.
+        """
+        low, high = measure.scale.low, measure.scale.high
+        low, high = -math.inf if low is None else low, math.inf if high is None else high
+        limit = self.limit
+        if limit is not None and not (math.isfinite(limit) and low <= limit <= high):
+            ends = "any number" if math.isinf(low + high) else f"from {low:g} to {high:g}"
+            raise SettingsError(f"limit is {limit:g}, but {measure.nouns} are {ends}.")
+        if not 0 <= self.min_trust <= 1:
+            raise SettingsError(f"min_trust is {self.min_trust:g}, but has to be from 0 to 1.")
+        if self.min_trust and not measure.trust:
+            raise SettingsError(f"min_trust is given, but the measure {measure.name} tells none.")
+
+    def of(self, measure: Measure) -> float | None:
+        """Give the limit of the value; None where every one will do."""
+        return measure.limit if self.limit is None else self.limit
+
+    def drops(self, status: Status) -> bool:
+        """Whether images with a status are rejected whatever their numbers are."""
+        kept = {1: self.keeps_empty, 2: self.keeps_partly_bad}
+        return status is ERROR or not kept.get(status.badness, True)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Images by whether they are kept.
+
+    Attributes
+    ----------
+    rows : Rows
+    limits : Limits
+    reasons : list of str
+        For each image why it is rejected: the column whose limit it misses, or its status. Empty
+        for one that is kept.
+    """
+
+    rows: Rows
+    limits: Limits
+    reasons: list[str]
+
+    @cached_property
+    def kept(self) -> list[int]:
+        """Images that are kept, as places in `Rows.images`."""
+        return [image for image, reason in enumerate(self.reasons) if not reason]
+
+    @cached_property
+    def rejected(self) -> list[int]:
+        """Images that are not."""
+        return [image for image, reason in enumerate(self.reasons) if reason]
+
+    def counted(self) -> list[tuple[int, str]]:
+        """Count the rejected by why, in words such as ``"by their expected level"``."""
+        measure = self.rows.measure
+        words = {
+            name: f"by their {measure.words(name)}"
+            for name in (measure.value, measure.trust)
+            if name
+        }
+        for status in measure.all_statuses:
+            words[status.key] = "without content" if status.badness == 1 else status.words
+        counts = Counter(self.reasons)
+        return [(counts[reason], said) for reason, said in words.items() if counts[reason]]
+
+    def wells(self) -> dict[str, list[str]]:
+        """Give the wells with a rejected image, in their order, by plate."""
+        plates, wells = self.rows.columns["plate"], self.rows.columns["well"]
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for image in self.rejected:
+            row = self.rows.shown[image]
+            if wells[row]:
+                found[plates[row]].add(wells[row])
+        return {plate: sorted(found[plate], key=_in_order) for plate in sorted(found)}
+
+    def table(self, images: Sequence[int]) -> bytes:
+        """Give the list of some images, as a report saves it: a row each, as RFC 4180 has it."""
+        columns = _columns(self.rows.measure)
+        empty = [""] * len(self.rows)
+        texts = [self.rows.columns.get(name, empty) for name in columns]
+        lines = [[*columns, "reason"]]
+        for image in images:
+            row = self.rows.shown[image]
+            lines.append([*(column[row] for column in texts), self.reasons[image]])
+        return "".join(f"{','.join(map(_field, line))}\r\n" for line in lines).encode()
+
+
+def select(rows: Rows, limits: Limits = Limits()) -> Selection:
+    """Decide for each image of a table whether it is kept.
+
+    A z-stack is one image, judged by the plane that speaks for it.
+
+    Parameters
+    ----------
+    rows : Rows
+    limits : Limits
+
+    Raises
+    ------
+    SettingsError
+        No image of the measure can have these limits.
+    """
+    measure = rows.measure
+    limits.check(measure)
+    values = rows.numbers(measure.value)
+    trusts = rows.numbers(measure.trust) if measure.trust else None
+    sign = -1 if measure.good == "high" else 1
+    limit = sign * math.inf if limits.of(measure) is None else limits.of(measure)
+
+    def reason(row: int) -> str:
+        status = rows.status[row]
+        if limits.drops(status):
+            return status.key
+        if not status.is_judged:
+            return ""
+        if not sign * (values[row] - limit) <= _ROUNDING:
+            return measure.value
+        if trusts is not None and not trusts[row] >= limits.min_trust - _ROUNDING:
+            return measure.trust
+        return ""
+
+    return Selection(rows, limits, [reason(row) for row in rows.shown])
+
+
+def check_lists(folder: Path, measure: Measure) -> None:
+    """Refuse a folder for the lists in which other files have their names.
+
+    Raises
+    ------
+    FileError
+        It has.
+    SettingsError
+        It is named as a table is.
+    """
+    check_folder(folder)
+    for name in (KEPT, REJECTED):
+        check_replaceable(folder / name, [*_columns(measure), "reason"])
+
+
+def write_lists(selection: Selection, folder: Path) -> None:
+    """Write ``kept.csv`` and ``rejected.csv``; older ones are replaced, each in one step.
+
+    Parameters
+    ----------
+    selection : Selection
+    folder : Path
+        Made if it is missing.
+
+    Raises
+    ------
+    FileError
+        Other files have these names, or nothing can be written there.
+    SettingsError
+        The folder is named as a table is.
+    """
+    check_lists(folder, selection.rows.measure)
+    with refusals(folder, "written"):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, images in ((KEPT, selection.kept), (REJECTED, selection.rejected)):
+        with whole(folder / name) as beside:
+            beside.write_bytes(selection.table(images))
+
+
+def _columns(measure: Measure) -> list[str]:
+    """Columns of the lists but for the reason, as ``scripts/threshold.js`` has them."""
+    templates = measure.templates_of(measure.statuses[0])
+    told = [name for template in templates for name in _FIELD.findall(template)]
+    return ["file", "series", "z", "c", "t", *GROUPS, *told, "status"]
+
+
+def _field(text: str) -> str:
+    """Quote a field, and guard what a spreadsheet would run, as ``scripts/download.js`` does."""
+    if _FORMULA.match(text) and not _NUMBER.fullmatch(text):
+        text = f"{_GUARD}{text}"
+    if _QUOTED.search(text):
+        text = '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def _in_order(well: str) -> tuple[bool, tuple[int, int], str]:
+    place = well_position(well)
+    return place is None, place or (0, 0), well
