@@ -25,6 +25,10 @@ from typing import NamedTuple
 #: Readings of a file that does not change, until its error counts; each waits twice as long as
 #: the one before it.
 ATTEMPTS = 6
+#: Readings that are enough where nothing else is waited for, once nothing has come or changed for
+#: so many times the time that a file has to keep still.
+ATTEMPTS_ONCE = 3
+QUIET_ONCE = 4.0
 #: The longest that a file which was taken for complete too early has to keep still, in seconds.
 LONGEST_STILL = 60.0
 
@@ -170,6 +174,9 @@ class Watcher:
         nanoseconds.
     still_seconds
         How long a file has to keep still.
+    once
+        Whether it is looked at only until nothing changes: one that cannot be read is not waited
+        for as long then, where nothing in the folder comes or changes any more.
     clock
         Seconds that never go back.
     """
@@ -183,6 +190,7 @@ class Watcher:
         exclude: Path | None = None,
         before: Callable[[str, int, int], Before] = lambda *_: Before.NOTHING,
         still_seconds: float = 1.0,
+        once: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._root = os.fspath(folder)
@@ -191,7 +199,10 @@ class Watcher:
         self._exclude = None if exclude is None else os.path.realpath(exclude)
         self._before = before
         self._still = still_seconds
+        self._once = once
         self._clock = clock
+        # When a file last came or changed.
+        self._changed = -float("inf")
         self._folders: dict[str, _Folder] = {}
         self._entered: dict[str, str] = {}
         self._files: dict[str, _File] = {}
@@ -249,6 +260,12 @@ class Watcher:
     def has(self, name: str) -> bool:
         """Whether a file was there when it was last looked."""
         return name in self._files
+
+    @property
+    def dangling(self) -> list[str]:
+        """Links to what is not there."""
+        names = (name for name in self._moving if self._files[name].identity is None)
+        return [name for name in names if os.path.islink(self._files[name].path)]
 
     def notices(self) -> list[str]:
         """Sentences on what went wrong or right again with folders since they were last asked."""
@@ -452,6 +469,8 @@ class Watcher:
 
     def _first_seen(self, file: _File, seen: Identity | None, now: float) -> None:
         file.identity, file.since = seen, now
+        if not file.early:
+            self._changed = now
         known = Before.NOTHING
         if seen is not None:
             known = self._before(file.name, seen.size_bytes, seen.mtime_ns)
@@ -483,6 +502,7 @@ class Watcher:
                 min(2 * file.still, max(LONGEST_STILL, self._still)) if soon else self._still
             )
             file.finished = 0.0
+        self._changed = now
         file.identity, file.since = seen, now
         file.attempts, file.due, file.early = 0, 0.0, False
         if file.state is not _State.AT_WORK:
@@ -582,7 +602,7 @@ class Watcher:
         if file.identity != found.identity or after is None:
             self._set(file, _State.MOVING)
             return ReadOutcome.AGAIN
-        if failed and not for_good and file.attempts < ATTEMPTS:
+        if failed and not for_good and file.attempts < self._enough(file, now):
             file.due = now + self._still * 2 ** (file.attempts - 1)
             self._set(file, _State.MOVING)
             return ReadOutcome.AGAIN
@@ -592,6 +612,12 @@ class Watcher:
         file.finished = now
         self._set(file, _State.FINISHED)
         return ReadOutcome.DONE
+
+    def _enough(self, file: _File, now: float) -> int:
+        """Tell how many readings of a file that cannot be read are enough."""
+        quiet_since = max(self._changed, file.since)
+        is_quiet = now - quiet_since >= QUIET_ONCE * self._still
+        return ATTEMPTS_ONCE if self._once and is_quiet else ATTEMPTS
 
 
 def _joined(folder: str, name: str) -> str:

@@ -21,7 +21,7 @@ from microscope_quality.cli.wording import (
     style_of,
 )
 from microscope_quality.errors import printable
-from microscope_quality.files.left_out import in_words
+from microscope_quality.files.left_out import LeftOutCounts, in_words
 from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.pictures import OVERLAYS
 from microscope_quality.files.spreadsheet import WORKBOOK
@@ -268,7 +268,7 @@ def show_run(
     where: str,
     seconds: float,
     others: Mapping[str, int],
-    left_out: Mapping[str, int],
+    left_out: LeftOutCounts,
     copies: Sequence[str],
 ) -> None:
     """Print how a run went and what it wrote.
@@ -283,7 +283,7 @@ def show_run(
     others
         Numbers of files that were left out, by their endings.
     left_out
-        Numbers of images that were left out, by why.
+        Images that were left out, by why.
     copies
         Names of files that were made of the tables.
     """
@@ -300,6 +300,12 @@ def show_run(
         )
     if run.naming.cut_number:
         console.print(f"\n--{printable(run.naming.cut_number)}.")
+    if (planes := run.naming.unread_planes) is not None:
+        console.print(
+            f"\nNames such as {printable(planes.name)} may be those of planes of z-stacks, which "
+            f"were measured one by one. If they are: --pattern '{printable(planes.pattern)}'",
+            highlight=False,
+        )
     for error in run.not_drawn[:MOST_DOUBTFUL]:
         console.print(f"\nNot drawn: {error}")
     about = [_duration(seconds), where]

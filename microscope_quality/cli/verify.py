@@ -74,7 +74,7 @@ def _show(checks: Sequence[Check], *, with_images: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from microscope_quality.cli.wording import console
+    from microscope_quality.cli.wording import console, counted
     from microscope_quality.errors import printable
 
     screen = console()
@@ -88,7 +88,7 @@ def _show(checks: Sequence[Check], *, with_images: bool) -> None:
             found = Text("not checked", _style(check))
         if check.note:
             found.append(f" ({printable(check.note)})", "dim")
-        table.add_row(Text(check.what), Text(f"{check.checked:,}"), found)
+        table.add_row(Text(check.what), Text(counted(check.checked, check.unit)), found)
         for told in check.told:
             table.add_row("", "", Text(f"  {printable(told)}"))
         if check.differ > len(check.told):
@@ -96,7 +96,8 @@ def _show(checks: Sequence[Check], *, with_images: bool) -> None:
     screen.print(table)
     differ = [check.what for check in checks if check.differ]
     said = f"\nNot all fits: {'; '.join(differ)}." if differ else "\nAll fits."
-    screen.print(said, style="bold")
+    remarks = [check.remark for check in checks if check.remark]
+    screen.print(" ".join([said, *remarks]), style="bold")
     if not with_images:
         screen.print("The images were not looked at; --images DIR does.", style="dim")
 

@@ -254,6 +254,11 @@ def watch(
                     screen.say(OTHER_COLUMNS)
                 if watching.edited:
                     screen.say(edited(watching.edited))
+                if alerts is not None and threshold == Threshold():
+                    screen.say(
+                        "Alerts are for files that cannot be measured alone, since no "
+                        f"{measure.noun} is bad by itself; --alert-level N says which ones are."
+                    )
                 with screen:
                     for _ in events:
                         pass
@@ -294,7 +299,7 @@ def _stopped_by_signals(watch: Watch) -> Iterator[Callable[[], int]]:
 
 def _summary(watch: Watch, waiting: int) -> str:
     """Say in a sentence what is there at the end, and how many alerts are still on their way."""
-    from microscope_quality.cli.wording import counted, kept_in
+    from microscope_quality.cli.wording import counted, first_of, kept_in
     from microscope_quality.files.left_out import in_words
     from microscope_quality.files.tables import RESULTS
 
@@ -302,6 +307,10 @@ def _summary(watch: Watch, waiting: int) -> str:
     said = [f"{counted(status.images, 'image')} in {table}"]
     if status.unwritten:
         said = [f"{table} could not be written; its rows are in {table}.part"]
+    if watch.unmatched:
+        option = "layout" if watch.settings.pattern is None else "pattern"
+        unmatched = counted(len(watch.unmatched), "name")
+        said.append(f"--{option} does not match {unmatched}, {first_of(watch.unmatched)}")
     if watch.left_out:
         said.append(f"left out: {in_words(watch.left_out)}")
     if status.failed:

@@ -19,7 +19,8 @@ from microscope_quality.files.regular import Folder, said
 
 # An image, such as r01c02f03p04-ch1sk1fk1fl1.tiff, with its channel, and the index.
 _IMAGE = re.compile(r"r\d+c\d+f\d+p\d+-ch(\d{1,4})\D", re.IGNORECASE | re.ASCII)
-_INDEXES = ("Index.xml", "Index.idx.xml")
+#: Names of the index.
+INDEXES = ("Index.xml", "Index.idx.xml")
 # Read of an index at most: before the first image, there is a list of all, of some 40 bytes each.
 _MOST_BYTES = 2**25
 _STEP_BYTES = 2**16
@@ -57,7 +58,7 @@ def optics_beside(path: Path) -> tuple[KnownOptics | None, str]:
         return None, ""
     folder = path.absolute().parent
     for place in (folder, folder.parent):
-        for name in _INDEXES:
+        for name in INDEXES:
             try:
                 version = Folder(place).version(name)
                 return _index(place, name, version).optics_of(int(match[1])), ""

@@ -33,10 +33,17 @@ from microscope_quality.files import (
     tiff_file,
 )
 from microscope_quality.files.directories import read_directories
-from microscope_quality.files.harmony import optics_beside
+from microscope_quality.files.harmony import INDEXES, optics_beside
 from microscope_quality.files.lazy import MAX_WHOLE_BYTES, LazyPlane
 from microscope_quality.files.lazy_tiff import LazyPage, band_rows, can_be_lazy, inversion
-from microscope_quality.files.left_out import EXCLUDED, EXCLUDED_FOLDERS, SLIDES, LeftOut, in_words
+from microscope_quality.files.left_out import (
+    EXCLUDED,
+    EXCLUDED_FOLDERS,
+    SLIDES,
+    LeftOut,
+    LeftOutCounts,
+    in_words,
+)
 from microscope_quality.files.metadata import KnownOptics, completed, from_tiff, of_place, of_slide
 from microscope_quality.files.ome_xml import MAX_PLANES
 from microscope_quality.files.patterns import matching
@@ -95,7 +102,8 @@ def planes(path: _PathLike, *, luminance: bool = False) -> Iterator[Plane]:
     luminance
         Turn colour into one grey plane, 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709), rounded
         to the file's type. Otherwise red, green and blue are planes c = 0, 1, 2, unless all three
-        are equal: that is one grey plane. Transparency is left out.
+        are equal: that is one grey plane. Transparency is left out; but four planes that a TIFF
+        stores one by one are four channels, whatever it calls the last one.
 
     Yields
     ------
@@ -144,7 +152,7 @@ def open_image(path: _PathLike) -> ImageFile:
             if path.suffix.lower() in formats.FORMATS:
                 return formats.FormatImage(path)
             raise FileError(
-                f"is not a TIFF, PNG, JPEG or BMP image; its first bytes are {start[:12]!r}"
+                f"is not a TIFF, PNG, JPEG or BMP image; it begins with {_in_words(start[:12])}"
             )
     except FileNotFoundError:
         missing = "is a link to a file that is missing" if path.is_symlink() else "does not exist"
@@ -156,13 +164,23 @@ def open_image(path: _PathLike) -> ImageFile:
     return _RasterImage(path, start, size)
 
 
+def _in_words(start: bytes) -> str:
+    """Tell the first bytes of a file, as text where they are one."""
+    if not any(start):
+        return "zeros"
+    text = " ".join(start.decode("latin-1").split())
+    if text.isascii() and text.isprintable() and text:
+        return f'the text "{text}"'
+    return f"the bytes {start.hex(' ')}"
+
+
 def find(
     paths: Iterable[_PathLike],
     *,
     exclude: _PathLike | None = None,
     others: Counter[str] | None = None,
     without: str | Iterable[str] = (),
-    left_out: Counter[str] | None = None,
+    left_out: LeftOutCounts | None = None,
 ) -> list[tuple[str, Path]]:
     """Image files named by files, folders and glob patterns.
 
@@ -215,11 +233,11 @@ def find(
                 name = file.relative_to(path) if len(named) == 1 else file
                 found.setdefault(file.absolute(), (name.as_posix(), file))
         elif leaving.is_excluded(path.as_posix()):
-            leaving.counts[EXCLUDED] += 1
+            leaving.counts.add(EXCLUDED, path.as_posix())
         else:
             found.setdefault(path.absolute(), (path.as_posix(), path))
     if left_out is not None:
-        left_out.update(leaving.counts)
+        left_out.add_all(leaving.counts)
     return list(found.values())
 
 
@@ -229,7 +247,7 @@ def find_some(
     exclude: _PathLike | None = None,
     others: Counter[str] | None = None,
     without: str | Iterable[str] = (),
-    left_out: Counter[str] | None = None,
+    left_out: LeftOutCounts | None = None,
 ) -> list[tuple[str, Path]]:
     """Image files as `find` gives them, of which one or more are there.
 
@@ -238,7 +256,7 @@ def find_some(
     FileError
         There is none.
     """
-    leaving: Counter[str] = Counter() if left_out is None else left_out
+    leaving = LeftOutCounts() if left_out is None else left_out
     files = find(paths, exclude=exclude, others=others, without=without, left_out=leaving)
     if any(os.path.lexists(path) for _, path in files):
         return files
@@ -277,14 +295,14 @@ def _search(
         if name and path.name.lower().endswith(SUFFIXES):
             # A folder with the name of an image is no place to search: reading it says so.
             if why:
-                leaving.counts[why] += 1
+                leaving.counts.add(why, name)
             else:
                 yield path
         else:
             try:
                 if path.is_dir():
                     if why == EXCLUDED:
-                        leaving.counts[EXCLUDED_FOLDERS] += 1
+                        leaving.counts.add(EXCLUDED_FOLDERS, name)
                         continue
                     linked = path is folder or path.is_symlink() or sys.platform == "win32"
                     real = os.path.realpath(path) if linked else f"{above}{os.sep}{path.name}"
@@ -293,11 +311,16 @@ def _search(
                         names = _names(path)
                         content = map(path.joinpath, _sorted(names))
                         levels.append((content, real, f"{name}/" if name else "", names, why))
-                elif others is not None and not why:
+                elif others is not None and not why and not _is_metadata(path.name):
                     others[path.suffix.lower()] += 1
             except OSError:
                 if not why:
                     yield path  # reading it tells why
+
+
+def _is_metadata(name: str) -> bool:
+    """Whether a file belongs to images beside it, which tell of it or for which it is read."""
+    return name.lower().endswith(".companion.ome") or name in INDEXES
 
 
 def _names(folder: Path) -> set[str]:
@@ -319,7 +342,24 @@ def _sorted(names: Iterable[str]) -> list[str]:
         numbers = [int(part) if part[0] in "0123456789" else -1 for part in parts]
         return [(n < 0, n, part if n < 0 else "") for n, part in zip(numbers, parts)], name
 
+    names = list(names)
+    if _are_hexadecimal(names):
+        return sorted(names, key=lambda name: (name.casefold(), name))
     return sorted(names, key=key)
+
+
+def _are_hexadecimal(names: Iterable[str]) -> bool:
+    """Whether images are counted by hexadecimal numbers of one length, such as 09, 0a, …, 10.
+
+    In natural order 0a, whose number is 0, would come before 01.
+    """
+    images = [name.casefold() for name in names if name.lower().endswith(SUFFIXES)]
+    stems = [name.partition(".")[0] for name in images]
+    start = len(os.path.commonprefix(stems))  # noqa: RUF071 (characters, not folders)
+    numbers = {stem[start:] for stem in stems}
+    lengths = {len(number) for number in numbers}
+    are_digits = set("0123456789abcdef").issuperset("".join(numbers))
+    return len(lengths) == 1 and are_digits and len(numbers) == len(images) > 1
 
 
 class _RasterImage:
@@ -333,7 +373,8 @@ class _RasterImage:
                 image = _pillow(bare(stream, start), start)
                 width, height = image.size
                 n_bytes = width * height * len(image.getbands()) * (2 if self._png16 else 1)
-            _check_size(n_bytes, height, width)
+            advice = "; save it as a TIFF of tiles or of strips of some rows: that is read in parts"
+            lazy.check_size(n_bytes, (height, width), behind=advice)
             pixel_bytes = n_bytes // max(width * height, 1)
             self.pages = [Page(0, width=width, height=height, pixel_bytes=pixel_bytes)]
             if size > n_bytes + MAX_WHOLE_BYTES:
@@ -867,16 +908,21 @@ def _layout(series: Any) -> _Layout:
     ):
         n_outer -= 1
     n_pages = math.prod(shape[:n_outer])
-    one_by_one = len(series) == n_pages and not series.is_truncated
-    if n_pages * key.size != math.prod(shape) or not (one_by_one or series.dataoffset):
+    has_pages = len(series) == n_pages and not series.is_truncated
+    if n_pages * key.size != math.prod(shape) or not (has_pages or series.dataoffset):
         # The metadata contradict the pages, and only the pages are there to be measured.
         axes, shape, n_outer = "I" + key.axes, (len(series), *key.shape), 1
 
     samples = axes.index("S") if "S" in axes[n_outer:] else None
     n_samples = 1 if samples is None else shape[samples]
-    n_samples -= sum(1 for kind in key.extrasamples if kind in (1, 2))  # transparency
+    # Planes that are stored one by one are channels, whatever a fourth one is called: many writers
+    # declare any four of 8 bits to be colours and transparency.
+    one_by_one = key.planarconfig == 2
+    if not one_by_one:
+        n_samples -= sum(1 for kind in key.extrasamples if kind in (1, 2))  # transparency
     n_samples = max(n_samples, 1)
-    colour = key.photometric in (2, 6) and n_samples >= 3  # RGB; YCbCr is decoded to RGB
+    # RGB; YCbCr is decoded to RGB.
+    colour = key.photometric in (2, 6) and (n_samples == 3 if one_by_one else n_samples >= 3)
     known = {**_AXES, "S": "s" if colour else "c"}
     # In OME metadata and FluoView's, Q is what an axis with a name of its own becomes.
     unnamed = "I" if series.kind in ("ome", "fluoview") else "IQ"

@@ -54,9 +54,14 @@ def check_size(n_bytes: int, shape: Sequence[int], before: str = "", behind: str
     if n_bytes > MAX_WHOLE_BYTES:
         raise FileError(
             f"{before}is too large: {' × '.join(map(str, shape))} pixels would take "
-            f"{n_bytes / 1e9:.3g} GB of memory, and {MAX_WHOLE_BYTES / 1e9:.3g} GB are "
+            f"{_gigabytes(n_bytes)} of memory, and {_gigabytes(MAX_WHOLE_BYTES)} are "
             f"allowed{behind}"
         )
+
+
+def _gigabytes(n_bytes: int) -> str:
+    gigabytes = n_bytes / 1e9
+    return f"{gigabytes:,.0f} GB" if gigabytes >= 100 else f"{gigabytes:.3g} GB"
 
 
 class LazyPlane:

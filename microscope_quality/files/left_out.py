@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
+
+from microscope_quality.errors import printable
 
 #: Endings of slides, beside which pictures of the glass may lie.
 SLIDES = (".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".mrxs")
@@ -35,6 +37,30 @@ _REDUCED = re.compile(r"(?:^|[_\-.])downsampled?[_\-]?x?[0-9]+(?:\.|$)", re.IGNO
 _OVERVIEW = re.compile(r"^(.+)[_\-.](?:label|macro|map|overview)\.[a-z]+$", re.IGNORECASE)
 
 
+class LeftOutCounts(Counter[str]):
+    """Counts what a search leaves out, by why.
+
+    Attributes
+    ----------
+    first : dict of str to str
+        Name of the first one, by why.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: dict[str, str] = {}
+
+    def add(self, why: str, name: str) -> None:
+        """Count one that is left out."""
+        self[why] += 1
+        self.first.setdefault(why, name)
+
+    def add_all(self, others: LeftOutCounts) -> None:
+        """Count those of another search."""
+        self.update(others)
+        self.first = {**others.first, **self.first}
+
+
 class LeftOut:
     """Tells which names a search leaves out.
 
@@ -47,14 +73,14 @@ class LeftOut:
 
     Attributes
     ----------
-    counts : Counter
+    counts : LeftOutCounts
         How many were left out so far, by why.
     """
 
     def __init__(self, patterns: str | Iterable[str] = ()) -> None:
         patterns = [patterns] if isinstance(patterns, str) else patterns
         self._patterns = [pattern.strip("/").split("/") for pattern in patterns]
-        self.counts: Counter[str] = Counter()
+        self.counts = LeftOutCounts()
 
     def why(self, name: str, beside: Collection[str]) -> str:
         """Tell why to leave out a file or folder; empty if it is not.
@@ -91,11 +117,13 @@ def folders_of(why: str) -> str:
     return _FOLDERS_OF + why
 
 
-def in_words(counts: Mapping[str, int]) -> str:
-    """Say how many of what were left out."""
-    return ", ".join(
-        f"{number:,} {_one(why) if number == 1 else why}" for why, number in counts.items()
-    )
+def in_words(counts: LeftOutCounts) -> str:
+    """Say how many of what were left out, and which one is the first."""
+    said = []
+    for why, number in counts.items():
+        name = printable(counts.first[why])
+        said.append(f"1 {_one(why)}, {name}" if number == 1 else f"{number:,} {why}, {name} first")
+    return "; ".join(said)
 
 
 def _one(why: str) -> str:

@@ -11,6 +11,9 @@ from microscope_quality.measuring.measure import Measure, Row
 from microscope_quality.measuring.rows import PlaneRow, images_of, representative_of
 from microscope_quality.statuses import ERROR, NO_CONTENT, Status
 
+# With which errors begin, of what is named before them.
+_VERBS = ("is", "has", "was", "lacks", "holds", "cannot", "does", "needs", "took", "takes")
+
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
@@ -61,15 +64,17 @@ class Verdict:
         if self.failed is None:
             return ""
         if self.files > 1:
-            return f"{self.failed.name}: {self.failed.error}"
+            return _said_of(self.failed.name, self.failed.error)
         if self.status is ERROR:
             return self.failed.error
-        return f"{self.failed.place}: {self.failed.error}"
+        return _said_of(str(self.failed.place), self.failed.error)
 
     @property
     def fault(self) -> str:
         """The same, beside what is said of it in words."""
-        return self.error if self.status is ERROR or not self.error else f"without {self.error}"
+        if self.status is ERROR or not self.error:
+            return self.error
+        return f"without a plane: {self.error}"
 
     @property
     def groups(self) -> dict[str, str]:
@@ -126,6 +131,16 @@ def verdict_of(planes: Sequence[PlaneRow], stacks: Iterable[Row] = ()) -> Verdic
     telling = [one for one in verdicts if one.status.is_judged or one.status is ERROR]
     verdict = max(telling or verdicts, key=_rank)
     return replace(verdict, failed=verdict.plane if verdict.status is ERROR else failed)
+
+
+def _said_of(name: str, error: str) -> str:
+    """Say an error of what has a name."""
+    return f"{name} {error}" if _goes_on(error) else f"{name}: {error}"
+
+
+def _goes_on(error: str) -> bool:
+    """Whether an error is a sentence behind the name of what has it."""
+    return error.split(" ", 1)[0] in _VERBS
 
 
 def _may_be_of(failed: PlaneRow, plane: PlaneRow) -> bool:
@@ -191,7 +206,9 @@ class Threshold:
     def reason(self, name: str, verdict: Verdict) -> str:
         """Say why a verdict is bad, in a sentence; empty for one that is not."""
         if verdict.status is ERROR:
-            return f"{name} cannot be measured: {verdict.error}"
+            # Of several files, the error names one.
+            it = "it " if verdict.files == 1 and _goes_on(verdict.error) else ""
+            return f"{name} cannot be measured: {it}{verdict.error}"
         return self._reason(name, verdict) or (
             f"{name} has a plane that cannot be measured: {verdict.error}" if verdict.error else ""
         )

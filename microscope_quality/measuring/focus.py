@@ -38,7 +38,7 @@ from microscope_quality.optics import BLUR_PX_PER_LEVEL, parse_values
 from microscope_quality.overlay import legend, overlay
 from microscope_quality.sampling import FEWEST_PLACES, sample_focus
 from microscope_quality.stacks import best_of, spoken
-from microscope_quality.statuses import FOCUS_STATUSES, MIXED
+from microscope_quality.statuses import FOCUS_STATUSES, IN_FOCUS, MIXED, OUT_OF_FOCUS
 
 # Of numbers with six digits, and of sums of them.
 _ROUNDING = 1e-3
@@ -334,7 +334,9 @@ class Focus(Measure):
         unsure = 1 - as_number(row["certainty"]) / sure if sure > 0 else 0.0
         if unsure > close:
             return unsure, "low certainty"
-        return close, "close to the in-focus limit"
+        other = OUT_OF_FOCUS if status is IN_FOCUS else IN_FOCUS
+        # Of its number alone one would not tell: 0.8 may be mostly 0, and 3 now and then.
+        return close, f"could be {other.words}: {close / 2:.0%}"
 
     def headline(self, row: Row) -> str:
         blur = as_number(row.get("blur_diameter_px", ""))

@@ -14,6 +14,7 @@ from microscope_quality.batch.run import run
 from microscope_quality.batch.run_record import RUN_RECORD, checksum_of, read_record
 from microscope_quality.errors import FileError, MicroscopeQualityError, ModelNotFoundError
 from microscope_quality.files.digest import digest_of
+from microscope_quality.files.images import find
 from microscope_quality.files.regular import open_regular
 from microscope_quality.files.tables import (
     CHECKSUM,
@@ -38,6 +39,13 @@ from microscope_quality.version import __version__
 MOST_TOLD = 5
 _LONGEST_NAME = 200
 
+# What is said of a run by its status.
+_UNFINISHED = {
+    "running": "The run goes on, or was killed; the same command finishes it.",
+    "interrupted": "The run was interrupted; the same command finishes it.",
+    "failed": "The run failed; the same command finishes it.",
+}
+
 # Of a z-stack: file, series, c and t, as texts.
 _Stack = tuple[str, str, str, str]
 
@@ -50,21 +58,27 @@ class Check:
     ----------
     what : str
         In a few words.
+    unit : str
+        What is counted, such as ``"row"``.
     checked : int
-        How many things were looked at.
+        How many of these were looked at.
     differ : int
         How many of them are not as they should be.
     told : list of str
         The first of these, each in a few words that name it.
     note : str
         What else is to be known, such as why nothing could be checked.
+    remark : str
+        A sentence that belongs to the verdict on all: that the run is not finished.
     """
 
     what: str
+    unit: str
     checked: int = 0
     differ: int = 0
     told: list[str] = field(default_factory=list)
     note: str = ""
+    remark: str = ""
 
     def tell(self, what: str) -> None:
         """Count something that is not as it should be."""
@@ -89,6 +103,7 @@ class _Compared:
 
     fault: str = ""
     dated: bool = False
+    missing: bool = False
 
 
 def check_results(results: Path) -> tuple[list[Check], list[MeasuredImage]]:
@@ -133,6 +148,8 @@ def check_images(
 ) -> Check:
     """Hold images against their rows: size, and content or else time.
 
+    Those that are not there are looked for in the folder by their digests.
+
     Parameters
     ----------
     images
@@ -144,26 +161,50 @@ def check_images(
     progress
         Called with the numbers of images done and of all.
     """
-    check = Check("images")
-    dated = undigested = 0
+    check = Check("images", "file")
     items = [(folder, image) for image in images]
-    for done, outcome in enumerate(run(_compare, items, jobs=max(1, min(jobs, len(items)))), 1):
-        image = outcome.item[1]
-        check.checked += 1
-        compared = outcome.value or _Compared(fault=outcome.error)
-        if compared.fault:
-            check.tell(f"{image.name[:_LONGEST_NAME]}: {compared.fault}")
-        dated += compared.dated
-        undigested += not image.sha256
+    jobs = max(1, min(jobs, len(items)))
+    compared: list[tuple[MeasuredImage, _Compared]] = []
+    for outcome in run(_compare, items, jobs=jobs):
+        compared.append((outcome.item[1], outcome.value or _Compared(outcome.error)))
         if progress is not None:
-            progress(done, len(items))
-    notes = []
-    if dated:
-        notes.append(f"{dated:,} with the same content and another time")
-    if undigested:
-        notes.append(f"{undigested:,} without a digest, by size and time alone")
-    check.note = "; ".join(notes)
+            progress(len(compared), len(items))
+    moved = _moved([image for image, one in compared if one.missing], images, folder, jobs)
+    check.checked = len(compared)
+    for image, one in compared:
+        if one.fault:
+            place = moved.get(image.name)
+            where = "" if place is None else f"; {place[:_LONGEST_NAME]} has its content"
+            check.tell(f"{image.name[:_LONGEST_NAME]}: {one.fault}{where}")
+    notes = {
+        "moved: others of the same content are there": len(moved),
+        "with the same content and another time": sum(one.dated for _, one in compared),
+        "without a digest, by size and time alone": sum(not image.sha256 for image in images),
+    }
+    check.note = "; ".join(f"{number:,} {words}" for words, number in notes.items() if number)
     return check
+
+
+def _moved(
+    missing: Sequence[MeasuredImage], images: Sequence[MeasuredImage], folder: Path, jobs: int
+) -> dict[str, str]:
+    """Find images under other names in a folder, by their sizes and digests; gives these names."""
+    sizes = {image.size_bytes for image in missing if image.sha256}
+    if not sizes:
+        return {}
+    known = {name for image in images for name in names_stored_as(image.name)}
+    others = [(name, path) for name, path in find([folder]) if name not in known]
+    alike = [(name, path) for name, path in others if str(identity(path)[0]) in sizes]
+    found = {
+        outcome.value: outcome.item[0]
+        for outcome in run(_digest, alike, jobs=max(1, min(jobs, len(alike))))
+        if outcome.value
+    }
+    return {image.name: found[image.sha256] for image in missing if image.sha256 in found}
+
+
+def _digest(file: tuple[str, Path]) -> str:
+    return digest_of(file[1])
 
 
 def _compare(item: tuple[Path, MeasuredImage]) -> _Compared:
@@ -174,7 +215,7 @@ def _compare(item: tuple[Path, MeasuredImage]) -> _Compared:
         ((path, known) for path in paths if (known := identity(path))[1]), (paths[0], (0, ""))
     )
     if not modified:
-        return _Compared("is not there")
+        return _Compared("is not there", missing=True)
     if str(size_bytes) != image.size_bytes:
         return _Compared(f"has {size_bytes} bytes, and had {image.size_bytes}")
     if not image.sha256:
@@ -191,7 +232,7 @@ def _compare(item: tuple[Path, MeasuredImage]) -> _Compared:
 
 
 def _check_record(results: Path) -> tuple[dict[str, Any], Check]:
-    check = Check(RUN_RECORD, checked=1)
+    check = Check(RUN_RECORD, "file", checked=1)
     path = results / RUN_RECORD
     try:
         record = read_record(path)
@@ -202,15 +243,16 @@ def _check_record(results: Path) -> tuple[dict[str, Any], Check]:
     if not fits:
         check.tell("its checksum does not fit: it was changed since it was written")
     status = record.get("status")
-    check.note = f"the run is {status}" if status in ("running", "interrupted", "failed") else ""
+    if isinstance(status, str) and status in _UNFINISHED:
+        check.remark = _UNFINISHED[status]
     if CHECKSUM not in record:
-        check.note = "; ".join(filter(None, (check.note, "of a version without checksums")))
+        check.note = "of a version without checksums"
     return record, check
 
 
 def _check_model(record: Mapping[str, Any]) -> Check:
     """Hold the model of the run's record against the one that has its name now."""
-    check = Check("model")
+    check = Check("model", "model")
     known, settings = (as_mapping(record.get(name)) for name in ("model", "settings"))
     wanted, name = known.get("sha256"), settings.get("model")
     # Settings of a measure that does not judge stand under its name.
@@ -242,15 +284,16 @@ class _Look:
         self._results = results
         self._record = record
         self._measured_by(())
-        self._columns = Check("columns")
-        self._whole = Check("rows that can be read")
-        self._checksums = Check("checksums of rows")
-        self._values = Check("values of rows")
-        self._together = Check("rows of a file together, each plane once")
-        self._settings = Check(f"settings of rows and of {RUN_RECORD}")
-        self._counts = Check(f"counts of {RUN_RECORD}")
-        self._stacks = Check("z-stacks and their planes")
-        self._patches = Check("patches and their files")
+        self._columns = Check("columns of tables", "column")
+        self._whole = Check("rows that can be read", "row")
+        self._checksums = Check("checksums of rows", "row")
+        self._values = Check("values of rows", "row")
+        self._together = Check("rows of a file together, each plane once", "plane")
+        self._settings = Check(f"settings of rows and of {RUN_RECORD}", "plane")
+        self._counts = Check(f"counts of {RUN_RECORD}", "number")
+        self._stacks = Check("z-stacks and their planes", "z-stack")
+        self._digests = Check("digests of images", "file")
+        self._patches = Check("patches and their files", "file")
         # How many planes of a file have a value, and so patches.
         self._files: dict[str, int] = {}
         self._expected: dict[_Stack, tuple[set[str], dict[str, str]]] = {}
@@ -273,7 +316,7 @@ class _Look:
             )
         return [
             *(self._columns, self._whole, self._checksums, self._values, self._together),
-            *(self._settings, self._counts, self._stacks, self._patches),
+            *(self._settings, self._counts, self._stacks, self._patches, self._digests),
         ]
 
     def _rows(self, table: str) -> Iterator[dict[str, str]]:
@@ -322,6 +365,7 @@ class _Look:
         for unit in units_of(self._planes(), is_finished=is_finished):
             self._expect_stacks(unit)
         self._compare_counts()
+        self._count_digests()
 
     def _planes(self) -> Iterator[PlaneRow]:
         """Look at the rows of each file; gives its planes."""
@@ -368,6 +412,15 @@ class _Look:
             self._settings.checked += 1
             if row["settings_id"] != wanted:
                 self._settings.tell(f"{_named(row)} was measured with other settings")
+
+    def _count_digests(self) -> None:
+        """Say of how many files the content cannot be known again."""
+        self._digests.checked = sum(bool(image.sha256) for image in self.images)
+        lacking = len(self.images) - self._digests.checked
+        notes = [f"{lacking:,} without one: no digest was taken"] if lacking else []
+        failed = len(self._files) - len(self.images)
+        notes += [f"{failed:,} without one: could not be measured"] if failed > 0 else []
+        self._digests.note = "; ".join(notes)
 
     def _compare_counts(self) -> None:
         counts = self._record.get("counts")

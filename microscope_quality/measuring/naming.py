@@ -29,6 +29,13 @@ _FEW, _MANY = 16, 100
 # A layout looks at a file's name and so many folders above it.
 _FOLDERS = 6
 _NUMBER = re.compile(r"\d+")
+# The number of a plane behind what may be called one, from the character before that on.
+_PLANE_NUMBER = re.compile(
+    r"(?P<word>(?:^|[-_. ])(?:p|plane|slice|layer|depth|section|focus|step)[-_ ]?)"
+    r"(?P<z>\d{1,5})(?![0-9A-Za-z])",
+    re.IGNORECASE,
+)
+_LEAST_PLANES = 3
 _SIGNED = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 # A layout's name and a folder with ``*`` for what differs.
@@ -104,7 +111,10 @@ def filled(row: Mapping[str, str], named: Named) -> dict[str, str]:
 def renamed(tables: _Rows, named: Named) -> _NewRows:
     """Give rows of text of a file, all that there are, with what its name tells now."""
     axes = axes_of_name(tables[RESULTS])
-    of_planes = dict.fromkeys((*GROUPS, *axes, *(("stack",) if axes else ())), "")
+    # A name tells of one channel: several were told by the file.
+    several = len({row.get("channel", "") for row in tables[RESULTS]} - {""}) > 1
+    groups = [group for group in GROUPS if group != "channel" or not several]
+    of_planes = dict.fromkeys((*groups, *axes, *(("stack",) if axes else ())), "")
     wiped = {RESULTS: of_planes}
     nameless = {
         table: [{**row, **wiped.get(table, dict.fromkeys(axes, ""))} for row in of_table]
@@ -350,10 +360,42 @@ class Recognised:
     def __str__(self) -> str:
         """Say it in a sentence."""
         said = ", ".join(
-            text if text.startswith(f"{group} ") else f"{group} {text}"
+            text if group in ("z", "t") or text.startswith(f"{group} ") else f"{group} {text}"
             for group, text in self.texts.items()
         )
         return f"{self.layout.title}: {self.name} is {said}"
+
+
+@dataclass(frozen=True)
+class UnreadPlanes:
+    """Files whose names look like those of planes: the first one, and a pattern that reads them."""
+
+    name: str
+    pattern: str
+
+
+def unread_planes(names: Iterable[str]) -> UnreadPlanes | None:
+    """Find files that may be planes of z-stacks, though no layout knows their names.
+
+    These are three at least whose names are alike but for a number behind a word for a plane,
+    such as ``_p000``; the numbers begin with 0 or 1, and none is missing.
+    """
+    found: dict[str, tuple[UnreadPlanes, set[int]]] = {}
+    for name in names:
+        last = name.rpartition("/")[2]
+        match = _PLANE_NUMBER.search(last)
+        if match is None:
+            continue
+        at = len(name) - len(last)
+        alike = _star(name, 0, [(at + match.start("z"), at + match.end("z"))])
+        before = f"{re.escape(match['word'])}" if match.start() else f"^{re.escape(match['word'])}"
+        first = UnreadPlanes(name, rf"{before}(?P<z>\d+)")
+        found.setdefault(alike, (first, set()))[1].add(int(match["z"]))
+    for first, numbers in found.values():
+        lowest, highest = min(numbers), max(numbers)
+        if len(numbers) >= _LEAST_PLANES and lowest < 2 and highest - lowest < len(numbers):
+            return first
+    return None
 
 
 class Naming:
@@ -454,6 +496,11 @@ class Naming:
         kind = self._families[read.family].kind
         return kind, read.keys[kind].place
 
+    def matches(self, name: str) -> bool:
+        """Whether the pattern, or the layout that was named, matches a name, if there is one."""
+        read = self._read.get(name)
+        return read is None or read.matched
+
     def may_be_plane(self, name: str) -> bool:
         """Whether a file's name has the number of a plane, be there others of its stack or not."""
         read = self._read.get(name)
@@ -507,6 +554,13 @@ class Naming:
         return f"{what} matches no name; the first is {typed}"
 
     @property
+    def unread_planes(self) -> UnreadPlanes | None:
+        """Names that look like those of planes, where neither a pattern nor a layout was named."""
+        if not self._finds_layout:
+            return None
+        return unread_planes(name for name, read in self._read.items() if read.layout is None)
+
+    @property
     def recognised(self) -> list[Recognised]:
         """The layouts that were taken, and tell something, in the order of the files."""
         first: dict[str, tuple[str, _Read]] = {}
@@ -526,7 +580,10 @@ class Naming:
         yield from named.groups.items()
         for axis, numbers, place in (("z", read.z, named.z), ("t", read.t, named.t)):
             if numbers is not None and place is not None:
-                yield axis, " ".join(f"{number:g}" for number in numbers)
+                in_name = " ".join(f"{number:g}" for number in numbers)
+                # As tables have it, and what it was read from.
+                named_so = "" if in_name == str(place) else f" ({in_name} in the name)"
+                yield axis, f"{axis}{place}{named_so}"
 
     def _choose(self, folder: _Folder, more: int) -> None:
         """Find the layout of a folder that got more names."""

@@ -112,6 +112,7 @@ def measure_page(settings: Settings, item: Item, seen: Seen | None = None) -> Me
         place = place_of(plane)
         row = blank_row(settings, item, place)
         row.update((name, getattr(plane, name)) for name in ("plate", "well", "site"))
+        row["channel"] = plane.known_optics.channel if plane.known_optics else None
         row["stack"] = _set_of(item.name, plane.stack)
         rows[RESULTS].append(row)
         try:

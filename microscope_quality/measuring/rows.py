@@ -193,12 +193,14 @@ def stack_row(image: Sequence[PlaneRow]) -> dict[str, object] | None:
 class StackSizes:
     """Finds z-stacks that lack planes: those of their plate and channel have more.
 
-    It is of stacks whose planes have files of their own, put together by their names.
+    It is of stacks whose planes have files of their own, put together by their names. Where these
+    tell neither a well nor a site, stacks of different folders are not compared.
     """
 
     def __init__(self) -> None:
-        # By plate and channel and numbers of planes: how many there are, and the first one's name.
-        self._stacks: dict[tuple[str, str], dict[int, tuple[int, str]]] = {}
+        # By folder, plate and channel, and by numbers of planes: how many there are, and the first
+        # one's name.
+        self._stacks: dict[tuple[str, str, str], dict[int, tuple[int, str]]] = {}
 
     def add(self, image: Sequence[PlaneRow]) -> None:
         """Take in one of `images_of`; one that was not measured is told as that."""
@@ -207,7 +209,10 @@ class StackSizes:
         if all(plane.error for plane in image):
             return
         if stack and not is_of_set(stack) and image[0].place.z is not None:
-            sizes = self._stacks.setdefault((row.get("plate", ""), row.get("channel", "")), {})
+            placed = row.get("well") or row.get("site")
+            folder = "" if placed else stack.rpartition("/")[0]
+            of_plate = folder, row.get("plate", ""), row.get("channel", "")
+            sizes = self._stacks.setdefault(of_plate, {})
             count, first = sizes.get(len(image), (0, stack))
             sizes[len(image)] = count + 1, first
 

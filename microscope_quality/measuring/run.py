@@ -6,9 +6,8 @@ import contextlib
 import functools
 import heapq
 import itertools
-import os
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,8 +18,7 @@ from microscope_quality.batch.run import Outcome
 from microscope_quality.batch.run_record import RunRecord
 from microscope_quality.batch.worker import Worker
 from microscope_quality.errors import FileError, SettingsError, printable, reason_of
-from microscope_quality.files.columns import names
-from microscope_quality.files.images import find_some
+from microscope_quality.files.columns import Value, names, without_checksum
 from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.pictures import OVERLAYS, is_picture
 from microscope_quality.files.tables import (
@@ -66,70 +64,26 @@ from microscope_quality.statuses import ERROR
 #: Doubtful planes that are kept, and drawn, at most.
 MOST_DOUBTFUL = 24
 
+# Endings of tables.
+_OF_TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".xlsx", ".xls", ".ods")
+
 #: Is told how many things are done, of how many.
 Progress = Callable[[int, int], None]
 
 
-def measure_files(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    settings: Settings | None = None,
-    *,
-    out: str | os.PathLike[str] | None = None,
-    jobs: int = 1,
-    limit_bytes: int | None = None,
-    again: bool = False,
-    without: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> Generator[dict[str, str], None, None]:
-    """Measure image files; gives the rows of their planes as they come.
-
-    ::
-
-        for row in measure_files("plate1", out="results", jobs=2):
-            print(row["file"], row["status"])
-
-    Parameters
-    ----------
-    paths
-        Files, folders of them, or patterns, as for `files.images.find`; or one of these.
-    settings
-        How to measure; by default the focus.
-    out
-        Folder for the tables. What an earlier run measured there by the same settings is given as
-        it was kept. When the last row was given, they are in their places; where nobody asks for
-        it, what was measured is kept for a run that goes on.
-    jobs
-        Processes at work.
-    limit_bytes
-        Memory of all processes together.
-    again
-        Measure also what an earlier run measured.
-    without
-        Patterns of files and folders to leave out, as for `files.images.find`.
-    progress
-        Called with the numbers of pages done, and of those known of so far.
-
-    Yields
-    ------
-    dict of str to str
-        Columns of ``results.csv`` as text, in the order of the files, those of a z-stack one
-        behind the other. Of what cannot be measured, ``error`` says why.
+def check_folder(out: Path) -> None:
+    """Refuse a name that a file would have where a folder is asked for.
 
     Raises
     ------
-    MicroscopeQualityError
-        There is no file, the settings are wrong, or the folder cannot be used; as for `Run`.
+    SettingsError
+        It ends as that of a table does, and is no folder that is there.
     """
-    named = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    folder = None if out is None else Path(out)
-    files = find_some(named, exclude=folder, without=without)
-    measuring = Run(
-        settings or Settings(), files, folder, jobs=jobs, limit_bytes=limit_bytes, again=again
-    )
-    with measuring as run:
-        for name, rows in run.measure(progress):
-            yield from run.texts(name, rows)
-        run.finish()
+    if out.suffix.lower() in _OF_TABLES and not out.is_dir():
+        raise SettingsError(
+            f"out must be a folder, into which tables are written, and {str(out)!a} is named as a "
+            "file is."
+        )
 
 
 class _OfFile(Protocol):
@@ -188,6 +142,8 @@ class Run:
     ----------
     settings, files, out, jobs, limit_bytes
         As given; names of files as tables have them, and those of a z-stack one behind the other.
+    row_names : tuple of str
+        Names of the fields of `values`.
     results : Results or None
         The tables.
     n_kept : int
@@ -236,6 +192,8 @@ class Run:
         ready: Iterable[Worker] = (),
     ) -> None:
         settings.check()
+        if out is not None:
+            check_folder(out)
         if cluster is not None and find_spec("distributed") is None:
             raise SettingsError(
                 "cluster needs dask.distributed: pip install 'microscope-quality[cluster]'"
@@ -269,6 +227,8 @@ class Run:
         self.jobs, self.limit_bytes, self._cluster = jobs, limit_bytes, cluster
         self._ready = ready
         columns = settings.columns()
+        self._row_columns = without_checksum(columns[RESULTS])
+        self.row_names = names(self._row_columns)
         self._columns = {table: names(columns[table]) for table in columns}
         self._reader = RowReader(settings.measure, columns[RESULTS])
         # A heap with the least doubtful plane first; its number makes the order definite.
@@ -431,7 +391,20 @@ class Run:
             ready=self._ready,
         )
 
-    def texts(self, name: str, rows: list[dict[str, object]] | None) -> list[dict[str, str]]:
+    def values(self, name: str, rows: list[dict[str, object]] | None) -> list[dict[str, Value]]:
+        """Give the rows that `measure` told of, when it did, as values of their columns.
+
+        With a folder they are those that its table has, and has for the next run too: of six
+        digits. Without one they are as they were measured.
+        """
+        given: Sequence[Mapping[str, object]] = rows or ()
+        if rows is None or self.out is not None:
+            given = self._texts(name, rows)
+        return [
+            {one.name: one.value(row.get(one.name)) for one in self._row_columns} for row in given
+        ]
+
+    def _texts(self, name: str, rows: list[dict[str, object]] | None) -> list[dict[str, str]]:
         """Give the rows that `measure` told of, when it did, as the table has them."""
         if rows is not None:
             return [as_text(row, self._columns[RESULTS]) for row in rows]
@@ -499,7 +472,7 @@ class Run:
         self.naming[item.name].put(measured.rows)
         self.n_rows += len(rows)
         if self.results is None:
-            self._held += self.texts(item.name, rows)
+            self._held += self._texts(item.name, rows)
         else:
             self.results.append(item.name, measured.rows, last=item.last)
         return rows
@@ -594,6 +567,9 @@ class Run:
         for path in (self.out / OVERLAYS).glob("*.png"):
             if path not in self.drawn and is_picture(path):
                 path.unlink(missing_ok=True)
+        # Empty, it would look as if pictures were missing.
+        with contextlib.suppress(OSError):
+            (self.out / OVERLAYS).rmdir()
 
     def _draw(self, wanted: Sequence[Wanted], progress: Progress | None) -> None:
         for one, reason in self.again(draw_plane, wanted, progress):

@@ -10,7 +10,7 @@ import functools
 import itertools
 import os
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +24,24 @@ from microscope_quality.batch.run_record import (
     earlier_folder,
     read_record,
 )
-from microscope_quality.batch.watching import Before, Found, ReadOutcome, Watcher, identity_of
+from microscope_quality.batch.watching import (
+    Before,
+    Found,
+    Identity,
+    ReadOutcome,
+    Watcher,
+    identity_of,
+)
 from microscope_quality.errors import (
     FileError,
     MicroscopeQualityError,
     SettingsError,
     printable,
+    reason_of,
 )
 from microscope_quality.files.columns import names
-from microscope_quality.files.images import SUFFIXES, is_left_out
-from microscope_quality.files.left_out import LeftOut, folders_of
+from microscope_quality.files.images import SUFFIXES, is_left_out, open_image
+from microscope_quality.files.left_out import LeftOut, LeftOutCounts, folders_of
 from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.tables import (
     RESULTS,
@@ -167,7 +175,7 @@ class Watch:
         # Files that were seen, and are to be told to the naming.
         self._seen: list[str] = []
         # Whether it was told if the pattern matches none of the first files' names.
-        self._has_compared = self._has_told_of_cut = False
+        self._has_compared = self._has_told_of_cut = self._has_told_of_unmatched = False
         # By layout, what was read from names.
         self._layouts: dict[str, frozenset[str]] = {}
         # Names of files that are kept, and of those that were measured, by those that tables have.
@@ -187,6 +195,8 @@ class Watch:
         self._seconds_per_byte = 0.0
         self._leaving = LeftOut(where.exclude)
         self._left_out: dict[str, str] = {}
+        # Links to nothing of which there is a row.
+        self._given_up: set[str] = set()
 
     def __enter__(self) -> Watch:
         where, settings = self.where, self.settings
@@ -213,6 +223,7 @@ class Watch:
                 exclude=where.out,
                 before=self._before,
                 still_seconds=where.still_seconds,
+                once=where.once,
             )
             self._failed_before = self._recall()
             read = functools.partial(read_file, settings, where.pictures)
@@ -235,9 +246,17 @@ class Watch:
         self._stack.close()
 
     @property
-    def left_out(self) -> Counter[str]:
-        """How many images, and folders of them, were left out so far, by why."""
-        return Counter(self._left_out.values())
+    def unmatched(self) -> list[str]:
+        """Files whose names the pattern, or the layout that was named, does not match."""
+        return self._naming.unmatched
+
+    @property
+    def left_out(self) -> LeftOutCounts:
+        """Images, and folders of them, that were left out so far, by why."""
+        counts = LeftOutCounts()
+        for name, why in self._left_out.items():
+            counts.add(why, name)
+        return counts
 
     def _ignores(self, name: str, beside: Collection[str]) -> bool:
         """Whether to leave out a file or folder."""
@@ -466,7 +485,8 @@ class Watch:
             self._tidy()
             idle = self._watcher.settled and not self._at_work
             if self.where.once and idle:
-                # No plane will come any more.
+                # No file and no plane will come any more.
+                self._give_up_links()
                 self._judge_due(list(self._units.waiting))
             self.tell(self.status)
             yield from self._taken()
@@ -558,6 +578,23 @@ class Watch:
             self._pending.append((found, reading))
             self._keep()
 
+    def _give_up_links(self) -> None:
+        """Say of links to nothing that they are that: what they lead to is not waited for."""
+        for name in self._watcher.dangling:
+            if name in self._given_up:
+                continue
+            self._given_up.add(name)
+            found = Found(name, self.where.folder / name, Identity(0, 0, 0), 1, True)
+            try:
+                open_image(found.path)
+            except FileError as error:
+                row = error_row(self.settings, found, reason_of(error, found.path))
+                row |= {"size_bytes": "", "modified": ""}
+                self._seen.append(name)
+                self._name_seen()
+                self._pending.append((found, Reading({RESULTS: [row]}, None, True, 0.0)))
+        self._keep()
+
     def _keep(self) -> None:
         """Put into the tables what waits for it."""
         if self._tables.rename():
@@ -604,6 +641,14 @@ class Watch:
             self._has_compared = True
             if self._naming.mismatch:
                 self.tell(Notice(f"The {self._naming.mismatch}"))
+                self._has_told_of_unmatched = True
+        if not self._has_told_of_unmatched:
+            stored = map(as_stored, seen)
+            unmatched = next((name for name in stored if not self._naming.matches(name)), None)
+            if unmatched is not None:
+                self._has_told_of_unmatched = True
+                what = "layout" if self.settings.pattern is None else "pattern"
+                self.tell(Notice(f"The {what} does not match {unmatched}"))
         if self._naming.cut_number and not self._has_told_of_cut:
             self._has_told_of_cut = True
             self.tell(Notice(f"The {self._naming.cut_number}"))

@@ -95,7 +95,11 @@ class WatchAlerts(Alerts):
             # The same plane may speak for it again after others did.
             file_as_it_was += [str(verdict.planes), before.row["modified"]]
         of_what = json.dumps([*file_as_it_was, limit, statuses, after, verdict.error])
-        numbers = {name: as_number(row[name]) for name in settings.measure.told}
+        measure = settings.measure
+        numbers = {name: as_number(row[name]) for name in measure.told}
+        if measure.noun in numbers:
+            # What bears the name of the judged number is that one, as in the reason.
+            numbers[measure.noun] = as_number(row[measure.value])
         facts = {
             "folder": str(where.folder.absolute()),
             "file": verdict.plane.name,

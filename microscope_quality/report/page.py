@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import os
 import re
 import shlex
 from collections import Counter, defaultdict
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.columns import Column
 from microscope_quality.measuring.measure import Measure, Scale
+from microscope_quality.measuring.naming import is_of_set
 from microscope_quality.measuring.wells import plate_format, well_position
 from microscope_quality.report.rows import Rows
 from microscope_quality.report.script import inlined
@@ -208,10 +210,13 @@ def render(
     style = (_FOLDER / "report.css").read_text(encoding="utf-8")
     plotly = _inline(get_plotlyjs())
     stacks = [
-        {"image": image, "rows": planes, "best": best}
+        {"image": image, "name": _stack_name(rows, planes), "rows": planes, "best": best}
         for image, (planes, best) in enumerate(zip(rows.images, rows.best))
         if len(planes) > 1
     ]
+    of_stacks = {
+        rows.status[row].badness for row, planes in zip(rows.shown, rows.images) if len(planes) > 1
+    }
     wells, formats = _plates(rows)
     small = {row: base64.b64encode(picture).decode() for row, picture in sorted(pictures.items())}
     measure = rows.measure
@@ -268,8 +273,10 @@ def render(
         knows_bad=_knows_bad(measure),
         legend=measure.legend and _data_uri(_png(measure.legend.colours(44)), "png"),
         measure=measure,
-        without_best=any(stack["best"] == "" for stack in stacks),
+        stacks_first=any(badness > 1 for badness in of_stacks),
+        stacks_last=1 in of_stacks,
         images=len(rows.shown),
+        planes=len(rows),
         stacks=len(stacks),
         times=len({rows.columns["t"][row] for row in rows.shown} - {""}) > 1,
         wells=bool(formats),
@@ -369,11 +376,13 @@ def _subject(rows: Rows, record: Mapping[str, Any]) -> str:
     if files < len(rows):
         said += f" in {_counted(files, 'file')}"
     rules = []
-    if len(rows) > images:
+    if any(len(image) > 1 for image in rows.images):
         rules.append("a z-stack counts once, by its best plane")
     for axis, what in (("c", "channel"), ("t", "point in time")):
         if any(rows.columns[axis][row] for row in rows.shown):
             rules.append(f"each {what} counts by itself")
+    if sum(map(len, rows.images)) < len(rows):
+        rules.append("blank ones do not count")
     said += f"; {', '.join(rules)}." if rules else "."
     day = record.get("ended") or record.get("started")
     model = record.get("model")
@@ -461,6 +470,20 @@ def _name(rows: Rows, row: int) -> str:
     return visible(f"{rows.columns['file'][row]} {rows.places[row]}".strip())
 
 
+def _stack_name(rows: Rows, planes: Sequence[int]) -> str:
+    """Name a z-stack: its file, or its files with ``*`` for what differs between their names."""
+    of_names = rows.columns["stack"][planes[0]]
+    if of_names and not is_of_set(of_names):
+        return of_names
+    files = list(dict.fromkeys(rows.columns["file"][row] for row in planes))
+    if len(files) == 1:
+        return files[0]
+    start = os.path.commonprefix(files)  # noqa: RUF071 (characters, not folders)
+    ends = [name[len(start) :][::-1] for name in files]
+    end = os.path.commonprefix(ends)[::-1]  # noqa: RUF071
+    return f"{start}*{end}"
+
+
 def _share(count: int, images: int) -> str:
     return f"{100 * count / images:.1f}\u00a0%" if images else ""
 
@@ -469,10 +492,10 @@ def _shown(rows: Rows, one: Worst) -> dict[str, Any]:
     name, verdict = _name(rows, one.row), rows.measure.in_words(rows.row(one.row))
     return {
         "row": one.row,
-        "source": _data_uri(one.picture, "webp") if one.picture else "data:,",
+        "source": _data_uri(one.picture, "webp") if one.picture else "",
         "plain": one.plain,
         # Where a long name may be broken first.
-        "parts": re.findall(r"[^_.-]*[_.-]|[^_.-]+", name),
+        "parts": re.findall(r"[^_.\-/]*[_.\-/]|[^_.\-/]+", name),
         "label": f"{name}: {verdict}",
         "sign": rows.status[one.row].sign,
         "verdict": verdict,

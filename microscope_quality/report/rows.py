@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ class Rows:
     places : list of Place
         Of the planes in their files.
     images : list of lists of int
-        Rows of each image, in the table's order: one row, or the planes of a z-stack by z.
+        Rows of each image, in the table's order: one row, or the planes of a z-stack by z. Blank
+        channels of a file that has others are no images.
     shown : list of int
         For each image the row that speaks for it.
     best : list of str
@@ -152,7 +153,7 @@ def read_rows(
             row = filled(row, naming[row["file"]])
         planes.append(PlaneRow.of(measure, row))
     numbers = {plane: number for number, plane in enumerate(planes)}
-    images = [image for unit in all_units(planes) for image in images_of(unit)]
+    images = [image for unit in all_units(planes) for image in _without_blanks(unit)]
     images.sort(key=lambda image: min(numbers[plane] for plane in image))
     shown, best, sizes = [], [], StackSizes()
     for image in images:
@@ -172,6 +173,27 @@ def read_rows(
         edited,
         sizes.said(),
     )
+
+
+def _without_blanks(unit: Sequence[PlaneRow]) -> list[list[PlaneRow]]:
+    """Give the images of a unit but for blank channels, where another one of its place is not."""
+    images = list(images_of(unit))
+    seen = {_site_of(image) for image in images if not all(map(_is_blank, image))}
+    return [
+        image for image in images if _site_of(image) not in seen or not all(map(_is_blank, image))
+    ]
+
+
+def _site_of(image: Sequence[PlaneRow]) -> tuple[str, Place]:
+    """Give what is equal for the channels of an image."""
+    return image[0].name, replace(image[0].place, z=None, c=None)
+
+
+def _is_blank(plane: PlaneRow) -> bool:
+    """Whether a channel has one value alone, as a colour has that an image is without."""
+    trust = plane.measure.trust
+    is_empty = plane.place.c is not None and plane.kind.badness == 1
+    return is_empty and (not trust or as_number(plane.row[trust]) == 0)
 
 
 def header(path: Path, kind: str = "a CSV table in UTF-8") -> list[str]:

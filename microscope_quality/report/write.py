@@ -11,26 +11,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from microscope_quality.batch import run_record
 from microscope_quality.batch.budget import Budget
-from microscope_quality.errors import FileError, SettingsError
+from microscope_quality.errors import FileError
 from microscope_quality.files.plane import Page
 from microscope_quality.files.regular import open_regular
-from microscope_quality.files.tables import RESULTS
 from microscope_quality.files.whole import whole
-from microscope_quality.measuring.items import identity
 from microscope_quality.measuring.measure import Measure
 from microscope_quality.measuring.memory import PROCESS_BYTES, run_within
-from microscope_quality.measuring.naming import NONE, Naming
+from microscope_quality.measuring.naming import NONE
 from microscope_quality.measuring.page import bytes_of_page
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.report import REPORT, page, pictures
 from microscope_quality.report.pictures import Drawn, FileWanted, PictureWanted, places_of
-from microscope_quality.report.rows import Rows, add_groups, read_rows
+from microscope_quality.report.results import (
+    changes_of,
+    edited,
+    folders_of,
+    read_results,
+    since_measured,
+    table_of,
+)
+from microscope_quality.report.rows import Rows
 from microscope_quality.statuses import ERROR
 
 #: Worst images that are shown with their patches in colour.
 MOST_WORST = 24
+# Files without a picture of which the names are told.
+_MOST_NAMED = 5
 # Files that a job takes at once: sending one costs as much as drawing it.
 _AT_ONCE = 8
 # Of a pixel whose kind the table does not tell: of floats, or of 16 bits and two more channels.
@@ -109,23 +116,11 @@ def write_report(
     page.check_libraries()
     from plotly.offline import get_plotlyjs
 
-    naming = None if (pattern, layout) == (None, NONE) else Naming(pattern, layout)
-    table, folder = _table(results)
+    folder = table_of(results)[1]
     target = folder / REPORT if out is None else out
     check_replaceable(target)
-    record, notes = read_record(folder / run_record.RUN_RECORD)
-    rows = read_rows(table, record, measures, naming)
-    if naming is not None and naming.mismatch:
-        raise SettingsError(naming.mismatch)
-    if naming is not None and naming.unmatched:
-        n_files = naming.n_files
-        matched = n_files - len(naming.unmatched)
-        what = "layout" if pattern is None else "pattern"
-        notes.append(f"The {what} matches {matched:,} of {n_files:,} names.")
-    if naming is not None and naming.cut_number:
-        notes.append(f"The {naming.cut_number}.")
-    if plates is not None:
-        notes += add_groups(rows, plates)
+    found = read_results(results, plates=plates, pattern=pattern, layout=layout, measures=measures)
+    rows, record = found.rows, found.record
     columns, left_out = page.encoded_table(rows)
 
     own = record.get("settings")
@@ -134,8 +129,8 @@ def write_report(
     worst = page.worst_rows(rows, MOST_WORST)
     plotly_bytes = len(get_plotlyjs().encode())
     room = page.MOST_PAGE_BYTES - len(page.safe_json(columns)) - plotly_bytes - _REST
-    folders = _folders(record, images, folder)
-    changes = _changes(rows, folders, moved=images is not None)
+    folders = folders_of(record, images, folder)
+    changes = changes_of(rows, folders, moved=images is not None)
     processes = _Processes(jobs, limit_bytes, budget or Budget())
     drawn, unread = _draw(
         rows, settings, worst, room, folders, processes, progress, set(changes["missing"])
@@ -146,20 +141,26 @@ def write_report(
     for sentence in (said := _said(rows, changes)):
         if tell is not None:
             tell(sentence)
-    for one in drawn.values():
-        if one.error and one.row in worst and one.small:
-            notes.append(f"{rows.columns['file'][one.row]}: {one.error}.")
+    failed = [
+        f"{rows.columns['file'][one.row]}: {one.error}."
+        for one in drawn.values()
+        if one.error and one.row in worst and one.small
+    ]
     html = page.render(
         rows,
         title=title or f"{rows.measure.title} of {_measured(record) or folder.resolve().name}",
         columns=columns,
         pictures={row: one.small for row, one in drawn.items() if one.small},
-        worst=[
-            page.Worst(row, drawn[row].large or drawn[row].small, not drawn[row].large)
-            for row in worst
-            if row in drawn and (drawn[row].large or drawn[row].small)
+        worst=_pictured(worst, drawn),
+        notes=[
+            *said,
+            *found.notes,
+            *failed,
+            *page.unread(rows),
+            *page.incomplete(rows),
+            *left_out,
+            *unread,
         ],
-        notes=[*said, *notes, *page.unread(rows), *page.incomplete(rows), *left_out, *unread],
         record=record,
         changes=changes,
     )
@@ -168,6 +169,15 @@ def write_report(
     with whole(target) as beside:
         beside.write_bytes(html.encode("utf-8", errors="backslashreplace"))
     return target
+
+
+def _pictured(worst: Sequence[int], drawn: Mapping[int, Drawn]) -> list[page.Worst]:
+    """Give the worst with their pictures; without one, as long as others have one."""
+    made = []
+    for row in worst:
+        one = drawn.get(row, Drawn(row))
+        made.append(page.Worst(row, one.large or one.small, not one.large))
+    return made if any(one.picture for one in made) else []
 
 
 def check_replaceable(target: Path) -> None:
@@ -189,101 +199,16 @@ def check_replaceable(target: Path) -> None:
         )
 
 
-def read_record(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Read the record of a run, as far as there is one.
-
-    Returns
-    -------
-    dict
-        Empty without one, or when it is damaged.
-    list of str
-        What it says that has to be known, in sentences.
-    """
-    if not os.path.lexists(path):
-        return {}, []
-    try:
-        record = run_record.read_record(path)
-    except FileError:
-        return {}, [f"{path.name}, the record of the run, is damaged and was left out."]
-    status = record.get("status")
-    said = {
-        "running": "The run was still going on: the table may lack images.",
-        "interrupted": "The run was interrupted: the table may lack images.",
-        "failed": "The run failed: the table may lack images.",
-    }
-    return record, [said[status]] if isinstance(status, str) and status in said else []
-
-
-def _table(results: Path) -> tuple[Path, Path]:
-    if not results.is_dir():
-        if not results.exists():
-            raise FileError(f"{results}: is not there; name a folder that measure wrote")
-        return results, results.parent
-    table, part = results / RESULTS, results / f"{RESULTS}.part"
-    if not table.exists():
-        hint = (
-            f"; a run that has not finished left {part.name}: run measure again to finish it"
-            if part.exists()
-            else "; name a folder that measure wrote"
-        )
-        raise FileError(f"{results}: has no {RESULTS}{hint}")
-    return table, results
-
-
-def _folders(record: Mapping[str, Any], images: Path | None, folder: Path) -> list[Path]:
-    """Where the images may lie, the likeliest place first."""
-    if images is not None:
-        if not images.is_dir():
-            raise FileError(f"{images}: is no folder of images")
-        return [images]
-    measured = record.get("folder")
-    if isinstance(measured, str) and measured and "\0" not in measured:
-        return [Path(measured)]
-    return [Path.cwd(), folder.parent, folder]
-
-
 def _measured(record: Mapping[str, Any]) -> str:
     """Name of the folder that was measured, on whatever system; empty when it is not known."""
     folder = record.get("folder")
     return re.split(r"[\\/]", folder.rstrip("\\/"))[-1] if isinstance(folder, str) else ""
 
 
-def _changes(rows: Rows, folders: Sequence[Path], moved: bool) -> dict[str, list[int]]:
-    """Rows whose images are not what was measured, by size and time, or not there.
-
-    Copies are `dated`: of a size, with a time of their own.
-    """
-    sizes = rows.columns.get("size_bytes", [""] * len(rows))
-    times = rows.columns.get("modified", [""] * len(rows))
-    changes: dict[str, list[int]] = {"changed": [], "dated": [], "missing": []}
-    known: dict[str, tuple[int, str]] = {}
-    for row, name in enumerate(rows.columns["file"]):
-        if rows.status[row] is ERROR:
-            continue
-        if name not in known:
-            found = (identity(path) for path in places_of(name, folders))
-            known[name] = next((one for one in found if one[1]), (0, ""))
-        size_bytes, modified = known[name]
-        if not modified:
-            changes["missing"].append(row)
-        elif sizes[row] and sizes[row] != str(size_bytes):
-            changes["changed"].append(row)
-        elif times[row] and times[row] != modified:
-            changes["dated" if moved else "changed"].append(row)
-    return changes
-
-
 def _said(rows: Rows, changes: Mapping[str, Sequence[int]]) -> list[str]:
     """Count rows that were edited, and files that have changed or are missing, in sentences."""
     files = rows.columns["file"]
-    names = {kind: list(dict.fromkeys(files[row] for row in of)) for kind, of in changes.items()}
-    names["edited"] = [files[row] for row in rows.edited]
     words = {
-        "edited": (
-            "row was changed by hand or by another program since",
-            "rows were changed by hand or by another program since",
-            ": the checksums do not fit; run measure again",
-        ),
         "changed": (
             "file has changed since it was",
             "files have changed since they were",
@@ -297,14 +222,13 @@ def _said(rows: Rows, changes: Mapping[str, Sequence[int]]) -> list[str]:
         "missing": (
             "file is not where it was",
             "files are not where they were",
-            ", and without a picture here; say where they are now, and make the report again",
+            ", and without a picture here; name the folder of images, and make the report again",
         ),
     }
-    said = []
-    for kind, (one, many, end) in words.items():
-        if found := names[kind]:
-            which, first = (many, " first") if len(found) > 1 else (one, "")
-            said.append(f"{len(found):,} {which} measured, {found[0]}{first}{end}.")
+    said = edited(rows)
+    for kind, words_of_kind in words.items():
+        names = list(dict.fromkeys(files[row] for row in changes[kind]))
+        said += since_measured(names, *words_of_kind)
     return said
 
 
@@ -391,12 +315,15 @@ def _draw(
             progress(done, len(files))
     notes = []
     if missing:
-        name, error = missing[0]
+        reasons = dict(missing)
+        named = [f"{name}: {error}" for name, error in reasons.items()][:_MOST_NAMED]
+        if len(reasons) > len(named):
+            named.append(f"and {len(reasons) - len(named):,} more files")
         number = len(missing)
         notes.append(
             f"{number:,} of {len(small | large):,} pictures "
             f"{'is' if number == 1 else 'are'} missing, since the images could not be read; "
-            f"{name}: {error}."
+            f"{'; '.join(named)}."
         )
     if len(chosen) < len(readable):
         notes.append(

@@ -20,6 +20,7 @@ from pathlib import Path
 import coded
 import pytest
 import tifffile
+from systems import posix
 
 import microscope_quality
 from microscope_quality.batch.alerts import (
@@ -367,6 +368,7 @@ def test_a_program_is_told_by_its_environment_and_its_standard_input(tmp_path, m
     assert not (tmp_path / "pwned").exists()
 
 
+@posix
 def test_a_program_that_fails_or_is_missing_is_told(tmp_path):
     with pytest.raises(UndeliveredError, match=r"code 3: no paper left$"):
         run(

@@ -27,6 +27,8 @@ from microscope_quality.errors import FileError, MicroscopeQualityError, Setting
 
 pytest.importorskip("distributed")
 
+pytestmark = pytest.mark.cluster
+
 if sys.platform == "win32":
     pytest.skip("signals of POSIX", allow_module_level=True)
 

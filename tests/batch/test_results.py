@@ -194,6 +194,7 @@ def test_two_runs_in_one_folder(tmp_path):
         pass
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
 def test_a_full_disk_costs_the_page_and_nothing_else(tmp_path):
     program = """
 import resource, signal, sys

@@ -15,13 +15,12 @@ from typing import Any, Iterator, List, NamedTuple, Tuple
 
 import numpy as np
 import pytest
+from systems import linux, posix
 from threadpoolctl import threadpool_info
 
 from microscope_quality.batch.budget import Budget, hand_out, need
 from microscope_quality.batch.run import Outcome, n_cores, run
 from microscope_quality.errors import FileError, MicroscopeQualityError, SettingsError
-
-posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
 def square(x: int) -> int:
@@ -264,7 +263,7 @@ def test_an_item_that_needs_more_than_all_is_an_error(tmp_path: Path, jobs: int)
     ]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@linux
 def test_idle_workers_give_their_memory_to_an_item_that_needs_it(tmp_path: Path) -> None:
     loads = [Load(30), Load(30), Load(30), Load(95), Load(30), Load(30)]
     crowd = functools.partial(others_alive, tmp_path)
@@ -282,7 +281,7 @@ def others_alive(folder: Path, load: Load) -> int:
     return sum(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@linux
 def test_real_processes_stay_within_the_limit(tmp_path: Path) -> None:
     (first,) = run(memory, [0], jobs=2)
     base = first.value or 0
@@ -393,7 +392,7 @@ def over_budget(x: int) -> int:
     return x
 
 
-@posix
+@linux
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_item_over_its_budget_costs_no_other(jobs: int) -> None:
     outcomes = list(run(over_budget, range(8), jobs=jobs, budget=Budget(seconds=2)))
@@ -405,7 +404,7 @@ def test_an_item_over_its_budget_costs_no_other(jobs: int) -> None:
     assert not workers()
 
 
-@posix
+@linux
 def test_a_limit_of_memory_may_be_given() -> None:
     outcomes = list(run(over_budget, [4, 3], budget=Budget(memory_bytes=10**9)))
     said = "needs more memory than the 1.0 GB that it may take"
@@ -494,7 +493,7 @@ def test_what_turns_out_to_need_more_waits_for_room_or_is_an_error(jobs: int) ->
     assert outcomes[3].error == "needs about 1.0 kB of memory, and the limit is 1.0 kB"
 
 
-@posix
+@linux
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     script = f"""
 import sys
@@ -532,7 +531,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-@posix
+@linux
 def test_time_in_which_all_were_asleep_does_not_count(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     command = [sys.executable, "-c", WAKER, str(os.getpid()), str(begun)]

@@ -26,6 +26,8 @@ from microscope_quality.batch.status_page import (
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.statuses import Status
 
+pytestmark = pytest.mark.browser
+
 KINDS = [
     Status("good", "in focus", "●", "#3cbeff", 0),
     Status("bad", "out of focus", "○", "#ffeb5a", 3),

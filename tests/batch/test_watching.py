@@ -222,6 +222,61 @@ def test_a_broken_file_is_read_some_times_ever_later_and_when_it_changes(bench):
     assert bench.read(found) is ReadOutcome.DONE
 
 
+def readings_of(bench, seconds, meanwhile=lambda: None):
+    """When a broken file was read, and what became of it; all others are whole."""
+    readings, became = [], None
+    start = bench.now
+    for _ in range(round(seconds / STEP)):
+        for found in bench.wait(STEP):
+            outcome = bench.read(found, failed=found.name == "broken.tif")
+            if found.name == "broken.tif":
+                readings.append(bench.now - start)
+                became = outcome
+        meanwhile()
+    return readings, became
+
+
+def test_where_nothing_changes_any_more_a_broken_file_is_soon_given_up(tmp_path):
+    (tmp_path / "watched").mkdir()
+    (tmp_path / "watched" / "broken.tif").write_text("half")
+    bench = Bench(tmp_path / "watched", once=True)
+    readings, became = readings_of(bench, 60)
+    assert readings == [1, 2, 4]
+    assert became is ReadOutcome.FAILED
+    assert bench.watcher.settled
+    bench.write("broken.tif", "whole at last")
+    (found,) = bench.wait(2)
+    assert bench.read(found) is ReadOutcome.DONE
+
+
+def test_where_others_still_come_a_broken_file_is_waited_for(tmp_path):
+    (tmp_path / "watched").mkdir()
+    (tmp_path / "watched" / "broken.tif").write_text("half")
+    bench = Bench(tmp_path / "watched", once=True)
+
+    def come():
+        if bench.now % 3 == 0:
+            bench.write(f"{bench.now:.0f}.tif")
+
+    readings, became = readings_of(bench, 60, come)
+    assert readings == [1, 2, 4, 8, 16, 32]
+    assert became is ReadOutcome.FAILED
+
+
+def test_a_broken_file_that_is_written_on_is_not_given_up(tmp_path):
+    (tmp_path / "watched").mkdir()
+    path = tmp_path / "watched" / "broken.tif"
+    path.write_text("half")
+    bench = Bench(tmp_path / "watched", once=True)
+    # A pause of three intervals, again and again.
+    for k in range(5):
+        _, became = readings_of(bench, 3)
+        assert became is ReadOutcome.AGAIN, k
+        path.write_text(path.read_text() + "more")
+    (found,) = bench.wait(2)
+    assert bench.read(found) is ReadOutcome.DONE
+
+
 def test_a_truncated_file_starts_anew_when_it_grows(bench):
     bench.write("a.tif", "x")
     for size in range(2, 12):
@@ -333,8 +388,10 @@ def test_a_link_to_nothing_waits_for_its_file(bench, tmp_path):
     (bench.folder / "a.tif").symlink_to(tmp_path / "later")
     assert bench.names(60) == []
     assert bench.watcher.settled
+    assert bench.watcher.dangling == ["a.tif"]
     (tmp_path / "later").write_text("there")
     assert bench.names(2) == ["a.tif"]
+    assert bench.watcher.dangling == []
 
 
 def test_a_folder_out_of_reach_is_waited_for(bench, tmp_path):

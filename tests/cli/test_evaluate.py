@@ -18,6 +18,8 @@ from microscope_quality.simulate import nuclei
 from microscope_quality.training.defocus.sets import SetSettings, SetWriter, labelled
 from microscope_quality.training.defocus.stream import SharpImage
 
+pytestmark = pytest.mark.evaluation
+
 app = typer.Typer()
 app.command()(evaluate)
 QUICK = ("--gain-offset-images", 0, "--no-classical", "--empty-patches", 100, "--jobs", 1)

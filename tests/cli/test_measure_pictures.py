@@ -53,6 +53,10 @@ def test_all_or_none_are_drawn(plate, model, tmp_path):
     Image.new("RGB", (9, 9)).save(out / "overlays" / "own.png")
     measure(plate, "--model", model, "--out", out, "--overlay", "none")
     assert pictures(out) == ["own.png"]
+    # Without any, the folder would look as if some were missing.
+    (out / "overlays" / "own.png").unlink()
+    measure(plate, "--model", model, "--out", out, "--overlay", "none")
+    assert not (out / "overlays").exists()
 
 
 def test_a_picture_that_cannot_be_written_is_told_and_costs_no_row(plate, model, tmp_path):

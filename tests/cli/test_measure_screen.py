@@ -118,3 +118,15 @@ def test_the_command_line_starts_without_what_is_heavy():
 def test_version():
     result = CliRunner().invoke(app, ["--version"])
     assert result.stdout == f"microscope-quality {microscope_quality.__version__}\n"
+
+
+def test_names_that_look_like_planes_are_told_once_with_a_pattern(plate, model, tmp_path):
+    folder = tmp_path / "planes"
+    folder.mkdir()
+    for z in range(3):
+        tifffile.imwrite(folder / f"em_p{z:03}.tif", coded.plane(coded.FOCUSED))
+    said = measure(folder, "--model", model)
+    assert "Names such as em_p000.tif may be those of planes of z-stacks" in said
+    assert r"If they are: --pattern '_p(?P<z>\d+)'" in said
+    assert "em_p*.tif" in measure(folder, "--model", model, "--pattern", r"_p(?P<z>\d+)")
+    assert "may be those of planes" not in measure(plate, "--model", model)

@@ -87,10 +87,13 @@ def test_what_a_command_has_no_word_for_is_left_to_others(error):
     "arguments",
     [
         ["synthesize", "{bad}", "{good}", "--out", "{out}"],
-        ["train", "{bad}", "--out", "{out}"],
+        pytest.param(["train", "{bad}", "--out", "{out}"], marks=pytest.mark.training),
         ["evaluate", "compact", "--data", "{bad}", "--out", "{out}", "--jobs", "1"],
         ["evaluate", "compact", "--stacks", "{bad}", "--out", "{out}"],
-        ["train", "{good}", "--manifest", "{bad}.csv", "--out", "{out}"],
+        pytest.param(
+            ["train", "{good}", "--manifest", "{bad}.csv", "--out", "{out}"],
+            marks=pytest.mark.training,
+        ),
         ["evaluate", "compact", "--data", "{good}", "--manifest", "{bad}.csv", "--out", "{out}"],
         ["models", "show", "{bad}"],
     ],

@@ -71,6 +71,7 @@ def test_a_tilted_specimen(sharp, tmp_path):
     assert len({row["tilt_deg"] for row in rows}) == 11
 
 
+@pytest.mark.libraries
 def test_a_mismatched_specimen(sharp, tmp_path):
     pytest.importorskip("psfmodels", reason="needs pip install 'microscope-quality[psf]'")
     options = ["--psf", "gibson_lanni", "--depth", 10, 20, "--sample-index", 1.38]

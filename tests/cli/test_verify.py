@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 from command_line import run
+from systems import posix
 from typer.testing import CliRunner
 
 from microscope_quality.cli.app import app
@@ -89,11 +90,12 @@ def test_what_was_measured_fits_and_nothing_is_written(folder, run_once, jobs):
     said = verify(folder / "out", "--images", run_once / "plate", "--jobs", jobs, code=0)
     assert said.endswith("\nAll fits.\n")
     # Five planes, a stack, and two patches by two of each plane.
-    found = dict(re.findall(r"^(\S.*?)  +([\d,]+)  fits", said, re.MULTILINE))
+    found = dict(re.findall(r"^(\S.*?)  +([\d,]+) [a-z-]+  +fits", said, re.MULTILINE))
     assert found["checksums of rows"] == str(5 + 1 + 5 * 4)
     assert found["counts of run.json"] == "7"
     assert (found["images"], found["model"], found["run.json"]) == ("3", "1", "1")
-    assert len(found) == 12
+    assert found["digests of images"] == "3"
+    assert len(found) == 13
     assert listed(folder) == before
     assert "--images DIR does" in verify(folder / "out", code=0)
 
@@ -155,7 +157,7 @@ def test_what_does_not_go_together_is_told_whatever_the_checksums(folder, table,
     rewritten(folder / "out" / table, change)
     told = verify(folder / "out", code=1)
     assert said in told
-    assert re.search(r"^checksums of rows +\d+  fits", told, re.MULTILINE)
+    assert re.search(r"^checksums of rows +\d+ rows  +fits", told, re.MULTILINE)
 
 
 @pytest.mark.parametrize("table", ["results.csv", "stacks.csv", "patches.csv"])
@@ -196,7 +198,7 @@ def test_the_model_of_a_measure_that_does_not_judge_is_checked_too(folder, run_o
     words = ["measure", folder / "plate", "--out", folder / "both", "--overlay", "none"]
     words += ["--model", run_once / "model", "--measures", "classical,focus", "--jobs", 1]
     run(*words)
-    assert re.search(r"^model +1  fits", verify(folder / "both", code=0), re.MULTILINE)
+    assert re.search(r"^model +1 model  +fits", verify(folder / "both", code=0), re.MULTILINE)
 
 
 def test_a_table_with_other_columns(folder):
@@ -247,7 +249,7 @@ def test_a_record_of_a_run_that_is_not_finished(folder):
     signed(folder / "out" / "run.json", status="interrupted", counts={"files": 99})
     (folder / "out" / "results.csv.part").write_bytes(b"file\r\n")
     said = verify(folder / "out", code=0)
-    assert "the run is interrupted" in said
+    assert "All fits. The run was interrupted; the same command finishes it." in said
     assert "not looked at: results.csv.part" in said
 
 
@@ -257,7 +259,7 @@ def test_a_model_that_is_another_one_now(folder, run_once):
     try:
         changed(model / "weights.npz", kept["weights.npz"][-9:], b"damaged!!")
         assert re.search(
-            r"^model +0  1 differ *\n.*weights\.npz", verify(folder / "out", code=1), re.M
+            r"^model +0 models  +1 differ *\n.*weights\.npz", verify(folder / "out", code=1), re.M
         )
         weights = {
             name: values * 2 for name, values in np.load(io.BytesIO(kept["weights.npz"])).items()
@@ -283,7 +285,7 @@ def test_images_are_known_again_by_what_is_in_them(folder):
     # Copied without its time.
     os.utime(images / "A01.tif", (1, 1))
     said = verify(out, *check, code=0)
-    assert "images                                     3  fits" in said
+    assert re.search(r"^images +3 files  +fits", said, re.MULTILINE)
     assert "(1 with the same content and another time)" in said
     # Of the same size and time, and another by one bit.
     path = images / "day 2" / "A02.tif"
@@ -301,6 +303,30 @@ def test_images_are_known_again_by_what_is_in_them(folder):
     assert re.search(r"stack\.tif: has \d+ bytes, and had \d+", said)
 
 
+def test_images_that_moved_are_found_by_their_digests(folder):
+    images = folder / "plate"
+    (images / "new").mkdir()
+    (images / "A01.tif").rename(images / "new" / "first.tif")
+    # Of the same size, and another.
+    content = bytearray((images / "stack.tif").read_bytes())
+    content[-1] ^= 1
+    (images / "stack.tif").unlink()
+    (images / "new" / "stack.tif").write_bytes(bytes(content))
+    said = verify(folder / "out", "--images", images, "--jobs", 1, code=1)
+    assert re.search(r"^ +A01\.tif: is not there; new/first\.tif has its content *$", said, re.M)
+    assert re.search(r"^ +stack\.tif: is not there *$", said, re.M)
+    assert "2 differ (1 moved: others of the same content are there)" in said
+
+
+def test_files_without_a_digest_are_counted(folder):
+    (folder / "plate" / "empty.tif").touch()
+    model = ("--model", folder / "model", "--overlay", "none", "--jobs", 1)
+    run("measure", folder / "plate", "--out", folder / "new", *model, "--no-digest", code=1)
+    said = verify(folder / "new", code=0)
+    wanted = "3 without one: no digest was taken; 1 without one: could not be measured"
+    assert re.search(rf"^digests of images +0 files  +not checked \({wanted}\)", said, re.M)
+
+
 def test_without_a_digest_the_time_counts(folder):
     def forget(rows):
         return [{**row, "sha256": ""} for row in rows]
@@ -312,6 +338,7 @@ def test_without_a_digest_the_time_counts(folder):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@posix
 @pytest.mark.parametrize("name", ["results.csv", "stacks.csv", "patches.csv", "run.json"])
 @pytest.mark.parametrize(
     "kind", ["pipe", "device", "folder", "link", "circle", "nothing in it", "no text", "endless"]

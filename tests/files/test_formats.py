@@ -19,6 +19,8 @@ from microscope_quality.files import formats
 from microscope_quality.files.images import find, open_image, planes
 from microscope_quality.optics import Optics
 
+pytestmark = pytest.mark.formats
+
 RNG = np.random.default_rng(3)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -18,9 +19,11 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from systems import sparse_files
 
 from microscope_quality.errors import FileError
 from microscope_quality.files.images import find, find_some, open_image, planes
+from microscope_quality.files.left_out import LeftOutCounts, in_words
 
 RNG = np.random.default_rng(20240503)
 
@@ -200,6 +203,23 @@ def test_transparency_is_left_out(tmp_path):
     for name in ("la.png", "rgba.png", "la.tif"):
         np.testing.assert_array_equal(read_one(tmp_path / name), image)
     np.testing.assert_array_equal(read_one(tmp_path / "la16.png"), image.astype("uint16") * 257)
+
+
+def test_four_planes_that_are_stored_one_by_one_are_four_channels(tmp_path):
+    # As tifffile writes such an array unless it is told otherwise.
+    image = RNG.integers(0, 256, (4, 40, 56), dtype="uint8")
+    options = {"photometric": "rgb", "planarconfig": "separate", "extrasamples": ["unassalpha"]}
+    tifffile.imwrite(tmp_path / "a.tif", image, **options)
+    # Three that are equal tell nothing of the fourth.
+    image[1] = image[2] = image[0]
+    tifffile.imwrite(tmp_path / "b.tif", image, **options)
+    for name in ("a.tif", "b.tif"):
+        with tifffile.TiffFile(tmp_path / name) as tiff:
+            stored = tiff.asarray()
+        for luminance in (False, True):
+            read = list(planes(tmp_path / name, luminance=luminance))
+            assert [plane.c for plane in read] == [0, 1, 2, 3]
+            np.testing.assert_array_equal([plane.array for plane in read], stored)
 
 
 # Axes
@@ -683,6 +703,7 @@ def test_more_planes_than_a_list_can_hold(tmp_path):
     assert_refused(tmp_path / "a.tif")
 
 
+@sparse_files
 def test_a_picture_of_few_pixels_in_a_huge_file(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(SAMPLES["png16"])
@@ -707,6 +728,37 @@ def names(*paths, **options):
 def test_a_folder_is_searched_in_natural_order(tmp_path):
     touch(tmp_path, "b10.tif", "b2.TIF", "a/1.png", "a/b/c.jpeg", "notes.txt", "B1.tiff")
     assert names(tmp_path) == ["a/1.png", "a/b/c.jpeg", "B1.tiff", "b2.TIF", "b10.tif"]
+
+
+@pytest.mark.parametrize("start", ["", "scan_", "plate1_0"])
+def test_hexadecimal_numbers_of_one_length_are_in_their_order(tmp_path, start):
+    wanted = [f"{start}{number:02X}.tif" for number in (0, 1, 9, 10, 11, 15, 16, 26, 30, 227)]
+    touch(tmp_path, *wanted, "notes.txt")
+    assert names(tmp_path) == wanted
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ["a.9.tif", "a.10.tif"],
+        ["1a.tif", "1e3.tif", "2.tif", "10.tif"],
+        ["a1.tif", "a2.tif", "a10.tif", "b1.tif"],
+    ],
+)
+def test_names_that_are_no_such_numbers_stay_in_natural_order(tmp_path, wanted):
+    touch(tmp_path, *wanted)
+    assert names(tmp_path) == wanted
+
+
+def test_what_belongs_to_images_is_not_told_as_left_out(tmp_path):
+    touch(tmp_path, "a.tif", "set.companion.ome", "Index.idx.xml", "notes.txt", "x_thumb.tif")
+    touch(tmp_path, "y_thumb.tif", "b.svs", "b_label.png")
+    others, left_out = Counter(), LeftOutCounts()
+    find([tmp_path], others=others, left_out=left_out)
+    assert others == {".txt": 1}
+    assert in_words(left_out) == (
+        "1 label or overview of a slide, b_label.png; 2 thumbnails (…_thumb), x_thumb.tif first"
+    )
     for name, path in find([tmp_path]):
         assert path == tmp_path / name
 
@@ -771,7 +823,7 @@ TAKEN = ["A01_s1_w1.tif", "b/a.tif", "b/a_label.png", "b/s.1.svs", "downsampled.
 def test_small_copies_are_left_out_and_counted_unless_they_are_named(tmp_path):
     for group in (*LEFT_OUT.values(), TAKEN):
         touch(tmp_path, *group)
-    left_out = Counter()
+    left_out = LeftOutCounts()
     assert sorted(names(tmp_path, left_out=left_out)) == TAKEN
     assert left_out == {why: len(group) for why, group in LEFT_OUT.items()}
     for group in LEFT_OUT.values():
@@ -864,3 +916,28 @@ def test_faxes_are_refused(tmp_path):
     Image.fromarray(np.eye(100) > 0).save(path, compression="group4")
     with pytest.raises(FileError, match=r"fax\.tif: is packed by compression 4; these are read: "):
         open_image(path)
+
+
+def test_a_file_that_is_no_image_is_told_by_how_it_begins(tmp_path):
+    for content, said in (
+        (b"hello, world", 'it begins with the text "hello, world"'),
+        (b"\0\x01\x89\xff", "it begins with the bytes 00 01 89 ff"),
+        (bytes(9), "it begins with zeros"),
+    ):
+        (tmp_path / "a.tif").write_bytes(content)
+        with pytest.raises(FileError, match=re.escape(said)):
+            open_image(tmp_path / "a.tif")
+
+
+def test_a_picture_that_is_too_large_is_told_in_gigabytes_and_what_would_do(tmp_path):
+    def chunk(kind, data):
+        whole = kind + data
+        return struct.pack(">I", len(data)) + whole + struct.pack(">I", zlib.crc32(whole))
+
+    header = struct.pack(">IIBBBBB", 1_000_000, 1_000_000, 8, 6, 0, 0, 0)
+    (tmp_path / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    )
+    said = "would take 4,000 GB of memory, and 2.15 GB are allowed; save it as a TIFF of tiles"
+    with pytest.raises(FileError, match=said):
+        open_image(tmp_path / "a.png")

@@ -24,6 +24,8 @@ AXES = [
     {"name": "x", "type": "space", "unit": "nanometer"},
 ]
 FORMATS = [2, 3] if ZARR_3 else [2]
+pytestmark = pytest.mark.formats
+
 needs_zarr_3 = pytest.mark.skipif(not ZARR_3, reason="zarr-python 2 writes Zarr 2 alone")
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from systems import sparse_files
 
 from microscope_quality.errors import FileError
 from microscope_quality.files.columns import Column
@@ -177,6 +178,7 @@ def test_a_quote_that_is_never_closed_ends_in_an_error(tmp_path):
         list(read_table(path))
 
 
+@sparse_files
 def test_a_line_without_end_is_not_read_as_one(tmp_path):
     path = tmp_path / "results.csv"
     path.touch()

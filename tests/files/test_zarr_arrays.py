@@ -35,7 +35,10 @@ ZARR_3 = int(zarr.__version__.split(".")[0]) >= 3
 needs_zarr_3 = pytest.mark.skipif(not ZARR_3, reason="zarr-python 2 writes Zarr 2 alone")
 
 # Of numcodecs in Zarr 3: it says that they are in no specification.
-pytestmark = pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3")
+pytestmark = [
+    pytest.mark.formats,
+    pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3"),
+]
 
 
 def opened(folder):

@@ -93,7 +93,7 @@ def test_a_plane_that_cannot_be_measured_makes_the_file_one_unless_it_is_of_a_st
     assert (verdict.status.key, verdict.planes) == ("in_focus", 3)
     assert (verdict.in_words(), verdict.fault) == (
         "z0, the best of a stack of 3",
-        "without z1: cut short",
+        "without a plane: z1: cut short",
     )
     said = "x has a plane that cannot be measured: z1: cut short"
     assert Threshold(10).reason("x", verdict) == said
@@ -102,7 +102,7 @@ def test_a_plane_that_cannot_be_measured_makes_the_file_one_unless_it_is_of_a_st
     colour = [row(z=0, c=0), row(z=0, c=1), row(z=1, error="is empty")]
     assert (verdict_of(colour).status.key, verdict_of(colour).fault) == (
         "in_focus",
-        "without z1: is empty",
+        "without a plane: z1 is empty",
     )
     # That of an image of which nothing was measured comes first.
     colour = [row(z=0, c=0, error="a"), row(z=1, c=0), row(z=0, c=1, error="b")]
@@ -137,6 +137,11 @@ def test_what_is_bad(threshold, status, at, reason):
 def test_an_error_is_always_bad():
     verdict = verdict_of([row(error="cut short")])
     assert Threshold(10).reason("x", verdict) == "x cannot be measured: cut short"
+    verdict = verdict_of([row(error="is empty (0 bytes)")])
+    assert Threshold(10).reason("x", verdict) == "x cannot be measured: it is empty (0 bytes)"
+    # Of several files it names the one.
+    verdict = verdict_of([row(error="is empty", z=z, file=f"x{z}", stack="x*") for z in range(2)])
+    assert Threshold(10).reason("x*", verdict) == "x* cannot be measured: x0 is empty"
 
 
 @pytest.mark.parametrize(

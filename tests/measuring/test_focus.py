@@ -26,12 +26,13 @@ def row(level=2.5, **more):
 @pytest.mark.parametrize(
     ("odds", "more", "how_much", "why"),
     [
-        ([0.5, 0.5], {}, 0, "close to the in-focus limit"),
-        ([0, 0.5, 0.5], {}, 1, "close to the in-focus limit"),
-        ([0.5, 0.25, 0.25], {}, 0.5, "close to the in-focus limit"),
-        ([0, 0.1, 0.9], {}, 0.2, "close to the in-focus limit"),
+        ([0.5, 0.5], {}, 0, "could be out of focus: 0%"),
+        ([0, 0.5, 0.5], {}, 1, "could be out of focus: 50%"),
+        ([0.5, 0.25, 0.25], {}, 0.5, "could be out of focus: 25%"),
+        ([0, 0.1, 0.9], {}, 0.2, "could be out of focus: 10%"),
         # Of a limit of 1.5.
-        ([0, 0.9, 0.1], {}, 0.2, "close to the in-focus limit"),
+        ([0, 0.9, 0.1], {}, 0.2, "could be out of focus: 10%"),
+        ([0.1, 0, 0.9], {"status": "out_of_focus"}, 0.2, "could be in focus: 10%"),
         ([1], {"certainty": 0.15}, 0.5, "low certainty"),
         ([1], {"status": "mixed"}, 1, "parts at different levels"),
         ([0, 0.5, 0.5], {"status": "no_content"}, 0, ""),

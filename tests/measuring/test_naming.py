@@ -6,7 +6,12 @@ import pytest
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.measuring.layouts import LAYOUTS
-from microscope_quality.measuring.naming import Naming, axes_of_name, check_naming, renamed
+from microscope_quality.measuring.naming import (
+    Naming,
+    axes_of_name,
+    check_naming,
+    renamed,
+)
 from microscope_quality.measuring.wells import well_name
 
 
@@ -99,7 +104,7 @@ def test_names_of_instruments_are_recognised(layout, pattern, expected):
     assert naming[names[0]].stack == naming[names[2]].stack != naming[names[1]].stack
     (recognised,) = naming.recognised
     assert (recognised.layout.name, recognised.files, recognised.name) == (layout, 4, names[0])
-    assert "z 3" in str(recognised)
+    assert "z0 (3 in the name)" in str(recognised)
     assert told(named(names, layout=layout), names[3]) == (*expected, 1, 1)
     assert told(named(names, layout="none"), names[3]) == (None,) * 6
 
@@ -385,6 +390,19 @@ def test_rows_take_what_a_name_tells_and_give_it_back():
     assert renamed(other, naming[names[1]]) == kept
 
 
+def test_channels_of_a_file_stay_its_own_unless_its_name_tells_one():
+    blank = dict.fromkeys(("plate", "well", "site", "z", "t", "stack"), "")
+    own = [{"file": "a_w1.tif", "channel": name, **blank} for name in ("DAPI", "GFP")]
+    by_pattern = named(["a_w1.tif"], pattern=r"(?P<channel>w\d)")["a_w1.tif"]
+    nothing = named(["a_w1.tif"])["a_w1.tif"]
+    assert renamed({"results.csv": own}, nothing)["results.csv"] == own
+    told = renamed({"results.csv": own}, by_pattern)["results.csv"]
+    assert [row["channel"] for row in told] == ["w1", "w1"]
+    # What a name told of all of them goes with the pattern.
+    told = renamed({"results.csv": told}, nothing)["results.csv"]
+    assert [row["channel"] for row in told] == ["", ""]
+
+
 def test_axes_of_a_file_stay_its_own():
     naming = named(["a_z1_t1.tif", "a_z2_t1.tif"], pattern=r"z(?P<z>\d)")
     fresh = {"results.csv": [{"z": at, "t": None, "stack": "ome:set"} for at in (0, 1)]}
@@ -418,3 +436,40 @@ def test_naming_that_cannot_be_is_refused():
         check_naming(layout="harmonie")
     with pytest.raises(SettingsError, match="out of plate, well, site, channel, z, t"):
         check_naming(r"(?P<depth>\d)")
+
+
+@pytest.mark.parametrize(
+    ("names", "name", "pattern"),
+    [
+        ([f"day 1/em_p{z:03}.tif" for z in range(4)], "day 1/em_p000.tif", r"_p(?P<z>\d+)"),
+        ([f"Plane{z}.tif" for z in (1, 2, 3)], "Plane1.tif", r"^Plane(?P<z>\d+)"),
+        (["x.tif", *(f"a.slice-{z}_dna.tif" for z in range(3))], "a.slice-0_dna.tif", None),
+    ],
+)
+def test_names_that_look_like_planes_are_told_with_a_pattern_that_reads_them(names, name, pattern):
+    found = named(names).unread_planes
+    assert found.name == name
+    assert found.pattern == (pattern or r"\.slice\-(?P<z>\d+)")
+    naming = named(names, pattern=found.pattern)
+    planes = [naming[one].z for one in names if one != "x.tif"]
+    assert planes == list(range(len(planes)))
+    assert len({naming[one].stack for one in names if one != "x.tif"}) == 1
+    assert naming.unread_planes is None
+    assert named(names, layout="none").unread_planes is None
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a_p0.tif", "a_p1.tif"],
+        ["a_p3.tif", "a_p4.tif", "a_p5.tif"],
+        ["a_p0.tif", "a_p1.tif", "a_p3.tif", "b_p2.tif"],
+        ["map0.tif", "map1.tif", "map2.tif"],
+        ["a_p0x.tif", "a_p1x.tif", "a_p2x.tif"],
+        [f"A{well:02}_s{site}.tif" for well in range(1, 4) for site in range(3)],
+        [f"r01c02f01p{z:02}-ch1sk1fk1fl1.tiff" for z in range(1, 5)],
+        [f"cell_z{z}.tif" for z in range(4)],
+    ],
+)
+def test_other_names_are_not_taken_for_planes(names):
+    assert named(names).unread_planes is None

@@ -73,3 +73,13 @@ def test_threads_of_one_process_read_pages_of_one_file(tmp_path, hasty_threads):
         found = list(threads.map(functools.partial(measure_page, Settings()), pages))
     assert [measured.rows["results.csv"][0]["z"] for measured in found] == list(range(600))
     assert not [measured for measured in found if measured.rows["results.csv"][0].get("error")]
+
+
+def test_channels_have_the_names_that_their_file_tells(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    pixels = np.random.default_rng(0).integers(0, 999, (2, 90, 90)).astype(np.uint16)
+    tifffile.imwrite(path, pixels, metadata={"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}})
+    settings, (whole,) = Settings(), unlisted([("a.ome.tif", path)])
+    first, others = follow(whole, Listed(open_image(path).pages, ""))
+    rows = [measure_page(settings, item).rows["results.csv"][0] for item in (first, *others)]
+    assert [(row["c"], row["channel"]) for row in rows] == [(0, "DAPI"), (1, "GFP")]

@@ -13,7 +13,13 @@ from written_results import plane_row as written_row
 from microscope_quality.errors import FileError
 from microscope_quality.files.tables import as_text
 from microscope_quality.measuring.items import Place
-from microscope_quality.measuring.rows import PlaneRow, RowReader, representative_of, stack_row
+from microscope_quality.measuring.rows import (
+    PlaneRow,
+    RowReader,
+    StackSizes,
+    representative_of,
+    stack_row,
+)
 
 FOCUS = SETTINGS.measure
 READER = RowReader(FOCUS, SETTINGS.columns()["results.csv"])
@@ -126,3 +132,21 @@ def test_the_row_of_a_stack():
 def test_of_no_stack_and_of_nothing_measured_there_is_no_row():
     assert stack_row([READER.plane(row())]) is None
     assert stack_row(stack(None, None)) is None
+
+
+def sizes(*stacks, **more):
+    found = StackSizes()
+    for name, n_planes in stacks:
+        found.add([PlaneRow.of(FOCUS, row(z=z, stack=name, **more)) for z in range(n_planes)])
+    return found.said()
+
+
+def test_stacks_of_different_folders_are_compared_where_their_places_are_known():
+    stacks = [("a/z*.tif", 5), ("b/z*.tif", 3)]
+    assert sizes(*stacks) == ""
+    said = "A z-stack has fewer planes than others of its channel: a/y*.tif has 4 of 5."
+    assert sizes(*stacks, ("a/y*.tif", 4)) == said
+    # Such as folders of positions.
+    said = "A z-stack has fewer planes than others of its channel: b/z*.tif has 3 of 5."
+    assert sizes(*stacks, site="1") == said
+    assert sizes(*stacks, well="A01") == said

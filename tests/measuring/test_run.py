@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -12,12 +10,13 @@ import coded
 import numpy as np
 import pytest
 import tifffile
-from command_line import counts, environment, pictures, table
+from command_line import counts, pictures, table
 
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.images import find
 from microscope_quality.measuring.focus import Focus
-from microscope_quality.measuring.run import Run, measure_files
+from microscope_quality.measuring.measure_files import measure_files
+from microscope_quality.measuring.run import Run
 from microscope_quality.measuring.settings import Settings
 
 
@@ -43,106 +42,6 @@ def plate(tmp_path):
 
 def record(out):
     return json.loads((out / "run.json").read_text(encoding="utf-8"))
-
-
-def test_a_plain_script_measures_and_goes_on(plate, settings, tmp_path):
-    """Without a guard against being run by the processes that it starts."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\n"
-        "from microscope_quality.measuring.focus import Focus\n"
-        "from microscope_quality.measuring.run import measure_files\n"
-        "from microscope_quality.measuring.settings import Settings\n"
-        "folder, out, model = sys.argv[1:]\n"
-        "settings = Settings(measures=(Focus(model=model),))\n"
-        "for row in measure_files(folder, settings, out=out, jobs=2):\n"
-        "    print(row['file'], row['z'], row['status'] or row['error'])\n",
-        encoding="utf-8",
-    )
-    words = [sys.executable, script, plate, tmp_path / "out", settings.measure.model]
-    said = [
-        subprocess.run(
-            [*map(str, words)], env=environment(), capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-        for _ in range(2)
-    ]
-    assert said[0] == said[1]
-    assert said[0][0] == "a1.tif  in_focus"
-    assert said[0][2:5] == ["a3.tif 0 out_of_focus", "a3.tif 1 in_focus", "a3.tif 2 out_of_focus"]
-    assert counts(tmp_path / "out")["kept"] == 3
-
-
-def test_a_script_measures_by_a_measure_of_its_own(plate, tmp_path):
-    """Which processes find in the script, that says by itself where it begins."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import dataclasses, sys\n"
-        "from microscope_quality.files.columns import Column\n"
-        "from microscope_quality.measuring.measure import Measure, Result\n"
-        "from microscope_quality.measuring.run import measure_files\n"
-        "from microscope_quality.measuring.settings import Settings\n"
-        "@dataclasses.dataclass(frozen=True)\n"
-        "class Largest(Measure):\n"
-        "    name, title, value = 'largest', 'Largest', 'largest'\n"
-        "    columns = (Column('largest', 'number', 'Largest'), Column('status'))\n"
-        "    def run(self, plane):\n"
-        "        return Result({'largest': plane.array.max(), 'status': 'measured'})\n"
-        "if __name__ == '__main__':\n"
-        "    for row in measure_files(sys.argv[1], Settings((Largest(),)), jobs=2):\n"
-        "        print(row['file'], row['largest'])\n",
-        encoding="utf-8",
-    )
-    words = [sys.executable, str(script), str(plate)]
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n")[:2] == ["a1.tif 200", "a2.tif "]
-
-
-def test_rows_are_those_of_the_table_in_the_order_of_the_files(plate, settings, tmp_path):
-    out = tmp_path / "out"
-    rows = list(measure_files([plate], settings, out=out, jobs=2))
-    assert rows == table(out / "results.csv")
-    assert [row["file"] for row in rows] == ["a1.tif", "a2.tif", *["a3.tif"] * 3, "a10.tif"]
-    assert [bool(row["error"]) for row in rows] == [False, True, False, False, False, False]
-    # What is measured anew comes between what is kept.
-    tifffile.imwrite(plate / "a2.tif", coded.plane(coded.BLURRED))
-    again = list(measure_files([plate], settings, out=out))
-    assert again == table(out / "results.csv")
-    assert [row for row in again if row["file"] != "a2.tif"] == [*rows[:1], *rows[2:]]
-    assert counts(out)["measured"] == 1
-    # Without a folder they are the same, and nothing is written.
-    before = sorted(tmp_path.rglob("*"))
-    assert list(measure_files(plate, settings)) == again
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-@pytest.mark.parametrize("n_rows", [1, 3, 4])
-def test_whoever_stops_asking_keeps_what_is_done(plate, settings, tmp_path, n_rows):
-    """In the middle of a z-stack, too."""
-    whole = list(measure_files(plate, settings))
-    out = tmp_path / "out"
-    rows = measure_files(plate, settings, out=out)
-    first = [next(rows) for _ in range(n_rows)]
-    assert not (out / "results.csv").exists()
-    rows.close()
-    assert record(out)["status"] == "interrupted"
-    assert table(out / "results.csv.part") == first == whole[:n_rows]
-    assert list(measure_files(plate, settings, out=out)) == whole
-    assert record(out)["status"] == "finished"
-    # A row with an error is no measurement that is kept.
-    assert counts(out)["measured"] == len(whole) - n_rows + (n_rows > 1)
-    assert table(out / "stacks.csv")[0]["best_z"] == "1"
-
-
-def test_progress_ends_where_all_pages_are_done(plate, settings, tmp_path):
-    for seen in ([], []):
-
-        def progress(done, of, seen=seen):
-            seen.append((done, of))
-
-        list(measure_files(plate, settings, out=tmp_path / "out", progress=progress))
-        assert seen[0] == (0, 4)
-        assert seen[-1][0] == seen[-1][1]
-        assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
 class Heard:
@@ -211,38 +110,21 @@ def test_the_results_of_other_measures_are_replaced_and_kept(plate, settings, tm
     from microscope_quality.measuring.classical import Classical
 
     out = tmp_path / "out"
-    focus = list(measure_files(plate, settings, out=out))
+    list(measure_files(plate, settings, out=out))
+    focus = table(out / "results.csv")
     classical = Settings(measures=(Classical(),))
-    rows = list(measure_files(plate, classical, out=out))
-    assert rows == table(out / "results.csv")
+    list(measure_files(plate, classical, out=out))
+    rows = table(out / "results.csv")
     assert "level" not in rows[0]
     assert float(rows[0]["tenengrad"]) > 0
     (older,) = (out / "older").iterdir()
     assert table(older / "results.csv") == focus
     # Of both, the first one judges.
-    both = list(measure_files(plate, Settings((*settings.measures, Classical())), out=out))
+    list(measure_files(plate, Settings((*settings.measures, Classical())), out=out))
+    both = table(out / "results.csv")
     assert [row["status"] for row in both] == [row["status"] for row in focus]
     assert [row["tenengrad"] for row in both] == [row["tenengrad"] for row in rows]
     assert counts(out)["kept"] == 0
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"pattern": "(?P<well>"}, "pattern is no regular expression"),
-        ({"pattern": r"\d"}, "pattern needs named groups"),
-        ({"pattern": "(?P<well>Z99)"}, "pattern matches no name"),
-        ({"measures": ()}, "measures must be"),
-        ({"measures": (Focus(), Focus(rescale=True))}, "measures must be different ones"),
-        ({"measures": (Focus(rescale=True),)}, "rescale needs `optics`"),
-        ({"measures": (Focus(in_focus_limit=11),)}, "in_focus_limit is 11"),
-        ({"measures": (Focus(sample=3),)}, "sample must be a whole number"),
-    ],
-)
-def test_wrong_settings_are_refused_before_anything_is_made(plate, tmp_path, changes, said):
-    with pytest.raises(SettingsError, match=f"^{said}"):
-        next(measure_files(plate, Settings(**changes), out=tmp_path / "out"))
-    assert not (tmp_path / "out").exists()
 
 
 def test_two_files_that_a_table_calls_the_same(settings, tmp_path):
@@ -268,8 +150,8 @@ def write_planes(folder, layout=HARMONY, sites=(1, 2), best=(1, 3)):
 def test_planes_in_files_of_their_own_are_stacks(settings, tmp_path):
     folder, out = tmp_path / "plate", tmp_path / "out"
     write_planes(folder)
-    rows = [*measure_files(folder, settings, out=out, jobs=2)]
-    assert table(out / "results.csv") == rows
+    list(measure_files(folder, settings, out=out, jobs=2))
+    rows = table(out / "results.csv")
     # The planes of a stack stand together, by z.
     assert [row["z"] for row in rows] == [*"0123"] * 4
     assert {(row["well"], row["site"], row["channel"]) for row in rows[:4]} == {("B03", "01", "1")}
@@ -301,7 +183,8 @@ def test_planes_in_files_of_their_own_are_stacks(settings, tmp_path):
 def test_another_way_to_read_names_measures_nothing_again(settings, tmp_path):
     folder, out = tmp_path / "plate", tmp_path / "out"
     write_planes(folder)
-    first = [*measure_files(folder, settings, out=out)]
+    list(measure_files(folder, settings, out=out))
+    first = table(out / "results.csv")
     for changes, stacks in (
         ({"layout": "none"}, 0),
         ({}, 4),

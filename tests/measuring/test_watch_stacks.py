@@ -14,7 +14,7 @@ from toy_measure import Toy
 from microscope_quality.errors import SettingsError
 from microscope_quality.files.tables import read_table
 from microscope_quality.measuring.file_verdicts import Threshold
-from microscope_quality.measuring.run import measure_files
+from microscope_quality.measuring.measure_files import measure_files
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.measuring.watch import Watch, WatchSettings
 from microscope_quality.measuring.watch_alerts import WatchAlerts
@@ -27,6 +27,8 @@ from microscope_quality.measuring.watch_events import (
     WatchStatus,
 )
 from microscope_quality.measuring.watch_units import Units
+
+pytestmark = pytest.mark.long
 
 SETTINGS = Settings(measures=(Toy(100.0),))
 # Of a plane in focus, and of others.
@@ -134,7 +136,7 @@ def test_planes_of_a_plate_as_they_come(plate, order):
     assert max(one.waiting_planes for one in statuses) > 1
     assert (statuses[-1].images, statuses[-1].files, statuses[-1].waiting_planes) == (6, 24, 0)
     told = [one.recognised.texts for one in events if isinstance(one, LayoutRecognised)]
-    assert told[-1] == {"well": "A02", "site": "01", "channel": "1", "z": "1"}
+    assert told[-1] == {"well": "A02", "site": "01", "channel": "1", "z": "z0 (1 in the name)"}
     counts = json.loads((plate.parent / "out" / "run.json").read_text())["counts"]
     assert (counts["images"], counts["files"], counts["bright"], counts["dark"]) == (6, 24, 5, 1)
     assert_as_measured(plate)
@@ -249,7 +251,7 @@ def test_a_plane_that_cannot_be_read_is_told_beside_the_verdict_on_its_stack(pla
     (one,) = judged(events)
     assert (one.name, one.verdict.status.key, one.verdict.planes) == (stack(1), "bright", 4)
     assert one.verdict.place == {"z": 1}
-    assert one.verdict.fault.startswith(f"without {name(1, 3)}: ")
+    assert one.verdict.fault.startswith(f"without a plane: {name(1, 3)} ")
     assert (alerts, events[-1].failed, events[-1].lacking) == (1, 0, 1)
     assert_as_measured(plate)
     # It is known again, and gone when the plane is whole.
@@ -270,7 +272,7 @@ def test_of_a_colour_stack_a_plane_that_cannot_be_read_costs_nothing_but_itself(
     events, alerts = watched(watch_of(plate))
     (one,) = judged(events)
     assert (one.verdict.status.key, one.verdict.files) == ("dark", 3)
-    assert one.verdict.fault.startswith(f"without {name(1, 3)}: is empty")
+    assert one.verdict.fault.startswith(f"without a plane: {name(1, 3)} is empty")
     assert (alerts, events[-1].failed, events[-1].lacking) == (1, 0, 1)
     events, alerts = watched(watch_of(plate))
     assert (judged(events), alerts, events[-1].lacking) == ([], 0, 1)
@@ -302,7 +304,7 @@ def test_a_stack_of_which_no_plane_can_be_read_is_not_measured(plate):
     events, alerts = watched(watch_of(plate, replace(SETTINGS, layout="harmony")))
     (one,) = judged(events)
     assert (one.name, one.verdict.status.key, one.verdict.planes) == (stack(1), "error", 2)
-    assert one.verdict.error.startswith(f"{name(1, 1)}: ")
+    assert one.verdict.error.startswith(f"{name(1, 1)} is cut short")
     assert (alerts, events[-1].failed, events[-1].lacking) == (1, 1, 0)
     events, alerts = watched(watch_of(plate, replace(SETTINGS, layout="harmony")))
     assert (judged(events), alerts, events[-1].failed) == ([], 0, 1)

@@ -3,6 +3,7 @@ import re
 
 import numpy as np
 import pytest
+from systems import sparse_files
 from written_results import COLUMNS, failed_row, plane_row, with_checksum, write_results
 
 from microscope_quality.errors import FileError
@@ -51,6 +52,33 @@ def test_planes_without_content_or_numbers_speak_for_a_stack_only_alone(tmp_path
     read = read_rows(write_results(tmp_path, rows) / "results.csv")
     assert read.shown == [2, 4]
     assert read.best == ["2", ""]
+
+
+def test_blank_channels_are_no_images_beside_others_of_their_place(tmp_path):
+    blank = {"certainty": 0, "status": "no_content"}
+    rows = [
+        plane_row("a.png", 0, c=0),
+        plane_row("a.png", 0, c=1, **blank),
+        # Dim is not blank.
+        plane_row("b.tif", 0, 0.1, "no_content", c=0),
+        plane_row("b.tif", 3, c=1),
+        # An image with nothing in it is one all the same.
+        plane_row("c.png", 0, c=0, **blank),
+        plane_row("c.png", 0, c=1, **blank),
+        plane_row("d.png", 0, **blank),
+        # Of another time, it may be that nothing was taken.
+        plane_row("e.tif", 0, c=0, t=0),
+        plane_row("e.tif", 0, c=0, t=1, **blank),
+        plane_row("f.tif", 0, c=0, z=0, **blank),
+        plane_row("f.tif", 0, c=0, z=1, **blank),
+        plane_row("f.tif", 2, c=1, z=0),
+        plane_row("f.tif", 1, c=1, z=1),
+    ]
+    read = read_rows(write_results(tmp_path, rows) / "results.csv")
+    assert len(read) == len(rows)
+    images = [[0], [2], [3], [4], [5], [6], [7], [8], [11, 12]]
+    assert read.images == images
+    assert read.shown == [0, 2, 3, 4, 5, 6, 7, 8, 12]
 
 
 def test_older_tables_are_taken(tmp_path):
@@ -152,6 +180,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         read_rows(tmp_path / "results.csv")
 
 
+@sparse_files
 def test_a_line_without_end_is_not_read_to_its_end(tmp_path):
     path = tmp_path / "results.csv"
     path.touch()

@@ -78,6 +78,20 @@ def test_missing_images_are_counted_and_found_where_they_are_now(tmp_path):
         write_report(results, images=tmp_path / "nowhere")
 
 
+def test_an_image_without_a_picture_is_named_among_the_worst(tmp_path):
+    results = screen(tmp_path)
+    paths = sorted((tmp_path / "images").iterdir())
+    for path in paths[:2]:
+        path.write_bytes(b"not an image")
+    html = write_report(results).read_text("utf-8")
+    worst = re.findall(r'<bdi class="file">(.*?)</bdi>', html)
+    assert {one.replace("<wbr>", "") for one in worst} == {path.name for path in paths}
+    assert html.count('<span class="none">no picture</span>') == 2
+    notes = notes_of(tmp_path / "results" / "report.html")
+    (note,) = [note for note in notes if "pictures are missing" in note]
+    assert all(path.name in note for path in paths[:2])
+
+
 def test_images_that_changed_are_told_of_all_and_not_of_the_worst_alone(tmp_path):
     rows = []
     for k in range(40):
@@ -189,3 +203,14 @@ def test_pictures_share_the_room_of_the_page(tmp_path, monkeypatch):
     assert [row for row, _ in data_of(page)["pictures"]] == [0, 3]
     assert "2 of 6 planes have a picture, spread evenly" in notes_of(page)[-1]
     assert page.stat().st_size < size
+
+
+def test_names_that_look_like_planes_are_told(tmp_path):
+    rows = [plane_row(f"em_p{z:03}.tif", z) for z in range(3)]
+    results = write_results(tmp_path / "results", rows)
+    said = "Names such as em_p000.tif may be those of planes of z-stacks"
+    (note,) = [note for note in notes_of(write_report(results)) if note.startswith(said)]
+    assert "the pattern _p(?P&lt;z&gt;\\d+) puts them together" in note
+    page = write_report(results, pattern=r"_p(?P<z>\d+)")
+    assert not any(note.startswith(said) for note in notes_of(page))
+    assert len(data_of(page)["stacks"]) == 1

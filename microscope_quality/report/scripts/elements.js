@@ -12,7 +12,7 @@ export function element(tag, properties, ...children) {
 }
 
 /** A name that may be broken after its separators before it is broken elsewhere. */
-export const breakable = (text) => text.match(/[^_.-]*[_.-]|[^_.-]+/g)?.flatMap((part, number) => (number ? [element("wbr"), part] : [part])) || [];
+export const breakable = (text) => text.match(/[^_.\-/]*[_.\-/]|[^_.\-/]+/g)?.flatMap((part, number) => (number ? [element("wbr"), part] : [part])) || [];
 
 export const announce = (text) => { byId("announce").textContent = text; };
 

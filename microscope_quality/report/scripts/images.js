@@ -117,8 +117,8 @@ export function openImage(row, rows = null, at = 0) {
     buttons.append(element("span", { class: "soft" }, `${(at + 1).toLocaleString("en")} of ${rows.length.toLocaleString("en")}`));
   }
   if (stackOf.has(row)) {
-    const planes = stackOf.get(row).rows;
-    if (rows !== planes) button(`All ${planes.length} planes`, () => openGallery(`Planes of ${plain(files[row])}`, planes));
+    const { name, rows: planes } = stackOf.get(row);
+    if (rows !== planes) button(`All ${planes.length} planes`, () => openGallery(`Planes of ${plain(name)}`, planes));
   }
   const notes = [CHANGED[changes.get(row)], status[row] === empty ? `Without content its ${page.noun} means nothing.` : ""].filter(Boolean);
   const about = inColour ? `Patches coloured by ${page.noun}, from ${value.scale.ends.join(" to ")}.` : image && !large.has(row) ? "Small and grey, contrast stretched." : "";

@@ -9,7 +9,8 @@ import { PLANE, capital, count, named, place, plain, short, told, verdict } from
 
 const LINE = 46;
 const MOST_PRINTED = 100;
-const order = { name: "", down: false };
+/** What it is sorted by; `asked` once somebody chose that. */
+const order = { name: "", down: false, asked: false };
 let pool = shown;
 let found = [];
 let active = 0;
@@ -105,7 +106,7 @@ export function fillTable() {
   body.style.height = `${Math.max(1, found.length * LINE)}px`;
   // Paper has room for some: those that matter most, unless an order was asked for.
   const worse = (one, other) => status[other].badness - status[one].badness || (value.badness(other) || 0) - (value.badness(one) || 0);
-  const listed = paper && !order.name && found.length > last ? [...found].sort(worse) : found;
+  const listed = paper && !order.asked && found.length > last ? [...found].sort(worse) : found;
   // The end of a name tells files of a folder apart: what is too long for two lines loses its middle.
   const room = paper ? 72 : Math.max(18, Math.floor((2 * byId("grid-head").querySelector(".file").clientWidth) / 9));
   const narrow = !paper && extras.length > 0 && !byId("grid-head").querySelector(".extra").offsetWidth;
@@ -138,8 +139,7 @@ function fillHead() {
     const sorted = order.name !== name ? "none" : order.down ? "descending" : "ascending";
     const arrow = element("span", { "aria-hidden": "true" }, { none: "", descending: " ▾", ascending: " ▴" }[sorted]);
     const sortBy = () => {
-      order.down = order.name === name ? !order.down : isDown(numbers);
-      order.name = name;
+      Object.assign(order, { name, down: order.name === name ? !order.down : isDown(numbers), asked: true });
       fillHead();
       byId("grid-head").querySelector(`[data-name="${name}"]`).focus();
       filter();
@@ -167,8 +167,7 @@ export function startTable() {
   }
   onChoice(() => {
     for (const end of ["from", "to"]) byId(`value-${end}`).value = "";
-    // At first as the table has them.
-    if (byId("grid-head").firstChild) Object.assign(order, { name: chosen().name, down: isDown(chosen()) });
+    Object.assign(order, { name: chosen().name, down: isDown(chosen()), asked: Boolean(byId("grid-head").firstChild) });
     fillHead();
     fillRanges();
     filter();
