@@ -57,6 +57,22 @@ def table(path):
         return list(csv.DictReader(stream))
 
 
+def texts(rows):
+    """Rows of values as a table has them, of six digits, but for their checksum."""
+
+    def text(value):
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+    return [
+        {name: "" if value is None else text(value) for name, value in row.items()} for row in rows
+    ]
+
+
+def unchecked(rows):
+    """Rows of a table without their checksum."""
+    return [{name: row[name] for name in row if name != "checksum"} for row in rows]
+
+
 def pictures(out):
     """Names of the pictures in a folder of results."""
     return sorted(path.name for path in (out / "overlays").iterdir())

@@ -177,6 +177,7 @@ def cellprofiler_slope(plane):
     return np.linalg.lstsq(design, np.log(np.asarray(power)), rcond=None)[0][0]
 
 
+@pytest.mark.libraries
 @pytest.mark.parametrize("shape", [(84, 84), (130, 97), (97, 130), (256, 300)])
 def test_slope_agrees_with_cellprofiler(shape):
     for seed, defocus_um in enumerate([0.0, 2.0, 8.0]):
@@ -188,6 +189,7 @@ def test_slope_agrees_with_cellprofiler(shape):
         assert power_log_log_slope(plane) == pytest.approx(single, rel=1e-3)
 
 
+@pytest.mark.libraries
 @pytest.mark.parametrize("value", [0.0, 0.1, 7.0])
 def test_slope_of_a_flat_image_is_undefined_and_0_in_cellprofiler(value):
     flat = np.full((64, 64), value)
@@ -305,6 +307,7 @@ def test_correlation_against_pearson(distance):
         assert correlation(plane, distance) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.libraries
 @pytest.mark.parametrize("distance", [1, 20])
 def test_correlation_agrees_with_cellprofiler(distance):
     haralick = pytest.importorskip("centrosome.haralick", reason=WITHOUT_CENTROSOME)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import shutil
 import signal
 import socket
@@ -30,9 +29,14 @@ from microscope_quality.files.tables import read_table
 from microscope_quality.files.whole import whole
 from microscope_quality.measuring.naming import check_naming
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="makes files and limits as Linux has them"
-)
+resource = pytest.importorskip("resource", reason="Windows has no such limits")
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="makes files and limits as Linux has them"
+    ),
+]
 
 PLANE = coded.plane([[0]])
 #: Names that some program or other would take for something else than a name.

@@ -22,9 +22,12 @@ import pytest
 import tifffile
 from processes import resident, workers_of
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="makes files and limits as Linux has them"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="makes files and limits as Linux has them"
+    ),
+]
 
 #: Of all processes of a run, in bytes: twice what it takes without any hostile file, and the page
 #: that one of them may have.

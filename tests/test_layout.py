@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import microscope_quality
+
 PACKAGE = Path(__file__).parents[1] / "microscope_quality"
 MODULES = sorted(PACKAGE.glob("*.py"))
 FOLDERS = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
@@ -24,6 +26,37 @@ def _imported(tree):
                 yield from ((alias.name, 1) for alias in node.names)
 
 
+# What a module uses where it is installed, and imports in the function that asks for it.
+IF_INSTALLED = {"display.py": {"matplotlib"}}
+
+
+def _loaded(tree):
+    """What of a module is run when it is imported, but for what type checkers alone see."""
+    return [node for node in tree.body if not isinstance(node, (ast.If, ast.FunctionDef))]
+
+
+@pytest.mark.parametrize("name", IF_INSTALLED)
+def test_what_may_be_missing_is_imported_where_it_is_used(name):
+    tree = ast.parse((PACKAGE / name).read_text(encoding="utf-8"))
+    tree.body = _loaded(tree)
+    loaded = {found.split(".")[0] for found, _ in _imported(tree)}
+    assert not loaded & IF_INSTALLED[name]
+
+
+def test_the_package_hands_on_what_is_in_folders_when_it_is_asked():
+    """It names each, for type checkers, and where it is found."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    later = {
+        alias.name: node.module.partition(".")[2]
+        for branch in tree.body
+        if isinstance(branch, ast.If)
+        for node in branch.body
+        for alias in node.names
+    }
+    assert later == microscope_quality._LATER
+    assert set(later) < set(microscope_quality.__all__)
+
+
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
 def test_a_module_imports_numpy_scipy_and_siblings_alone(path):
     missing_from_frozen_app = {"statistics", "shelve", "cProfile"}
@@ -32,7 +65,11 @@ def test_a_module_imports_numpy_scipy_and_siblings_alone(path):
         "scipy",
         "microscope_quality",
     }
-    for name, level in _imported(ast.parse(path.read_text(encoding="utf-8"))):
+    allowed |= IF_INSTALLED.get(path.name, set())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if path.name == "__init__.py":
+        tree.body = _loaded(tree)
+    for name, level in _imported(tree):
         parts = name.split(".")
         if level:
             assert parts[0] not in FOLDERS, f"{path.name} imports the folder {parts[0]}"
@@ -193,7 +230,7 @@ def test_the_patch_size_is_the_models(path):
 def test_weights_have_one_reader(path):
     read = re.search(r"\bnp\.load\(|read_array_header|NpzFile", path.read_text(encoding="utf-8"))
     # A training goes on from a state that it wrote itself and nobody hands out.
-    assert not read or path.name in ("model.py", "fitting.py")
+    assert not read or path.name in ("model.py", "state.py")
 
 
 def test_every_path_of_the_page_for_developers_is_there():

@@ -196,6 +196,7 @@ def test_same_padding_as_tensorflow_states_it(length, size, stride, expected):
     assert same_padding(length, size, stride) == expected
 
 
+@pytest.mark.training
 def test_agrees_with_keras():
     keras = pytest.importorskip("keras")
     patches = np.random.default_rng(2).normal(size=(5, 84, 84)).astype(np.float32)

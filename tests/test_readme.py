@@ -54,6 +54,7 @@ def shell(command, cwd, path=None):
     return done.stdout
 
 
+@pytest.mark.readme
 def test_the_first_command_installs_and_measures_the_sample(checkout):
     (command,) = block("try")
     python = Path(sys.executable).parent
@@ -76,6 +77,7 @@ def test_the_test_command_is_what_ci_runs():
     assert "<!-- test command -->" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
+@pytest.mark.readme
 @pytest.mark.parametrize(
     "command",
     [line for text in block("") for line in text.strip().splitlines()],
@@ -91,6 +93,7 @@ def test_a_command_works(checkout, command):
     shell(command, checkout, scripts)
 
 
+@pytest.mark.readme
 @pytest.mark.parametrize("example", block("", "python"))
 def test_an_example_works(checkout, example):
     printed = subprocess.run(

@@ -27,6 +27,8 @@ pytest.importorskip("jinja2")
 
 from microscope_quality.evaluation.page import write_page
 
+pytestmark = pytest.mark.evaluation
+
 HOSTILE = '<script>alert("1")</script>'
 
 

@@ -26,6 +26,8 @@ from microscope_quality.training.defocus.sets import SetSettings
 from microscope_quality.training.defocus.sources import find_sharp_images
 from microscope_quality.training.defocus.train import TrainingSettings
 
+pytestmark = pytest.mark.evaluation
+
 SHAPE = (200, 200)
 
 
