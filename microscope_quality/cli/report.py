@@ -9,17 +9,16 @@ import typer
 
 from microscope_quality.batch.budget import SECONDS
 from microscope_quality.cli.options import FileMemoryOption, FileTimeOption, ReadersOption
+from microscope_quality.cli.results import (
+    NamesLayoutOption,
+    NamesPatternOption,
+    PlatesOption,
+    ResultsArgument,
+)
 
 
 def report(
-    results: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RESULTS",
-            help="Folder that `microscope-quality measure … --out` wrote, or its results.csv.",
-            show_default=False,
-        ),
-    ],
+    results: ResultsArgument,
     out: Annotated[
         Optional[Path],
         typer.Option(
@@ -38,30 +37,9 @@ def report(
             show_default=False,
         ),
     ] = None,
-    plates: Annotated[
-        Optional[Path],
-        typer.Option(
-            metavar="TABLE.csv",
-            help="A table with a column file and plate, well, site or channel of it.",
-            show_default=False,
-        ),
-    ] = None,
-    pattern: Annotated[
-        Optional[str],
-        typer.Option(
-            metavar="REGEX",
-            help="Where plate, well, site, channel, z and t stand in a file's name, as for "
-            "measure, where the table has none.",
-            show_default=False,
-        ),
-    ] = None,
-    layout: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="How an instrument named the files, as for measure, where the table has nothing.",
-        ),
-    ] = "none",
+    plates: PlatesOption = None,
+    pattern: NamesPatternOption = None,
+    layout: NamesLayoutOption = "none",
     title: Annotated[
         str,
         typer.Option(help="Heading of the page.", show_default="the name of the measured folder"),

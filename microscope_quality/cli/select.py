@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from microscope_quality.cli.results import (
+    NamesLayoutOption,
+    NamesPatternOption,
+    PlatesOption,
+    ResultsArgument,
+)
+
 if TYPE_CHECKING:
     from microscope_quality.report.kept_files import Copies
     from microscope_quality.report.selection import Selection
@@ -16,14 +23,7 @@ _MOST_WELLS = 20
 
 
 def select(
-    results: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RESULTS",
-            help="Folder that `microscope-quality measure … --out` wrote, or its results.csv.",
-            show_default=False,
-        ),
-    ],
+    results: ResultsArgument,
     out: Annotated[
         Optional[Path],
         typer.Option(
@@ -71,30 +71,9 @@ def select(
             show_default=False,
         ),
     ] = None,
-    plates: Annotated[
-        Optional[Path],
-        typer.Option(
-            metavar="TABLE.csv",
-            help="A table with a column file and plate, well, site or channel of it.",
-            show_default=False,
-        ),
-    ] = None,
-    pattern: Annotated[
-        Optional[str],
-        typer.Option(
-            metavar="REGEX",
-            help="Where plate, well, site, channel, z and t stand in a file's name, as for "
-            "measure, where the table has none.",
-            show_default=False,
-        ),
-    ] = None,
-    layout: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="How an instrument named the files, as for measure, where the table has nothing.",
-        ),
-    ] = "none",
+    plates: PlatesOption = None,
+    pattern: NamesPatternOption = None,
+    layout: NamesLayoutOption = "none",
 ) -> None:
     """List the images to keep and those to retake, as the report's buttons do.
 
