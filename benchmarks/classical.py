@@ -27,7 +27,7 @@ from microscope_quality.degrade import Camera, defocus
 from microscope_quality.measuring.classical import Classical
 from microscope_quality.measuring.focus import Focus
 from microscope_quality.measuring.measure import Measure
-from microscope_quality.measuring.run import measure_files
+from microscope_quality.measuring.measure_files import measure_files
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.optics import TRAINING_OPTICS
 from microscope_quality.psf import psf

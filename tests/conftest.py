@@ -7,9 +7,12 @@ import pytest
 # Read by Keras and TensorFlow at import, in whichever test comes first.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# With a worker a core (-n auto), more threads in each would only get in each other's way.
 if "PYTEST_XDIST_WORKER" in os.environ:
+    # With a worker a core (-n auto), more threads in each would only get in each other's way.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # GNU Readline, which pytest loads, leaves them to the processes that it starts.
+    for size in ("COLUMNS", "LINES"):
+        os.environ.pop(size, None)
 
 ARGUMENTS = [
     "--no-sandbox",

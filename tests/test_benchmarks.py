@@ -16,7 +16,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def _benchmarks():
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        trains = "training.fitting" in path.read_text(encoding="utf-8")
+        yield pytest.param(path, id=path.stem, marks=pytest.mark.training if trains else ())
+
+
+@pytest.mark.parametrize("path", _benchmarks())
 def test_what_a_benchmark_takes_from_the_library_is_there(path):
     """Benchmarks run for long and seldom; most import only where they need something."""
     of_library = [

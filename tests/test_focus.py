@@ -562,7 +562,9 @@ def test_a_path_is_refused_with_the_way_out(model, path):
         measure_focus(path, model)
 
 
-@pytest.mark.parametrize("library", ["PIL", "xarray", "pandas", "dask"])
+@pytest.mark.parametrize(
+    "library", ["PIL", "xarray", "pandas", pytest.param("dask", marks=pytest.mark.cluster)]
+)
 def test_whatever_can_be_an_array_is_one(model, library):
     plane = coded.plane([[0, 3], [5, None]])
     module = pytest.importorskip({"PIL": "PIL.Image", "dask": "dask.array"}.get(library, library))

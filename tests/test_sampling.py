@@ -60,6 +60,7 @@ def samples(model, images):
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["tilt", "wells", "mixed"])
 def test_intervals_hold_the_whole_planes_value_as_often_as_they_say(model, images, samples, kind):
     truth = measure_focus(images[kind], model).expected_level

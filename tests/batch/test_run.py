@@ -22,6 +22,8 @@ from microscope_quality.batch.budget import Budget, hand_out, need
 from microscope_quality.batch.run import Outcome, n_cores, run
 from microscope_quality.errors import FileError, MicroscopeQualityError, SettingsError
 
+pytestmark = pytest.mark.long
+
 
 def square(x: int) -> int:
     return x * x

@@ -125,6 +125,7 @@ def test_pictures_keep_to_the_limit_of_memory(model, tmp_path):
     assert "pictures is missing" not in (out / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.cluster
 def test_a_cluster_gives_the_same_table(mixed_folder, model, tmp_path):
     scheduler_file = tmp_path / "scheduler.json"
     scheduler = ["dask", "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]

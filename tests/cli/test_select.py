@@ -39,7 +39,7 @@ def test_it_writes_both_lists_and_says_what_to_do(results):
     assert lines[:3] == [
         "3 images kept, 4 rejected (level up to 1.5 is kept).",
         "Rejected: 1 by their expected level, 1 mixed, 1 without content, 1 not measured.",
-        "Wells to retake: A02 B01 C01 D02",
+        "Wells with a rejected image: A02 B01 C01 D02",
     ]
     assert lines[3].startswith(f"Written to {results}: rejected.csv")
     assert "--keep-no-content" in lines[4]
@@ -76,12 +76,32 @@ def test_wells_come_from_names_and_tables_too(results, tmp_path):
     assert "Wells" not in run(results).stdout
     table = tmp_path / "plates.csv"
     table.write_text("file,plate,well\nx0_s1.tif,P2,B03\nx1_s1.tif,P1,A1\nx2_s1.tif,P1,A10\n")
-    assert "Wells to retake: P1: A1 A10; P2: B03\n" in run(results, "--plates", table).stdout
+    assert (
+        "Wells with a rejected image: P1: A1 A10; P2: B03\n"
+        in run(results, "--plates", table).stdout
+    )
     rows = [plane_row(f"A{k:02}_s1.tif", 9) for k in range(1, 25)]
     write_results(results, rows)
     said = run(results, "--pattern", r"(?P<well>[A-H]\d\d)_s(?P<site>\d)").stdout
-    assert "A19 A20 and 4 more\n" in said
+    assert "A19 A20 and 4 more (rejected.csv has all)\n" in said
     assert "A21" not in said
+
+
+def test_what_has_no_level_is_told_with_its_message(results):
+    why = "The image has 60 x 300 pixels; a patch needs 84 x 84."
+    small = plane_row("small.tif", status="no_content", well="A03", message=why)
+    small |= {"level": "", "expected_level": ""}
+    write_results(results, [plane_row("A01.tif", 0.4), small])
+    lines = run(results).stdout.splitlines()
+    assert lines[-2] == f"1 image has no level: small.tif. {why}"
+    assert lines[-1].startswith("Next: mend what the column message says, and give the command")
+    assert not any("--keep-no-content" in line for line in lines)
+    (row,) = command_line.table(results / "rejected.csv")
+    assert (row["reason"], row["message"]) == ("no_content", why)
+    write_results(results, [plane_row("A01.tif", 6), small, {**small, "file": "x.tif"}])
+    lines = run(results).stdout.splitlines()
+    assert lines[-2] == f"2 images have no level: small.tif first. {why}"
+    assert " says, retake the other rejected ones, and give the command" in lines[-1]
 
 
 def test_kept_files_are_copied(results, tmp_path):

@@ -23,6 +23,8 @@ from coded import BLURRED, EMPTY, FOCUSED, MIXED
 from command_line import command, environment, measure, run, table
 from PIL import Image
 
+pytestmark = pytest.mark.long
+
 INTERVAL = "0.1"
 # So that lines come as they are said.
 UNBUFFERED = environment(PYTHONUNBUFFERED="1")

@@ -304,6 +304,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @posix
+@pytest.mark.long
 @pytest.mark.parametrize("left_bytes", [48 * 1024, 64 * 1024, 96 * 1024])
 def test_a_full_disk_is_one_sentence(plate: Path, disk: Path, left_bytes: int) -> None:
     out = disk / "out"

@@ -459,7 +459,13 @@ def test_ctrl_c_ends_the_processes_and_keeps_what_is_done(plate, model, tmp_path
     out = tmp_path / "out"
     words = [sys.executable, "-c", script, str(plate), str(out), model]
     with subprocess.Popen(
-        words, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        words,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # In the background of a shell it would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         assert process.stdout.readline() == "a1.tif\n"
         time.sleep(0.2)

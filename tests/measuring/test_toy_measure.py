@@ -113,7 +113,7 @@ def test_the_report_shows_it(images, tmp_path):
     assert (data["value"], data["limit"]) == ("mean", 100)
     assert "Brightness" in html
     # The middle of three planes of the stack speaks for it; all that can be read have pictures.
-    assert data["stacks"] == [{"image": 5, "rows": [5, 6, 7], "best": "1"}]
+    assert data["stacks"] == [{"image": 5, "name": "stack.tif", "rows": [5, 6, 7], "best": "1"}]
     assert [row for row, _ in data["pictures"]] == [0, 1, 3, 4, 5, 6, 7]
     # Of the page, what people see.
     shown = re.sub(r"<(script|style).*?</\1>|<[^>]*>", "", html, flags=re.S)

@@ -103,6 +103,7 @@ def test_the_certainty_is_that_of_empty_patches_of_the_seed(sharp, whole):
     assert whole[0] == sure_certainty(np.concatenate(certainties))
 
 
+@pytest.mark.training
 def test_processes_find_the_same(sharp, whole, tmp_path):
     assert examined(examination(sharp), tmp_path, workers=2) == whole
 
@@ -141,6 +142,7 @@ def test_answers_are_kept_for_the_same_questions_alone(sharp, tmp_path):
     assert (tmp_path / "measured-by-hand").exists()
 
 
+@pytest.mark.training
 def test_measurements_that_are_killed_go_on_to_the_same(sharp, whole, tmp_path):
     written = {}
     for _ in range(2):
