@@ -22,7 +22,7 @@ def _benchmarks():
         yield pytest.param(path, id=path.stem, marks=pytest.mark.training if trains else ())
 
 
-@pytest.mark.parametrize("path", _benchmarks())
+@pytest.mark.parametrize("path", list(_benchmarks()))
 def test_what_a_benchmark_takes_from_the_library_is_there(path):
     """Benchmarks run for long and seldom; most import only where they need something."""
     of_library = [
