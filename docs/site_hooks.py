@@ -28,7 +28,12 @@ ELSEWHERE = {
 _LINK = re.compile(r"(?<=\]\()([^()\s]+)(?=\))")
 #: The folder that the site hands out as one file, and that file.
 SAMPLE, SAMPLE_ZIP = "docs/sample", "sample.zip"
-_COMMANDS = "<!-- the commands -->"
+# With what the page says here in the repository.
+_COMMANDS = re.compile(r"<!-- the commands -->.*", re.DOTALL)
+# Code in a line of text is not to be broken: all of it when it is short, else its options.
+_CODE = re.compile(r"(?<!<pre>)<code>([^<]+)</code>")
+_MOST_UNBROKEN = 28
+_OPTION = re.compile(r"(?<![^\s>])--[a-z-]+")
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -62,9 +67,18 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return f"{_address(place, name, config, files) or target}{hash_}{anchor}"
 
     markdown = _LINK.sub(led, markdown)
-    if _COMMANDS in markdown:
-        markdown = markdown.replace(_COMMANDS, "\n\n".join(_told_of_commands()))
-    return markdown
+    return _COMMANDS.sub(lambda _: "\n\n".join(_told_of_commands()), markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Mark short code and options, which the style keeps in one line."""
+
+    def marked(code: re.Match[str]) -> str:
+        if len(code[1]) <= _MOST_UNBROKEN:
+            return f'<code class="unbroken">{code[1]}</code>'
+        return _OPTION.sub(r'<span class="unbroken">\g<0></span>', code[0])
+
+    return _CODE.sub(marked, html)
 
 
 def _address(place: str, page: str, config: MkDocsConfig, files: Files) -> str:
@@ -130,7 +144,7 @@ def _usage(parameter: Any) -> str:
         return f"`{_named(parameter)}`"
     value = "" if parameter.is_flag else f" {_value(parameter)}"
     names = sorted([*parameter.opts, *parameter.secondary_opts], key=len, reverse=True)
-    return "<br>".join(f"`{_cell(name + value)}`" for name in names)
+    return "<br>".join(f"`{name}{value}`" for name in names)
 
 
 def _value(parameter: Any) -> str:
@@ -142,7 +156,8 @@ def _said(parameter: Any) -> str:
     default = parameter.show_default
     if default is True and parameter.default not in (None, False, ""):
         value = parameter.default
-        default = str(getattr(value, "value", value))
+        values = value if isinstance(value, tuple) else (getattr(value, "value", value),)
+        default = " ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in values)
         if parameter.is_flag:
             default = parameter.opts[0]
     # Stars of patterns are no emphasis.
@@ -155,4 +170,6 @@ def _said(parameter: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", r"\|").replace("\n", " ")
+    # In code a bar parts no cells.
+    text = re.sub(r"`[^`]*`|(\|)", lambda one: r"\|" if one[1] else one[0], text)
+    return text.replace("\n", " ")

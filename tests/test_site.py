@@ -101,6 +101,59 @@ def test_the_address_is_that_of_the_package():
     assert re.findall(r"^repo_url: (.+)$", SETTINGS, re.MULTILINE) == [repository]
 
 
+#: Pages about the repository itself.
+OF_THE_REPOSITORY = {"benchmarks.md", "development.md"}
+
+
+@pytest.mark.parametrize("page", sorted({*PAGES} - OF_THE_REPOSITORY))
+def test_what_pages_tell_one_to_type_works_outside_of_the_repository(page):
+    text = text_of(page)
+    if page == "install.md":
+        text = text.partition("In a copy of the repository")[0]
+    assert not re.findall(r"pip install '?\.\W", text.replace("pip install './microscope_", ""))
+    assert "docs/gallery" not in text
+    assert "docs/sample" not in text.replace(
+        "(In the repository it is the folder `docs/sample`.)", ""
+    )
+
+
+def test_the_citation_is_that_of_the_file():
+    cff = (TOP / "CITATION.cff").read_text(encoding="utf-8")
+    own, paper = cff.split("\nreferences:\n")
+
+    def value(part, key):
+        return re.search(rf'(?m)^[ -]*{key}: "?(.+?)"?$', part)[1]
+
+    names = re.findall(r"family-names: (.+)\n +given-names: (.+)", paper)
+    assert len(names) == 13
+    wanted = [
+        {
+            "author": f"{{{value(own, 'name')}}}",
+            **{key: value(own, key) for key in ("title", "version")},
+            "url": value(own, "repository-code"),
+        },
+        {
+            "author": " and ".join(f"{family}, {given}" for family, given in names),
+            **{key: value(paper, key) for key in ("title", "journal", "volume", "year", "doi")},
+            "pages": value(paper, "start"),
+        },
+    ]
+    entries = blocks("faq.md", "bibtex")[0].split("\n\n")
+    given = [dict(re.findall(r'(?ms)^  (\w+) = [{"](.*?)[}"],?$', one)) for one in entries]
+    assert [{key: words(text) for key, text in one.items()} for one in given] == wanted
+    page = words(text_of("faq.md"))
+    short = ", ".join(
+        f"{family} {''.join(word[0] for word in given.split())}" for family, given in names
+    )
+    article = wanted[1]
+    said = f"{article['journal']} {article['volume']}:{article['pages']}, {article['year']}."
+    assert f"- {short}: {article['title']}. {said}" in page
+    assert (
+        f"{wanted[0]['author'][1:-1]}: {wanted[0]['title']}, version {wanted[0]['version']}."
+        in page
+    )
+
+
 def test_numbers_of_the_page_on_limits_are_the_measured_ones():
     record = json.loads((DOCS / "meaning" / "numbers.json").read_text(encoding="utf-8"))
     numbers = {name: text for part in record.values() for name, text in part.items()}
@@ -132,6 +185,17 @@ def test_the_gallery_says_the_numbers_on_record():
     assert set(re.findall(r"gallery/(\w+)\.png", page)) == SHOWN.keys()
     assert {name for name, _ in re.findall(r"<!--(\w+)_(level|verdict)-->", page)} == SHOWN.keys()
     assert set(re.findall(r"gallery/(\w+)_patches\.jpg", page)) == SHOWN.keys()
+
+
+def test_the_command_of_the_gallery_works_where_a_picture_was_saved(tmp_path, monkeypatch):
+    (command,) = re.findall(r"`microscope-quality (measure .+?)`", text_of("gallery.md"))
+    *_, file = command.split()
+    shutil.copy(DOCS / "gallery" / file, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    said = words(command_line.run(*command.split()).stdout)
+    name = Path(file).stem
+    assert f"{file} {SHOWN[name]['level']} " in said
+    assert SHOWN[name]["verdict"] in said
 
 
 @pytest.mark.parametrize("name", sorted(SHOWN))
@@ -176,7 +240,8 @@ def beginner(tmp_path_factory):
     def given(page):
         if page not in made:
             folder = tmp_path_factory.mktemp("beginner")
-            shutil.copytree(DOCS / "sample", folder / "sample")
+            for name in ("sample", "plate1"):
+                shutil.copytree(DOCS / "sample", folder / name)
             for kind, names in (("good", "A01_s1 A01_s2 B01_s1 B03"), ("bad", "A02_s1 B01_s2")):
                 (folder / "calibration" / kind).mkdir(parents=True)
                 for name in names.split():
@@ -242,6 +307,33 @@ def test_names_of_an_instrument_are_told_as_the_tutorial_says(tmp_path):
     assert words(line) in said.replace(f"{tmp_path}/", "")
 
 
+def test_other_names_beside_those_of_an_instrument_are_read_as_the_tutorial_says(tmp_path):
+    ((layout, pattern),) = re.findall(r"`--layout (\w+) --pattern '(.+)'`", text_of("tutorial.md"))
+    names = ["day1_B02_s1_w1.tif", "day1_B03_s1_w1.tif", "B04_overview.tif"]
+    for name in names:
+        shutil.copy(DOCS / "sample" / "A01_s1_dna.tif", tmp_path / name)
+    told = {}
+    for more in ([], ["--pattern", pattern], ["--layout", layout, "--pattern", pattern]):
+        command_line.measure(tmp_path, "--out", tmp_path / "out", *more)
+        rows = command_line.table(tmp_path / "out" / "results.csv")
+        told[len(more)] = {row["file"]: (row["plate"], row["well"]) for row in rows}
+    by_layout = {names[0]: ("day1", "B02"), names[1]: ("day1", "B03")}
+    assert told[0] == {**by_layout, names[2]: ("", "")}
+    assert told[2] == {**dict.fromkeys(by_layout, ("", "")), names[2]: ("", "B04")}
+    assert told[4] == {**by_layout, names[2]: ("", "B04")}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the other line is for Windows")
+def test_the_line_of_the_tutorial_activates_an_environment(tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    (line,) = blocks("tutorial.md", "shell")
+    done = subprocess.run(
+        ["sh", "-ec", f"{line}command -v python"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str(tmp_path / ".venv" / "bin" / "python"), done.stderr
+    assert blocks("tutorial.md", "powershell") == [".venv\\Scripts\\Activate.ps1\n"]
+
+
 def test_patterns_of_the_tutorial_find_what_they_name():
     _, _, *rows = table_rows("tutorial.md", "patterns")
     wells = []
@@ -262,7 +354,7 @@ def test_the_parts_of_the_pattern_make_the_pattern():
 def test_the_tutorial_lists_what_to_retake_and_copies_the_others(beginner):
     folder, said = beginner("tutorial.md")
     (shown,) = (text for text in blocks("tutorial.md", "text") if "rejected" in text)
-    assert said["microscope-quality select results"].startswith(shown)
+    assert words(said["microscope-quality select results"]) == words(shown)
     columns, _, *wanted = table_rows("tutorial.md", "rejected")
     rows = command_line.table(folder / "results" / "rejected.csv")
     assert [[row[column] for column in columns] for row in rows] == wanted
@@ -289,14 +381,32 @@ def test_only_retaken_images_are_measured_again(beginner, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         said = command_line.run(*again[1:]).stdout
-    (line,) = (one for one in blocks("tutorial.md", "text") if "measured before" in one)
-    assert words(line) in words(said)
+    (shown,) = (one for one in blocks("tutorial.md", "text") if "measured before" in one)
+    # A time that is another one each time.
+    shown, said = (re.sub(r"\d+T\d+Z", "…", words(one)) for one in (shown, said))
+    assert said.endswith(shown)
     rows = command_line.table(tmp_path / "results" / "results.csv")
     assert [row["status"] for row in rows if row["file"] == "A02_s1_dna.tif"] == ["in_focus"]
     said = command_line.run("select", tmp_path / "results", "--keep-no-content").stdout
-    assert "Wells to retake: A02 B01\n" in said
+    assert "Wells with a rejected image: A02 B01\n" in said
     rows = command_line.table(tmp_path / "results" / "rejected.csv")
     assert [row["file"] for row in rows] == REJECTED[1:3]
+
+
+@pytest.mark.readme
+def test_wrong_optics_hide_blur_as_the_page_on_limits_says(beginner):
+    folder, _ = beginner("limit.md")
+    name, hidden, level = re.search(
+        r"`(\S+\.tif)` of the .*? reads ([\d.]+) in place of ([\d.]+)\.", words(text_of("limit.md"))
+    ).groups()
+    rows = command_line.table(folder / "rescaled" / "results.csv")
+    (row,) = (row for row in rows if row["file"] == name)
+    assert f"{float(row['expected_level']):.1f}" == hidden
+    assert row["status"] == "in_focus"
+    here = measure_focus(np.asarray(Image.open(folder / "sample" / name)))
+    assert f"{here.expected_level:.1f}" == level
+    # An image of 190 pixels is too small then.
+    assert {row["status"] for row in rows if row["z"]} == {"no_content"}
 
 
 @pytest.mark.readme
@@ -313,8 +423,8 @@ def test_the_script_for_a_limit_counts_errors(beginner):
     assert len(good) == 3 + 8
     assert len(bad) == 2
     lost, kept = sum(one > 1.5 for one in good), sum(one <= 5 for one in bad)
-    assert f"limit 1.5: {lost} good images thrown out, 0 bad ones kept" in done.stdout
-    assert f"limit 5: 0 good images thrown out, {kept} bad ones kept" in done.stdout
+    assert f"limit 1.5: {lost} good ones lost, 0 bad ones kept" in done.stdout
+    assert f"limit 5: 0 good ones lost, {kept} bad ones kept" in done.stdout
     assert len(list((folder / "calibrated" / "overlays").iterdir())) == len(rows)
 
 
@@ -459,6 +569,29 @@ def test_the_page_of_commands_has_every_option(site):
             options = {*re.findall(r"(?m)^│\s+\*?\s*(--[a-z][a-z-]+)", said)} - {"--help"}
             assert options or command.startswith("models")
             assert not [one for one in options if one not in part], command
+    assert "csv|json" in page
+    assert "\\|" not in page
+    assert "in the repository, ask" not in page
+    assert "Unless set: 300 20000." in page
+
+
+@pytest.mark.site
+@pytest.mark.browser
+def test_options_are_not_broken_at_their_dashes(site, browser):
+    tab = browser.new_page(viewport=PHONE)
+    for page in ("tutorial.html", "reference/commands.html"):
+        tab.goto((site / page).as_uri())
+        lines = "nodes => nodes.map(n => [n.textContent, n.getClientRects().length])"
+        found = tab.eval_on_selector_all(".unbroken", lines)
+        assert len([text for text, _ in found if text.startswith("--")]) > 10
+        assert not [text for text, number in found if number > 1]
+        # None is left in code that may be broken.
+        codes = tab.eval_on_selector_all(
+            ":not(pre) > code:not(.unbroken)", "nodes => nodes.map(n => n.innerHTML)"
+        )
+        assert any('class="unbroken">--' in code for code in codes)
+        assert not [code for code in codes if re.search(r"(^|\s)--[a-z]", code)]
+    tab.close()
 
 
 @pytest.mark.site
@@ -498,12 +631,32 @@ def test_the_site_opens_from_a_disk(site, browser):
 
 @pytest.mark.site
 @pytest.mark.browser
-def test_the_search_works_from_a_disk(site, browser):
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("retake", "tutorial.html"),
+        ("63x", "faq.html#40-60-6314-40x-60x-63x"),
+        ("under 84 pixels", "faq.html#why-has-my-image-of-under-84-pixels-no-level"),
+    ],
+)
+def test_the_search_works_from_a_disk(site, browser, typed, found):
     tab = browser.new_page(viewport=DESKTOP)
     tab.goto((site / "index.html").as_uri())
     tab.focus(".md-search__input")
-    tab.keyboard.type("retake")
-    link = tab.locator(".md-search-result__link").first
-    link.wait_for()
-    assert "tutorial.html" in link.get_attribute("href")
+    tab.keyboard.type(typed)
+    results = tab.locator(".md-search-result__item").first.locator(".md-search-result__link")
+    results.first.wait_for()
+    addresses = [re.sub(r"\?h=[^#]*", "", link.get_attribute("href")) for link in results.all()]
+    assert any(found in one for one in addresses), addresses
+    tab.close()
+
+
+@pytest.mark.site
+@pytest.mark.browser
+def test_examples_are_seen_whole(site, browser):
+    tab = browser.new_page(viewport=DESKTOP)
+    wide = "nodes => nodes.filter(n => n.scrollWidth > n.clientWidth).map(n => n.textContent)"
+    for page in ("index", "install", "tutorial", "limit", "gallery", "faq", "python", "measures"):
+        tab.goto((site / f"{page}.html").as_uri())
+        assert tab.eval_on_selector_all("pre > code", wide) == [], page
     tab.close()

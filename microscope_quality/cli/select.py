@@ -127,8 +127,8 @@ def select(
 
 
 def _tell(selection: Selection, folder: Path) -> None:
-    """Print how many are kept and rejected, the wells to retake, and where the lists are."""
-    from microscope_quality.cli.wording import counted
+    """Print how many are kept and rejected, their wells, where the lists are, what comes next."""
+    from microscope_quality.cli.wording import counted, first_of
     from microscope_quality.errors import printable
     from microscope_quality.statuses import NO_CONTENT
 
@@ -141,17 +141,29 @@ def _tell(selection: Selection, folder: Path) -> None:
     if why := [f"{number:,} {words}" for number, words in selection.counted()]:
         typer.echo(f"Rejected: {', '.join(why)}.")
     if wells := _wells(selection.wells()):
-        typer.echo(printable(f"Wells to retake: {wells}"))
+        typer.echo(printable(f"Wells with a rejected image: {wells}"))
     typer.echo(
         printable(
             f"Written to {folder}: rejected.csv, with the reason of each image, and kept.csv."
         )
     )
-    if NO_CONTENT.key in selection.reasons:
+    lost, columns = selection.immeasurable, selection.rows.columns
+    if selection.reasons.count(NO_CONTENT.key) > len(lost):
         typer.echo("Wells that are meant to be empty: --keep-no-content takes them off the list.")
-    if n_rejected:
+    steps = ["retake the rejected"] if n_rejected else []
+    if lost:
+        rows = [selection.rows.shown[image] for image in lost]
+        names = first_of([columns["file"][row] for row in rows])
+        # Tables of older versions have no messages.
+        messages = columns.get("message", [""] * len(selection.rows))
+        message = next(filter(None, (messages[row] for row in rows)), "")
+        has = f"{counted(len(lost), 'image')} {'has' if len(lost) == 1 else 'have'}"
+        typer.echo(f"{has} no {measure.noun}: {names}. {printable(message)}".rstrip())
+        steps = ["mend what the column message says"]
+        steps += ["retake the other rejected ones"] if n_rejected > len(lost) else []
+    if steps:
         typer.echo(
-            "Next: retake the rejected, and give the command of measure again; it measures what is "
+            f"Next: {', '.join(steps)}, and give the command of measure again; it measures what is "
             "new or changed."
         )
 
@@ -164,7 +176,7 @@ def _wells(by_plate: dict[str, list[str]]) -> str:
             named = f"{plate}: " if plate else ""
             said.append(f"{named}{' '.join(wells[:room])}")
         room -= len(wells)
-    return "; ".join(said) + (f" and {-room:,} more" if room < 0 else "")
+    return "; ".join(said) + (f" and {-room:,} more (rejected.csv has all)" if room < 0 else "")
 
 
 def _tell_copies(copies: Copies, folder: Path) -> int:

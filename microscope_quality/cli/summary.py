@@ -288,7 +288,8 @@ def show_run(
         Names of files that were made of the tables.
     """
     for one in run.recognised:
-        counted_files = "" if one.files == len(run.files) else f" ({counted(one.files, 'file')})"
+        n_files = len(run.files)
+        counted_files = "" if one.files == n_files else f" ({one.files:,} of {n_files:,} files)"
         told = f"Names as of {one}{counted_files}; --layout none reads none."
         console.print(f"\n{printable(told)}", highlight=False)
     if run.unmatched:

@@ -344,7 +344,9 @@ class Focus(Measure):
         return f"{said} · blur {blur:.1f} px" if self.status(row).is_judged else said
 
     def details(self, row: Row) -> list[str]:
-        said = [f"certainty {float(row['certainty']):.2f}"] if self.status(row).is_judged else []
+        if not self.status(row).is_judged:
+            return []
+        said = [f"certainty {float(row['certainty']):.2f}"]
         return said + ([f"{float(row['defocus_um']):.1f} µm"] if row.get("defocus_um") else [])
 
     def repeated(self, row: Row) -> Focus | None:
@@ -358,7 +360,10 @@ class Focus(Measure):
     def cells(self, row: Row) -> list[Cell]:
         colours, last = self.scale.colours, self.levels - 1
         text = self.short(row)
-        shown = (text, self.colour(row)) if text else ("–", "dim")
+        nothing = ("–", "dim")
+        shown = (text, self.colour(row)) if text else nothing
+        # What is there without content means nothing.
+        defocus = nothing if row.get("optics") and not text else (filled("{defocus_um:1}", row), "")
         odds = [as_number(row.get(name, "")) for name in self.distribution]
         known = not any(map(math.isnan, odds))
         bars = [
@@ -372,7 +377,7 @@ class Focus(Measure):
             Cell(f"0{last:>{last}}", tuple(bars) if known else (), right=False),
             Cell("Certainty", ((filled("{certainty:2}", row) if known else "", ""),)),
             Cell("Level, 95 %", ((between, ""),)),
-            Cell("Defocus µm", ((filled("{defocus_um:1}", row), ""),)),
+            Cell("Defocus µm", (defocus,)),
         ]
 
     def best(self, planes: Sequence[Judged]) -> Best:

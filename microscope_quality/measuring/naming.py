@@ -29,6 +29,8 @@ _FEW, _MANY = 16, 100
 # A layout looks at a file's name and so many folders above it.
 _FOLDERS = 6
 _NUMBER = re.compile(r"\d+")
+# Hexadecimal digits, letters among them, as of an identifier behind a channel's number.
+_IDENTIFIER = re.compile(r"(?=[-0-9]*[a-f])[0-9a-f]{8}[-0-9a-f]*(?![0-9a-z])", re.IGNORECASE)
 # The number of a plane behind what may be called one, from the character before that on.
 _PLANE_NUMBER = re.compile(
     r"(?P<word>(?:^|[-_. ])(?:p|plane|slice|layer|depth|section|focus|step)[-_ ]?)"
@@ -738,17 +740,21 @@ class _Found:
 
 
 def _cut_number(match: re.Match[str]) -> str:
-    """Say which group of a pattern begins or ends inside a number, other than beside another."""
+    """Say which group of a pattern begins or ends inside a number.
+
+    Beside another group it is meant so, and before an identifier.
+    """
     found = [group for group, text in match.groupdict().items() if text]
     starts, ends = ({match.span(group)[side] for group in found} for side in (0, 1))
     for number in _NUMBER.finditer(match.string):
         inside = range(number.start() + 1, number.end())
         for group in found:
             start, end = match.span(group)
-            if (start in inside and start not in ends) or (end in inside and end not in starts):
+            meant = end in starts or _IDENTIFIER.match(match.string, end)
+            if (start in inside and start not in ends) or (end in inside and not meant):
                 return (
                     f"pattern takes a part of a number: {group} is {match[group]} of {number[0]} "
-                    f"in {match.string}; \\d+ takes all digits"
+                    f"in {match.string}; if that is not meant, \\d+ takes all digits"
                 )
     return ""
 

@@ -25,6 +25,8 @@ from microscope_quality.statuses import ERROR, Status
 
 #: Names of the lists.
 KEPT, REJECTED = "kept.csv", "rejected.csv"
+# The last columns of the lists.
+_REMARKS = ("reason", "message")
 
 # Numbers have six digits in a table.
 _ROUNDING = 1e-9
@@ -114,7 +116,7 @@ class Selection:
         return [image for image, reason in enumerate(self.reasons) if reason]
 
     def counted(self) -> list[tuple[int, str]]:
-        """Count the rejected by why, in words such as ``"by their expected level"``."""
+        """Count the rejected by why, in words."""
         measure = self.rows.measure
         words = {
             name: f"by their {measure.words(name)}"
@@ -125,6 +127,16 @@ class Selection:
             words[status.key] = "without content" if status.badness == 1 else status.words
         counts = Counter(self.reasons)
         return [(counts[reason], said) for reason, said in words.items() if counts[reason]]
+
+    @cached_property
+    def immeasurable(self) -> list[int]:
+        """Rejected images that have no value though they could be read: they are too small, say."""
+        values = self.rows.columns[self.rows.measure.value]
+        return [
+            image
+            for image in self.rejected
+            if self.reasons[image] != ERROR.key and not values[self.rows.shown[image]]
+        ]
 
     def wells(self) -> dict[str, list[str]]:
         """Give the wells with a rejected image, in their order, by plate."""
@@ -141,10 +153,12 @@ class Selection:
         columns = _columns(self.rows.measure)
         empty = [""] * len(self.rows)
         texts = [self.rows.columns.get(name, empty) for name in columns]
-        lines = [[*columns, "reason"]]
+        messages = self.rows.columns.get("message", empty)
+        lines = [[*columns, *_REMARKS]]
         for image in images:
             row = self.rows.shown[image]
-            lines.append([*(column[row] for column in texts), self.reasons[image]])
+            fields = (column[row] for column in texts)
+            lines.append([*fields, self.reasons[image], messages[row]])
         return "".join(f"{','.join(map(_field, line))}\r\n" for line in lines).encode()
 
 
@@ -197,7 +211,7 @@ def check_lists(folder: Path, measure: Measure) -> None:
     """
     check_folder(folder)
     for name in (KEPT, REJECTED):
-        check_replaceable(folder / name, [*_columns(measure), "reason"])
+        check_replaceable(folder / name, [*_columns(measure), *_REMARKS])
 
 
 def write_lists(selection: Selection, folder: Path) -> None:
@@ -225,7 +239,7 @@ def write_lists(selection: Selection, folder: Path) -> None:
 
 
 def _columns(measure: Measure) -> list[str]:
-    """Columns of the lists but for the reason, as ``scripts/threshold.js`` has them."""
+    """Columns of the lists but for the remarks, as ``scripts/threshold.js`` has them."""
     templates = measure.templates_of(measure.statuses[0])
     told = [name for template in templates for name in _FIELD.findall(template)]
     return ["file", "series", "z", "c", "t", *GROUPS, *told, "status"]

@@ -130,3 +130,11 @@ def test_names_that_look_like_planes_are_told_once_with_a_pattern(plate, model, 
     assert r"If they are: --pattern '_p(?P<z>\d+)'" in said
     assert "em_p*.tif" in measure(folder, "--model", model, "--pattern", r"_p(?P<z>\d+)")
     assert "may be those of planes" not in measure(plate, "--model", model)
+
+
+def test_a_layout_that_a_part_of_the_names_has_is_told_with_their_number(model, tmp_path):
+    names = [f"day1_B0{well}_s1_w1.tif" for well in (2, 3)]
+    for name in (*names, "overview.tif"):
+        tifffile.imwrite(tmp_path / name, coded.plane(coded.FOCUSED))
+    said = " ".join(measure(tmp_path, "--model", model).split())
+    assert "channel 1 (2 of 3 files); --layout none reads none." in said

@@ -191,7 +191,7 @@ def test_the_page_of_the_measures_names_all_and_its_example_works():
     (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
     done = subprocess.run(
         example(code),
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[2] / "docs",
         check=True,
         capture_output=True,
         text=True,

@@ -154,3 +154,20 @@ def test_a_whole_limit_of_today_is_read_as_it_was_given(limit):
 def test_the_kind_of_optics_that_is_told():
     focus = Focus(optics={"na": 0.5, "refractive_index": 1.0})
     assert focus.settings()["optics"] == "na=0.5,n=1"
+
+
+@pytest.mark.parametrize(
+    ("status", "shown", "details"),
+    [
+        ("out_of_focus", ["2.5", "8.4"], ["certainty 0.80", "8.4 µm"]),
+        ("no_content", ["–", "–"], []),
+    ],
+)
+def test_without_content_no_number_is_shown(status, shown, details):
+    optics = "na=0.5,n=1,wavelength_um=0.5,pixel_size_um=0.65"
+    told = row(status=status, defocus_um=8.4) | {"optics": optics}
+    cells = {cell.head: cell.parts[0][0] for cell in FOCUS.cells(told) if cell.parts}
+    assert [cells["Level"], cells["Defocus µm"]] == shown
+    assert FOCUS.details(told) == details
+    without = {cell.head: cell.parts[0][0] for cell in FOCUS.cells(row()) if cell.parts}
+    assert without["Defocus µm"] == ""

@@ -204,6 +204,17 @@ def test_planes_whose_names_differ_in_more_are_told_by_their_groups():
         (r"(?P<well>[A-H]\d)", "B03_z1.tif", "well is B0 of 02 in B02_z1.tif; "),
         (r"_z(?P<z>\d+)", "B02_z10.tif", ""),
         (r"_z(?P<z>\d)", "B02_z1_10h31.tif", ""),
+        (
+            r"_w(?P<channel>\d)",
+            "B02_z1_w12.tif",
+            "channel is 1 of 12 in B02_z1_w12.tif; if that is ",
+        ),
+        # Before an identifier of hexadecimal digits.
+        (r"_w(?P<channel>\d)", "B02_z1_w12703A47b.tif", ""),
+        (r"_w(?P<channel>\d)", "B02_z1_w112345678-5a6b-4c7d-8e9f-0a1b2c3d4e5f.tif", ""),
+        (r"_w(?P<channel>\d)", "B02_z1_w123456789.tif", "channel is 1 of 123456789 in "),
+        (r"_w(?P<channel>\d)", "B02_z1_w12c3.tif", "channel is 1 of 12 in "),
+        (r"_w(?P<channel>\d)", "B02_z1_w12703a47bx.tif", "channel is 1 of 12703 in "),
         # Beside each other, numbers of fixed lengths.
         (r"(?P<well>[A-H]\d\d)(?P<site>\d\d)(?P<channel>\d)", "B02031.tif", ""),
         (r"(?P<well>[A-H]\d\d)(?P<site>\d\d)", "B02031.tif", "site is 03 of 02031 in B02031"),

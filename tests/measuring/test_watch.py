@@ -164,7 +164,7 @@ def test_in_a_plain_script(images, tmp_path):
 def test_the_example_of_the_documentation(pytestconfig, tmp_path):
     page = (pytestconfig.rootpath / "docs" / "watching.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    shutil.copytree(pytestconfig.rootpath / "docs" / "sample", tmp_path / "docs" / "sample")
+    shutil.copytree(pytestconfig.rootpath / "docs" / "sample", tmp_path / "sample")
     done = subprocess.run(
         example(code),
         cwd=tmp_path,

@@ -153,6 +153,23 @@ def downloaded(opened, button):
     return waiting.value.suggested_filename, waiting.value.path().read_bytes().decode("utf-8")
 
 
+def test_saved_lists_have_the_messages_byte_for_byte(tab, tmp_path):
+    message = 'The image has 60 x 300 pixels; a patch needs 84 x 84, "no less".'
+    small = plane_row("small.tif", status="no_content", message=message)
+    small |= {"level": "", "expected_level": ""}
+    remark = plane_row("pyramid.tif", 0.2, message="= the full resolution of 3\nis measured")
+    results = write_results(tmp_path / "results", [small, remark, plane_row("a.tif", 5)])
+    opened = tab(write_report(results))
+    write_lists(select(read_results(results).rows), tmp_path / "lists")
+    for button, name in (("#save-kept", "kept.csv"), ("#save-rejected", "rejected.csv")):
+        assert downloaded(opened, button) == (
+            name,
+            (tmp_path / "lists" / name).read_bytes().decode(),
+        )
+    first, second = read_csv((tmp_path / "lists" / "rejected.csv").read_bytes().decode())
+    assert (first["message"], second["message"]) == (message, "")
+
+
 def count_of(opened):
     shown, _ = opened.inner_text("#shown-count").split(" of ")
     return int(shown.replace(",", ""))
@@ -335,7 +352,8 @@ def test_the_slider_says_and_saves_what_is_thrown_out(
     columns = columns.split()
     name, text = downloaded(opened, "#save-kept")
     assert name == "kept.csv"
-    assert text.startswith(",".join([*columns, "reason"]) + "\r\n")
+    assert text.startswith(",".join([*columns, "reason", "message"]) + "\r\n")
+    columns.append("message")
     assert read_csv(text) == [{**{c: row[c] for c in columns}, "reason": ""} for row in kept]
     name, text = downloaded(opened, "#save-rejected")
     assert name == "rejected.csv"

@@ -13,7 +13,7 @@ from microscope_quality.report.results import read_results
 from microscope_quality.report.selection import Limits, check_lists, select, write_lists
 from microscope_quality.statuses import FOCUS_STATUSES
 
-HEADER = "file,series,z,c,t,plate,well,site,channel,expected_level,certainty,status,reason"
+HEADER = "file,series,z,c,t,plate,well,site,channel,expected_level,certainty,status,reason,message"
 ROWS = [
     plane_row("sharp.tif", 0.4, well="A01", site=1),
     plane_row("limit.tif", 1.5, 0.3, well="A10"),
@@ -85,7 +85,7 @@ def test_a_list_has_a_row_for_each_image_and_guards_formulas(tmp_path):
     rows = rows_of(tmp_path, [plane_row(name, 0.5, well="-x") for name in odd])
     selection = select(rows)
     lines = selection.table(selection.kept).decode().split("\r\n")
-    tail = ",,,,,,'-x,,,0.5,0.8,in_focus,"
+    tail = ",,,,,,'-x,,,0.5,0.8,in_focus,,"
     stored = ["'=1+1.tif", "-2", "+3e5", "''quoted.tif", '"a, ""b""\nc.tif"', "'＝full.tif"]
     assert lines == [HEADER, *(f"{name}{tail}" for name in stored), ""]
     back = [row["file"].removeprefix("'") for row in read_csv("\r\n".join(lines))]
@@ -158,6 +158,10 @@ def test_older_lists_are_replaced_and_other_files_are_not(rows, tmp_path):
     assert (out / "kept.csv").read_bytes() == selection.table(selection.kept)
     assert (out / "rejected.csv").read_bytes() == selection.table(selection.rejected)
     assert len(list(out.iterdir())) == 2
+    # Those of older versions have no message.
+    (out / "kept.csv").write_text(f"{HEADER.removesuffix(',message')}\r\n", newline="")
+    write_lists(selection, out)
+    assert (out / "kept.csv").read_bytes() == selection.table(selection.kept)
     (out / "rejected.csv").write_text("file,well\nx.tif,A01\n")
     (out / "kept.csv").unlink()
     with pytest.raises(FileError, match=r"rejected\.csv: is there already"):

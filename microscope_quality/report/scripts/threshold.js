@@ -63,7 +63,7 @@ function sayAgainst(lost, slipped, limit) {
   )));
 }
 function saveList(name, rows) {
-  save(name, [...LISTED, "reason"], rows.map((row) => [...LISTED.map((one) => column(one)[row]), reasons.get(row)]));
+  save(name, [...LISTED, "reason", "message"], rows.map((row) => [...LISTED.map((one) => column(one)[row]), reasons.get(row), column("message")[row]]));
 }
 
 /** A step by which a slider can stand at a limit. */

@@ -13,8 +13,7 @@ def test_the_examples_work(pytestconfig, sample, tmp_path, monkeypatch, capsys):
     assert len(examples) == 3
     monkeypatch.chdir(tmp_path)
     jpype.JClass("ij.measure.ResultsTable").getResultsTable().reset()
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "sample").symlink_to(sample)
+    (tmp_path / "sample").symlink_to(sample)
     # The only stand-in: ImageJ without the rest of Fiji, and a stack with its pixel size.
     (jar,) = re.findall(r"[^:]*/ij-1\.54p\.jar", os.environ["FIJI_BRIDGE_CLASS_PATH"])
     (tmp_path / "ij.jar").symlink_to(jar)
