@@ -24,24 +24,31 @@ def main(folder: Path) -> None:
             name = f"{case.get('classname')}::{case.get('name')}"
             took = float(case.get("time", 0))
             in_run += took
-            seconds[report.stem, case.get("classname")] += took
+            seconds[report.stem, file_of(case.get("classname"))] += took
             skip = case.find("skipped")
             failed = case.find("failure") is not None or case.find("error") is not None
             outcomes["skipped" if skip is not None else "failed" if failed else "passed"] += 1
             if skip is None:
                 ran.add(name)
-            else:
+            # A file of which nothing is collected is one case, and says nothing of its tests.
+            elif case.get("classname"):
                 skipped[name] = skip.get("message", "")
         total += outcomes.total()
         said = ", ".join(f"{number:,} {outcome}" for outcome, number in sorted(outcomes.items()))
         print(f"{report.stem}: {said}, {in_run:.0f} s of tests")
     print(f"{len(ran):,} different tests ran, {total:,} in all runs together. The longest files:")
     for (run, where), took in seconds.most_common(SHOWN):
-        print(f"{took:7.0f} s  {where.replace('.', '/')}.py  ({run})")
+        print(f"{took:7.0f} s  {where}  ({run})")
     nowhere = Counter(reason for name, reason in skipped.items() if name not in ran)
     print(f"Skipped in every run: {nowhere.total()}")
     for reason, number in nowhere.most_common():
         print(f"{number:7}  {reason}")
+
+
+def file_of(where: str) -> str:
+    """Give the file of ``tests.cli.test_measure`` or ``tests.test_psf.TestPsf``."""
+    folders, _, rest = where.rpartition(".test_")
+    return f"{folders}.test_{rest.partition('.')[0]}".replace(".", "/") + ".py"
 
 
 if __name__ == "__main__":
