@@ -302,9 +302,16 @@ def show_run(
     if run.naming.cut_number:
         console.print(f"\n--{printable(run.naming.cut_number)}.")
     if (planes := run.naming.unread_planes) is not None:
+        own = run.settings.pattern
+        if own is not None and planes.name not in run.unmatched:
+            remedy = f"the pattern needs a z, such as {planes.pattern}"
+        else:
+            # A pattern may be of several, for names of several kinds.
+            both = planes.pattern if own is None else f"{own}|{planes.pattern}"
+            remedy = f"--pattern '{both}'"
         console.print(
             f"\nNames such as {printable(planes.name)} may be those of planes of z-stacks, which "
-            f"were measured one by one. If they are: --pattern '{printable(planes.pattern)}'",
+            f"were measured one by one. If they are: {printable(remedy)}",
             highlight=False,
         )
     for error in run.not_drawn[:MOST_DOUBTFUL]:

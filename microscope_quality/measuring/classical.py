@@ -45,7 +45,7 @@ class Classical(Measure):
     good = "high"
     needed = ("mid_band_power", "status")
     drift = "a slow change is a drift of focus or of the specimen, a step happened at once"
-    reference = ("Classical measures", "docs/measures.md")
+    reference = "Classical measures"
     caveats = (
         "No limit between good and bad holds for all images: compare those of one stain, objective "
         "and camera with each other.",

@@ -111,7 +111,7 @@ class Focus(Measure):
     told = ("level", "expected_level", "certainty", "defocus_um")
     templates = ("level {expected_level:1}", "certainty {certainty:2}")
     drift = "a slow rise is a drifting focus, a step a bumped stage"
-    reference = ("What the number means", "docs/meaning.md")
+    reference = "What the number means"
     caveats = (
         "The number is about blur in fluorescence images at the sampling that the model knows: "
         "images that are sampled much finer, thick samples, objects that are smooth even in focus "

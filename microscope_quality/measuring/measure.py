@@ -167,8 +167,8 @@ class Measure:
         column. Without any, it is the value.
     drift : str
         What it means when the value changes in the course of a run.
-    reference : (str, str)
-        Title and file of a page of the documentation that tells more; empty without one.
+    reference : str
+        Title of a page of the documentation that tells more; empty without one.
     caveats : tuple of str
         What a reader of its numbers has to know, in sentences.
     needed : tuple of str
@@ -183,7 +183,7 @@ class Measure:
     trust: ClassVar[str] = ""
     templates: ClassVar[tuple[str, ...]] = ()
     drift: ClassVar[str] = "a slow change is a drift, a step happened at once"
-    reference: ClassVar[tuple[str, str]] = ("", "")
+    reference: ClassVar[str] = ""
     caveats: ClassVar[tuple[str, ...]] = ()
     needed: ClassVar[tuple[str, ...]] = ("status",)
 

@@ -429,6 +429,10 @@ class Naming:
         self._pattern = None if pattern is None else re.compile(pattern)
         self._layout = layout_named(layout)
         self._finds_layout = layout == AUTO and pattern is None
+        # Whether nobody said where planes are, or that there are none.
+        self._lacks_planes = layout == AUTO and not (
+            self._pattern is not None and "z" in self._pattern.groupindex
+        )
         self.cut_number = ""
         # With how much of each is the path as it was typed.
         self._paths: dict[str, str] = {}
@@ -557,8 +561,8 @@ class Naming:
 
     @property
     def unread_planes(self) -> UnreadPlanes | None:
-        """Names that look like those of planes, where neither a pattern nor a layout was named."""
-        if not self._finds_layout:
+        """Names that look like those of planes, where neither a z nor a layout was named."""
+        if not self._lacks_planes:
             return None
         return unread_planes(name for name, read in self._read.items() if read.layout is None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -130,6 +131,16 @@ def test_names_that_look_like_planes_are_told_once_with_a_pattern(plate, model, 
     assert r"If they are: --pattern '_p(?P<z>\d+)'" in said
     assert "em_p*.tif" in measure(folder, "--model", model, "--pattern", r"_p(?P<z>\d+)")
     assert "may be those of planes" not in measure(plate, "--model", model)
+    # Who tells the wells has not said that there are no planes.
+    shutil.copytree(folder, plate / "em")
+    wells = r"(?P<well>[AB]\d\d)_"
+    said = measure(plate, "--model", model, "--pattern", wells)
+    assert "Names such as em/em_p000.tif may be" in said
+    both = rf"{wells}|_p(?P<z>\d+)"
+    assert f"If they are: --pattern '{both}'" in said
+    assert "em_p*.tif" in measure(plate, "--model", model, "--pattern", both)
+    said = measure(folder, "--model", model, "--pattern", "(?P<plate>em)")
+    assert r"If they are: the pattern needs a z, such as _p(?P<z>\d+)" in said
 
 
 def test_a_layout_that_a_part_of_the_names_has_is_told_with_their_number(model, tmp_path):

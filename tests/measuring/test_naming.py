@@ -467,6 +467,7 @@ def test_names_that_look_like_planes_are_told_with_a_pattern_that_reads_them(nam
     assert len({naming[one].stack for one in names if one != "x.tif"}) == 1
     assert naming.unread_planes is None
     assert named(names, layout="none").unread_planes is None
+    assert named(names, pattern=r"(?P<site>\d)").unread_planes == found
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -163,7 +164,7 @@ def test_in_a_plain_script(images, tmp_path):
 
 def test_the_example_of_the_documentation(pytestconfig, tmp_path):
     page = (pytestconfig.rootpath / "docs" / "watching.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    _, code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     shutil.copytree(pytestconfig.rootpath / "docs" / "sample", tmp_path / "sample")
     done = subprocess.run(
         example(code),
@@ -178,6 +179,40 @@ def test_the_example_of_the_documentation(pytestconfig, tmp_path):
     assert "A01_s1_dna.tif in focus" in said
     assert "B01_s2_actin.tif is at level 7.1, above 3" in said
     assert len(list(read_table(tmp_path / "watched" / "results.csv"))) == 15
+
+
+def test_the_mail_of_the_documentation(pytestconfig, tmp_path):
+    page = (pytestconfig.rootpath / "docs" / "watching.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"<!-- mail -->\n\n```python\n(.*?)```", page, re.DOTALL)
+    got = []
+
+    def serve(listener):
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rwb", buffering=0) as stream:
+            stream.write(b"220 ready\r\n")
+            for line in stream:
+                got.append(line.decode())
+                if line.upper() == b"DATA\r\n":
+                    stream.write(b"354 go on\r\n")
+                    for part in iter(stream.readline, b".\r\n"):
+                        got.append(part.decode())
+                stream.write(b"221 bye\r\n" if line.upper() == b"QUIT\r\n" else b"250 fine\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve, args=[listener])
+        server.start()
+        place = f'"127.0.0.1", {listener.getsockname()[1]}'
+        assert '"mail.example.org", 25' in code
+        told = {"FILE": "B03.tif", "REASON": "B03.tif is at level 6.1, above 4"}
+        subprocess.run(
+            [sys.executable, "-c", code.replace('"mail.example.org", 25', place)],
+            env={**environment(), **{f"MICROSCOPE_QUALITY_{key}": told[key] for key in told}},
+            timeout=60,
+            check=True,
+        )
+        server.join(30)
+    assert "Subject: Out of focus: B03.tif\r\n" in got
+    assert "B03.tif is at level 6.1, above 4\r\n" in got
 
 
 def test_alerts_tell_the_numbers_of_the_measure(images):
