@@ -20,7 +20,7 @@ from microscope_quality.overlay import (
 )
 from microscope_quality.sampling import SampleResult
 from microscope_quality.stacks import StackResult
-from microscope_quality.statuses import ERROR, FOCUS_STATUSES, NO_CONTENT, Status
+from microscope_quality.statuses import FOCUS_STATUSES, NO_CONTENT, status_named
 
 # The longer side of a plane in a plot, in pixels: more than a screen shows of it.
 _MOST_SIDE = 1500
@@ -32,7 +32,7 @@ _QUIET = "opacity:.65"
 
 def in_words(result: FocusResult) -> str:
     """Say what was measured of a plane in a line, such as for a title."""
-    status = _status_of(as_a(FocusResult, "result", result).status)
+    status = status_named(as_a(FocusResult, "result", result).status)
     if not status.is_judged:
         return status.words.capitalize()
     said = [f"Level {result.expected_level:.1f}", status.words]
@@ -63,12 +63,12 @@ def focus_html(result: FocusResult) -> str:
     facts = [("image", f"{result.width} × {result.height} px")]
     patches, side = len(result.patch_levels), f"{result.patch_size_px:.4g}"
     facts.append(("patches", f"{patches} of {side} × {side} px"))
-    if _status_of(result.status).is_judged:
+    if status_named(result.status).is_judged:
         facts.append(("blur disc", f"{result.blur_diameter_px:.1f} px"))
     if result.saturated_fraction > 0:
         facts.append(("saturated", f"{result.saturated_fraction:.2%}"))
     bars = ""
-    if _status_of(result.status).is_judged:
+    if status_named(result.status).is_judged:
         bars = _bars(shares, colours, titles, "probability of each level, from 0 (in focus)")
     return _page(result.status, in_words(result), bars, facts, result.message)
 
@@ -100,7 +100,7 @@ def stack_html(stack: StackResult) -> str:
 
 
 def _page(key: str, said: str, bars: str, facts: Sequence[Tuple[str, str]], message: str) -> str:
-    status = _status_of(key)
+    status = status_named(key)
     told = "".join(
         f'<span style="margin-right:1.2em;white-space:nowrap"><span style="{_QUIET}">'
         f"{html.escape(name)}</span> {html.escape(value)}</span>"
@@ -148,11 +148,6 @@ def _bars(
         f'stroke="currentColor" opacity=".4"/>{"".join(parts)}</svg>'
         f'<div style="font-size:smaller;{_QUIET}">{html.escape(caption)}</div>'
     )
-
-
-def _status_of(key: str) -> Status:
-    """Give the status of a result by its key."""
-    return next((status for status in FOCUS_STATUSES if status.key == key), ERROR)
 
 
 def _hex_colours(levels: int) -> List[str]:
@@ -261,7 +256,7 @@ def plot_stack(stack: StackResult, *, ax: Any = None) -> Any:
     ax = _axes(ax, (6.4, 3.6))
     results, last = stack.results, len(stack.results[0].probabilities) - 1
     planes = np.arange(len(results))
-    judged = np.array([_status_of(one.status).is_judged for one in results])
+    judged = np.array([status_named(one.status).is_judged for one in results])
     levels = np.where(judged, [one.expected_level for one in results], np.nan)
     contrasts = np.array([one.contrast for one in results])
     highest = np.nanmax(contrasts, initial=0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict
+from typing import Dict, Iterable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,3 +80,8 @@ ERROR = Status("error", "not measured", "×", "#d1242f", 4, "", "x-thin-open", "
 
 #: Of focus, in the order in which they are shown.
 FOCUS_STATUSES = (IN_FOCUS, OUT_OF_FOCUS, MIXED, NO_CONTENT)
+
+
+def status_named(key: str, statuses: Iterable[Status] = FOCUS_STATUSES) -> Status:
+    """Give the status of a name; that of an error for any other."""
+    return next((status for status in statuses if status.key == key), ERROR)

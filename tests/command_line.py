@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,11 @@ import microscope_quality
 from microscope_quality.cli.app import app
 
 ROOT = str(Path(microscope_quality.__file__).parents[1])
+
+
+def heed_ctrl_c():
+    """Undo, in a new process, that a shell in whose background tests run has Ctrl-C ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run(*arguments, code=0):

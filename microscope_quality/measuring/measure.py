@@ -16,7 +16,7 @@ from microscope_quality.files.columns import Column
 from microscope_quality.files.pictures import Legend
 from microscope_quality.files.tables import as_number
 from microscope_quality.overlay import level_colours
-from microscope_quality.statuses import ERROR, MEASURED, NO_CONTENT, Status
+from microscope_quality.statuses import ERROR, MEASURED, NO_CONTENT, Status, status_named
 from microscope_quality.verdicts import representative
 
 if TYPE_CHECKING:
@@ -403,7 +403,7 @@ class Measure:
 
     def status_named(self, key: str) -> Status:
         """Give the status of a name; that of an error for any other."""
-        return next((status for status in self.statuses if status.key == key), ERROR)
+        return status_named(key, self.statuses)
 
     @property
     def all_statuses(self) -> tuple[Status, ...]:

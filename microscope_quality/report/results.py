@@ -76,23 +76,27 @@ def read_results(
     table, folder = table_of(results)
     record, notes = _read_record(folder / run_record.RUN_RECORD)
     rows = read_rows(table, record, measures, naming)
-    if naming is None and (planes := unread_planes(_nowhere_in_a_stack(rows))) is not None:
+    if naming is not None:
+        notes += _told_of_names(naming, "layout" if pattern is None else "pattern")
+    elif (planes := unread_planes(_nowhere_in_a_stack(rows))) is not None:
         notes.append(
             f"Names such as {planes.name} may be those of planes of z-stacks, and each counts by "
             f"itself. If they are, the pattern {planes.pattern} puts them together."
         )
-    if naming is not None and naming.mismatch:
-        raise SettingsError(naming.mismatch)
-    if naming is not None and naming.unmatched:
-        n_files = naming.n_files
-        matched = n_files - len(naming.unmatched)
-        what = "layout" if pattern is None else "pattern"
-        notes.append(f"The {what} matches {matched:,} of {n_files:,} names.")
-    if naming is not None and naming.cut_number:
-        notes.append(f"The {naming.cut_number}.")
     if plates is not None:
         notes += add_groups(rows, plates)
     return Results(folder, rows, record, notes)
+
+
+def _told_of_names(naming: Naming, what: str) -> Iterator[str]:
+    """Say what a pattern or a layout leaves out; one that matches no name is refused."""
+    if naming.mismatch:
+        raise SettingsError(naming.mismatch)
+    if naming.unmatched:
+        matched = naming.n_files - len(naming.unmatched)
+        yield f"The {what} matches {matched:,} of {naming.n_files:,} names."
+    if naming.cut_number:
+        yield f"The {naming.cut_number}."
 
 
 def table_of(results: Path) -> tuple[Path, Path]:

@@ -15,7 +15,7 @@ import coded
 import numpy as np
 import pytest
 import tifffile
-from command_line import command, counts, environment, measure, run, table
+from command_line import command, counts, environment, heed_ctrl_c, measure, run, table
 
 
 def test_results_of_other_images_are_not_replaced_by_mistake(plate, model, tmp_path):
@@ -132,14 +132,13 @@ def test_a_table_that_was_taken_away_comes_back(mixed_folder, model, tmp_path):
 
 
 def _start(folder, model, out, *options):
-    # A shell that runs the tests in the background lets them inherit that Ctrl-C is ignored.
     process = subprocess.Popen(
         command("measure", folder, "--model", model, "--out", out, "--overlay", "none", *options),
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=heed_ctrl_c,
     )
     part = out / "results.csv.part"
     deadline = time.monotonic() + 60

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import tifffile
+from command_line import heed_ctrl_c
 from typer.testing import CliRunner
 
 from microscope_quality.cli.app import app
@@ -104,8 +105,7 @@ def test_an_interrupted_set_says_so_and_is_whole_planes(sharp, tmp_path):
         [str(argument) for argument in command],
         stderr=subprocess.PIPE,
         text=True,
-        # A shell that runs the tests in the background lets them inherit that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=heed_ctrl_c,
     ) as process:
         try:
             deadline = time.monotonic() + 60

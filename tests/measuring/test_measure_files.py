@@ -17,7 +17,7 @@ import coded
 import numpy as np
 import pytest
 import tifffile
-from command_line import counts, environment, run, table, texts, unchecked
+from command_line import counts, environment, heed_ctrl_c, run, table, texts, unchecked
 
 import microscope_quality
 from microscope_quality import (
@@ -464,8 +464,7 @@ def test_ctrl_c_ends_the_processes_and_keeps_what_is_done(plate, model, tmp_path
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        # In the background of a shell it would be ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=heed_ctrl_c,
     ) as process:
         assert process.stdout.readline() == "a1.tif\n"
         time.sleep(0.2)
