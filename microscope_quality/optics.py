@@ -20,6 +20,7 @@ from microscope_quality.arguments import (
     shown,
 )
 from microscope_quality.errors import OpticsError
+from microscope_quality.light import blur_of_defocus, defocus_of_blur
 
 BLUR_PX_PER_LEVEL = 3.08
 """Pixels of blur diameter from one defocus level to the next."""
@@ -83,91 +84,143 @@ class Optics:
                 f"{self.wavelength_um:g} nm would be {self.wavelength_um / 1000:g}."
             )
 
-    def blur_diameter_px(
-        self, defocus_um: _FloatOrArray, *, paraxial: bool = False
-    ) -> _FloatOrArray:
-        """Diameter of the geometric blur disc, in pixels.
+    def blur_diameter_px(self, defocus_um: _FloatOrArray) -> _FloatOrArray:
+        """Blur diameter of the point spread function, in pixels.
 
-        It is ``2·|z|·tan(asin(NA/n))`` over the pixel size: where the cone of light that the
-        objective accepts cuts the plane in focus.
+        It is √2 times the diameter of the circle around the optical axis that holds half of the
+        light, before the pixel adds its own blur: that of `psf` with the exact phase.
 
         Parameters
         ----------
         defocus_um : float or ndarray
             Distance from focus in µm; its sign does not matter.
-        paraxial : bool
-            Use the paraxial cone, ``2·|z|·NA/n``.
 
         Returns
         -------
         float or ndarray of float64
-            As `defocus_um`; NaN where that is NaN.
+            As `defocus_um`; NaN where that is NaN. In focus it is 0.756·λ/NA, and it rises
+            steadily from there.
         """
-        return _scaled(defocus_um, self._blur_px_per_um(paraxial), "defocus_um", signed=True)
+        distance_um = _magnitude("defocus_um", defocus_um, signed=True)
+        with np.errstate(over="ignore"):
+            blur = blur_of_defocus(self.sine, distance_um / self._unit_um)
+            return _as_given(defocus_um, blur * (self._unit_um / self.pixel_size_um))
 
-    def defocus_um(
-        self, blur_diameter_px: _FloatOrArray, *, paraxial: bool = False
-    ) -> _FloatOrArray:
+    def defocus_um(self, blur_diameter_px: _FloatOrArray) -> _FloatOrArray:
         """Distance from focus, in µm and without a sign, that blurs a point to this diameter.
 
         Parameters
         ----------
         blur_diameter_px : float or ndarray
-            Diameter of the geometric blur disc in pixels, 0 or more.
-        paraxial : bool
-            Use the paraxial cone of light.
+            Blur diameter in pixels as `blur_diameter_px` gives it, 0 or more.
 
         Returns
         -------
         float or ndarray of float64
-            As `blur_diameter_px`; NaN where that is NaN.
+            As `blur_diameter_px`; 0 up to the blur in focus, NaN where that is NaN.
 
         Raises
         ------
         OpticsError
             If a diameter is negative.
         """
-        return _scaled(blur_diameter_px, 1 / self._blur_px_per_um(paraxial), "blur_diameter_px")
+        diameter_px = _magnitude("blur_diameter_px", blur_diameter_px)
+        with np.errstate(over="ignore"):
+            blur = diameter_px * (self.pixel_size_um / self._unit_um)
+            distance_um = defocus_of_blur(self.sine, blur) * self._unit_um
+            return _as_given(blur_diameter_px, distance_um)
 
-    def level(self, defocus_um: _FloatOrArray, *, paraxial: bool = False) -> _FloatOrArray:
+    def level(self, defocus_um: _FloatOrArray) -> _FloatOrArray:
         """Defocus level at a distance from focus: the blur diameter over 3.08 px.
 
         Parameters
         ----------
         defocus_um : float or ndarray
             Distance from focus in µm; its sign does not matter.
-        paraxial : bool
-            Use the paraxial cone of light.
 
         Returns
         -------
         float or ndarray of float64
-            As `defocus_um`, neither rounded nor clipped to the largest level.
+            As `defocus_um`, neither rounded nor clipped to the largest level. In focus it is above
+            0, as a point is blurred there too.
         """
-        factor = self._blur_px_per_um(paraxial) / BLUR_PX_PER_LEVEL
-        return _scaled(defocus_um, factor, "defocus_um", signed=True)
+        levels = np.asarray(self.blur_diameter_px(defocus_um)) / BLUR_PX_PER_LEVEL
+        return _as_given(defocus_um, levels)
 
-    def defocus_of_level(self, level: _FloatOrArray, *, paraxial: bool = False) -> _FloatOrArray:
+    def defocus_of_level(self, level: _FloatOrArray) -> _FloatOrArray:
         """Distance from focus, in µm and without a sign, of a defocus level.
 
         Parameters
         ----------
         level : float or ndarray
             Defocus level, 0 or more; need not be whole.
-        paraxial : bool
-            Use the paraxial cone of light.
 
         Returns
         -------
         float or ndarray of float64
-            As `level`.
+            As `level`; 0 up to the level of the focus.
 
         Raises
         ------
         OpticsError
             If a level is negative.
         """
-        return _scaled(level, BLUR_PX_PER_LEVEL / self._blur_px_per_um(paraxial), "level")
+        with np.errstate(over="ignore"):
+            diameter_px = _magnitude("level", level) * BLUR_PX_PER_LEVEL
+        return _as_given(level, np.asarray(self.defocus_um(diameter_px)))
+
+    def cone_diameter_px(
+        self, defocus_um: _FloatOrArray, *, paraxial: bool = False
+    ) -> _FloatOrArray:
+        """Diameter of the geometric cone of light, in pixels.
+
+        It is ``2·|z|·tan(asin(NA/n))`` over the pixel size: where the rays through the pupil's rim
+        cut the plane in focus. At a high aperture little light is out there.
+
+        Parameters
+        ----------
+        defocus_um : float or ndarray
+            Distance from focus in µm; its sign does not matter.
+        paraxial : bool
+            Use the paraxial cone, ``2·|z|·NA/n``, which is evenly filled.
+
+        Returns
+        -------
+        float or ndarray of float64
+            As `defocus_um`; NaN where that is NaN.
+        """
+        distance_um = _magnitude("defocus_um", defocus_um, signed=True)
+        with np.errstate(over="ignore"):
+            return _as_given(defocus_um, distance_um * self._cone_px_per_um(paraxial))
+
+    def defocus_of_cone(
+        self, diameter_px: _FloatOrArray, *, paraxial: bool = False
+    ) -> _FloatOrArray:
+        """Distance from focus, in µm and without a sign, of a diameter of the geometric cone.
+
+        The published defocus levels k, 2 µm each, are
+        ``TRAINING_OPTICS.defocus_of_cone(BLUR_PX_PER_LEVEL * k, paraxial=True)``.
+
+        Parameters
+        ----------
+        diameter_px : float or ndarray
+            Diameter of the cone in pixels as `cone_diameter_px` gives it, 0 or more.
+        paraxial : bool
+            Use the paraxial cone of light.
+
+        Returns
+        -------
+        float or ndarray of float64
+            As `diameter_px`; NaN where that is NaN.
+
+        Raises
+        ------
+        OpticsError
+            If a diameter is negative.
+        """
+        cone_px = _magnitude("diameter_px", diameter_px)
+        with np.errstate(over="ignore"):
+            return _as_given(diameter_px, cone_px / self._cone_px_per_um(paraxial))
 
     def to_dict(self) -> Dict[str, float]:
         """Give the four values by name."""
@@ -217,7 +270,11 @@ class Optics:
         """Tangent of that angle; in the paraxial cone it is the sine."""
         return self.sine if as_flag("paraxial", paraxial) else math.tan(math.asin(self.sine))
 
-    def _blur_px_per_um(self, paraxial: bool) -> float:
+    @property
+    def _unit_um(self) -> float:
+        return self.wavelength_um / self.na
+
+    def _cone_px_per_um(self, paraxial: bool) -> float:
         return 2 * self.tangent(paraxial=paraxial) / self.pixel_size_um
 
 
@@ -302,16 +359,16 @@ TRAINING_OPTICS = Optics(na=0.5, refractive_index=1.0, wavelength_um=0.5, pixel_
 """The optics that the pretrained models learned with: a 20×/0.5 dry objective."""
 
 
-def _scaled(
-    value: _FloatOrArray, factor: float, name: str, *, signed: bool = False
-) -> _FloatOrArray:
-    """Multiply a magnitude, giving a float for a number and an array for an array."""
+def _magnitude(name: str, value: Any, *, signed: bool = False) -> FloatArray:
     array = as_floats(name, value, error=OpticsError)
     if not signed and np.any(array < 0):
         raise OpticsError(f"{name} must not be negative, but is {np.nanmin(array):g}.")
-    with np.errstate(over="ignore"):
-        scaled = np.abs(array) * factor
-    return cast(_FloatOrArray, float(scaled) if array.ndim == 0 else scaled)
+    return np.abs(array)
+
+
+def _as_given(given: _FloatOrArray, array: FloatArray) -> _FloatOrArray:
+    """Give a float where a number was given, and else an array."""
+    return cast(_FloatOrArray, float(array) if np.ndim(given) == 0 else array)
 
 
 def _immersion_index(name: str) -> float:

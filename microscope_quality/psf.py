@@ -351,7 +351,11 @@ def _oscillation(
     if paraxial:
         # Along the pupil's radius; else over its angle.
         return 0.5 * wave_number * sine * (farthest_um + defocus_um * sine)
-    return 0.5 * math.asin(sine) * wave_number * math.hypot(farthest_um, defocus_um)
+    # Its phase k·(r·sin θ + z·(1 − cos θ)) is steepest towards the ray to that radius.
+    half_angle = math.asin(sine)
+    steepest = min(half_angle, math.atan2(defocus_um, farthest_um))
+    path_um = farthest_um * math.cos(steepest) + defocus_um * math.sin(steepest)
+    return 0.5 * half_angle * wave_number * path_um
 
 
 def _quadrature_order(oscillation: float) -> int:

@@ -2,14 +2,19 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import brentq
+from scipy.special import j0, j1
 
 from microscope_quality.errors import OpticsError
+from microscope_quality.light import kernel_blur_diameter_px
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, N_LEVELS, TRAINING_OPTICS, Optics
+from microscope_quality.psf import psf
 
 OIL = Optics(na=1.4, refractive_index=1.515, wavelength_um=0.52, pixel_size_um=0.108)
 
@@ -24,6 +29,29 @@ any_optics = st.builds(
     st.floats(1.0, 1.6),
     st.floats(0.3, 0.9),
     st.floats(0.2, 1.5),
+)
+# Of few angles, as the curve of each is computed once.
+any_sampling = st.builds(
+    lambda sine, index, wavelength_um, sampling: Optics(
+        na=sine * index,
+        refractive_index=index,
+        wavelength_um=wavelength_um,
+        pixel_size_um=sampling * wavelength_um / (sine * index),
+    ),
+    st.sampled_from([0.001, 0.1, 0.5, 0.9, 0.98]),
+    st.just(1.0),
+    st.floats(0.3, 0.9),
+    st.floats(0.2, 1.5),
+)
+OBJECTIVES = (
+    Optics(0.1, 1.0, 0.5, 1.6),
+    Optics(0.3, 1.0, 0.5, 0.65),
+    TRAINING_OPTICS,
+    Optics(0.75, 1.0, 0.5, 0.325),
+    Optics(0.95, 1.0, 0.52, 0.1625),
+    Optics(1.2, 1.33, 0.52, 0.16),
+    OIL,
+    Optics(1.45, 1.515, 0.52, 0.25),
 )
 
 
@@ -69,52 +97,124 @@ class TestOptics:
         with pytest.raises(AttributeError):
             TRAINING_OPTICS.na = 0.6
 
-    def test_blur_diameter_follows_the_marginal_ray(self):
+    def test_cone_follows_the_marginal_ray(self):
         # A ray at 45° is as far from the axis as from focus.
         optics = Optics(math.sqrt(0.5), 1.0, 0.5, 0.25)
-        assert optics.blur_diameter_px(3.0) == pytest.approx(24.0, rel=1e-12)
-        assert optics.blur_diameter_px(3.0, paraxial=True) == pytest.approx(
+        assert optics.cone_diameter_px(3.0) == pytest.approx(24.0, rel=1e-12)
+        assert optics.cone_diameter_px(3.0, paraxial=True) == pytest.approx(
             24.0 * math.sqrt(0.5), rel=1e-12
         )
 
     def test_true_cone_of_an_oil_objective_is_far_wider_than_the_paraxial_one(self):
-        ratio = OIL.blur_diameter_px(1.0) / OIL.blur_diameter_px(1.0, paraxial=True)
+        ratio = OIL.cone_diameter_px(1.0) / OIL.cone_diameter_px(1.0, paraxial=True)
         assert ratio == pytest.approx(1.515 / math.sqrt(1.515**2 - 1.4**2), rel=1e-12)
         assert 2.6 < ratio < 2.63
 
-    def test_a_level_is_two_micrometres_for_the_training_optics(self):
-        levels = np.arange(N_LEVELS)
-        defocus_um = TRAINING_OPTICS.defocus_of_level(levels * 1.0, paraxial=True)
-        np.testing.assert_allclose(defocus_um, 2.0 * levels, rtol=1.1e-3)
-        np.testing.assert_allclose(
-            TRAINING_OPTICS.blur_diameter_px(defocus_um, paraxial=True), 3.08 * levels, rtol=1e-12
-        )
+    def test_a_published_level_is_two_micrometres_for_the_training_optics(self):
+        diameters = BLUR_PX_PER_LEVEL * np.arange(N_LEVELS)
+        defocus_um = TRAINING_OPTICS.defocus_of_cone(diameters, paraxial=True)
+        np.testing.assert_allclose(defocus_um, 2.0 * np.arange(N_LEVELS), rtol=1.1e-3)
 
     @given(any_optics, st.floats(0, 1000), st.booleans())
-    def test_conversions_invert_each_other(self, optics, defocus_um, paraxial):
-        diameter = optics.blur_diameter_px(defocus_um, paraxial=paraxial)
-        level = optics.level(defocus_um, paraxial=paraxial)
+    def test_cone_is_inverted(self, optics, defocus_um, paraxial):
+        diameter = optics.cone_diameter_px(defocus_um, paraxial=paraxial)
         near = pytest.approx(defocus_um, rel=1e-12)
-        assert optics.defocus_um(diameter, paraxial=paraxial) == near
-        assert optics.defocus_of_level(level, paraxial=paraxial) == near
+        assert optics.defocus_of_cone(diameter, paraxial=paraxial) == near
+        assert optics.cone_diameter_px(-defocus_um, paraxial=paraxial) == diameter
+
+    @settings(deadline=None)
+    @given(any_sampling, st.floats(1e-2, 1000))
+    def test_conversions_invert_each_other(self, optics, depths):
+        # In depths of field, n·λ/NA².
+        defocus_um = depths * optics.refractive_index * optics.wavelength_um / optics.na**2
+        diameter = optics.blur_diameter_px(defocus_um)
+        level = optics.level(defocus_um)
+        near = pytest.approx(defocus_um, rel=1e-6)
+        assert optics.defocus_um(diameter) == near
+        assert optics.defocus_of_level(level) == near
         assert level * BLUR_PX_PER_LEVEL == pytest.approx(diameter, rel=1e-12)
-        assert optics.level(-defocus_um, paraxial=paraxial) == level
-        assert optics.blur_diameter_px(-defocus_um, paraxial=paraxial) == diameter
+        assert optics.level(-defocus_um) == level
+        assert optics.blur_diameter_px(-defocus_um) == diameter
+
+    @pytest.mark.parametrize("optics", OBJECTIVES, ids=lambda optics: f"na{optics.na:g}")
+    def test_blur_rises_steadily_to_the_ends_of_all_numbers(self, optics):
+        defocus_um = np.concatenate([[0.0], np.geomspace(1e-9, 1e9, 5000), [1e300, np.inf]])
+        blur = optics.blur_diameter_px(defocus_um)
+        assert np.all(np.diff(blur) >= 0)
+        further = defocus_um > 0.1 * optics.refractive_index * optics.wavelength_um / optics.na**2
+        assert np.all(np.diff(blur[further]) > 0)
+        assert np.all(np.diff(optics.defocus_um(np.geomspace(1e-3, 1e9, 5000))) >= 0)
+
+    @pytest.mark.parametrize("optics", OBJECTIVES, ids=lambda optics: f"na{optics.na:g}")
+    def test_focus_has_the_blur_of_the_airy_pattern(self, optics):
+        # 1 − J₀² − J₁² of the light is within v = 2πNA·r/λ.
+        v = brentq(lambda v: 0.5 - j0(v) ** 2 - j1(v) ** 2, 1, 2)
+        blur_um = 2 * math.sqrt(2) * v / (2 * math.pi) * optics.wavelength_um / optics.na
+        blur_px = optics.blur_diameter_px(0.0)
+        assert blur_px == pytest.approx(blur_um / optics.pixel_size_um, rel=2e-3)
+        levels = optics.level(0.0) * np.array([0.0, 0.3, 0.999, 1.001])
+        assert optics.defocus_of_level(levels).tolist()[:3] == [0.0, 0.0, 0.0]
+        assert optics.defocus_of_level(levels)[3] > 0
+
+    @pytest.mark.parametrize("level", [3, 5, 10, 20])
+    @pytest.mark.parametrize("optics", OBJECTIVES, ids=lambda optics: f"na{optics.na:g}")
+    def test_blur_is_that_of_the_librarys_own_kernels(self, optics, level):
+        kernel = psf(optics, optics.defocus_of_level(float(level)), energy=0.995)
+        found = kernel_blur_diameter_px(kernel) / BLUR_PX_PER_LEVEL
+        assert found == pytest.approx(level, rel=0.02)
+
+    @pytest.mark.parametrize("level", [0.5, 0.7, 1.0, 1.5, 2.0])
+    @pytest.mark.parametrize("optics", OBJECTIVES, ids=lambda optics: f"na{optics.na:g}")
+    def test_small_blur_is_that_of_kernels_on_finer_pixels(self, optics, level):
+        if level < optics.level(0.0):
+            pytest.skip("sharper than the focus")
+        finer = replace(optics, pixel_size_um=optics.pixel_size_um / 8)
+        kernel = psf(finer, optics.defocus_of_level(level), energy=0.99)
+        found = kernel_blur_diameter_px(kernel) / 8 / BLUR_PX_PER_LEVEL
+        assert found == pytest.approx(level, rel=0.02)
+
+    @pytest.mark.parametrize("optics", OBJECTIVES, ids=lambda optics: f"na{optics.na:g}")
+    def test_far_from_focus_half_of_the_light_is_within_the_ray_through_half_of_the_pupil(
+        self, optics
+    ):
+        tangent = math.tan(math.asin(optics.na / optics.refractive_index / math.sqrt(2)))
+        for defocus_um in (1e4, 1e100):
+            expected_px = 2 * math.sqrt(2) * defocus_um * tangent / optics.pixel_size_um
+            assert optics.blur_diameter_px(defocus_um) == pytest.approx(expected_px, rel=1e-9)
+        # Rays say it ever better: 50 levels from focus they are right to 2 %.
+        near = optics.defocus_of_level(50.0)
+        assert near * 2 * math.sqrt(2) * tangent / optics.pixel_size_um == pytest.approx(
+            154, rel=0.02
+        )
+
+    def test_a_flat_cone_is_evenly_filled_and_a_steep_one_is_not(self):
+        flat = Optics(0.1, 1.0, 0.5, 1.6)
+        assert flat.cone_diameter_px(5e3) == pytest.approx(flat.blur_diameter_px(5e3), rel=0.01)
+        assert OIL.cone_diameter_px(5.0) > 1.9 * OIL.blur_diameter_px(5.0)
 
     def test_numbers_give_numbers_and_arrays_arrays(self):
-        assert type(OIL.level(1)) is float
-        assert type(OIL.defocus_um(np.float64(1.0))) is float
-        diameters = OIL.blur_diameter_px(np.array([[0.0, -1.0, np.nan]]))
-        assert diameters.shape == (1, 3)
-        assert diameters[0, 0] == 0.0
-        assert diameters[0, 1] == OIL.blur_diameter_px(1.0)
-        assert np.isnan(diameters[0, 2])
+        for method in (
+            OIL.blur_diameter_px,
+            OIL.level,
+            OIL.defocus_um,
+            OIL.defocus_of_level,
+            OIL.cone_diameter_px,
+            OIL.defocus_of_cone,
+        ):
+            assert type(method(1)) is float
+            assert type(method(np.float64(1.0))) is float
+            found = method(np.array([[0.0, 1.0, np.nan]]))
+            assert found.shape == (1, 3)
+            assert found[0, :2].tolist() == [method(0.0), method(1.0)]
+            assert np.isnan(found[0, 2])
 
     def test_refuses_a_negative_blur(self):
         with pytest.raises(OpticsError, match="blur_diameter_px must not be negative, but is -2"):
             OIL.defocus_um(np.array([1.0, -2.0, np.nan]))
         with pytest.raises(OpticsError, match="level must not be negative"):
             OIL.defocus_of_level(-1.0)
+        with pytest.raises(OpticsError, match="diameter_px must not be negative"):
+            OIL.defocus_of_cone(-1.0)
 
     @given(any_optics)
     def test_round_trips_through_a_mapping_and_text(self, optics):

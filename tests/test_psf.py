@@ -83,7 +83,7 @@ class TestRadialIntensity:
     @pytest.mark.parametrize("optics", ALL, ids=lambda optics: f"na{optics.na:g}")
     @pytest.mark.parametrize("level", [0.0, 0.3, 1.0, 4.7, 10.0, 40.0])
     def test_equals_adaptive_quadrature(self, optics, level, paraxial):
-        defocus_um = optics.defocus_of_level(level, paraxial=paraxial)
+        defocus_um = optics.defocus_of_cone(BLUR_PX_PER_LEVEL * level, paraxial=paraxial)
         disc_um = 0.5 * BLUR_PX_PER_LEVEL * level * optics.pixel_size_um
         airy_um = optics.wavelength_um / optics.na
         radii_um = np.concatenate(
@@ -100,7 +100,7 @@ class TestRadialIntensity:
     @pytest.mark.parametrize("optics", [TRAINING_OPTICS, OIL], ids=["air", "oil"])
     def test_equals_adaptive_quadrature_far_from_focus(self, optics):
         # Blurred over some 600 pixels.
-        defocus_um = optics.defocus_of_level(200.0)
+        defocus_um = optics.defocus_of_cone(BLUR_PX_PER_LEVEL * 200)
         disc_um = 0.5 * 200 * BLUR_PX_PER_LEVEL * optics.pixel_size_um
         radii_um = disc_um * np.array([0.0, 0.2, 0.95, 1.1])
         expected = [adaptive_intensity(optics, r, defocus_um, False) for r in radii_um]
@@ -162,7 +162,7 @@ class TestRadialIntensity:
     @given(any_optics, st.floats(0, 30), st.booleans())
     @settings(max_examples=50, deadline=None)
     def test_is_symmetric_and_never_above_the_focus(self, optics, level, paraxial):
-        defocus_um = optics.defocus_of_level(level, paraxial=paraxial)
+        defocus_um = optics.defocus_of_cone(BLUR_PX_PER_LEVEL * level, paraxial=paraxial)
         radii_um = np.arange(-20, 21) * optics.pixel_size_um
         above = radial_intensity(optics, radii_um, defocus_um, paraxial=paraxial)
         below = radial_intensity(optics, radii_um, -defocus_um, paraxial=paraxial)
@@ -226,7 +226,7 @@ class TestPsf:
     @given(any_optics, st.floats(0, 12), st.booleans(), st.booleans(), st.sampled_from([0, 0.1]))
     @settings(max_examples=25, deadline=None)
     def test_is_a_symmetric_distribution(self, optics, level, paraxial, integrated, bandwidth):
-        defocus_um = optics.defocus_of_level(level, paraxial=paraxial)
+        defocus_um = optics.defocus_of_cone(BLUR_PX_PER_LEVEL * level, paraxial=paraxial)
         options = {"paraxial": paraxial, "pixel_integrated": integrated, "bandwidth": bandwidth}
         kernel = psf(optics, defocus_um, **options)
         assert kernel.dtype == np.float64
@@ -245,7 +245,7 @@ class TestPsf:
         ("optics", "paraxial"), [(TRAINING_OPTICS, True), (TRAINING_OPTICS, False), (OIL, False)]
     )
     def test_is_the_smallest_that_holds_the_energy(self, optics, paraxial, level, energy):
-        defocus_um = optics.defocus_of_level(level, paraxial=paraxial)
+        defocus_um = optics.defocus_of_cone(BLUR_PX_PER_LEVEL * level, paraxial=paraxial)
         kernel = psf(optics, defocus_um, paraxial=paraxial, bandwidth=0, energy=energy)
         size = len(kernel)
         assert square_energy(optics, defocus_um, paraxial, size) >= energy - 1e-5
@@ -266,7 +266,7 @@ class TestPsf:
 
     @pytest.mark.parametrize("optics", [TRAINING_OPTICS, OIL], ids=["air", "oil"])
     def test_pixels_integrate_the_intensity(self, optics):
-        defocus_um = optics.defocus_of_level(2.5)
+        defocus_um = optics.defocus_of_cone(BLUR_PX_PER_LEVEL * 2.5)
         kernel = psf(optics, defocus_um, bandwidth=0, size=9)
         # The intensity itself, without interpolation, at 30×30 points of every pixel.
         nodes, weights = np.polynomial.legendre.leggauss(30)
@@ -297,7 +297,7 @@ class TestPsf:
         np.testing.assert_allclose(kernel, expected, rtol=0, atol=1e-9 * kernel.max())
 
     def test_band_and_pixel_leave_no_dark_axis(self):
-        dark = TRAINING_OPTICS.defocus_of_level(0.0) + 8.0
+        dark = 8.0
         options = {"paraxial": True, "size": 51}
         plain = psf(TRAINING_OPTICS, dark, pixel_integrated=False, bandwidth=0, **options)
         default = psf(TRAINING_OPTICS, dark, **options)
@@ -306,7 +306,7 @@ class TestPsf:
 
     @pytest.mark.parametrize("paraxial", [False, True])
     def test_far_from_focus_rays_say_where_the_light_is(self, paraxial):
-        defocus_um = OIL.defocus_of_level(50.0, paraxial=paraxial)
+        defocus_um = OIL.defocus_of_cone(BLUR_PX_PER_LEVEL * 50.0, paraxial=paraxial)
         kernel = psf(OIL, defocus_um, paraxial=paraxial, size=191)
         steps = np.arange(191) - 95
         radii_px = np.hypot.outer(steps, steps)

@@ -60,10 +60,16 @@ public final class Optics {
         }
     }
 
-    /** Gives the distance from focus, in µm and without a sign, that blurs a point so wide. */
+    /**
+     * Gives the distance from focus, in µm and without a sign, that blurs a point so wide: √2 times
+     * the diameter that holds half of its light. It is 0 up to the blur in focus.
+     */
     public double defocusUm(double blurDiameterPx) {
-        double tangent = Math.tan(Math.asin(na / refractiveIndex));
-        return blurDiameterPx * pixelSizeUm / (2 * tangent);
+        double sine = na / refractiveIndex;
+        // Far from focus half of the light is within the ray from the pupil's radius 1/√2.
+        double slope = 2 * Math.sqrt(2) * Math.tan(Math.asin(sine / Math.sqrt(2)));
+        return HalfLight.geometric(sine, blurDiameterPx * sampling()) / slope
+                * wavelengthUm / na;
     }
 
     /** Gives the pixel size in units of the resolution, wavelength / NA. */
