@@ -34,8 +34,9 @@ OpticsOption = Annotated[
 ExactOption = Annotated[
     bool,
     _option(
-        "--exact",
-        "Use the true cone of light and the exact phase instead of the paraxial ones.",
+        "--exact/--paraxial",
+        "The exact phase, and levels by the light that a kernel spreads; or the published paraxial "
+        "kernel, with levels of 2 µm for the usual objective.",
         None,
     ),
 ]
@@ -59,6 +60,7 @@ SphericalOption = Annotated[Range, _option("--spherical", "Spherical aberration,
 AstigmatismOption = Annotated[
     Range, _option("--astigmatism", "Astigmatism at a random angle, in waves RMS.")
 ]
+ComaOption = Annotated[Range, _option("--coma", "Coma at a random angle, in waves RMS.")]
 TiltOption = Annotated[
     Range,
     _option(
@@ -82,6 +84,7 @@ def microscope_of(
     exact: bool,
     spherical: Range,
     astigmatism: Range,
+    coma: Range,
     tilt: Range,
     vignetting: Range,
     saturation: Range,
@@ -93,7 +96,8 @@ def microscope_of(
 
     Parameters
     ----------
-    optics, psf, exact, spherical, astigmatism, tilt, vignetting, saturation, depth, sample_index
+    optics, psf, exact, spherical, astigmatism, coma, tilt, vignetting, saturation, depth
+    sample_index
         As the options of the same names; others do not count. The Gibson-Lanni PSF is exact,
         asked or not.
 
@@ -118,6 +122,7 @@ def microscope_of(
         psf=psf,
         spherical_waves=spherical,
         astigmatism_waves=astigmatism,
+        coma_waves=coma,
         depth_um=depth,
         sample_index=sample_index,
         tilt_levels=tilt,

@@ -37,6 +37,8 @@ class Recipe:
     patience : int
         Epochs of 250 steps without a lower validation score after which to stop; 0 never does. A
         decaying rate gives its best at its end, so that stopping before would lose it.
+    replays : int
+        How often each patch of the stream is used; see :func:`.blocks.replayed`.
     """
 
     steps: int
@@ -46,6 +48,7 @@ class Recipe:
     steps_per_image: int = 0
     least_steps: int = 0
     patience: int = 0
+    replays: int = 1
 
     def steps_for(self, images: int) -> int:
         """Give the steps for a number of training images."""
@@ -81,7 +84,9 @@ def _dense(name: str, units: int, activation: str) -> Layer:
     return {"kind": "dense", "name": name, "units": units, "activation": activation}
 
 
-def _zscored(name: str, filters: Sequence[int], size: int, stride: int) -> Architecture:
+def _zscored(
+    name: str, filters: Sequence[int], size: int, stride: int, units: int = 64
+) -> Architecture:
     """Strided convolutions, the mean and maximum of what they find, and a dense layer.
 
     The last convolution keeps its grid: on a smaller one the zeros around it would outweigh what
@@ -98,7 +103,7 @@ def _zscored(name: str, filters: Sequence[int], size: int, stride: int) -> Archi
                 for number, shape in enumerate(zip(filters, sizes, strides), start=1)
             ),
             {"kind": "mean_max_pool"},
-            _dense("dense1", 64, "relu"),
+            _dense("dense1", units, "relu"),
             _dense("probabilities", N_LEVELS, "softmax"),
         ),
         recipe=Recipe(
@@ -108,12 +113,13 @@ def _zscored(name: str, filters: Sequence[int], size: int, stride: int) -> Archi
             cosine_decay=True,
             steps_per_image=100,
             least_steps=6_000,
+            replays=4,
         ),
     )
 
 
 SMALL = _zscored("small", (16, 32, 48, 64), 8, 4)
-COMPACT = _zscored("compact", (24, 48, 80, 96), 8, 4)
+COMPACT = _zscored("compact", (28, 56, 96, 112), 8, 4, units=96)
 LARGE = _zscored("large", (32, 64, 96, 96), 6, 3)
 
 # S. J. Yang et al., BMC Bioinformatics 19:77 (2018): two convolutions of 5 × 5 with max-pooling,

@@ -24,7 +24,7 @@ from microscope_quality.files.whole import whole
 from microscope_quality.model import ModelDescription
 from microscope_quality.network import Network
 from microscope_quality.training.architectures import Architecture, Layer, Recipe
-from microscope_quality.training.blocks import Block, FloatArray
+from microscope_quality.training.blocks import Block, FloatArray, replayed
 from microscope_quality.training.distributed import Devices, of_chief, stepper
 from microscope_quality.training.entries import entries
 from microscope_quality.training.state import read_arrays, write_arrays
@@ -310,7 +310,7 @@ def fit(
     checked: Block | None = None
     stream = WORKER_STREAM + devices.worker if devices.worker else 0
     shared = recipe.batch_size // devices.workers
-    batches = _batches(task, seed, stream, shared, reached.step, workers)
+    batches = _batches(task, seed, stream, shared, reached.step, workers, recipe.replays)
     step = stepper(devices, model)
     logs = _logs(folder / "logs") if tensorboard and devices.chief else None
     begun, first = time.monotonic(), reached.step
@@ -375,6 +375,8 @@ def _stage(task: Task, recipe: Recipe, seed: int, devices: Devices) -> dict[str,
         "validation_images": len(task.validation),
         **task.settings(),
     }
+    if recipe.replays > 1:
+        stage["replays"] = recipe.replays
     if devices.workers > 1:
         # Each makes patches of its own, so that their number makes the stream another one.
         stage["workers"] = devices.workers
@@ -423,17 +425,26 @@ def _rate(recipe: Recipe) -> Any:
 
 
 def _batches(
-    task: Task, seed: int, stream: int, batch_size: int, step: int, workers: int
+    task: Task, seed: int, stream: int, batch_size: int, step: int, workers: int, replays: int
 ) -> Generator[Block, None, None]:
     """Give the stream's batches from the given step on."""
     per_block = BLOCK_SIZE // batch_size
-    made = task.blocks(
-        task.training,
-        seed=seed,
-        block_size=BLOCK_SIZE,
-        first=step // per_block,
-        workers=workers,
-        stream=stream,
+
+    def blocks(first: int) -> Generator[Block, None, None]:
+        return task.blocks(
+            task.training,
+            seed=seed,
+            block_size=BLOCK_SIZE,
+            first=first,
+            workers=workers,
+            stream=stream,
+        )
+
+    first = step // per_block
+    made = (
+        blocks(first)
+        if replays == 1
+        else replayed(blocks, replays, seed=seed, first=first, stream=stream)
     )
     try:
         for patches, targets in made:

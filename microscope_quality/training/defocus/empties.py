@@ -20,6 +20,7 @@ from microscope_quality.training.defocus.exposure import (
     log_uniform,
     photoelectrons,
 )
+from microscope_quality.training.defocus.structures import structure
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int]
@@ -31,7 +32,14 @@ ELECTRONS = (0.5, 30_000.0)
 _AT_A_TIME = 100
 
 
-def empty_patch(rng: np.random.Generator, normal: Normal, recording: Recording) -> FloatArray:
+def empty_patch(
+    rng: np.random.Generator,
+    normal: Normal,
+    recording: Recording,
+    *,
+    side: int | None = None,
+    structured: float = 0.0,
+) -> FloatArray:
     """Make a patch that shows nothing.
 
     Parameters
@@ -42,13 +50,18 @@ def empty_patch(rng: np.random.Generator, normal: Normal, recording: Recording) 
     recording : Recording
         Patch size and camera; also the stream's settings. The microscope's own saturation is not
         among them: it is that of what is bright in the field.
+    side : int, optional
+        In place of the patch size.
+    structured : float
+        Share of the patches with a structure of :mod:`.structures`.
 
     Returns
     -------
-    ndarray of float32, shape (patch, patch)
+    ndarray of float32, shape (side, side)
         Grey levels.
     """
-    return _empty(rng, normal, (recording.patch_size, recording.patch_size), recording)
+    side = side or recording.patch_size
+    return _empty(rng, normal, (side, side), recording, structured)
 
 
 def empty_certainty(
@@ -91,7 +104,11 @@ def empty_image(
 
 
 def _empty(
-    rng: np.random.Generator, normal: Normal, shape: Shape, recording: Recording
+    rng: np.random.Generator,
+    normal: Normal,
+    shape: Shape,
+    recording: Recording,
+    structured: float = 0.0,
 ) -> FloatArray:
     light = np.ones(shape, dtype=np.float32)
     if rng.random() < 0.5:
@@ -100,6 +117,8 @@ def _empty(
         light *= corner_shadow(rng, shape)
     if rng.random() < 0.1:
         light *= dust(rng, shape, recording.patch_size)
+    if structured and rng.random() < structured:
+        light = light * structure(rng, shape)
     electrons_lit = 0.0 if rng.random() < DARK_FRACTION else log_uniform(rng, *ELECTRONS)
     expected = np.float32(electrons_lit) * light
     electrons = photoelectrons(rng, normal, expected)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.errors import SettingsError
-from microscope_quality.optics import N_LEVELS, TRAINING_OPTICS, Optics
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, N_LEVELS, TRAINING_OPTICS, Optics
 from microscope_quality.psf import psf as bessel_psf
 from microscope_quality.training.defocus.psfs import aberrated_psf, gibson_lanni_psf
 
@@ -29,6 +29,7 @@ PSFS = (BESSEL, GIBSON_LANNI)
 _LIMITS = {
     "spherical_waves": (0.0, 0.5),
     "astigmatism_waves": (0.0, 0.5),
+    "coma_waves": (0.0, 0.5),
     "depth_um": (0.0, 200.0),
     "tilt_levels": (0.0, 2.0 * (N_LEVELS - 1)),
     "vignetting": (0.0, 0.95),
@@ -42,10 +43,10 @@ class Aberrations:
 
     Attributes
     ----------
-    spherical_waves, astigmatism_waves : float
+    spherical_waves, astigmatism_waves, coma_waves : float
         Waves root mean square.
-    astigmatism_deg : float
-        Angle of the astigmatism's axis, from the right towards the bottom.
+    astigmatism_deg, coma_deg : float
+        Angle of the aberration's axis, from the right towards the bottom.
     depth_um : float
         Depth of the plane in the specimen.
     side : int
@@ -57,11 +58,18 @@ class Aberrations:
     astigmatism_deg: float = 0.0
     depth_um: float = 0.0
     side: int = 1
+    coma_waves: float = 0.0
+    coma_deg: float = 0.0
 
     @property
     def one_sided(self) -> bool:
         """Whether the two sides of focus look different."""
-        return self.spherical_waves > 0 or self.astigmatism_waves > 0 or self.depth_um > 0
+        return self.depth_um > 0 or self.aberrated
+
+    @property
+    def aberrated(self) -> bool:
+        """Whether the pupil has Zernike aberrations."""
+        return self.spherical_waves > 0 or self.astigmatism_waves > 0 or self.coma_waves > 0
 
 
 IDEAL = Aberrations()
@@ -101,12 +109,13 @@ class Microscope:
     optics : Optics
         Objective, light and sampling.
     paraxial : bool
-        The published kernel and cone of light, instead of the true ones.
+        The published kernel, and the published levels of 2 µm, a step of the paraxial cone; else
+        the exact phase, and levels by the light that a kernel spreads.
     psf : str
         ``"bessel"``: the diffraction integral of this library; ``"gibson_lanni"``: that of S. F.
         Gibson and F. Lanni, J. Opt. Soc. Am. A 9, 154 (1992), for a specimen whose refractive
-        index is not the immersion's. It needs the library psfmodels and ``paraxial=False``.
-    spherical_waves, astigmatism_waves : range
+        index is not the immersion's. It needs the library psfmodels, and is not paraxial.
+    spherical_waves, astigmatism_waves, coma_waves : range
         Aberrations as Zernike terms of the pupil, in waves root mean square, 0 to 0.5; only with
         ``"bessel"``.
     depth_um : range
@@ -127,7 +136,7 @@ class Microscope:
     """
 
     optics: Optics = field(default_factory=lambda: TRAINING_OPTICS)
-    paraxial: bool = True
+    paraxial: bool = False
     psf: str = BESSEL
     spherical_waves: Range = (0.0, 0.0)
     astigmatism_waves: Range = (0.0, 0.0)
@@ -136,6 +145,7 @@ class Microscope:
     tilt_levels: Range = (0.0, 0.0)
     vignetting: Range = (0.0, 0.0)
     saturation: Range = (0.0, 0.0)
+    coma_waves: Range = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if not isinstance(self.optics, Optics):
@@ -155,8 +165,8 @@ class Microscope:
                 raise SettingsError("The Gibson-Lanni PSF is not paraxial: set paraxial to false.")
             if self.aberrated:
                 raise SettingsError(
-                    "spherical_waves and astigmatism_waves go with the PSF bessel; with "
-                    "gibson_lanni the aberration follows from depth_um and sample_index."
+                    "spherical_waves, astigmatism_waves and coma_waves go with the PSF bessel; "
+                    "with gibson_lanni the aberration follows from depth_um and sample_index."
                 )
         elif self.depth_um != (0.0, 0.0):
             raise SettingsError("depth_um goes with the PSF gibson_lanni; bessel has no specimen.")
@@ -164,11 +174,16 @@ class Microscope:
     @property
     def aberrated(self) -> bool:
         """Whether its pupil has Zernike aberrations."""
-        return self.spherical_waves != (0.0, 0.0) or self.astigmatism_waves != (0.0, 0.0)
+        waves = (self.spherical_waves, self.astigmatism_waves, self.coma_waves)
+        return any(drawn != (0.0, 0.0) for drawn in waves)
 
     def defocus_um(self, level: float) -> float:
         """Give the distance from focus of a level, in µm, with the level's sign."""
-        distance_um = float(self.optics.defocus_of_level(abs(level), paraxial=self.paraxial))
+        if self.paraxial:
+            diameter_px = BLUR_PX_PER_LEVEL * abs(level)
+            distance_um = self.optics.defocus_of_cone(diameter_px, paraxial=True)
+        else:
+            distance_um = self.optics.defocus_of_level(abs(level))
         return math.copysign(distance_um, level)
 
     def kernel(self, level: float, aberrations: Aberrations = IDEAL) -> FloatArray:
@@ -201,11 +216,14 @@ class Microscope:
         """Draw what an image's kernels depend on; nothing is drawn where there is no choice."""
         spherical = _drawn(rng, self.spherical_waves)
         astigmatism = _drawn(rng, self.astigmatism_waves)
+        coma = _drawn(rng, self.coma_waves)
         drawn = Aberrations(
             spherical_waves=spherical,
             astigmatism_waves=astigmatism,
             astigmatism_deg=float(rng.uniform(0, 180)) if astigmatism > 0 else 0.0,
             depth_um=_drawn(rng, self.depth_um),
+            coma_waves=coma,
+            coma_deg=float(rng.uniform(0, 360)) if coma > 0 else 0.0,
         )
         if drawn.one_sided and rng.random() < 0.5:
             drawn = replace(drawn, side=-1)
@@ -236,6 +254,8 @@ def _kernel(microscope: Microscope, level: float, aberrations: Aberrations) -> F
             spherical_waves=aberrations.spherical_waves,
             astigmatism_waves=aberrations.astigmatism_waves,
             astigmatism_deg=aberrations.astigmatism_deg,
+            coma_waves=aberrations.coma_waves,
+            coma_deg=aberrations.coma_deg,
             paraxial=paraxial,
         )
     else:

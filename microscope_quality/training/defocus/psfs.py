@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,10 @@ def aberrated_psf(
     spherical_waves: float = 0.0,
     astigmatism_waves: float = 0.0,
     astigmatism_deg: float = 0.0,
+    coma_waves: float = 0.0,
+    coma_deg: float = 0.0,
+    depth_um: float = 0.0,
+    sample_index: float | None = None,
     paraxial: bool = False,
     pixel_integrated: bool = True,
     bandwidth: float = 0.1,
@@ -45,20 +49,32 @@ def aberrated_psf(
 
     It is ``|∫∫ exp(i(φ(ρ) + 2πW(ρ, θ))) exp(2πi·NA/λ·r·ρ) d²ρ|²`` over the unit disc, with the
     defocus phase φ of `microscope_quality.psf.radial_intensity` and the wavefront error, in
-    waves, ``W = A·√5(6ρ⁴ − 6ρ² + 1) + B·√6ρ²cos(2(θ − θ₀))``: the Zernike terms of unit root mean
-    square (R. J. Noll, J. Opt. Soc. Am. 66, 207 (1976), terms 11 and 6). Both are balanced: they
-    leave the best focus at defocus 0.
+    waves, ``W = A·√5(6ρ⁴ − 6ρ² + 1) + B·√6ρ²cos(2(θ − θ₀)) + C·√8(3ρ³ − 2ρ)cos(θ − θ₁)``: the
+    Zernike terms of unit root mean square (R. J. Noll, J. Opt. Soc. Am. 66, 207 (1976), terms 11, 6
+    and 8). They are balanced: they leave the best focus at defocus 0, on the axis.
+
+    A point at a depth in a specimen of another refractive index has, beside, the path of S. F.
+    Gibson and F. Lanni, J. Opt. Soc. Am. A 9, 154 (1992), ``d·√(n_s² − NA²ρ²)``, with the objective
+    moved to where the axis is brightest; cover slip and working distance are as the
+    objective was made for. Light beyond the specimen's critical angle is not there.
 
     Parameters
     ----------
     optics : Optics
         Objective, wavelength and pixel size.
     defocus_um : float
-        Distance from focus in µm; with an aberration, its sign matters.
+        Distance from focus in µm; with an aberration, its sign matters. Of a point at a depth it is
+        positive away from the specimen.
     spherical_waves, astigmatism_waves : float
         A and B: waves root mean square, at the optics' wavelength.
     astigmatism_deg : float
         θ₀, from the right towards the bottom.
+    coma_waves, coma_deg : float
+        C and θ₁, as those.
+    depth_um : float
+        Of the point under the cover slip, 0 or more.
+    sample_index : float, optional
+        Refractive index of the specimen; the immersion's unless given.
     paraxial : bool
         Use the paraxial defocus phase.
     pixel_integrated, bandwidth, size, energy
@@ -85,9 +101,17 @@ def aberrated_psf(
     check_kernel(defocus_um, bandwidth, size, energy)
     # The steepest the wavefront gets, at the pupil's edge, in waves: dW/dρ.
     steepest = 12 * math.sqrt(5) * abs(spherical_waves) + 2 * math.sqrt(6) * abs(astigmatism_waves)
+    steepest += 7 * math.sqrt(8) * abs(coma_waves)
     held = energy if size is None else 0.99
     reach_um = light_reach_um(optics, abs(defocus_um), paraxial=paraxial, energy=held)
-    aberrations = (spherical_waves, astigmatism_waves, math.radians(astigmatism_deg))
+    aberrations = _Waves(
+        *(spherical_waves, astigmatism_waves, math.radians(astigmatism_deg)),
+        *(coma_waves, math.radians(coma_deg)),
+    )
+    specimen = (depth_um, optics.refractive_index if sample_index is None else sample_index)
+    if depth_um:
+        # The objective's own move to the best focus makes up for most of it.
+        reach_um = max(reach_um, 0.25 * depth_um * abs(specimen[1] - optics.refractive_index))
     while True:
         radius_px = math.ceil(reach_um / optics.pixel_size_um) if size is None else size // 2
         if 2 * radius_px + 1 > MAX_KERNEL_SIZE:
@@ -98,7 +122,7 @@ def aberrated_psf(
         period_um = 5 * max(reach_um, (radius_px + 0.5) * optics.pixel_size_um)
         period_um += 2 * steepest * optics.wavelength_um / optics.na
         pixels = _pixels_of_pupil(
-            *(optics, defocus_um, aberrations, paraxial, pixel_integrated, bandwidth),
+            *(optics, defocus_um, aberrations, specimen, paraxial, pixel_integrated, bandwidth),
             *(radius_px, period_um),
         )
         if size is not None:
@@ -108,10 +132,21 @@ def aberrated_psf(
         reach_um *= 1.25
 
 
+class _Waves(NamedTuple):
+    """Aberrations in waves root mean square, and their angles in radians."""
+
+    spherical: float
+    astigmatism: float
+    astigmatism_angle: float
+    coma: float
+    coma_angle: float
+
+
 def _pixels_of_pupil(
     optics: Optics,
     defocus_um: float,
-    aberrations: tuple[float, float, float],
+    aberrations: _Waves,
+    specimen: tuple[float, float],
     paraxial: bool,
     pixel_integrated: bool,
     bandwidth: float,
@@ -119,7 +154,7 @@ def _pixels_of_pupil(
     period_um: float,
 ) -> FloatArray:
     """Share of all the light in each pixel of a square."""
-    spherical, astigmatism, angle = aberrations
+    spherical, astigmatism, angle, coma, coma_angle = aberrations
     pixel = optics.pixel_size_um
     if pixel_integrated:
         # Half of the finest detail's phase over half a pixel, and some nodes for three digits.
@@ -128,8 +163,9 @@ def _pixels_of_pupil(
         nodes, weights = 0.5 * nodes, 0.5 * weights
     else:
         nodes, weights = np.zeros(1), np.ones(1)
-    # Both aberrations are alike on opposite sides, so the kernel is too: half of its rows will do.
-    rows_um = pixel * np.add.outer(np.arange(radius_px + 1), nodes).ravel()
+    # Where the aberrations are alike on opposite sides, so is the kernel: half of its rows will do.
+    first_row = -radius_px if coma else 0
+    rows_um = pixel * np.add.outer(np.arange(first_row, radius_px + 1), nodes).ravel()
     columns_um = pixel * np.add.outer(np.arange(-radius_px, radius_px + 1), nodes).ravel()
     n = 2 * math.ceil(period_um * optics.na / optics.wavelength_um) + 1
     axis = (np.arange(n) - n // 2) * (2 / (n - 2))
@@ -141,6 +177,9 @@ def _pixels_of_pupil(
     if astigmatism:
         double_angle = 2 * (np.arctan2(axis[:, np.newaxis], axis) - angle)
         error = error + astigmatism * math.sqrt(6) * inside**2 * np.cos(double_angle)
+    if coma:
+        turned = np.arctan2(axis[:, np.newaxis], axis) - coma_angle
+        error = error + coma * math.sqrt(8) * (3 * inside**3 - 2 * inside) * np.cos(turned)
     sine = optics.na / optics.refractive_index
     if paraxial:
         path_um = -0.5 * defocus_um * optics.refractive_index * (sine * inside) ** 2
@@ -148,7 +187,10 @@ def _pixels_of_pupil(
         path_um = defocus_um * optics.refractive_index * (np.sqrt(1 - (sine * inside) ** 2) - 1)
     # An aberration is a length of glass: in waves it is more of shorter ones.
     path_um += optics.wavelength_um * error
-    found = np.zeros((radius_px + 1, 2 * radius_px + 1))
+    if specimen[0]:
+        amplitude = np.where(optics.na * inside < specimen[1], amplitude, 0.0)
+        path_um += _path_in_specimen_um(optics, specimen, inside)
+    found = np.zeros((radius_px + 1 - first_row, 2 * radius_px + 1))
     for wavelength, share in zip(
         *_few_wavelengths(optics, bandwidth, radius_px * pixel, defocus_um)
     ):
@@ -159,12 +201,34 @@ def _pixels_of_pupil(
         along_columns = np.exp((turn_per_um * np.outer(axis, columns_um)).astype(np.complex64))
         field = along_rows @ pupil.astype(np.complex64) @ along_columns
         power = (field.real**2 + field.imag**2).reshape(
-            radius_px + 1, nodes.size, 2 * radius_px + 1, nodes.size
+            len(found), nodes.size, 2 * radius_px + 1, nodes.size
         )
         # On the axis of an ideal pupil in focus the field is the sum of the amplitudes.
         brightness = math.pi * (optics.na / wavelength) ** 2 / amplitude.sum() ** 2
         found += share * brightness * pixel**2 * np.einsum("iajb,a,b->ij", power, weights, weights)
-    return np.concatenate([found[:0:-1, ::-1], found])
+    return found if coma else np.concatenate([found[:0:-1, ::-1], found])
+
+
+def _path_in_specimen_um(
+    optics: Optics, specimen: tuple[float, float], inside: FloatArray
+) -> FloatArray:
+    """Path from a depth in the specimen, with the objective moved to the brightest axis."""
+    depth_um, sample_index = specimen
+    squared = optics.na**2 * np.linspace(0, 1, 400)
+
+    def paths(squared: FloatArray) -> tuple[FloatArray, FloatArray]:
+        in_specimen = depth_um * np.sqrt(np.maximum(sample_index**2 - squared, 0))
+        return in_specimen, np.sqrt(optics.refractive_index**2 - squared)
+
+    # Over the squares of the radius each step is of equal area.
+    in_specimen, in_immersion = paths(squared[squared < sample_index**2])
+    reach_um = depth_um + optics.wavelength_um * optics.refractive_index / optics.na**2
+    moves_um = np.linspace(-reach_um, reach_um, 2001) - depth_um
+    path_um = in_specimen + np.multiply.outer(moves_um, in_immersion)
+    brightness = np.abs(np.exp(2j * math.pi / optics.wavelength_um * path_um).mean(axis=1))
+    move_um = moves_um[int(np.argmax(brightness))]
+    own, moved = paths((optics.na * inside) ** 2)
+    return np.asarray(own + move_um * moved)
 
 
 def _few_wavelengths(

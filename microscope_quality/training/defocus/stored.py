@@ -240,7 +240,7 @@ class StoredBlocks(DefocusBlocks[StoredImage]):
 
     def _patches(
         self, rng: np.random.Generator, normal: NormalNoise
-    ) -> Iterator[tuple[npt.NDArray[Any], int | None]]:
+    ) -> Iterator[tuple[npt.NDArray[Any], float | None]]:
         size = self.settings.patch_size
         # Nearer to the border, the smoothed image shows what lies outside of the patch.
         edge = SMOOTHED_PX // 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import scipy.ndimage
 from microscope_quality.errors import FileError
 from microscope_quality.files.images import planes
 from microscope_quality.normalisation import normalise
-from microscope_quality.optics import N_LEVELS, Optics
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, N_LEVELS, Optics
 from microscope_quality.resampling import resample
 from microscope_quality.training.blocks import Block, BlockMaker, Image, place, turned
 from microscope_quality.training.defocus.empties import empty_patch
@@ -30,7 +30,11 @@ from microscope_quality.training.defocus.exposure import (
     photoelectrons,
     signal,
 )
-from microscope_quality.training.defocus.microscope import Aberrations, Faults, Microscope
+from microscope_quality.training.defocus.microscope import Faults, Microscope
+from microscope_quality.training.defocus.processing import Processing, draw_processing
+from microscope_quality.training.defocus.specimens import points
+from microscope_quality.training.defocus.transmitted import TransmittedLight, draw_transmitted
+from microscope_quality.training.defocus.views import View, draw_view
 from microscope_quality.training.entries import entry_of
 
 FloatArray = npt.NDArray[np.float32]
@@ -110,6 +114,23 @@ class StreamSettings(Recording):
         Regions whose signal absorbs light instead of giving it, as in brightfield.
     shrink_fraction, shrink : float, range
         Regions that are shrunk by area averaging first, and by how much: objects of more sizes.
+    many_objectives : bool
+        Each region is seen by one of many objectives, :func:`.views.draw_view`, in place of the
+        microscope's optics, and labelled by the light that its kernel spreads.
+    farther_levels : int
+        Levels beyond the last one that are trained too, labelled as the last.
+    points_fraction, propagated_fraction : float
+        Regions with simulated points in place of a sharp image, and with a sharp image as the
+        specimen that transmitted light passes through, :mod:`.transmitted`.
+    haze_fraction : float
+        Regions with light from far out of focus over them, as in thick specimens.
+    processed_fraction : float
+        Patches, of the empty ones too, that a program changed after they were taken,
+        :mod:`.processing`.
+    dim_fraction : float
+        Patches with 4 photons up to the fewest of ``photons``.
+    structured_fraction : float
+        Of the empty patches, those with a structure of :mod:`.structures`.
     gain, offset : range
         Applied to the 16-bit patch, log-uniform, for a model whose normalisation keeps them.
     """
@@ -122,6 +143,14 @@ class StreamSettings(Recording):
     transmitted_fraction: float = 0.1
     shrink_fraction: float = 0.3
     shrink: Range = (0.5, 1.0)
+    many_objectives: bool = False
+    farther_levels: int = 0
+    points_fraction: float = 0.0
+    propagated_fraction: float = 0.0
+    haze_fraction: float = 0.0
+    processed_fraction: float = 0.0
+    dim_fraction: float = 0.0
+    structured_fraction: float = 0.0
     gain: Range = (1.0, 1.0)
     offset: Range = (1.0, 1.0)
 
@@ -131,10 +160,53 @@ class StreamSettings(Recording):
         return self.microscope.optics
 
 
+BROAD = StreamSettings(
+    photons=(100.0, 50_000.0),
+    empty_fraction=0.18,
+    transmitted_fraction=0.08,
+    shrink_fraction=0.35,
+    shrink=(0.45, 1.0),
+    many_objectives=True,
+    farther_levels=6,
+    points_fraction=0.14,
+    propagated_fraction=0.02,
+    haze_fraction=0.08,
+    processed_fraction=0.4,
+    dim_fraction=0.12,
+    structured_fraction=0.5,
+)
+"""The stream of any objective, any specimen and noise as it is in people's images."""
+
+
+def stream_for(
+    microscope: Microscope, empty_fraction: float = BROAD.empty_fraction
+) -> StreamSettings:
+    """Give the broad stream; of one microscope alone when it is described, else of many."""
+    described = microscope != Microscope()
+    return replace(
+        BROAD,
+        microscope=microscope,
+        many_objectives=not described,
+        empty_fraction=empty_fraction,
+    )
+
+
 LEVELS_PER_REGION = 4
 PATCHES_PER_LEVEL = 5
+# Propagation takes as long as all else of a region together.
+PROPAGATED_PATCHES_PER_LEVEL = 12
+PROPAGATED_SIDE = 256
 REGION_PATCHES = 2.5
+# Light from the kernels' wide tails falls evenly: farther than this it is left out.
+FARTHEST_PX = 50
 N_ABERRATIONS = 8
+# Kernels take long to make: the first blocks choose among few views, later ones among more.
+N_VIEWS = 64
+FIRST_VIEWS = 12
+BLOCKS_PER_VIEW = 2
+FEWEST_PHOTONS = 4.0
+# Deviations of the noise that a patch's light must stand out by to show something.
+LEAST_VISIBLE = 4.0
 # Of `visibility`.
 SMOOTHED_PX = 5
 LEAST_CONTRAST = 0.02
@@ -145,12 +217,16 @@ class _Region:
     """A region of a sharp image, with what it is taken with and where it lies in its field."""
 
     light: FloatArray
-    aberrations: int
+    view: int
     faults: Faults
     top: float
     left: float
     step: float
     field: tuple[int, int]
+    haze: float = 0.0
+    haze_levels: int = 0
+    transmitted: TransmittedLight | None = None
+    is_simulated: bool = False
     spectrum: npt.NDArray[np.complex64] | None = None
     blurred: dict[int, FloatArray] = dataclass_field(default_factory=dict)
 
@@ -187,6 +263,7 @@ class DefocusBlocks(BlockMaker[Image, StreamSettings]):
             One-hot, or uniform for an empty patch and for a place that shows nothing.
         """
         settings = self.settings
+        self._index = index
         rng = self._generator(index)
         normal = NormalNoise(rng)
         grey = np.empty((self.block_size, settings.patch_size, settings.patch_size), np.float32)
@@ -194,14 +271,14 @@ class DefocusBlocks(BlockMaker[Image, StreamSettings]):
         empty = rng.random(self.block_size) < settings.empty_fraction
         targets[empty] = 1 / N_LEVELS
         for row in np.flatnonzero(empty):
-            grey[row] = empty_patch(rng, normal, settings)
+            grey[row] = self._empty(rng, normal)
         rows = rng.permutation(np.flatnonzero(~empty))
         for row, (patch, level) in zip(rows, self._patches(rng, normal)):
             grey[row] = patch
             if level is None:
                 targets[row] = 1 / N_LEVELS
             else:
-                targets[row, level] = 1
+                targets[row] = target_of(level)
         if settings.gain != (1.0, 1.0) or settings.offset != (1.0, 1.0):
             for patch in grey:
                 patch *= log_uniform(rng, *settings.gain)
@@ -210,10 +287,25 @@ class DefocusBlocks(BlockMaker[Image, StreamSettings]):
         patches, _ = normalise(grey, settings.normalisation, type_max=65535)
         return patches, targets
 
+    def _empty(self, rng: np.random.Generator, normal: NormalNoise) -> FloatArray:
+        settings = self.settings
+        structured = settings.structured_fraction
+        processing = self._processing(rng)
+        if processing is None:
+            return empty_patch(rng, normal, settings, structured=structured)
+        side = processing.source_side(settings.patch_size)
+        patch = empty_patch(rng, normal, settings, side=side, structured=structured)
+        return processing.processed(patch, settings.patch_size)
+
+    def _processing(self, rng: np.random.Generator) -> Processing | None:
+        """Draw what a program does to a patch, if anything."""
+        share = self.settings.processed_fraction
+        return draw_processing(rng) if share and rng.random() < share else None
+
     @abstractmethod
     def _patches(
         self, rng: np.random.Generator, normal: NormalNoise
-    ) -> Iterator[tuple[npt.NDArray[Any], int | None]]:
+    ) -> Iterator[tuple[npt.NDArray[Any], float | None]]:
         """Give patches without end, in grey levels, and their levels; None where nothing shows."""
 
 
@@ -228,14 +320,13 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
         self._kinds = list(by_kind.values())
         shares = np.sqrt([len(members) for members in self._kinds])
         self._kind_share = shares / shares.sum()
-        microscope = self.settings.microscope
-        self._aberrations = _some_aberrations(microscope, self.seed, self.stream)
-        ends = [
-            microscope.kernel(level, aberrations)
-            for aberrations in self._aberrations
-            for level in (1 - N_LEVELS, 0, N_LEVELS - 1)
-        ]
-        self._margin = max(len(kernel) for kernel in ends) // 2
+        self._views = _some_views(self.settings, self.seed, self.stream)
+        if self.settings.many_objectives:
+            self._margin = FARTHEST_PX
+        else:
+            last = N_LEVELS - 1 + self.settings.farther_levels
+            ends = [view.kernel(level) for view in self._views for level in (-last, 0, last)]
+            self._margin = max(len(kernel) for kernel in ends) // 2
         region = round(REGION_PATCHES * self.settings.patch_size)
         self._padded = scipy.fft.next_fast_len(region + 2 * self._margin, real=True)
         self._spectra: dict[tuple[int, int], npt.NDArray[np.complex64]] = {}
@@ -243,25 +334,61 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
 
     def _patches(
         self, rng: np.random.Generator, normal: NormalNoise
-    ) -> Iterator[tuple[npt.NDArray[Any], int | None]]:
-        size = self.settings.patch_size
-        last = self._padded - self._margin - size
+    ) -> Iterator[tuple[npt.NDArray[Any], float | None]]:
+        # Each level counts alike, those beyond the last one a sixth.
+        n = N_LEVELS + self.settings.farther_levels
+        shares = None
+        if n > N_LEVELS:
+            shares = np.ones(n)
+            shares[N_LEVELS:] = 1 / 6
+            shares /= shares.sum()
         while True:
             region = self._region(rng)
-            smooth, least_shown = visibility(region.light)
-            for level in rng.choice(N_LEVELS, LEVELS_PER_REGION, replace=False).tolist():
-                for _ in range(PATCHES_PER_LEVEL):
-                    y, x = place(rng, smooth, size, self._margin, last)
-                    light = self._defocused(rng, region, level, (y, x))
-                    vignetted = region.faults.vignetting > 0
-                    passed = [region.transmission(y, x, size)] if vignetted else []
-                    light, *passed = turned(rng, light, *passed)
-                    electrons = photoelectrons(rng, normal, self._exposed(rng, light, passed))
-                    saturation = region.faults.saturation
-                    patch = digitise(rng, normal, electrons, self.settings, saturation=saturation)
-                    # The blurred noise of an empty place would tell the level, but only here.
-                    shown = np.ptp(smooth[y : y + size, x : x + size]) > least_shown
-                    yield patch, level if shown else None
+            shown = visibility(region.light)
+            propagated = region.transmitted is not None
+            patches = PROPAGATED_PATCHES_PER_LEVEL if propagated else PATCHES_PER_LEVEL
+            for level in rng.choice(n, LEVELS_PER_REGION, replace=False, p=shares):
+                for _ in range(patches):
+                    yield self._patch(rng, normal, region, int(level), shown)
+
+    def _patch(
+        self,
+        rng: np.random.Generator,
+        normal: NormalNoise,
+        region: _Region,
+        level: int,
+        shown: tuple[FloatArray, float],
+    ) -> tuple[npt.NDArray[Any], float | None]:
+        """Give a patch of a region at a level, and its label."""
+        settings = self.settings
+        smooth, least_shown = shown
+        processing = self._processing(rng)
+        size = settings.patch_size
+        side = size if processing is None else processing.source_side(size)
+        last = len(region.light) - self._margin - side
+        y, x = place(rng, smooth, side, self._margin, last)
+        cut = np.s_[y : y + side, x : x + side]
+        light, label = self._seen(rng, region, level, (y, x), side)
+        vignetted = region.faults.vignetting > 0
+        passed = [region.transmission(y, x, side)] if vignetted else []
+        light, *passed = turned(rng, light, *passed)
+        expected = self._exposed(rng, light, passed)
+        electrons = photoelectrons(rng, normal, expected)
+        if processing is not None and rng.random() < 0.5:
+            # As if fewer photons had been taken: filters leave less of the noise.
+            more = np.float32(log_uniform(rng, 1.0, 3.0))
+            electrons = np.maximum(expected + more * (electrons - expected), 0).astype(np.float32)
+        patch = digitise(rng, normal, electrons, settings, saturation=region.faults.saturation)
+        # The blurred noise of an empty place would tell the level, but only here.
+        content = bool(np.ptp(smooth[cut]) > least_shown)
+        if settings.many_objectives:
+            if not content and region.is_simulated:
+                content = bool(np.ptp(light) > least_shown)
+            content = content and _stands_out(expected, label)
+        if processing is not None:
+            patch = processing.processed(patch, size)
+            label = math.hypot(label * processing.scale, processing.blur_px / BLUR_PX_PER_LEVEL)
+        return patch, label if content else None
 
     def _exposed(
         self, rng: np.random.Generator, light: npt.NDArray[Any], passed: list[npt.NDArray[Any]]
@@ -275,7 +402,10 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
         passed : list of ndarray, shape (patch, patch)
             The share of light and background that arrives, where it is not all.
         """
-        photons = log_uniform(rng, *self.settings.photons)
+        fewest, most = self.settings.photons
+        if self.settings.dim_fraction and rng.random() < self.settings.dim_fraction:
+            fewest, most = FEWEST_PHOTONS, fewest
+        photons = log_uniform(rng, fewest, most)
         background = float(rng.uniform(*self.settings.background))
         expected: npt.NDArray[Any] = photons * (np.maximum(light, 0) + background)
         for share in passed:
@@ -285,10 +415,15 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
     def _region(self, rng: np.random.Generator) -> _Region:
         """Give a region of a random image, with the margin that its defocus needs."""
         settings = self.settings
+        if settings.points_fraction and rng.random() < settings.points_fraction:
+            return self._region_of_points(rng)
+        transmitted = None
+        if settings.propagated_fraction and rng.random() < settings.propagated_fraction:
+            transmitted = draw_transmitted(rng)
         kind = self._kinds[rng.choice(len(self._kinds), p=self._kind_share)]
         number = int(kind[rng.integers(len(kind))])
         image = self._cached(number, lambda: self._light(number))
-        n = self._padded
+        n = self._padded if transmitted is None else PROPAGATED_SIDE
         factor = 1.0
         if rng.random() < settings.shrink_fraction:
             factor = float(rng.uniform(*settings.shrink))
@@ -298,34 +433,104 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
         region = image[y : y + needed, x : x + needed]
         if factor < 1.0:
             region = resample(region, (n, n)).astype(np.float32)
-        if rng.random() < settings.transmitted_fraction:
+        if transmitted is None and rng.random() < settings.transmitted_fraction:
             region = np.exp(-rng.uniform(0.3, 2.0) * np.minimum(region, 3)).astype(np.float32)
-        choices = len(self._aberrations)
-        return _Region(
+        found = _Region(
             light=region,
-            aberrations=int(rng.integers(choices)) if choices > 1 else 0,
+            view=self._drawn_view(rng),
             faults=settings.microscope.draw_faults(rng),
             top=y - self._margin,
             left=x - self._margin,
             step=1 / factor,
             field=self._fields[number],
+            transmitted=transmitted,
+        )
+        if settings.haze_fraction and rng.random() < settings.haze_fraction:
+            found.haze = log_uniform(rng, 0.2, 2.0)
+            found.haze_levels = int(rng.integers(4, 11))
+        return found
+
+    def _drawn_view(self, rng: np.random.Generator) -> int:
+        choices = len(self._views)
+        if self.settings.many_objectives:
+            choices = min(choices, FIRST_VIEWS + self._index // BLOCKS_PER_VIEW)
+        return int(rng.integers(choices)) if choices > 1 else 0
+
+    def _region_of_points(self, rng: np.random.Generator) -> _Region:
+        """Give a region of simulated points, which blur spreads over much more than their own."""
+        n = self._padded
+        light = points(rng, n, self.settings.patch_size)
+        return _Region(
+            light=light * np.float32(log_uniform(rng, 0.5, 30)),
+            view=self._drawn_view(rng),
+            faults=self.settings.microscope.draw_faults(rng),
+            top=0,
+            left=0,
+            step=1,
+            field=(n, n),
+            is_simulated=True,
         )
 
+    def _seen(
+        self,
+        rng: np.random.Generator,
+        region: _Region,
+        level: int,
+        place: tuple[int, int],
+        side: int,
+    ) -> tuple[npt.NDArray[Any], float]:
+        """Give a square of a region at a level, and its label."""
+        y, x = place
+        cut = np.s_[y : y + side, x : x + side]
+        if region.transmitted is not None:
+            light, label = self._propagated(region, level)
+            return light[cut], label
+        view = self._views[region.view]
+        if self.settings.microscope.tilt_levels != (0.0, 0.0):
+            return self._defocused(rng, region, level, place, side), float(level)
+        signed = view.aberrations.side * level
+        light = self._blurred(region, signed)[cut]
+        farther = abs(level) + region.haze_levels
+        last = N_LEVELS - 1 + self.settings.farther_levels
+        if region.haze and farther <= last:
+            light = (
+                light
+                + np.float32(region.haze)
+                * self._blurred(region, view.aberrations.side * farther)[cut]
+            )
+        return light, view.label(signed)
+
+    def _propagated(self, region: _Region, level: int) -> tuple[FloatArray, float]:
+        """Give what transmitted light shows of a region at a level, and the label."""
+        transmitted = region.transmitted
+        assert transmitted is not None
+        optics = transmitted.optics
+        distance_um = transmitted.sign * optics.defocus_of_level(float(level))
+        if level not in region.blurred:
+            if region.spectrum is None:
+                region.spectrum = transmitted.spectrum(region.light)
+            region.blurred[level] = transmitted.image(region.spectrum, distance_um)
+        spreads = (transmitted.blur_diameter_px(z) for z in (distance_um, 0.0))
+        far, near = (spread / BLUR_PX_PER_LEVEL for spread in spreads)
+        return region.blurred[level], math.sqrt(max(0.0, far**2 - near**2))
+
     def _defocused(
-        self, rng: np.random.Generator, region: _Region, level: int, place: tuple[int, int]
+        self,
+        rng: np.random.Generator,
+        region: _Region,
+        level: int,
+        place: tuple[int, int],
+        size: int,
     ) -> npt.NDArray[Any]:
-        """Give a patch of a region at a level; that nearest to its centre's, in a tilted field."""
-        size = self.settings.patch_size
+        """Give a square of a tilted field whose level is the nearest to that at its centre."""
         y, x = place
         cut = np.s_[y : y + size, x : x + size]
-        side = self._aberrations[region.aberrations].side
-        if self.settings.microscope.tilt_levels == (0.0, 0.0):
-            return self._blurred(region, side * level)[cut]
-        centre = side * level + rng.uniform(-0.5, 0.5)
+        aberrations = self._views[region.view].aberrations
+        centre = aberrations.side * level + rng.uniform(-0.5, 0.5)
         levels = centre + region.rise(size)
         # The last level is blur of that much or more.
         np.clip(levels, 1 - N_LEVELS, N_LEVELS - 1, out=levels)
-        if not self._aberrations[region.aberrations].one_sided:
+        if not aberrations.one_sided:
             np.abs(levels, out=levels)
         light = np.zeros((size, size), dtype=np.float32)
         for whole in range(math.floor(levels.min()), math.ceil(levels.max()) + 1):
@@ -338,15 +543,15 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
         if level not in region.blurred:
             if region.spectrum is None:
                 region.spectrum = scipy.fft.rfft2(region.light)
-            spectrum = region.spectrum * self._spectrum(region.aberrations, level)
+            spectrum = region.spectrum * self._spectrum(region.view, level)
             region.blurred[level] = scipy.fft.irfft2(spectrum, s=region.light.shape)
         return region.blurred[level]
 
-    def _spectrum(self, aberrations: int, level: int) -> npt.NDArray[np.complex64]:
+    def _spectrum(self, view: int, level: int) -> npt.NDArray[np.complex64]:
         """Give the transfer function of a level, from those made so far when it is there."""
-        key = (aberrations, level)
+        key = (view, level)
         if key not in self._spectra:
-            kernel = self.settings.microscope.kernel(level, self._aberrations[aberrations])
+            kernel = self._views[view].kernel(level)
             cut = max(0, len(kernel) // 2 - self._margin)
             kernel = kernel[cut : len(kernel) - cut, cut : len(kernel) - cut]
             self._spectra[key] = _spectrum(kernel / kernel.sum() if cut else kernel, self._padded)
@@ -392,12 +597,42 @@ def noise_deviation(image: FloatArray) -> float:
     return float(np.median(np.abs(both)) / (6 * 0.6745))
 
 
-def _some_aberrations(microscope: Microscope, seed: int, stream: int) -> list[Aberrations]:
-    """Draw the aberrations that regions choose from: kernels take too long to make for each."""
+def target_of(level: float) -> FloatArray:
+    """Give the distribution over the levels that stands for a level, of its two neighbours.
+
+    Parameters
+    ----------
+    level : float
+        0 or more; beyond the last level it is that.
+
+    Returns
+    -------
+    ndarray of float32, shape (levels,)
+    """
+    target: FloatArray = np.maximum(1 - np.abs(np.arange(N_LEVELS) - min(level, N_LEVELS - 1)), 0)
+    return target.astype(np.float32)
+
+
+def _stands_out(expected: npt.NDArray[Any], level: float) -> bool:
+    """Tell whether a patch's light stands out from the noise where it has most contrast.
+
+    What is blurred is seen over as many pixels as its blur covers.
+    """
+    pixels = max(3.0, level * BLUR_PX_PER_LEVEL) ** 2 * math.pi / 4
+    # Two electrons of read noise.
+    noise = math.sqrt(float(expected.mean()) + 4)
+    return float(np.ptp(expected)) * math.sqrt(pixels) > LEAST_VISIBLE * noise
+
+
+def _some_views(settings: StreamSettings, seed: int, stream: int) -> list[View]:
+    """Draw the views that regions choose from: kernels take too long to make for each."""
     # Of two numbers, for a block's key has one.
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, stream)))
+    if settings.many_objectives:
+        return [draw_view(rng) for _ in range(N_VIEWS)]
+    microscope = settings.microscope
     drawn = [microscope.draw_aberrations(rng) for _ in range(N_ABERRATIONS)]
-    return sorted(set(drawn), key=astuple)
+    return [View(microscope, aberrations) for aberrations in sorted(set(drawn), key=astuple)]
 
 
 def _spectrum(kernel: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.complex64]:

@@ -23,6 +23,7 @@ from microscope_quality.model import (
 )
 from microscope_quality.optics import N_LEVELS, Optics
 from microscope_quality.training.architectures import Architecture, fine_tuned, get_architecture
+from microscope_quality.training.calibration import temperature, tempered
 from microscope_quality.training.defocus import sets, stored
 from microscope_quality.training.defocus.check import check_sharp
 from microscope_quality.training.defocus.figures import Examination, Labelled, examined
@@ -179,8 +180,9 @@ def train(
             "doubted": found.record.get("doubted", {}),
         }
     )
+    task = DefocusTask(training, validation, stream, found.maker)
     network, reached = fitting.fit(
-        DefocusTask(training, validation, stream, found.maker),
+        task,
         replace(architecture, recipe=recipe),
         folder,
         seed=settings.seed,
@@ -191,6 +193,11 @@ def train(
         progress=report,
     )
     layers, weights = fold(architecture.layers, fitting.weights_of(network, architecture))
+    degrees = 1.0
+    if validation:
+        patches, targets = fitting.validation_patches(task, settings.seed)
+        degrees = round(temperature(fitting.predict(network, patches), targets), 4)
+        weights = tempered(layers, weights, degrees)
     best = reached.best
     learned = {*entries(training), *before}
     record = {
@@ -200,6 +207,7 @@ def train(
         "patience": recipe.patience,
         "best_step": reached.step if best is None else best["step"],
         "training_images": len(training),
+        "temperature": degrees,
         "validation_fraction": settings.validation_fraction,
         "training_files": sorted(learned),
         # Of two files of one name in two folders of one name, neither is known to be unseen.

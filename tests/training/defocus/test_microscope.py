@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from microscope_quality.errors import SettingsError
-from microscope_quality.optics import TRAINING_OPTICS, Optics
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS, Optics
 from microscope_quality.psf import psf
 from microscope_quality.training.defocus.microscope import Aberrations, Faults, Microscope
 from microscope_quality.training.defocus.psfs import aberrated_psf
@@ -21,12 +21,22 @@ FAULTY = Microscope(
 
 
 @pytest.mark.parametrize("level", [0, 1, 5, 10])
-def test_the_default_has_the_training_kernels_on_both_sides_of_focus(level):
-    distance_um = TRAINING_OPTICS.defocus_of_level(level, paraxial=True)
-    expected = psf(TRAINING_OPTICS, distance_um, paraxial=True)
+def test_the_default_has_levels_by_light_on_both_sides_of_focus(level):
+    distance_um = TRAINING_OPTICS.defocus_of_level(level)
+    expected = psf(TRAINING_OPTICS, distance_um)
     np.testing.assert_array_equal(Microscope().kernel(level), expected)
     np.testing.assert_array_equal(Microscope().kernel(-level), expected)
     assert Microscope().defocus_um(-level) == pytest.approx(-distance_um)
+
+
+@pytest.mark.parametrize("level", [0, 1, 5, 10])
+def test_paraxial_has_the_published_levels(level):
+    published = Microscope(paraxial=True)
+    # 2 µm a level, to the rounding of 3.08 px.
+    assert published.defocus_um(level) == pytest.approx(2 * level, rel=0.002)
+    distance_um = TRAINING_OPTICS.defocus_of_cone(BLUR_PX_PER_LEVEL * level, paraxial=True)
+    expected = psf(TRAINING_OPTICS, distance_um, paraxial=True)
+    np.testing.assert_array_equal(published.kernel(level), expected)
 
 
 def test_kernels_have_the_aberrations_drawn():
@@ -83,7 +93,7 @@ def test_what_is_drawn_lies_in_its_range_and_without_one_nothing_is_drawn():
         ({"vignetting": (0, float("nan"))}, "vignetting must be a range"),
         ({"saturation": (0, True)}, "saturation must be a range"),
         ({"psf": "gauss"}, "psf must be bessel or gibson_lanni, not 'gauss'"),
-        ({"psf": "gibson_lanni"}, "not paraxial"),
+        ({"psf": "gibson_lanni", "paraxial": True}, "not paraxial"),
         ({"depth_um": (0, 5)}, "goes with the PSF gibson_lanni"),
         (
             {"psf": "gibson_lanni", "paraxial": False, "spherical_waves": (0, 0.1)},

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from microscope_quality.errors import OpticsError, SettingsError
-from microscope_quality.optics import TRAINING_OPTICS, Optics
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS, Optics
 from microscope_quality.psf import psf
 from microscope_quality.training.defocus.psfs import aberrated_psf, best_focus_um, gibson_lanni_psf
 
@@ -16,7 +16,7 @@ DRY = Optics(na=0.95, refractive_index=1.0, wavelength_um=0.52, pixel_size_um=0.
 FINE = Optics(na=0.5, refractive_index=1.0, wavelength_um=0.5, pixel_size_um=0.1)
 
 
-def pupil_intensity(optics, y_um, x_um, defocus_um, spherical, astigmatism, angle_deg):
+def pupil_intensity(optics, y_um, x_um, defocus_um, spherical, astigmatism, angle_deg, coma):
     """Integrate over the pupil in polar coordinates, with the exact defocus phase."""
     nodes, weights = np.polynomial.legendre.leggauss(80)
     rho = 0.5 * (nodes + 1)[:, np.newaxis]
@@ -24,6 +24,7 @@ def pupil_intensity(optics, y_um, x_um, defocus_um, spherical, astigmatism, angl
     error = spherical * math.sqrt(5) * (6 * rho**4 - 6 * rho**2 + 1)
     cosine = np.cos(2 * (theta - math.radians(angle_deg)))
     error = error + astigmatism * math.sqrt(6) * rho**2 * cosine
+    error = error + coma * math.sqrt(8) * (3 * rho**3 - 2 * rho) * np.cos(theta - math.radians(50))
     k = 2 * np.pi * optics.refractive_index / optics.wavelength_um
     sine = optics.na / optics.refractive_index
     phase = k * defocus_um * (np.sqrt(1 - (sine * rho) ** 2) - 1) + 2 * np.pi * error
@@ -38,23 +39,33 @@ class TestAberrated:
     @pytest.mark.parametrize("level", [0.0, 1.0, 4.0, 10.0])
     @pytest.mark.parametrize("optics", [TRAINING_OPTICS, OIL, DRY], ids=["air", "oil", "steep"])
     def test_without_aberrations_is_the_bessel_integral(self, optics, level, paraxial):
-        defocus_um = optics.defocus_of_level(level, paraxial=paraxial)
+        defocus_um = optics.defocus_of_cone(BLUR_PX_PER_LEVEL * level, paraxial=paraxial)
         ideal = psf(optics, defocus_um, paraxial=paraxial)
         found = aberrated_psf(optics, defocus_um, paraxial=paraxial, size=len(ideal))
         tolerance = 0.01 if level > 4 else 2e-3
         np.testing.assert_allclose(found, ideal, rtol=0, atol=tolerance * ideal.max())
 
     @pytest.mark.parametrize(
-        ("defocus_um", "spherical", "astigmatism", "angle_deg"),
-        [(0.0, 0.2, 0.0, 0), (3.0, 0.1, 0.15, 20), (-3.0, 0.1, 0.15, 20), (2.0, 0.0, 0.2, 110)],
+        ("defocus_um", "spherical", "astigmatism", "angle_deg", "coma"),
+        [
+            (0.0, 0.2, 0.0, 0, 0.0),
+            (3.0, 0.1, 0.15, 20, 0.0),
+            (-3.0, 0.1, 0.15, 20, 0.0),
+            (2.0, 0.0, 0.2, 110, 0.0),
+            (1.0, 0.05, 0.1, 20, 0.15),
+        ],
     )
-    def test_is_the_integral_over_the_pupil(self, defocus_um, spherical, astigmatism, angle_deg):
+    def test_is_the_integral_over_the_pupil(
+        self, defocus_um, spherical, astigmatism, angle_deg, coma
+    ):
         kernel = aberrated_psf(
             FINE,
             defocus_um,
             spherical_waves=spherical,
             astigmatism_waves=astigmatism,
             astigmatism_deg=angle_deg,
+            coma_waves=coma,
+            coma_deg=50,
             pixel_integrated=False,
             bandwidth=0,
             size=41,
@@ -63,7 +74,7 @@ class TestAberrated:
         expected = np.array(
             [
                 pupil_intensity(
-                    FINE, 0.1 * y, 0.1 * x, defocus_um, spherical, astigmatism, angle_deg
+                    *(FINE, 0.1 * y, 0.1 * x, defocus_um, spherical, astigmatism, angle_deg, coma)
                 )
                 for y, x in places
             ]
@@ -73,7 +84,7 @@ class TestAberrated:
         np.testing.assert_allclose(found, scale * expected, rtol=0, atol=3e-3 * found.max())
 
     @pytest.mark.parametrize("waves", [0.02, 0.05, 0.07])
-    @pytest.mark.parametrize("term", ["spherical_waves", "astigmatism_waves"])
+    @pytest.mark.parametrize("term", ["spherical_waves", "astigmatism_waves", "coma_waves"])
     def test_small_aberrations_dim_the_peak_as_marechal_says(self, term, waves):
         # exp(−(2πσ)²), V. N. Mahajan, J. Opt. Soc. Am. 73, 860 (1983).
         options = {"bandwidth": 0, "pixel_integrated": False, "size": 101}
@@ -112,6 +123,23 @@ class TestAberrated:
         expected = aberrated_psf(FINE, 2.0, spherical_waves=0.1, size=21)
         np.testing.assert_array_equal(kernel, expected)
 
+    @pytest.mark.libraries
+    @pytest.mark.parametrize("depth_um", [3.0, 12.0])
+    @pytest.mark.parametrize("defocus_um", [0.0, 1.0, -1.0])
+    def test_at_a_depth_is_that_of_gibson_and_lanni(self, depth_um, defocus_um):
+        options = {"depth_um": depth_um, "sample_index": 1.38, "size": 41, "bandwidth": 0}
+        found = aberrated_psf(OIL, defocus_um, **options)
+        # There, defocus is counted towards the specimen.
+        expected = gibson_lanni_psf(OIL, -defocus_um, **options)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=0.03 * expected.max())
+
+    def test_a_specimen_of_the_immersion_s_index_changes_nothing(self):
+        options = {"size": 41}
+        ideal = aberrated_psf(OIL, 0.8, **options)
+        index = OIL.refractive_index
+        found = aberrated_psf(OIL, 0.8, depth_um=10.0, sample_index=index, **options)
+        np.testing.assert_allclose(found, ideal, atol=1e-6)
+
     def test_refuses_a_kernel_beyond_all_images(self):
         with pytest.raises(OpticsError, match="more than 1023 px"):
             aberrated_psf(TRAINING_OPTICS, 1e4, spherical_waves=0.1)
@@ -127,7 +155,7 @@ class TestGibsonLanni:
     @pytest.mark.parametrize("level", [0.0, 3.0, 10.0])
     @pytest.mark.parametrize("optics", [TRAINING_OPTICS, OIL, DRY], ids=["air", "oil", "steep"])
     def test_without_a_mismatch_is_the_bessel_integral(self, optics, level, depth_um):
-        defocus_um = optics.defocus_of_level(level)
+        defocus_um = optics.defocus_of_cone(BLUR_PX_PER_LEVEL * level)
         ideal = psf(optics, defocus_um)
         found = gibson_lanni_psf(
             optics,

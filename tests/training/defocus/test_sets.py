@@ -47,7 +47,7 @@ def test_an_image_of_a_set_is_what_its_row_says(sharp, tmp_path):
     optics = Optics(
         *(float(row[k]) for k in ("na", "refractive_index", "wavelength_um", "pixel_size_um"))
     )
-    assert float(row["defocus_um"]) == pytest.approx(6 * 3.08 * 0.65 / (2 * 0.5))
+    assert float(row["defocus_um"]) == pytest.approx(optics.defocus_of_level(6.0))
     kernel = psf(optics, float(row["defocus_um"]), paraxial=row["paraxial"] == "1")
     light = defocus(signal(tifffile.imread(sharp / "1.tif")), kernel)
     rng = np.random.default_rng(int(row["seed"]))

@@ -18,7 +18,14 @@ from microscope_quality.training.blocks import AHEAD
 from microscope_quality.training.defocus.empties import empty_patch
 from microscope_quality.training.defocus.exposure import NormalNoise
 from microscope_quality.training.defocus.microscope import Microscope
-from microscope_quality.training.defocus.stream import SharpBlocks, SharpImage, StreamSettings
+from microscope_quality.training.defocus.stream import (
+    BROAD,
+    SharpBlocks,
+    SharpImage,
+    StreamSettings,
+    stream_for,
+    target_of,
+)
 
 QUIET = StreamSettings(
     photons=(20_000, 20_000),
@@ -84,7 +91,7 @@ def test_stream_0_draws_by_seed_and_number_alone(images):
 
 def test_aberrations_are_drawn_for_each_stream(images):
     settings = dataclasses.replace(QUIET, microscope=Microscope(astigmatism_waves=(0, 0.1)))
-    drawn = [set(SharpBlocks(images, settings, 5, 1, stream=n)._aberrations) for n in (0, 1)]
+    drawn = [set(SharpBlocks(images, settings, 5, 1, stream=n)._views) for n in (0, 1)]
     assert drawn[0].isdisjoint(drawn[1])
 
 
@@ -134,8 +141,8 @@ def test_a_higher_level_has_less_fine_detail(images):
     levels = targets.argmax(axis=1)
     detail = np.abs(np.diff(patches, axis=2)).mean(axis=(1, 2))
     medians = [np.median(detail[levels == level]) for level in range(11)]
-    # Beyond level 4 what is left of the detail is noise.
-    assert np.all(np.diff(medians[:5]) < 0)
+    # Beyond level 3 what is left of the detail is noise.
+    assert np.all(np.diff(medians[:4]) < 0)
     assert set(levels) == set(range(11))
 
 
@@ -225,7 +232,7 @@ def test_a_tilted_patch_is_blurred_as_by_degrade(images):
     settings = dataclasses.replace(QUIET, microscope=Microscope(tilt_levels=(7, 7)))
     maker, region = one_region(settings, images, 6)
     y, x = 70, 60
-    patch = maker._defocused(np.random.default_rng(2), region, 3, (y, x))
+    patch = maker._defocused(np.random.default_rng(2), region, 3, (y, x), 84)
     centre = 3 + np.random.default_rng(2).uniform(-0.5, 0.5)
     rows, columns = np.indices(region.light.shape)
     levels = region.rise(84)
@@ -235,6 +242,57 @@ def test_a_tilted_patch_is_blurred_as_by_degrade(images):
     kernels = [settings.microscope.kernel(level) for level in range(11)]
     expected = defocus_varying(region.light, level_map, kernels)[y : y + 84, x : x + 84]
     np.testing.assert_allclose(patch, expected, atol=2e-5)
+
+
+def test_the_broad_stream_is_made_of_distributions_over_neighbouring_levels(images):
+    patches, targets = SharpBlocks(images, BROAD, 1, 300).block(0)
+    assert np.isfinite(patches).all()
+    np.testing.assert_allclose(patches.mean(axis=(1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
+    uniform = targets.max(axis=1) < 0.1
+    assert 0.1 < uniform.mean() < 0.4
+    for target in targets[~uniform]:
+        (levels,) = np.nonzero(target)
+        assert len(levels) <= 2
+        assert np.ptp(levels) <= 1
+    assert set(targets[~uniform].argmax(axis=1)) == set(range(11))
+    # Kernels of other widths than whole levels.
+    assert 0.2 < np.mean(targets[~uniform].max(axis=1) < 0.99) < 0.95
+
+
+def test_the_broad_stream_is_the_same_whoever_makes_it(images):
+    one, other = (SharpBlocks(images, BROAD, 3, 40).block(2) for _ in range(2))
+    np.testing.assert_array_equal(one[0], other[0])
+    np.testing.assert_array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize(
+    "kind", ["points_fraction", "propagated_fraction", "haze_fraction", "processed_fraction"]
+)
+def test_each_part_of_the_broad_stream_can_be_had_alone(images, kind):
+    plain = SharpBlocks(images, QUIET, 4, 60).block(0)
+    settings = dataclasses.replace(QUIET, **{kind: 1.0})
+    patches, targets = SharpBlocks(images, settings, 4, 60).block(0)
+    assert np.isfinite(patches).all()
+    assert not np.array_equal(patches, plain[0])
+    if kind != "processed_fraction":
+        assert targets.max(axis=1).min() > 0.05
+
+
+@pytest.mark.parametrize("level", [0.0, 3.0, 3.25, 9.99, 10.0, 15.0])
+def test_a_target_has_the_level_as_its_mean(level):
+    target = target_of(level)
+    assert target.sum() == pytest.approx(1)
+    assert target @ np.arange(11) == pytest.approx(min(level, 10), abs=1e-5)
+    assert np.count_nonzero(target) <= 2
+
+
+def test_a_described_microscope_has_the_broad_stream_alone():
+    assert stream_for(Microscope()) == BROAD
+    described = Microscope(spherical_waves=(0.0, 0.1))
+    stream = stream_for(described, 0.3)
+    assert (stream.microscope, stream.many_objectives) == (described, False)
+    assert (stream.empty_fraction, stream.points_fraction) == (0.3, BROAD.points_fraction)
 
 
 def test_no_images_is_refused():
