@@ -9,28 +9,29 @@ The images are not in the repository. ``--data`` names a folder with
     test images of google/microscopeimagequality: BBBC006 (Ljosa et al., Nature Methods 9:637,
     2012), ``BBBC006_*_10`` in focus and ``00_mcf-*`` at the far end of the stack;
 ``focus/eval/urjc_brightfield_zstack``
-    a brightfield stack of 17 planes, Zenodo record 5008894, sharpest at ``S1_11``.
+    a brightfield stack of 17 planes, Zenodo record 5008894, sharpest at ``S1_11``; see
+    :mod:`benchmarks.belief` for how the level follows its focus;
+``focus/eval/stacks``
+    ten real sets of planes, for :mod:`benchmarks.real_stacks` and :mod:`benchmarks.processed`.
 """
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
-import numpy.typing as npt
-from scipy.stats import spearmanr
 
 from benchmarks.figure import Figure
-from microscope_quality import FocusModel, measure_focus, measure_stack, metrics
+from benchmarks.models import read
+from microscope_quality import FocusModel, measure_focus, metrics
 from microscope_quality.certainty import expected_level
 from microscope_quality.degrade import Camera, defocus, defocus_varying, tilted_levels
 from microscope_quality.evaluation.gather import Data, gather
 from microscope_quality.evaluation.judging import ModelLike, load, predictions_of
 from microscope_quality.evaluation.results import Evaluation, EvaluationSettings
 from microscope_quality.evaluation.run import evaluate, held_out, trained_on
-from microscope_quality.files.images import planes
 from microscope_quality.optics import N_LEVELS, TRAINING_OPTICS
 from microscope_quality.psf import psf
 from microscope_quality.simulate import nuclei
@@ -41,18 +42,10 @@ from microscope_quality.training.defocus.stream import SharpImage
 
 GAINS = (0.2, 0.5, 1.0, 2.0, 5.0)
 OFFSETS = (0, 1, 30, 1000)
-SHARPEST = 10
-REACH = 6
 TILTED_SIDE = 500
 EMPTY_FIELDS = 100
 # Left out of training: the terms of the set that its files' names match could not be checked.
 UNSEEN_KIND = "cp_sbs_u2os"
-
-
-def read(path: Path) -> npt.NDArray[Any]:
-    """Read the only plane of a file."""
-    (plane,) = planes(path)
-    return plane.array
 
 
 def unlearned(models: Sequence[ModelLike], data: Path) -> Data:
@@ -89,8 +82,8 @@ def synthetic(evaluation: Evaluation) -> List[Figure]:
     what = f"held-out fields ({len(model.images)} synthetic images, {len(model.patches)} patches)"
     images, patches = metrics.summary(model.images), metrics.summary(model.patches)
     figures = [
-        at_least(f"{what}: within one level", images["within_one"], 0.99),
-        at_least(f"{what}: exact level", images["exact"], 0.92),
+        at_least(f"{what}: within one level", images["within_one"], 0.995),
+        at_least(f"{what}: exact level", images["exact"], 0.93),
         at_least(
             f"{what}: the more certain half of the patches within one level",
             patches["within_one_certain_half"],
@@ -99,8 +92,8 @@ def synthetic(evaluation: Evaluation) -> List[Figure]:
         Figure(
             f"{what}: expected calibration error of patches",
             f"{patches['calibration_error']:.3f} (images {images['calibration_error']:.3f})",
-            "≤ 0.05",
-            patches["calibration_error"] <= 0.05,
+            "≤ 0.04",
+            patches["calibration_error"] <= 0.04,
         ),
         at_least(f"{what}: empty patches below sure_certainty", model.empty_below_sure, 0.99),
     ]
@@ -176,7 +169,7 @@ def tilted(model: FocusModel, data: Path) -> List[Figure]:
     """Levels from 0 on the left to 8 on the right of an image."""
     train = data / "focus" / "train"
     kernels = [
-        psf(TRAINING_OPTICS, TRAINING_OPTICS.defocus_of_level(level, paraxial=True), paraxial=True)
+        psf(TRAINING_OPTICS, float(TRAINING_OPTICS.defocus_of_level(float(level))))
         for level in range(N_LEVELS)
     ]
     near, sure, mixed, n_images = 0, 0, 0, 0
@@ -206,13 +199,22 @@ def tilted(model: FocusModel, data: Path) -> List[Figure]:
 
 
 def empty_fields(model: FocusModel) -> List[Figure]:
-    """Fields that show nothing, and fields that show five nuclei."""
+    """Fields that show nothing."""
     shape = (1024, 1024)
     statuses = [
         measure_focus(empty_image(shape, np.random.default_rng(seed)), model).status
         for seed in range(EMPTY_FIELDS)
     ]
     empty = statuses.count("no_content")
+    return [
+        at_least(
+            f"{EMPTY_FIELDS} empty fields of any brightness: no_content", empty / EMPTY_FIELDS, 0.99
+        )
+    ]
+
+
+def five_nuclei(model: FocusModel) -> List[Figure]:
+    """Large fields that show five nuclei."""
     content, fields = 0, 0
     for level in (0, 3, 6, 9):
         kernel = psf(TRAINING_OPTICS, TRAINING_OPTICS.defocus_of_level(level))
@@ -222,9 +224,6 @@ def empty_fields(model: FocusModel) -> List[Figure]:
             content += found.status != "no_content"
             fields += 1
     return [
-        at_least(
-            f"{EMPTY_FIELDS} empty fields of any brightness: no_content", empty / EMPTY_FIELDS, 0.99
-        ),
         Figure(
             f"{fields} fields of 2048×2048 with five nuclei: content",
             f"{content} of {fields}",
@@ -257,36 +256,6 @@ def real_nuclei(model: FocusModel, data: Path) -> List[Figure]:
             len(extreme) == 25 and min(extreme) >= 9,
         ),
     ]
-
-
-def brightfield_stack(model: FocusModel, data: Path) -> List[Figure]:
-    """A stack of a modality that training never saw."""
-    files = sorted((data / "focus" / "eval" / "urjc_brightfield_zstack").iterdir())
-    stack = measure_stack((read(path) for path in files), model)
-    levels = np.array([result.expected_level for result in stack.results])
-    lowest = int(np.argmin(levels))
-    # Where no plane's level is within the in-focus limit, the lowest one is still the best.
-    best = stack.best_plane if stack.best_plane is not None else lowest
-    figures = [
-        Figure(
-            "brightfield stack: best plane",
-            f"{files[best].stem}, status {stack.status}",
-            "S1_11 ± 1",
-            abs(best - SHARPEST) <= 1,
-        )
-    ]
-    for side, step in (("below", -1), ("above", 1)):
-        places = [best + step * k for k in range(REACH + 1) if 0 <= best + step * k < len(files)]
-        rank = spearmanr(range(len(places)), levels[places]).statistic
-        figures.append(
-            Figure(
-                f"brightfield stack: Spearman with distance, {len(places) - 1} planes {side}",
-                f"{rank:.3f} ({', '.join(f'{level:.1f}' for level in levels[places])})",
-                "≥ 0.97",
-                rank >= 0.97,
-            )
-        )
-    return figures
 
 
 def gain_and_offset(model: FocusModel, data: Path) -> List[Figure]:
@@ -333,6 +302,6 @@ def measure(
         yield from left_out_groups(unseen)
     yield from tilted(model, data)
     yield from empty_fields(model)
+    yield from five_nuclei(model)
     yield from real_nuclei(model, data)
-    yield from brightfield_stack(model, data)
     yield from gain_and_offset(model, data)

@@ -18,6 +18,7 @@ from microscope_quality.classical import (
     correlation,
     focus_score,
     illumination_unevenness,
+    laplacian_of_gaussian,
     laplacian_variance,
     local_focus_score,
     mean_intensity,
@@ -55,6 +56,7 @@ UNCHANGED_BY_OFFSET = {
     "correlation",
     "tenengrad",
     "laplacian_variance",
+    "laplacian_of_gaussian",
     "mid_band_power",
     "std_intensity",
     "percent_maximal",
@@ -67,6 +69,7 @@ POWER_OF_GAIN = {
     "local_focus_score": 1,
     "tenengrad": 2,
     "laplacian_variance": 2,
+    "laplacian_of_gaussian": 2,
     "mean_intensity": 1,
     "std_intensity": 1,
     "noise_estimate": 1,
@@ -97,6 +100,7 @@ def test_the_measures_have_names():
         "correlation",
         "tenengrad",
         "laplacian_variance",
+        "laplacian_of_gaussian",
         "mid_band_power",
     ]
     for name, measure in ALL.items():
@@ -380,6 +384,25 @@ def test_derivatives_by_hand():
     spot = np.zeros((5, 7))
     spot[2, 3] = 1
     assert laplacian_variance(spot) == pytest.approx(20 / 15, rel=1e-12)
+
+
+def test_the_laplacian_of_a_gaussian_by_its_formula():
+    spot = np.zeros((81, 91))
+    spot[40, 45] = 3.0
+    y, x = np.indices(spot.shape)
+    squared = (y - 40) ** 2 + (x - 45) ** 2
+    for sigma in (2.0, 3.0):
+        gaussian = np.exp(-squared / (2 * sigma**2)) / (2 * np.pi * sigma**2)
+        of_spot = 3.0 * gaussian * (squared - 2 * sigma**2) / sigma**4
+        expected = np.mean(of_spot**2)
+        # The kernel is a sum over pixels, cut off at 4 deviations.
+        assert laplacian_of_gaussian(spot, sigma) == pytest.approx(expected, rel=2e-3)
+    assert laplacian_of_gaussian(spot) == laplacian_of_gaussian(spot, 2.0)
+    # White noise has the kernel's own energy, 1 / (2 pi sigma^6), as periods of pixels have none.
+    noise = np.random.default_rng(0).standard_normal((900, 900))
+    assert laplacian_of_gaussian(noise) == pytest.approx(1 / (2 * np.pi * 2**6), rel=0.05)
+    with pytest.raises(SettingsError, match="sigma_px"):
+        laplacian_of_gaussian(spot, 0)
 
 
 # The band.

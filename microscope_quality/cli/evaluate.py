@@ -98,7 +98,9 @@ def evaluate(
         list[str] | None,
         _stack_option(
             metavar="IN",
-            help="z-stacks: files, folders or patterns. Can be given again.",
+            help="z-stacks: files, folders or patterns; or a table of planes, or a folder with one "
+            "as manifest.csv: its columns are file, set and index, and of the microscope z_um, na, "
+            "n, wavelength_um and pixel_um. Can be given again.",
             show_default=False,
         ),
     ] = None,
@@ -108,6 +110,15 @@ def evaluate(
             metavar="REGEX",
             help="For planes in files of their own: where the stack's name and z stand in the "
             r"file's name or path, such as `(?P<stack>.+)_z(?P<z>\d+)`.",
+            show_default=False,
+        ),
+    ] = None,
+    best: Annotated[
+        Path | None,
+        _stack_option(
+            metavar="CSV",
+            help="Table of the stacks' planes in focus, with the columns set and sharpest_index, "
+            "and where they are known from_index, to_index and far_indices.",
             show_default=False,
         ),
     ] = None,
@@ -124,7 +135,8 @@ def evaluate(
         float | None,
         _stack_option(
             metavar="UM",
-            help="From one z to the next, in µm; with --optics the level follows from geometry.",
+            help="From one z to the next, in µm; with --optics the level follows from geometry. "
+            "A table of planes tells both itself.",
             show_default=False,
         ),
     ] = None,
@@ -214,6 +226,9 @@ def evaluate(
     * Your model beside it, on what its training held out: `microscope-quality evaluate
     training/model --beside compact --data sharp/ --held-out --out evaluation`
 
+    * z-stacks that a table lists, with their microscopes: `microscope-quality evaluate compact
+    --stacks stacks/manifest.csv --best focus.csv --out evaluation`
+
     * z-stacks, a file for each plane: `microscope-quality evaluate compact --stacks plate/
     --stack-pattern '(?P<stack>[A-P]\d\d)_z(?P<z>\d+)' --step-um 2 --out evaluation`
 
@@ -226,7 +241,8 @@ def evaluate(
     from microscope_quality.cli.refusal import refusing
     from microscope_quality.errors import SettingsError
     from microscope_quality.evaluation import run
-    from microscope_quality.evaluation.gather import gather, gather_stacks
+    from microscope_quality.evaluation.gather import gather
+    from microscope_quality.evaluation.gather_stacks import gather_stacks
     from microscope_quality.evaluation.judging import load
     from microscope_quality.evaluation.page import check_libraries, write_page
     from microscope_quality.evaluation.results import EvaluationSettings
@@ -247,6 +263,10 @@ def evaluate(
             raise SettingsError("--stack-pattern is for --stacks.")
         if focus_plane is not None and not stacks:
             raise SettingsError("--focus-plane is for --stacks.")
+        if best is not None and not stacks:
+            raise SettingsError("--best is for --stacks.")
+        if best is not None and focus_plane is not None:
+            raise SettingsError("Give --focus-plane, one for all, or --best, one for each stack.")
         if held_out and not data:
             raise SettingsError("--held-out is for --data.")
         if optics is not None and not stacks and all(is_set(Path(path)) for path in data or []):
@@ -281,7 +301,7 @@ def evaluate(
             without=None if include_training else run.trained_on(models),
         )
         if stacks:
-            found = found.with_(gather_stacks(stacks, stack_pattern))
+            found = found.with_(gather_stacks(stacks, stack_pattern, best))
         groups = [] if unseen is None else read_unseen(unseen)
         check_folder(out)
         with _progress(screen, _announced(len(models), found, empty_patches)) as report:
@@ -295,6 +315,7 @@ def evaluate(
         tables = write_tables(evaluation, out)
         page = write_page(evaluation, out, model=models[0], unseen=groups)
     _show(Console(highlight=False), evaluation)
+    _show_stacks(evaluation)
     _tell(screen, evaluation)
     typer.echo(f"{page}, and {len(tables)} tables beside it")
     raise typer.Exit(1 if evaluation.failed else 0)
@@ -381,6 +402,7 @@ def _show(screen: Console, evaluation: Evaluation) -> None:
         ("worst gain and offset: within one", "gain_offset_worst_within_one", ".1%"),
         ("z-stacks: rank correlation", "stack_spearman", ".3f"),
         ("z-stacks: error of the best plane", "stack_best_plane_error", ".2f"),
+        ("z-stacks: best plane within the depth of field", "stack_within_depth", ".1%"),
         ("z-stacks: slope of the blur", "stack_slope", ".2f"),
         ("z-stacks: planes within one level", "stack_within_one", ".1%"),
     ):
@@ -388,6 +410,42 @@ def _show(screen: Console, evaluation: Evaluation) -> None:
         if any(cells):
             table.add_row(name, *cells)
     screen.print(table)
+
+
+def _show_stacks(evaluation: Evaluation) -> None:
+    """Put models and classical measures side by side, a line for each z-stack."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from microscope_quality.evaluation.tables import stack_comparison
+
+    if not evaluation.stacks:
+        return
+    head, rows = stack_comparison(evaluation)
+    screen = Console(highlight=False)
+    # Numbers that are broken over lines cannot be read.
+    screen.width = max(screen.width, 20 + 13 * len(head))
+    table = Table(
+        title="z-stacks: best plane (✓ within the depth of field), and rank correlation",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for number, name in enumerate(head):
+        table.add_column(
+            name,
+            justify="left" if number == 0 else "right",
+            overflow="fold",
+            min_width=11 if number > 2 else None,
+        )
+    shown = 40
+    for row in [*rows[:-1][:shown], rows[-1]]:
+        table.add_row(*row)
+    screen.print(table)
+    more = len(rows) - 1 - shown
+    if more > 0:
+        screen.print(f"{more} more stacks are in z_stack_measures.csv.")
 
 
 def _title(evaluation: Evaluation) -> str:

@@ -283,7 +283,7 @@ def _limits(description: ModelDescription) -> list[str]:
     limits = [
         "A level is a blur in **pixels**. An image that is sampled much finer than "
         f"{description.optics.pixel_size_um:g} µm at NA {description.optics.na:g} looks blurred to "
-        "it; `--optics` with `--rescale` measures at the model's sampling.",
+        "it, unless its optics are known: it is then binned to the model's sampling.",
         "Sharp images are as sharp as whoever chose them thought: levels 0 and 1 are the least "
         "well told apart, and both count as in focus.",
         "Objects that are smooth even in focus look blurred, and thick specimens blur their own "

@@ -131,6 +131,12 @@ _FIGURES = (
         larger=False,
     ),
     _Figure(
+        "stack_within_depth",
+        "z-stacks: best plane within the depth of field",
+        "Stacks whose plane found in focus is the one that is, one beside it, one that is as good, "
+        "or within the depth of field.",
+    ),
+    _Figure(
         "stack_slope",
         "z-stacks: slope of the blur",
         "Measured blur over the blur by geometry: 1 is right.",

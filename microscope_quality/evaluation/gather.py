@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from microscope_quality import tiles
-from microscope_quality.errors import FileError, ImageError, SettingsError, reason_of
-from microscope_quality.files.images import find, open_image, planes
-from microscope_quality.files.plane import Plane
+from microscope_quality.errors import FileError, ImageError, SettingsError
+from microscope_quality.evaluation.stacks import Stack
+from microscope_quality.files.images import find, planes
 from microscope_quality.training.defocus.exposure import signal
 from microscope_quality.training.defocus.sets import SetSettings, degraded
 from microscope_quality.training.defocus.sources import by_deviation, read_rows
@@ -50,23 +50,6 @@ class SetImage:
     levels: tuple[tuple[int, str], ...]
     #: The sharp image as models list it: ``kind/filename``.
     entry: str
-
-
-@dataclass(frozen=True)
-class StackPlane:
-    """One plane of a z-stack: its z in steps, its file, and its number among the file's planes."""
-
-    z: float
-    path: str
-    plane: int = 0
-
-
-@dataclass(frozen=True)
-class Stack:
-    """A z-stack, its planes in the order of z."""
-
-    name: str
-    planes: tuple[StackPlane, ...]
 
 
 Source = SharpFile | SetImage
@@ -208,83 +191,6 @@ def gather(
     return Data(tuple(sources), left_out=left_out, notes=tuple(notes))
 
 
-def gather_stacks(paths: Sequence[str], pattern: str | None = None) -> Data:
-    """Find z-stacks.
-
-    Parameters
-    ----------
-    paths : sequence of str
-        Files, folders or patterns.
-    pattern : str, optional
-        A regular expression with the named groups ``stack`` and ``z``, sought in the file's name or
-        else in its path: the files are single planes. Without it every file is a stack, or several
-        of them: its planes by their z, those of each channel, time and series on their own.
-
-    Returns
-    -------
-    Data
-        With stacks of 2 planes or more; z is that of the names, or counted from 0.
-
-    Raises
-    ------
-    SettingsError
-        If the pattern is no regular expression, or lacks a group.
-    """
-    left_out: dict[str, str] = {}
-    failed: dict[str, str] = {}
-    found: dict[str, list[StackPlane]] = {}
-    expression = None if pattern is None else _stack_pattern(pattern)
-    for name, path in find(paths):
-        if expression is not None:
-            match = expression.search(path.name) or expression.search(path.as_posix())
-            if match is None:
-                left_out[str(path)] = "the pattern for stacks does not match its name"
-                continue
-            try:
-                z = float(match["z"])
-            except ValueError:
-                left_out[str(path)] = f"z has to be a number; the pattern found {match['z']!r}"
-                continue
-            found.setdefault(match["stack"], []).append(StackPlane(z, str(path)))
-            continue
-        try:
-            pages = open_image(path).pages
-            if len(pages) < 2:
-                left_out[str(path)] = (
-                    "one plane is no z-stack; planes in files of their own need a pattern for "
-                    "stacks"
-                )
-                continue
-            # Read once to count: a page may hold several planes.
-            for number, plane in enumerate(planes(path)):
-                place = [
-                    f"{axis}{value}"
-                    for axis, value in (("s", plane.series), ("c", plane.c), ("t", plane.t))
-                    if value is not None
-                ]
-                stack = found.setdefault(" ".join([name, *place]), [])
-                z = float(len(stack) if plane.z is None else plane.z)
-                stack.append(StackPlane(z, str(path), number))
-        except FileError as error:
-            failed[str(path)] = reason_of(error, path)
-            found = {
-                name: members for name, members in found.items() if members[0].path != str(path)
-            }
-    stacks = []
-    for name, members in sorted(found.items()):
-        ordered = sorted(members, key=lambda plane: plane.z)
-        places = [plane.z for plane in ordered]
-        if len(ordered) < 2:
-            left_out[ordered[0].path] = "the only plane of its z-stack"
-        elif len(set(places)) < len(places):
-            left_out[f"z-stack {name}"] = (
-                "two of its planes have the same z; the group named stack has to tell them apart"
-            )
-        else:
-            stacks.append(Stack(name, tuple(ordered)))
-    return Data((), tuple(stacks), left_out, failed)
-
-
 def scenes(source: Source, settings: SetSettings, smallest: int) -> Iterator[Scene]:
     """Open a source: each of its sharp planes with the images at their levels.
 
@@ -351,29 +257,6 @@ def shown(
     return np.asarray(contrast > least, np.bool_)
 
 
-def stack_planes(stack: Stack) -> Iterator[npt.NDArray[Any]]:
-    """Read a z-stack's planes in the order of z, one at a time.
-
-    Raises
-    ------
-    FileError
-        If a file cannot be read, or holds another number of planes than it did.
-    """
-    path, number = "", -1
-    following: Iterator[Plane] = iter(())
-    for place in stack.planes:
-        # A file is read on from where it was, unless the order of z goes back.
-        if place.path != path or place.plane <= number:
-            path, following, number = place.path, planes(place.path), -1
-        for plane in following:
-            number += 1
-            if number == place.plane:
-                yield plane.array
-                break
-        else:
-            raise FileError(f"{place.path}: has no plane {place.plane}")
-
-
 def read_table(path: Path, needed: Iterable[str]) -> list[dict[str, str]]:
     """Read a CSV table with a header.
 
@@ -435,23 +318,6 @@ def _set_images(folder: Path, grouping: GroupBy | None) -> list[SetImage]:
         levels = sorted((int(row["level"]), str(folder / row["file"])) for row in rows)
         images.append(SetImage(f"{source}#{plane}", group, source, tuple(levels), entry))
     return images
-
-
-def _stack_pattern(pattern: str) -> re.Pattern[str]:
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise SettingsError(
-            f"The pattern for stacks {pattern!r} is no regular expression: {error}."
-        ) from error
-    missing = [name for name in ("stack", "z") if name not in expression.groupindex]
-    if missing:
-        raise SettingsError(
-            f"The pattern for stacks {pattern!r} needs the named groups stack and z, such as "
-            r"'(?P<stack>.+)_z(?P<z>\d+)'; "
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
-        )
-    return expression
 
 
 def _sharp_planes(path: Path, smallest: int) -> Iterator[tuple[int, npt.NDArray[Any]]]:

@@ -22,13 +22,21 @@ from microscope_quality.evaluation.gather import (
     Scene,
     SetImage,
     SharpFile,
-    Stack,
     scenes,
     shown,
-    stack_planes,
 )
+from microscope_quality.evaluation.gather_stacks import stack_planes
 from microscope_quality.evaluation.results import EvaluationSettings, ExamplePatches
-from microscope_quality.evaluation.stacks import StackFigures, stack_figures
+from microscope_quality.evaluation.stacks import (
+    STACK_MEASURES,
+    KnownFocus,
+    Stack,
+    StackFigures,
+    StackMeasure,
+    measures_of,
+    places_of,
+    stack_figures,
+)
 from microscope_quality.focus import FocusResult, measure_at, measure_focus
 from microscope_quality.metrics import Predictions
 from microscope_quality.model import FocusModel
@@ -44,6 +52,7 @@ from microscope_quality.training.defocus.figures import (
 FloatArray = npt.NDArray[np.float64]
 ModelLike = FocusModel | str | Path
 
+_BASELINES: dict[str, Baseline] = {**MEASURES, **MEASURES_OF_LIBRARIES}
 # Few, and so that the first of them are at work while files are read.
 _EMPTY_AT_A_TIME = 500
 
@@ -70,6 +79,14 @@ class EmptyCase:
 
 
 Case = SharpCase | EmptyCase | Stack
+
+
+@dataclass(frozen=True)
+class JudgedStack:
+    """What became of a z-stack: what each model makes of it, and each classical measure."""
+
+    figures: list[StackFigures]
+    measures: list[StackMeasure]
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +199,7 @@ class Judge:
 
         Returns
         -------
-        list of JudgedScene, of StackFigures (one for each model), or of arrays
+        list of JudgedScene, JudgedStack, or list of arrays
             Of a `SharpCase`, a z-stack, and an `EmptyCase`: the certainties by each model.
         """
         # Each is read once in a process.
@@ -202,32 +219,42 @@ class Judge:
         recording = Recording(patch_size=model.description.patch_size)
         return empty_certainty(model, rng, case.count, recording)
 
-    def _stack(self, stack: Stack, models: Sequence[FocusModel]) -> list[StackFigures]:
+    def _stack(self, stack: Stack, models: Sequence[FocusModel]) -> JudgedStack:
         settings = self.settings
-        results = [
-            [measure_focus(plane, model) for model in models] for plane in stack_planes(stack)
-        ]
+        optics = stack.optics or settings.optics
+        names = [name for name in STACK_MEASURES if name in self.baselines]
+        results: list[list[FocusResult]] = []
+        values: dict[str, list[float]] = {name: [] for name in names}
+        for plane in stack_planes(stack):
+            results.append([measure_focus(plane, model, optics=optics) for model in models])
+            for name in names:
+                values[name].append(_BASELINES[name](plane))
         # After reading: a file that cannot be read may be why the plane is missing.
+        focus = stack.focus
         if settings.focus_plane is not None:
             missing = without_focus_plane(stack, settings.focus_plane)
             if missing:
                 raise SettingsError(missing)
-        return [
-            stack_figures(
+            focus = KnownFocus.at(settings.focus_plane)
+        z = [plane.z for plane in stack.planes]
+        z_um = [plane.z_um for plane in stack.planes]
+        if settings.step_um is not None:
+            z_um = [settings.step_um * place for place in z]
+        by_model = list(zip(*results))
+        return JudgedStack(
+            [
+                stack_figures(stack.name, name, z, given, focus=focus, z_um=z_um, optics=optics)
+                for name, given in zip(self.names, by_model)
+            ],
+            measures_of(
                 stack.name,
-                name,
-                [plane.z for plane in stack.planes],
-                given,
-                focus=settings.focus_plane,
-                step_um=settings.step_um,
-                optics=settings.optics,
-            )
-            for name, given in zip(self.names, zip(*results))
-        ]
+                places_of(z, by_model[0], focus=focus, z_um=z_um, optics=optics),
+                values,
+            ),
+        )
 
     def _scene(self, case: SharpCase, scene: Scene, models: Sequence[FocusModel]) -> JudgedScene:
-        known = {**MEASURES, **MEASURES_OF_LIBRARIES}
-        baselines = [known[name] for name in self.baselines]
+        baselines = [_BASELINES[name] for name in self.baselines]
         settings = self.settings
         rng = np.random.default_rng((settings.seed, zlib.crc32(scene.name.encode())))
         sizes = [model.description.patch_size for model in models]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from microscope_quality.evaluation.binary import BinaryResult
 from microscope_quality.evaluation.gain_offset import GAINS, OFFSETS
-from microscope_quality.evaluation.stacks import StackFigures
+from microscope_quality.evaluation.stacks import StackFigures, StackMeasure
 from microscope_quality.metrics import Predictions
 from microscope_quality.model import ModelDescription
 from microscope_quality.optics import Optics
@@ -43,9 +43,9 @@ class EvaluationSettings:
     classical : bool
         Judge the classical measures, too.
     optics : Optics or None
-        Of the microscope of the z-stacks.
+        Of the microscope of the z-stacks, of those whose table does not tell.
     step_um : float or None
-        From one plane of a z-stack to the next.
+        From one z of a z-stack to the next; else as a table of planes tells.
     focus_plane : float or None
         z of the plane in focus, where it is known.
     jobs : int
@@ -164,6 +164,8 @@ class Evaluation:
         Of every model and classical measure, per image and per patch.
     stacks : tuple of StackFigures
         Of every z-stack and model.
+    stack_measures : tuple of StackMeasure
+        Of every z-stack and classical measure.
     data : tuple of dict
         A row for each group: ``group``, ``images`` (sharp ones), ``fields``.
     example_patches : ExamplePatches
@@ -186,5 +188,6 @@ class Evaluation:
     left_out: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    stack_measures: tuple[StackMeasure, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     command: str = ""

@@ -13,11 +13,12 @@ from microscope_quality.errors import SettingsError, reason_of
 from microscope_quality.evaluation import gain_offset
 from microscope_quality.evaluation.baselines import available_measures
 from microscope_quality.evaluation.binary import BinaryResult, binary_result
-from microscope_quality.evaluation.gather import Data, Stack
+from microscope_quality.evaluation.gather import Data
 from microscope_quality.evaluation.judging import (
     FloatArray,
     Judge,
     JudgedScene,
+    JudgedStack,
     ModelLike,
     SharpCase,
     cases_of,
@@ -31,7 +32,7 @@ from microscope_quality.evaluation.results import (
     ExamplePatches,
     ModelEvaluation,
 )
-from microscope_quality.evaluation.stacks import StackFigures
+from microscope_quality.evaluation.stacks import StackFigures, StackMeasure
 from microscope_quality.metrics import Predictions
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import N_LEVELS
@@ -82,7 +83,7 @@ def evaluate(
     models : sequence of FocusModel, str or Path
         The one asked about, then others; for more than one process names or folders.
     data : Data
-        As `gather.gather` and `gather.gather_stacks` find it.
+        As `gather.gather` and `gather_stacks.gather_stacks` find it.
     settings : EvaluationSettings, optional
     report : callable
         Called with the number of items done, and of all.
@@ -114,6 +115,7 @@ def evaluate(
     judged: list[JudgedScene] = []
     empty: list[list[FloatArray]] = []
     stacks: list[StackFigures] = []
+    stack_measures: list[StackMeasure] = []
     groups: dict[str, list[str]] = {}
     report(0, len(cases))
     with closing(run(judge, cases, jobs=settings.jobs)) as outcomes:
@@ -127,8 +129,9 @@ def evaluate(
                 judged += value
                 # The field of each sharp image.
                 groups.setdefault(case.source.group, []).extend([case.source.field] * len(value))
-            elif isinstance(case, Stack):
-                stacks += value
+            elif isinstance(value, JudgedStack):
+                stacks += value.figures
+                stack_measures += value.measures
             else:
                 empty.append(value)
     if not judged and not stacks:
@@ -141,6 +144,7 @@ def evaluate(
         ),
         binary=_binary(judge, judged),
         stacks=tuple(stacks),
+        stack_measures=tuple(stack_measures),
         data=tuple(
             {"group": group, "images": len(of), "fields": len(set(of))}
             for group, of in sorted(groups.items())

@@ -14,7 +14,7 @@ from microscope_quality import metrics
 from microscope_quality.evaluation import figures, montage, sheets
 from microscope_quality.evaluation.results import Evaluation, ExamplePatches, ModelEvaluation
 from microscope_quality.evaluation.style import measure_name, png, share_text, svg, webp
-from microscope_quality.evaluation.tables import LEFT_OUT
+from microscope_quality.evaluation.tables import LEFT_OUT, stack_comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -489,6 +489,15 @@ def _stacks(evaluation: Evaluation, drawn: Drawings) -> Section | None:
         *("stack", "model", "planes", "rank correlation", "best plane", "its error, steps"),
         *("slope", "within one of geometry"),
     )
+    tables = [Tabular("z-stacks", head, rows)]
+    if evaluation.stack_measures:
+        tables.append(
+            Tabular(
+                "Best plane, and rank correlation with the distance from focus; ✓ is within the "
+                "depth of field",
+                *stack_comparison(evaluation),
+            )
+        )
     more = len(names) - _STACKS_DRAWN
     return Section(
         "stacks",
@@ -497,7 +506,7 @@ def _stacks(evaluation: Evaluation, drawn: Drawings) -> Section | None:
         "Real planes, not simulated ones: the level should fall towards focus and rise behind it.",
         [f"{more} more stacks are in the table only."] if more > 0 else (),
         pictures,
-        [Tabular("z-stacks", head, rows)],
+        tables,
     )
 
 

@@ -38,6 +38,7 @@ _MEASURES = {
     "correlation": "correlation (Haralick)",
     "tenengrad": "Tenengrad",
     "laplacian_variance": "Laplacian variance",
+    "laplacian_of_gaussian": "Laplacian of Gaussian",
     "mid_band_power": "mid-band power",
     "crete_blur_effect": "Crété's blur effect",
 }

@@ -12,6 +12,8 @@ import numpy as np
 from microscope_quality import metrics
 from microscope_quality.evaluation.binary import BinaryResult
 from microscope_quality.evaluation.results import Evaluation
+from microscope_quality.evaluation.stacks import Followed
+from microscope_quality.evaluation.style import measure_name
 from microscope_quality.files.regular import refusals
 from microscope_quality.files.tables import Table, check_replaceable
 from microscope_quality.metrics import Predictions
@@ -38,14 +40,19 @@ SUMMARY_COLUMNS = (
     *(f"patch_{name}" for name in _FIGURES),
     *(f"binary_{per}_{name}" for per in ("image", "patch") for name in ("f", "low", "high")),
     *("empty_below_sure", "gain_offset_worst_within_one", "stacks", "stack_spearman"),
-    *("stack_best_plane_error", "stack_slope", "stack_within_one"),
+    *("stack_best_plane_error", "stack_within_depth", "stack_slope", "stack_within_one"),
 )
 
 _STACK_COLUMNS = (
     *("focus", "focus_known", "best_z", "best_plane_error"),
     *("spearman", "spearman_below", "spearman_above", "slope", "within_one"),
+    *("depth_um", "within_depth", "best_status", "far", "far_in_focus"),
 )
 _PLANE_COLUMNS = ("z", "level", "expected_level", "certainty", "status", "geometric_level")
+_FOLLOWED_COLUMNS = (
+    *("focus", "focus_known", "best_z", "best_plane_error", "within_depth"),
+    *("spearman", "spearman_below", "spearman_above", "spearman_sides"),
+)
 _GAIN_OFFSET_COLUMNS = ("gain", "offset", "n", "exact", "within_one", "clipped")
 
 # The columns of each table, and what gives its rows, by its file's name.
@@ -77,7 +84,7 @@ def summary_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         if stacks:
             row["stacks"] = len(stacks)
             row["stack_best_plane_error"] = _mean([abs(s.best_plane_error) for s in stacks])
-            for name in ("spearman", "slope", "within_one"):
+            for name in ("spearman", "within_depth", "slope", "within_one"):
                 row[f"stack_{name}"] = _mean([getattr(stack, name) for stack in stacks])
         rows.append(row)
     names = {model.name for model in evaluation.models}
@@ -88,11 +95,61 @@ def summary_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         chosen.append(max(others, key=lambda result: result.f).measure)
     rows += [{"measure": name, "kind": "classical"} for name in chosen]
     for row in rows:
+        stacks_of = [one for one in evaluation.stack_measures if one.measure == row["measure"]]
+        if row["kind"] == "classical" and stacks_of:
+            row["stacks"] = len(stacks_of)
+            row["stack_best_plane_error"] = _mean([abs(s.best_plane_error) for s in stacks_of])
+            for name in ("spearman", "within_depth"):
+                row[f"stack_{name}"] = _mean([getattr(stack, name) for stack in stacks_of])
+    for row in rows:
         for result in evaluation.binary:
             if result.measure == row["measure"]:
                 for name in ("f", "low", "high"):
                     row[f"binary_{result.per}_{name}"] = getattr(result, name)
     return rows
+
+
+def stack_comparison(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Put models and classical measures side by side, a row for each z-stack.
+
+    Returns
+    -------
+    head : list of str
+    rows : list of list of str
+        The stack, its planes, the plane in focus where it is known, and of each model and measure
+        the best plane and the rank correlation with the distance from focus; in the last row the
+        hits, and the means of the correlations.
+    """
+    names = [model.name for model in evaluation.models]
+    names += list(dict.fromkeys(one.measure for one in evaluation.stack_measures))
+    found: dict[str, dict[str, Followed]] = {}
+    planes: dict[str, tuple[int, str]] = {}
+    for model in evaluation.stacks:
+        found.setdefault(model.stack, {})[model.model] = model
+        known = f"{model.focus:g}" if model.focus_known else "–"
+        planes[model.stack] = len(model.z), known
+    for measure in evaluation.stack_measures:
+        found[measure.stack][measure.measure] = measure
+    rows = [
+        [stack, *map(str, planes[stack]), *(_followed_text(of[name]) for name in names)]
+        for stack, of in found.items()
+    ]
+    summed = []
+    for name in names:
+        of_all = [of[name] for of in found.values()]
+        hits = [one.within_depth for one in of_all if one.within_depth == one.within_depth]
+        mean = _mean([one.spearman for one in of_all])
+        share = f"{int(sum(hits))} of {len(hits)}  " if hits else ""
+        summed.append(f"{share}{mean:.2f}")
+    head = ["stack", "planes", "in focus", *map(measure_name, names)]
+    return head, [*rows, ["hits, mean", "", "", *summed]]
+
+
+def _followed_text(one: Followed) -> str:
+    mark = {1.0: " ✓", 0.0: " ✗"}.get(one.within_depth, "")
+    best = "–" if np.isnan(one.best_z) else f"{one.best_z:g}"
+    rank = "–" if np.isnan(one.spearman) else f"{one.spearman:.2f}"
+    return f"{best}{mark}  {rank}"
 
 
 def write_tables(evaluation: Evaluation, folder: Path) -> list[Path]:
@@ -273,6 +330,17 @@ def _stack_rows(evaluation: Evaluation) -> Iterator[_Fields]:
     for stack in evaluation.stacks:
         figures = (getattr(stack, name) for name in _STACK_COLUMNS)
         yield stack.stack, stack.model, len(stack.z), *figures
+
+
+@_table("z_stack_measures.csv", "stack", "measure", "kind", "planes", *_FOLLOWED_COLUMNS)
+def _stack_measure_rows(evaluation: Evaluation) -> Iterator[_Fields]:
+    for name in dict.fromkeys(stack.stack for stack in evaluation.stacks):
+        for model in (one for one in evaluation.stacks if one.stack == name):
+            figures = (getattr(model, column) for column in _FOLLOWED_COLUMNS)
+            yield name, model.model, "model", len(model.z), *figures
+        for measure in (one for one in evaluation.stack_measures if one.stack == name):
+            figures = (getattr(measure, column) for column in _FOLLOWED_COLUMNS)
+            yield name, measure.measure, "classical", measure.planes, *figures
 
 
 @_table("z_planes.csv", "stack", "model", *_PLANE_COLUMNS)

@@ -184,8 +184,12 @@ def test_a_stack_has_a_line_for_each_model():
         z, n = np.arange(5.0), np.full(5, np.nan)
         level = np.abs(z - 2)
         return StackFigures(
-            "s", model, z, level, level, np.full(5, 0.5), ("out_of_focus",) * 5, 2.0, known,
-            1.0, 1.0, 1.0, 2.0, 0.0, level * 1.5 if known else n, 1.0, 1.0,
+            best_z=2.0, best_plane_error=0.0, within_depth=1.0, spearman=1.0, spearman_below=1.0,
+            spearman_above=1.0, stack="s", model=model, z=z, level=level, expected_level=level,
+            certainty=np.full(5, 0.5), contrast=4 - level, status=("out_of_focus",) * 5, focus=2.0,
+            focus_known=known, best_status="out_of_focus",
+            geometric_level=level * 1.5 if known else n, slope=1.0, within_one=1.0,
+            depth_um=1.0, far=0, far_in_focus=0,
         )  # fmt: skip
 
     for known, said in ((True, "focus"), (False, "focus, as found")):

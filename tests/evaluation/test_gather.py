@@ -1,4 +1,4 @@
-"""What an evaluation finds in folders, sets and stacks."""
+"""What an evaluation finds in folders and sets."""
 
 import shutil
 
@@ -8,13 +8,7 @@ import scipy.ndimage
 import tifffile
 
 from microscope_quality.errors import FileError, ImageError, SettingsError
-from microscope_quality.evaluation.gather import (
-    gather,
-    gather_stacks,
-    scenes,
-    shown,
-    stack_planes,
-)
+from microscope_quality.evaluation.gather import gather, scenes, shown
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.defocus.exposure import signal
 from microscope_quality.training.defocus.microscope import Microscope
@@ -192,68 +186,3 @@ def test_a_place_shows_something_by_the_rule_of_training():
     assert found.tolist() == expected
     assert 0 < sum(expected) < len(expected)
     assert shown(None, places, 84).all()
-
-
-def test_stacks_of_a_file_each(tmp_path):
-    stack = np.arange(3 * 90 * 90, dtype=np.uint16).reshape(3, 90, 90)
-    tifffile.imwrite(tmp_path / "one.tif", stack, photometric="minisblack")
-    tifffile.imwrite(
-        tmp_path / "two.ome.tif",
-        np.stack([stack, stack + 1]),
-        photometric="minisblack",
-        metadata={"axes": "CZYX"},
-    )
-    tifffile.imwrite(tmp_path / "flat.tif", stack[0])
-    (tmp_path / "bad.tif").write_bytes(b"II*\0broken")
-    found = gather_stacks([str(tmp_path)])
-    assert sorted(stack.name for stack in found.stacks) == [
-        "one.tif",
-        "two.ome.tif c0",
-        "two.ome.tif c1",
-    ]
-    (one,) = (s for s in found.stacks if s.name == "one.tif")
-    np.testing.assert_array_equal(list(stack_planes(one)), stack)
-    (second,) = (s for s in found.stacks if s.name.endswith("c1"))
-    np.testing.assert_array_equal(list(stack_planes(second)), stack + 1)
-    assert list(found.left_out) == [str(tmp_path / "flat.tif")]
-    assert list(found.failed) == [str(tmp_path / "bad.tif")]
-
-
-def test_stacks_of_a_file_a_plane(tmp_path):
-    for z in (10, 2, 1):
-        for well in ("A01", "B02"):
-            folder = tmp_path / f"z_{z:02d}"
-            write(folder / f"plate_{well}.tif", seed=z)
-    write(tmp_path / "z_01" / "other.tif")
-    found = gather_stacks([str(tmp_path)], r"z_(?P<z>\d+)/plate_(?P<stack>[A-Z]\d+)")
-    assert [stack.name for stack in found.stacks] == ["A01", "B02"]
-    assert [plane.z for plane in found.stacks[0].planes] == [1, 2, 10]
-    first, *_ = stack_planes(found.stacks[0])
-    np.testing.assert_array_equal(first, tifffile.imread(tmp_path / "z_01" / "plate_A01.tif"))
-    assert list(found.left_out) == [str(tmp_path / "z_01" / "other.tif")]
-
-
-def test_planes_that_cannot_be_told_apart(tmp_path):
-    for name in ("a_z1", "b_z1", "b_z2", "c_z1"):
-        write(tmp_path / f"{name}.tif")
-    found = gather_stacks([str(tmp_path)], r"(?P<stack>)z(?P<z>\d)")
-    assert not found.stacks
-    assert "same z" in found.left_out["z-stack "]
-    found = gather_stacks([str(tmp_path)], r"(?P<stack>[a-c])_z(?P<z>\d)")
-    assert [stack.name for stack in found.stacks] == ["b"]
-    assert set(found.left_out) == {str(tmp_path / "a_z1.tif"), str(tmp_path / "c_z1.tif")}
-
-
-@pytest.mark.parametrize(
-    ("pattern", "said"),
-    [("(", "no regular expression"), (r"(?P<z>\d+)", "stack is missing"), ("a", "stack and z are")],
-)
-def test_a_pattern_has_to_name_stack_and_z(tmp_path, pattern, said):
-    with pytest.raises(SettingsError, match=said):
-        gather_stacks([str(tmp_path)], pattern)
-
-
-def test_a_z_that_is_no_number(tmp_path):
-    path = write(tmp_path / "a_top.tif")
-    found = gather_stacks([str(tmp_path)], r"(?P<stack>a)_(?P<z>\w+)")
-    assert "'top'" in found.left_out[str(path)]

@@ -95,8 +95,12 @@ def _stack(model, z0=0.0):
     z = np.arange(5.0)
     level = np.abs(z - 2)
     return StackFigures(
-        "stack", model, z, level, level, np.full(5, 0.5), ("in_focus",) * 5, 2.0, True, 0.875,
-        1.0, 1.0, 2.0, z0, np.full(5, np.nan), float("nan"), float("nan"),
+        best_z=2.0, best_plane_error=z0, within_depth=float(z0 == 0), spearman=0.875,
+        spearman_below=1.0, spearman_above=1.0, stack="stack", model=model, z=z, level=level,
+        expected_level=level, certainty=np.full(5, 0.5), contrast=4 - level,
+        status=("in_focus",) * 5, focus=2.0, focus_known=True, best_status="in_focus",
+        geometric_level=np.full(5, np.nan), slope=float("nan"), within_one=float("nan"),
+        depth_um=float("nan"), far=0, far_in_focus=0,
     )  # fmt: skip
 
 

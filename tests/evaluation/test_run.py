@@ -14,7 +14,8 @@ from microscope_quality.classical import MEASURES
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.evaluation import run
 from microscope_quality.evaluation.binary import binary_class, binary_result
-from microscope_quality.evaluation.gather import Data, gather, gather_stacks
+from microscope_quality.evaluation.gather import Data, gather
+from microscope_quality.evaluation.gather_stacks import gather_stacks
 from microscope_quality.evaluation.judging import predictions_of
 from microscope_quality.evaluation.results import EvaluationSettings
 from microscope_quality.evaluation.run import evaluate
