@@ -32,7 +32,8 @@ not enough: that of an empty image means nothing, and a tilted image may be in f
 
 A level is a blur in pixels: level 1 is a blur disc of about 3 pixels, level 10 one of 31 or more.
 The network knows images like those of a 20×/0.5 objective with pixels of 0.65 µm. Images that are
-sampled much finer look blurred to it; describe the microscope and choose rescaling for these.
+sampled much finer look blurred to it, unless the microscope is described: they are then binned to
+the sampling that it knows, and the level is that of the binned image.
 
 Measurements made by this module
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
@@ -48,7 +49,7 @@ Of each image:
 -  *Certainty:* How decided the image's probabilities are: 1 when all of it is on one level, 0 when
    all levels are as probable. A good image has about 0.7.
 -  *MeanCertainty, MaxCertainty:* Mean and largest certainty of the image's patches.
--  *BlurDiameter:* Diameter of the blur disc in pixels.
+-  *BlurDiameter:* Diameter of the blur disc in the image's own pixels.
 -  *Defocus:* Distance from focus in µm, without a sign (only when the microscope is described).
 -  *InFocus:* 1 when the image has content, is evenly focused, and its expected level is at most the
    in-focus limit; else 0.
@@ -60,7 +61,8 @@ Of each image:
 -  *BestPlane:* For volumes, the sharpest plane, counted from 0, in focus or not; it has no value
    when no plane has content. The volume's other measurements are those of that plane: *InFocus*
    tells whether it is in focus.
--  *Status:* The verdict as a word: *in_focus*, *out_of_focus*, *mixed* or *no_content*.
+-  *Status:* The verdict as a word: *in_focus*, *out_of_focus*, *mixed*, *no_content*, or
+   *too_small* when rescaling leaves less than a patch of the image.
 -  *Message:* Why a number is missing, and what else is to be said of the measurement, in sentences;
    mostly empty. The log tells it too, but for why the saturated pixels cannot be told.
 -  *Probability:* The probability of each level, if wanted.
@@ -282,8 +284,8 @@ The folder that holds the model: the one with the files *model.json* and *weight
             "Describe the microscope?",
             False,
             doc="""\
-Select "*Yes*" to get the distance from focus in µm too (*Defocus*), and to be able to measure
-images of finer or coarser pixels than the model knows.""",
+Select "*Yes*" to get the distance from focus in µm too (*Defocus*), and to have images of finer
+pixels than the model knows measured rightly.""",
         )
         self.na = Float(
             "Numerical aperture (NA)",
@@ -322,13 +324,14 @@ Side of a pixel in the specimen: the camera's pixel size divided by the magnific
         )
         self.wants_rescaling = Binary(
             "Rescale images to the model's sampling?",
-            False,
+            True,
             doc="""\
 *(Used only if the microscope is described)*
 
-Select "*Yes*" to measure the image as if it had been taken with the pixels that the model knows
-(relative to the resolution, wavelength / NA). Choose this for high magnifications, whose finely
-sampled images look blurred otherwise. Patches then cover more of the image.""",
+Select "*Yes*" to bin images that are sampled more finely than those that the model knows (relative
+to the resolution, wavelength / NA), as those of high magnifications are, which look blurred
+otherwise. Patches then cover more of the image. Coarser images are measured as they are. Select
+"*No*" to measure the pixels of all images as they are.""",
         )
         self.overlay_divider = Divider(line=True)
         self.overlays = []
@@ -509,7 +512,7 @@ the format that **SaveImages** has for volumes.""",
                     numpy.zeros((1, 1)),
                     model,
                     optics=self._optics(),
-                    rescale=self.wants_rescaling.value,
+                    rescale="on" if self.wants_rescaling.value else "off",
                 )
 
     def _validate_names(self, pipeline):
@@ -676,7 +679,7 @@ the format that **SaveImages** has for volumes.""",
     def run(self, workspace):
         settings = {
             "optics": self._optics(),
-            "rescale": self.wants_rescaling.value and self.wants_optics.value,
+            "rescale": "on" if self.wants_rescaling.value and self.wants_optics.value else "off",
         }
         model = self._model()
         with _one_blas_thread():

@@ -23,6 +23,7 @@ from microscope_quality import measure_focus as measure_plane
 from microscope_quality import measure_stack as measure_planes
 from microscope_quality.errors import ImageError, SettingsError
 from microscope_quality.model import ModelLike
+from microscope_quality.resampling import Rescaling
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,7 +58,7 @@ def measure(
     t: int | None = None,
     luminance: bool = False,
     optics: Optics | None = None,
-    rescale: bool = False,
+    rescale: Rescaling = "auto",
     mask: ArrayLike | None = None,
     in_focus_limit: float = 1.5,
 ) -> PlaneResult:
@@ -79,8 +80,9 @@ def measure(
         Turn colours into one grey plane (ITU-R BT.709). Three equal colours are one in any case.
     optics : Optics, optional
         Of the image, see `optics_of`; gives `FocusResult.defocus_um`.
-    rescale : bool
-        Bring the image to the sampling that the model knows, which needs `optics`.
+    rescale : "auto", "on", "off" or bool
+        Bin a finely sampled image to the sampling that the model knows: see the library's
+        `measure_focus`.
     mask : (height, width) array, optional
         True (not 0) where a pixel counts; outside the selection none does.
     in_focus_limit : float
@@ -122,7 +124,7 @@ def measure_stack(
     t: int | None = None,
     luminance: bool = False,
     optics: Optics | None = None,
-    rescale: bool = False,
+    rescale: Rescaling = "auto",
     mask: ArrayLike | None = None,
     in_focus_limit: float = 1.5,
 ) -> StackResult:

@@ -89,7 +89,7 @@ def measure_planes(
     na: Any = None,
     refractive_index: Any = 1.0,
     wavelength_um: Any = 0.5,
-    rescale: Any = False,
+    rescale: Any = True,
     model: Any = "",
 ) -> str:
     """Measure the current plane of an image or all of them, and show the results on it.
@@ -109,7 +109,7 @@ def measure_planes(
     refractive_index, wavelength_um : float
         Used with `na`.
     rescale : bool
-        Bring the image to the sampling that the model knows.
+        Bin a finely sampled image to the sampling that the model knows, when `na` is given.
     model : str
         Name or folder of a model; the library's own when it is empty.
 
@@ -144,7 +144,7 @@ def measure_planes(
                     plane,
                     used,
                     optics=optics,
-                    rescale=bool(rescale),
+                    rescale=_rescaling(rescale),
                     mask=counts,
                     in_focus_limit=float(in_focus_limit),
                 )
@@ -165,7 +165,7 @@ def find_best_plane(
     na: Any = None,
     refractive_index: Any = 1.0,
     wavelength_um: Any = 0.5,
-    rescale: Any = False,
+    rescale: Any = True,
     model: Any = "",
 ) -> str:
     """Find the slice in focus for each channel and frame, and go to that of the current ones.
@@ -212,7 +212,7 @@ def find_best_plane(
                 t=t,
                 luminance=one,
                 optics=optics,
-                rescale=bool(rescale),
+                rescale=_rescaling(rescale),
                 in_focus_limit=float(in_focus_limit),
             )
             colour_channel = chosen if source.colour else None
@@ -236,7 +236,7 @@ def measure_folder(
     refractive_index: Any = 1.0,
     wavelength_um: Any = 0.5,
     pixel_size_um: Any = None,
-    rescale: Any = False,
+    rescale: Any = True,
     model: Any = "",
     results: Any = "",
 ) -> str:
@@ -287,12 +287,12 @@ def measure_folder(
     focus = Focus(
         _text(model) or None,
         optics,
-        rescale=bool(rescale),
+        rescale=_rescaling(rescale),
         in_focus_limit=float(in_focus_limit),
     )
     by_luminance = _choice("colour", colour, CHANNELS, LUMINANCE) == LUMINANCE
     settings = Settings((focus,), luminance=by_luminance, digest=bool(_text(results)))
-    columns = plane_columns(focus.columns)
+    columns = (*plane_columns(focus.columns), *focus.last_columns)
     rows: list[dict[str, Any]] = []
 
     def shown(row: Mapping[str, Any], column: Column) -> Any:
@@ -445,6 +445,11 @@ def _number(value: Any) -> float:
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
+
+
+def _rescaling(rescale: Any) -> str:
+    """Give the rescaling that a dialog's box stands for: of images whose optics are known."""
+    return "auto" if rescale else "off"
 
 
 def _choice(name: str, value: Any, *words: str) -> str:

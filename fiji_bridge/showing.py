@@ -18,7 +18,7 @@ from microscope_quality.files.columns import names, plane_columns, stack_columns
 from microscope_quality.files.tables import CHECKSUM, GROUPS
 from microscope_quality.measuring.focus import Focus
 from microscope_quality.overlay import colours, patch_colours, visible_parts
-from microscope_quality.statuses import FOCUS_STATUSES, IN_FOCUS, NO_CONTENT
+from microscope_quality.statuses import BLANK, FOCUS_STATUSES, IN_FOCUS, NO_CONTENT
 
 #: Titles of ImageJ's tables, as the plugin has them.
 PLANES, STACKS, FOLDER = "Focus of Planes", "Focus of Stacks", "Focus of Folder"
@@ -196,7 +196,8 @@ def show_planes(
         for one in measured:
             own = {**one.result.to_row(), "message": one.result.message}
             rows.append({**_position(source, one.position, one.colour), **own})
-        columns = names(plane_columns(_focus(measured[0].result).columns))
+        focus = _focus(measured[0].result)
+        columns = names((*plane_columns(focus.columns), *focus.last_columns))
         add_rows(PLANES, [name for name in columns if name not in _OF_FILES], rows)
     for one in measured:
         _describe(image, _prefix(source, one.position, one.colour), _said(one.result))
@@ -563,7 +564,7 @@ def _legend(height: int, width: int, levels: int) -> list[Any]:
 def verdict(result: FocusResult) -> str:
     """Say a plane's result in a few words."""
     status = WORDS[result.status]
-    if result.status == NO_CONTENT.key:
+    if result.status in BLANK:
         return status
     return f"level {result.expected_level:.1f}, {status}, certainty {result.certainty:.2f}"
 

@@ -20,7 +20,7 @@ from microscope_quality.overlay import (
 )
 from microscope_quality.sampling import SampleResult
 from microscope_quality.stacks import StackResult
-from microscope_quality.statuses import FOCUS_STATUSES, NO_CONTENT, status_named
+from microscope_quality.statuses import BLANK, FOCUS_STATUSES, status_named
 
 # The longer side of a plane in a plot, in pixels: more than a screen shows of it.
 _MOST_SIDE = 1500
@@ -86,7 +86,7 @@ def stack_html(stack: StackResult) -> str:
     colours = _hex_colours(last + 1)
     heights, of_planes, titles = [], [], []
     for number, result in enumerate(stack.results):
-        known = result.status != NO_CONTENT.key and not math.isnan(result.expected_level)
+        known = result.status not in BLANK and not math.isnan(result.expected_level)
         level = result.expected_level if known else 0.0
         heights.append(max(level / last, 0.04) if known else 0.0)
         of_planes.append(colours[round(level)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 import numpy as np
@@ -17,9 +16,13 @@ from microscope_quality.model import FocusModel, ModelLike, as_model
 from microscope_quality.normalisation import half_unmasked
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
 from microscope_quality.planes import Patches, PlaneInBands, PlaneInMemory, is_lazy
-from microscope_quality.resampling import sampling_of
+from microscope_quality.resampling import Rescaling, binned, binning_of
+from microscope_quality.spectrum import SurestPatches
+from microscope_quality.statuses import OUT_OF_FOCUS, TOO_SMALL
 
 Float64Array = NDArray[np.float64]
+
+_Seen = Callable[[NDArray[Any], Optional[NDArray[np.bool_]], Float64Array], None]
 
 # Patches measured at a time, and their pixels: bounds the memory of an image of any size.
 _BLOCK = 1024
@@ -72,7 +75,8 @@ class FocusResult:
         Most probable defocus level, 0 (in focus) to K - 1, the lower one of a tie; NaN when no
         patch has probabilities. Nothing is judged by it.
     expected_level : float
-        The number of the plane: mean of the level over `probabilities`; NaN likewise.
+        The number of the plane: mean of the level over `probabilities`; NaN likewise. As all
+        levels, it counts the pixels that were measured, those of the binned image.
     probabilities : (K,) array of float64
         Certainty-weighted mean of the patches' probabilities.
     product_probabilities : (K,) array of float64
@@ -83,10 +87,10 @@ class FocusResult:
         Mean, maximum and certainty-weighted mean of the certainties of the patches that are at
         least half unmasked; 0 without any.
     status : str
-        ``"no_content"``, ``"mixed"``, ``"in_focus"`` or ``"out_of_focus"``, the first that applies:
-        no more patches are sure than chance makes on an empty image; more than a fifth of the sure
-        ones have an expected level over 1.5 levels from the plane's; the plane's is at most the
-        limit; or none of these.
+        ``"too_small"``, ``"no_content"``, ``"mixed"``, ``"in_focus"`` or ``"out_of_focus"``, the
+        first that applies: binning leaves less than a patch; no more patches are sure than chance
+        makes on an empty image; more than a fifth of the sure ones have an expected level over 1.5
+        levels from the plane's; the plane's is at most the limit; or none of these.
     message : str
         What the caller should know about the measurement, in sentences; mostly empty.
     blur_diameter_px : float
@@ -104,7 +108,10 @@ class FocusResult:
     height, width : int
         Of the plane, in pixels.
     patch_size_px : float
-        Side of a patch in the image's own pixels: the model's, unless the image was rescaled.
+        Side of a patch in the image's own pixels: the model's, times the binning.
+    binning : int
+        Pixels of the image, down and across, for one that was measured; 1 for an image that was
+        measured as it is.
     patch_positions : (n, 2) array of int
         y and x of the patches' upper left pixels, in the image's own pixels.
     patch_levels, patch_expected_levels, patch_certainties : (n,) array of float64
@@ -131,6 +138,7 @@ class FocusResult:
     height: int
     width: int
     patch_size_px: float
+    binning: int
     patch_positions: NDArray[np.intp]
     patch_levels: Float64Array
     patch_expected_levels: Float64Array
@@ -164,6 +172,7 @@ class FocusResult:
         row: Dict[str, Union[int, float, str]] = {n: getattr(self, n) for n in names.split()}
         row.update((f"p{k}", float(p)) for k, p in enumerate(self.probabilities))
         row["contrast"] = self.contrast
+        row["binning"] = self.binning
         return row
 
     def to_dict(self, *, patches: bool = False) -> Dict[str, Any]:
@@ -285,7 +294,7 @@ def measure_focus(
     model: ModelLike = None,
     *,
     optics: Optional[Optics] = None,
-    rescale: bool = False,
+    rescale: Rescaling = "auto",
     mask: Optional[ArrayLike] = None,
     in_focus_limit: float = 1.5,
 ) -> FocusResult:
@@ -300,15 +309,16 @@ def measure_focus(
         (see `masks.without_borders`). An array that is not in memory, with `shape`,
         `dtype`, `ndim` and pairs of slices (of zarr, HDF5, dask, a `numpy.memmap`, or a
         `files.lazy.LazyPlane`), is read in bands of rows, whatever its size, for the same numbers;
-        with `rescale` or a mask it is read whole.
+        with a mask it is read whole.
     model : FocusModel, str or path, optional
         A model, or the name or folder of one; by default the one that comes with the library.
     optics : Optics, optional
-        Of the image; gives `FocusResult.defocus_um`.
-    rescale : bool
-        Bring the image to the sampling that the model knows, which needs `optics`: equal
-        pixel size * NA / wavelength. A finer image is averaged over areas; a coarser one is
-        interpolated by cubic splines, and the message says so.
+        Of the image; gives `FocusResult.defocus_um`, and brings it to the model's sampling.
+    rescale : "auto", "on", "off" or bool
+        Bin an image that is sampled more finely than those that the model knows, by the whole
+        number that comes closest to equal pixel size * NA / wavelength: ``"auto"`` when `optics`
+        are given; ``"on"``, or True, refuses an image without; ``"off"``, or False, measures the
+        pixels as they are. A coarser image is measured as it is.
     mask : (height, width) array, optional
         True (not 0) where a pixel counts. A patch is measured when at least half of it counts, and
         more is to be seen in it than the mask's border; see `masks.continued`.
@@ -319,7 +329,8 @@ def measure_focus(
     -------
     FocusResult
         Without a patch to judge (a side shorter than a patch, all masked, or constant) its level
-        is NaN, its status ``"no_content"``, and its message says why.
+        is NaN, its status ``"no_content"``, or ``"too_small"`` when only binning made it shorter,
+        and its message says why.
 
     Raises
     ------
@@ -327,8 +338,9 @@ def measure_focus(
         For an array without pixels, not of two dimensions, of different colour channels, or that
         is boolean, complex or no numbers.
     SettingsError
-        For a mask of another shape, `rescale` without optics, a sampling over 4 times coarser
-        than the model's, a limit that is no level, or an argument of a wrong kind.
+        For a mask of another shape, a limit that is no level, or an argument of a wrong kind; when
+        `rescale` is on, also without optics, and for optics of a sampling over 4 times coarser or
+        16 times finer than the model's.
     ModelNotFoundError, ModelError
         As `FocusModel.from_pretrained`.
     """
@@ -336,30 +348,32 @@ def measure_focus(
     focus = used.description.focus
     limit = as_number("in_focus_limit", in_focus_limit, 0, focus.levels - 1)
     size = used.description.patch_size
-    sampling, messages = sampling_of(optics, focus.optics, rescale)
+    binning, messages = binning_of(optics, focus.optics, rescale)
+    side = size * binning
     source: Union[PlaneInBands, PlaneInMemory]
-    if is_lazy(plane) and not rescale and mask is None:
-        source = PlaneInBands(plane, size)
+    if is_lazy(plane) and mask is None:
+        source = PlaneInBands(plane, side)
     else:
         source = PlaneInMemory(plane, mask)
     height, width = map(int, source.shape)
-    if isinstance(source, PlaneInMemory):
-        source.resample(sampling)
-    places = tiles.positions(*source.shape, size)
+    places = tiles.positions(height, width, side)
     contrasts: List[NDArray[Any]] = [np.empty((2, 0))]
     some_masked = False
 
-    def cut(places: NDArray[Any], size: int) -> Patches:
+    def cut(places: NDArray[Any], side: int) -> Patches:
         nonlocal some_masked
-        patches, masks = source.cut(places, size)
+        patches, masks = source.cut(places, side)
         some_masked |= masks is not None
+        patches, masks = binned(patches, masks, binning)
         contrasts.append(np.stack(patch_contrasts(patches, masks)))
         return patches, masks
 
-    probabilities, counted = _predict(used, cut, places, source.type_max)
+    surest = SurestPatches()
+    seen = surest.add if optics is None else None
+    probabilities, counted = _predict(used, cut, places, side, source.type_max, seen)
     statistics = source.statistics
     certainties = certainty.certainty(probabilities)
-    found = summed_up(probabilities, certainties, certainties, size, sampling, optics)
+    found = summed_up(probabilities, certainties, certainties, size, binning, optics)
     expected, of_patches = found["expected_level"], found["patch_expected_levels"]
 
     if used.description.normalisation == "type_range" and statistics.largest > 1:
@@ -370,28 +384,28 @@ def measure_focus(
         where = "1 patch" if source.bordered == 1 else f"{source.bordered} patches"
         messages.append(f"A border of one value was left out in {where}.")
     if not len(places):
-        seen = "" if sampling == 1 else " at the model's sampling"
-        messages.append(
-            f"The image has {' x '.join(map(str, source.shape))} pixels{seen}; "
-            f"a patch needs {size} x {size}."
-        )
+        messages.append(without_patch(height, width, size, binning))
     elif not counted.any():
         messages.append("No patch is at least half unmasked.")
     elif math.isnan(expected):
         or_border = ", or show little but the mask's border" if some_masked else ""
         messages.append(f"All patches are constant{or_border}.")
-    own_places = np.floor(places / _scale(source.shape, (height, width)) + 0.5).astype(np.intp)
+    status = verdicts.status_of(expected, of_patches, certainties, focus.sure_certainty, limit)
+    if is_left_too_small(height, width, size, binning):
+        status = TOO_SMALL.key
+    if status == OUT_OF_FOCUS.key and surest.hint:
+        messages.append(surest.hint)
     return FocusResult(
         **found,
         mean_certainty=float(certainties[counted].mean()) if counted.any() else 0.0,
         weighted_certainty=certainty.weighted_certainty(certainties),
-        status=verdicts.status_of(expected, of_patches, certainties, focus.sure_certainty, limit),
+        status=status,
         message=" ".join(messages),
         saturated_fraction=statistics.saturated_fraction,
         contrast=plane_contrast(*np.concatenate(contrasts, axis=1)),
         height=height,
         width=width,
-        patch_positions=own_places,
+        patch_positions=places,
     )
 
 
@@ -400,7 +414,7 @@ def summed_up(
     certainties: Float64Array,
     weights: Float64Array,
     patch_size: int,
-    sampling: float,
+    binning: int,
     optics: Optional[Optics],
 ) -> Dict[str, Any]:
     """Give what a `FocusResult` says of patches, and of the plane through their weighted mean.
@@ -413,8 +427,8 @@ def summed_up(
         Of the patches in the plane's probabilities.
     patch_size : int
         Of the model.
-    sampling : float
-        Pixels of the model for one of the image.
+    binning : int
+        Pixels of the image for one of the model.
     optics : Optics or None
         Of the image.
 
@@ -425,7 +439,7 @@ def summed_up(
     """
     overall = certainty.aggregate(probabilities, weights)
     expected = float(certainty.expected_level(overall))
-    blur = BLUR_PX_PER_LEVEL * expected / sampling
+    blur = BLUR_PX_PER_LEVEL * expected * binning
     return {
         "level": float(certainty.level(overall)),
         "expected_level": expected,
@@ -435,7 +449,8 @@ def summed_up(
         "max_certainty": float(certainties.max(initial=0)),
         "blur_diameter_px": blur,
         "defocus_um": math.nan if optics is None else float(optics.defocus_um(blur)),
-        "patch_size_px": patch_size / sampling,
+        "patch_size_px": float(patch_size * binning),
+        "binning": binning,
         "patch_levels": certainty.level(probabilities),
         "patch_expected_levels": certainty.expected_level(probabilities),
         "patch_certainties": certainties,
@@ -449,7 +464,7 @@ def measure_at(
     model: ModelLike = None,
     *,
     optics: Optional[Optics] = None,
-    rescale: bool = False,
+    rescale: Rescaling = "auto",
     mask: Optional[ArrayLike] = None,
 ) -> PointsResult:
     """Measure the focus around points of a plane, such as the cells in it.
@@ -473,14 +488,15 @@ def measure_at(
         As `measure_focus`; `SettingsError` also for a point outside the plane.
     """
     used = as_model(model)
-    sampling, _ = sampling_of(optics, used.description.optics, rescale)
+    binning, _ = binning_of(optics, used.description.optics, rescale)
     source = PlaneInMemory(plane, mask)
-    own_shape = source.shape
-    points = tiles.checked_centres(centres, own_shape)
-    source.resample(sampling)
-    scaled = (points + 0.5) * _scale(source.shape, own_shape) - 0.5
-    cut = partial(source.cut, by=tiles.cut_centred)
-    probabilities, _ = _predict(used, cut, scaled, source.type_max)
+    points = tiles.checked_centres(centres, source.shape)
+
+    def cut(points: NDArray[Any], side: int) -> Patches:
+        return binned(*source.cut(points, side, by=tiles.cut_centred), binning)
+
+    side = used.description.patch_size * binning
+    probabilities, _ = _predict(used, cut, points, side, source.type_max)
     return PointsResult(
         levels=certainty.level(probabilities),
         expected_levels=certainty.expected_level(probabilities),
@@ -493,23 +509,40 @@ def _predict(
     model: FocusModel,
     cut: Callable[[NDArray[Any], int], Patches],
     places: NDArray[Any],
+    side: int,
     type_max: float,
+    seen: Optional[_Seen] = None,
 ) -> Tuple[Float64Array, NDArray[np.bool_]]:
-    """Give patches' probabilities, and which of them are at least half unmasked."""
-    size = model.description.patch_size
+    """Give the probabilities of patches of a side, and which are at least half unmasked.
+
+    Whatever is `seen` is told of patches, their masks and certainties.
+    """
     probabilities = np.empty((len(places), model.description.levels))
     counted = np.ones(len(places), np.bool_)
     # The same blocks whatever the source: BLAS rounds by where a row stands in its matrix.
-    at_a_time = max(1, min(_BLOCK, _BLOCK_PIXELS // size**2))
+    at_a_time = max(1, min(_BLOCK, _BLOCK_PIXELS // side**2))
     for start in range(0, len(places), at_a_time):
         block = slice(start, start + at_a_time)
-        patches, masks = cut(places[block], size)
+        patches, masks = cut(places[block], side)
         if masks is not None:
             counted[block] = half_unmasked(masks)
-        probabilities[block] = model.predict(patches, masks=masks, type_max=type_max)
+        found = model.predict(patches, masks=masks, type_max=type_max)
+        probabilities[block] = found
+        if seen is not None:
+            seen(patches, masks, certainty.certainty(found))
     return probabilities, counted
 
 
-def _scale(shape: Tuple[int, int], own_shape: Tuple[int, int]) -> Float64Array:
-    """Give pixels of a resampled plane for one of its own, down and across."""
-    return np.divide(shape, own_shape)
+def is_left_too_small(height: int, width: int, patch_size: int, binning: int) -> bool:
+    """Tell whether a plane has a patch as it is, but none when it is binned."""
+    least = min(height, width)
+    return patch_size <= least < patch_size * binning
+
+
+def without_patch(height: int, width: int, patch_size: int, binning: int) -> str:
+    """Say in a sentence that a plane has no patch."""
+    shape, need = f"{height} x {width} pixels", f"a patch needs {patch_size} x {patch_size}"
+    if not is_left_too_small(height, width, patch_size, binning):
+        return f"The image has {shape}; {need}."
+    left = f"{height // binning} x {width // binning}"
+    return f"The image has {shape}, {left} at the model's sampling; {need}."

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tu
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from microscope_quality import resampling, tiles
+from microscope_quality import tiles
 from microscope_quality.arguments import as_a, as_array, as_numbers, shown_path, told
 from microscope_quality.errors import ImageError, SettingsError
 from microscope_quality.masks import without_borders
@@ -21,8 +21,6 @@ Cut = Callable[[NDArray[Any], NDArray[Any], int], NDArray[Any]]
 # The highest values of an image that are counted; the highest one piles up when it occurs so often,
 # and so many times as often as one expects.
 _TOP_VALUES, _LEAST_PILE, _PILE = 16, 8, 5.0
-# Side of the parts of a plane, in pixels, in which borders are found before it is resampled.
-_BORDER_TILE = 96
 
 
 class Statistics(NamedTuple):
@@ -74,28 +72,6 @@ class PlaneInMemory:
     @property
     def shape(self) -> Tuple[int, int]:
         return self._pixels.shape[0], self._pixels.shape[1]
-
-    def resample(self, factor: float) -> None:
-        """Take that many pixels for one, down and across, rounded to whole pixels."""
-        shape = max(1, round(self.shape[0] * factor)), max(1, round(self.shape[1] * factor))
-        if shape != self.shape:
-            self._find_borders()
-            self._pixels, self._unmasked = resampling.resample_unmasked(
-                self._pixels, self._unmasked, shape
-            )
-
-    def _find_borders(self) -> None:
-        """Mask borders of one value: resampled, they would be no longer of one value."""
-        side = min(_BORDER_TILE, *self.shape)
-        for top, left in tiles.positions(*self.shape, side).tolist():
-            area = (slice(top, top + side), slice(left, left + side))
-            masks, bordered = without_borders(self._pixels[area][np.newaxis], None)
-            if masks is None:
-                continue
-            if self._unmasked is None:
-                self._unmasked = np.ones(self.shape, np.bool_)
-            self._unmasked[area] &= masks[0]
-            self.bordered += int(np.count_nonzero(bordered))
 
     def cut(self, places: NDArray[Any], size: int, by: Cut = tiles.cut) -> Patches:
         """Give patches and, unless all of the plane's pixels count, which of theirs do."""

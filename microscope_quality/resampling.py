@@ -1,30 +1,62 @@
-"""Bring planes to another sampling: area means where they get smaller, splines where larger."""
+"""Bring planes to another sampling: bins of whole pixels for a model, any size for a picture."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microscope_quality.arguments import as_a, as_flag, as_floats, as_numbers, as_shape
-from microscope_quality.errors import ImageError, SettingsError
+from microscope_quality.arguments import (
+    as_a,
+    as_count,
+    as_floats,
+    as_numbers,
+    as_shape,
+    shown,
+)
+from microscope_quality.errors import ArgumentError, ImageError, SettingsError
 from microscope_quality.optics import Optics
 
 Float64Array = NDArray[np.float64]
 
-# An image this many times coarser than the model's sampling cannot be interpolated to it.
-COARSEST = 4.0
-# An image this many times finer looks about half a level more blurred than it is, and then more.
-FINER = 1.25
+#: Whether images are brought to a model's sampling: when their optics are known, always, or never.
+RESCALINGS = ("auto", "on", "off")
+#: One of these; True is "on", False is "off".
+Rescaling = Union[bool, str]
+
+# No image is this many times coarser or finer than a model's sampling: its optics are wrong.
+COARSEST, FINEST = 4.0, 16.0
 
 # Beyond, sums over an image overflow.
 _LARGE = 1e100
 
 
-def sampling_of(optics: Optional[Optics], known: Optics, rescale: bool) -> Tuple[float, List[str]]:
-    """Give the pixels that a model shall see for a pixel of an image, along an axis.
+def as_rescaling(rescale: Any) -> str:
+    """Give one of `RESCALINGS`, which True and False may stand for.
+
+    Raises
+    ------
+    ArgumentError, SettingsError
+        For anything else.
+    """
+    if isinstance(rescale, (bool, np.bool_)):
+        return "on" if rescale else "off"
+    if isinstance(rescale, str) and rescale in RESCALINGS:
+        return rescale
+    raise (SettingsError if isinstance(rescale, str) else ArgumentError)(
+        f"rescale must be {', '.join(RESCALINGS)}, True or False, not {shown(rescale)}."
+    )
+
+
+def binning_of(
+    optics: Optional[Optics], known: Optics, rescale: Rescaling
+) -> Tuple[int, List[str]]:
+    """Give by how many pixels an image is binned, down and across, for a model to measure it.
+
+    It is the whole number that brings pixel size * NA / wavelength closest to the model's, by their
+    ratio: nothing is interpolated, and an image stays as it is until it is √2 times finer.
 
     Parameters
     ----------
@@ -32,13 +64,12 @@ def sampling_of(optics: Optional[Optics], known: Optics, rescale: bool) -> Tuple
         Of the image.
     known : Optics
         Those that the model knows.
-    rescale : bool
-        Bring the image to the sampling of `known`: equal pixel size * NA / wavelength. Without, it
-        stays as it is.
+    rescale : str or bool
+        One of `RESCALINGS`; see `as_rescaling`.
 
     Returns
     -------
-    sampling : float
+    binning : int
         1 for an image that stays as it is.
     messages : list of str
         What the caller should know about it.
@@ -46,35 +77,96 @@ def sampling_of(optics: Optional[Optics], known: Optics, rescale: bool) -> Tuple
     Raises
     ------
     SettingsError
-        When `rescale` lacks the optics, or the image is too coarse to be interpolated.
+        When `rescale` is "on" and the optics are not known, or are those of no image.
     """
-    if optics is not None:
-        as_a(Optics, "optics", optics)
-    if as_flag("rescale", rescale) and optics is None:
-        raise SettingsError("rescale=True needs the optics of the image.")
+    wanted = as_rescaling(rescale)
     if optics is None:
-        return 1.0, []
-    own, wanted = _relative_pixel_size(optics), _relative_pixel_size(as_a(Optics, "known", known))
-    if not rescale:
-        finer = wanted / own
-        if finer <= FINER:
-            return 1.0, []
-        return 1.0, [
+        if wanted == "on":
+            raise SettingsError("rescale needs the optics of the image when it is on.")
+        return 1, []
+    as_a(Optics, "optics", optics)
+    finer = _relative_pixel_size(as_a(Optics, "known", known)) / _relative_pixel_size(optics)
+    if not 1 / COARSEST <= finer <= FINEST:
+        times = (
+            f"{finer:.3g} times more finely"
+            if finer > 1
+            else f"{1 / finer:.3g} times more coarsely"
+        )
+        message = f"The image is sampled {times} than the model's. Are its optics right?"
+        if wanted == "on":
+            raise SettingsError(message)
+        return 1, [message]
+    binning = max(1, math.floor(finer))
+    # Where the next one is as many times too large as this one is too small.
+    binning += finer**2 > binning * (binning + 1)
+    if binning > 1 and wanted == "off":
+        return 1, [
             f"The image is sampled {finer:.3g} times more finely than the model's, which "
             "looks like blur to it; rescale to its sampling to take that out."
         ]
-    sampling = own / wanted
-    if sampling > COARSEST:
+    return binning, []
+
+
+def binned(
+    patches: NDArray[Any], masks: Optional[NDArray[np.bool_]], binning: int
+) -> Tuple[NDArray[Any], Optional[NDArray[np.bool_]]]:
+    """Bin patches: the mean of each block of pixels takes its place, so that white noise stays so.
+
+    Parameters
+    ----------
+    patches : (n, P, P) array
+        Of any integer or float type; P is a multiple of `binning`.
+    masks : (n, P, P) array of bool, optional
+        True where a pixel counts, and is finite.
+    binning : int
+        Pixels of a block, down and across; 1 gives what was given.
+
+    Returns
+    -------
+    patches : (n, P / binning, P / binning) array of float64
+        Means over the pixels that count of each block that counts; over all, where these are
+        finite, of the others.
+    masks : array of bool of that shape, or None
+        True where at least half of a block counts.
+
+    Raises
+    ------
+    ImageError, SettingsError
+        For patches or masks of another shape or type.
+    """
+    binning = as_count("binning", binning, 1)
+    patches = as_numbers("patches", patches, shape=(None, None, None), error=ImageError)
+    if masks is not None:
+        masks = as_numbers("masks", masks, shape=patches.shape, kinds="b")
+    if binning == 1:
+        return patches, masks
+    if patches.shape[1] % binning or patches.shape[2] % binning:
         raise SettingsError(
-            f"The image is sampled {sampling:.3g} times more coarsely than the model's; "
-            f"rescaling goes up to {COARSEST:g} times. Are its optics right?"
+            f"patches of {patches.shape[1]} x {patches.shape[2]} pixels cannot be binned by "
+            f"{binning}: sides must be multiples of it."
         )
-    if sampling <= 1.01:
-        return sampling, []
-    return sampling, [
-        f"The image is sampled {sampling:.3g} times more coarsely than the model's and "
-        "was interpolated; a slight defocus may not show."
-    ]
+    exponent = 0
+    if patches.dtype.kind == "f":
+        patches, exponent = scaled_down(patches)
+    if masks is None:
+        return _scaled_up(_block_sums(patches, binning) / binning**2, exponent), None
+    counts = _block_sums(masks, binning)
+    inside = 2 * counts >= binning**2
+    counted = _block_sums(np.where(masks, patches, 0), binning) / np.maximum(counts, 1)
+    if not inside.all():
+        with np.errstate(invalid="ignore", over="ignore"):
+            whole = _block_sums(patches, binning) / binning**2
+        counted = np.where(inside, counted, whole)
+    return _scaled_up(counted, exponent), inside
+
+
+def _block_sums(patches: NDArray[Any], binning: int) -> Float64Array:
+    """Give the sums over blocks of pixels."""
+    sums = np.zeros((len(patches), *(side // binning for side in patches.shape[1:])))
+    for row in range(binning):
+        for column in range(binning):
+            sums += patches[:, row::binning, column::binning]
+    return sums
 
 
 def resample(plane: NDArray[Any], shape: Tuple[int, int]) -> Float64Array:
@@ -117,35 +209,6 @@ def resample(plane: NDArray[Any], shape: Tuple[int, int]) -> Float64Array:
         zoom = [new / old for new, old in zip(shape, pixels.shape)]
         pixels = ndimage.zoom(pixels, zoom, order=3, mode="reflect", grid_mode=True)
     return _scaled_up(pixels, exponent)
-
-
-def resample_unmasked(
-    pixels: NDArray[Any], unmasked: Optional[NDArray[np.bool_]], shape: Tuple[int, int]
-) -> Tuple[Float64Array, Optional[NDArray[np.bool_]]]:
-    """Bring a plane to another number of pixels, as `resample`, and tell which of them count.
-
-    Those that count have nothing of masked pixels in them; the others are as in the whole plane
-    where its pixels are finite.
-    """
-    if unmasked is None:
-        return resample(pixels, shape), None
-    floats = as_floats("pixels", pixels, shape=(None, None), error=ImageError)
-    unmasked = as_numbers("unmasked", unmasked, shape=floats.shape, kinds="b")
-    # Masked pixels take the others' mean, so that they neither ring nor overflow; what is left
-    # of them in a new pixel is taken out again.
-    floats = np.where(unmasked, floats, 0)
-    if not np.isfinite(floats).all():
-        raise ImageError("pixels must be finite wherever they are unmasked.")
-    floats, exponent = scaled_down(floats)
-    mean = floats[unmasked].mean() if unmasked.any() else 0.0
-    values = np.where(unmasked, floats, mean) - mean
-    share = np.clip(resample(unmasked, shape), 0, 1)
-    inside = share >= 0.5
-    resampled = resample(values, shape)
-    restored = _scaled_up(mean + resampled / np.where(inside, share, 1), exponent)
-    if np.isfinite(pixels).all() and not inside.all():
-        restored = np.where(inside, restored, resample(pixels, shape))
-    return restored, inside
 
 
 def scaled_down(pixels: NDArray[Any]) -> Tuple[Float64Array, int]:

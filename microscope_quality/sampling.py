@@ -12,12 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 from microscope_quality import certainty, planes, tiles, verdicts
 from microscope_quality.arguments import as_count, as_number, as_seed
 from microscope_quality.contrast import patch_contrasts, plane_contrast
-from microscope_quality.focus import FocusResult, summed_up
+from microscope_quality.focus import (
+    FocusResult,
+    is_left_too_small,
+    summed_up,
+    without_patch,
+)
 from microscope_quality.masks import without_borders
 from microscope_quality.model import FocusModel, ModelLike, as_model
 from microscope_quality.normalisation import half_unmasked
 from microscope_quality.optics import Optics
-from microscope_quality.resampling import resample_unmasked, sampling_of
+from microscope_quality.resampling import Rescaling, binned, binning_of
+from microscope_quality.spectrum import SurestPatches
+from microscope_quality.statuses import OUT_OF_FOCUS, TOO_SMALL
 
 Float64Array = NDArray[np.float64]
 
@@ -71,7 +78,7 @@ class SampleResult(FocusResult):
 
     def _grid(self) -> Tuple[NDArray[np.intp], NDArray[np.intp]]:
         # That of the whole plane; what was not measured is NaN in it.
-        side = _side(self.patch_size_px)
+        side = int(self.patch_size_px)
         return tiles.starts(self.height, side), tiles.starts(self.width, side)
 
 
@@ -104,7 +111,7 @@ def sample_focus(
     places: int = 200,
     seed: int = 0,
     optics: Optional[Optics] = None,
-    rescale: bool = False,
+    rescale: Rescaling = "auto",
     in_focus_limit: float = 1.5,
 ) -> SampleResult:
     """Estimate how far a large plane is out of focus, from some places in it.
@@ -119,15 +126,13 @@ def sample_focus(
     plane : (height, width) array
         As for `focus.measure_focus`. Of one that is not in memory, little more is read than the
         places.
-    model, optics, in_focus_limit
+    model, optics, rescale, in_focus_limit
         As for `focus.measure_focus`.
     places : int
         How many to measure if all are sure; at most three times as many are. With as many as there
         are patches, or more, the whole plane is measured.
     seed : int
         The same seed draws the same places.
-    rescale : bool
-        Bring the places to the sampling that the model knows; needs `optics`.
 
     Returns
     -------
@@ -167,16 +172,14 @@ def sample_focus(
     used = as_model(model)
     focus = used.description.focus
     limit = as_number("in_focus_limit", in_focus_limit, 0, focus.levels - 1)
-    sampling, messages = sampling_of(optics, focus.optics, rescale)
+    binning, messages = binning_of(optics, focus.optics, rescale)
     size = used.description.patch_size
-    side = _side(size / sampling)
-    source = _Source(plane, used, side)
+    side = size * binning
+    source = _Source(plane, used, binning)
     rows, columns = tiles.starts(source.height, side), tiles.starts(source.width, side)
     groups: List[List[_Drawn]] = []
     if not len(rows) or not len(columns):
-        messages.append(
-            f"The image has {source.height} x {source.width} pixels; a patch needs {side} x {side}."
-        )
+        messages.append(without_patch(source.height, source.width, size, binning))
     elif len(rows) * len(columns) <= places:
         every = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
         groups = [[_Drawn(1, np.ones(1), [one])] for one in source.measure(every)]
@@ -190,7 +193,7 @@ def sample_focus(
     certainties = np.array([place.certainty for place in measured])
     counted = np.array([place.counted for place in measured], np.bool_)
     c = weights * certainties
-    found = summed_up(probabilities, certainties, c, size, sampling, optics)
+    found = summed_up(probabilities, certainties, c, size, binning, optics)
     expected, of_patches = found["expected_level"], found["patch_expected_levels"]
     half = _half_width(groups, expected)
     if measured and not counted.any():
@@ -199,13 +202,18 @@ def sample_focus(
         messages.append("All places are constant.")
     of_counted = weights * counted
     total = float(of_counted.sum())
+    status = verdicts.status_of(
+        expected, of_patches, certainties, focus.sure_certainty, limit, weights
+    )
+    if is_left_too_small(source.height, source.width, size, binning):
+        status = TOO_SMALL.key
+    if status == OUT_OF_FOCUS.key and optics is None and source.surest.hint:
+        messages.append(source.surest.hint)
     return SampleResult(
         **found,
         mean_certainty=float(of_counted @ certainties / total) if total > 0 else 0.0,
         weighted_certainty=float(c @ certainties / c.sum()) if c.sum() > 0 else 0.0,
-        status=verdicts.status_of(
-            expected, of_patches, certainties, focus.sure_certainty, limit, weights
-        ),
+        status=status,
         message=" ".join(messages),
         saturated_fraction=_saturated_fraction(source.dtype, measured, weights),
         contrast=plane_contrast(
@@ -220,11 +228,6 @@ def sample_focus(
         expected_level_low=max(expected - half, 0.0),
         expected_level_high=min(expected + half, focus.levels - 1.0),
     )
-
-
-def _side(patch_size_px: float) -> int:
-    """Give the side of the patches that are cut out of a plane, in its own pixels."""
-    return max(1, round(patch_size_px))
 
 
 def _draw(
@@ -292,7 +295,7 @@ def _weights(of_stratum: int, measured: List[_Place], sure: float) -> Float64Arr
 class _Source:
     """Patches at places of a plane, at the model's sampling, and their pixels' highest values."""
 
-    def __init__(self, plane: ArrayLike, model: FocusModel, side: int) -> None:
+    def __init__(self, plane: ArrayLike, model: FocusModel, binning: int) -> None:
         self._plane: Any = plane
         self._unmasked: Optional[NDArray[np.bool_]] = None
         if not planes.is_lazy(plane):
@@ -300,11 +303,12 @@ class _Source:
         self.dtype = np.dtype(self._plane.dtype)
         self.height, self.width = (int(length) for length in self._plane.shape)
         self.sure_certainty = model.description.sure_certainty
-        self._model, self._side = model, side
+        self._model, self._binning = model, binning
+        self._side = model.description.patch_size * binning
+        self.surest = SurestPatches()
 
     def measure(self, places: NDArray[np.intp]) -> List[_Place]:
         """Measure patches by y and x of their upper left pixels."""
-        size = self._model.description.patch_size
         patches, masks, tops = [], [], []
         for y, x in places.tolist():
             area = (slice(y, y + self._side), slice(x, x + self._side))
@@ -318,23 +322,24 @@ class _Source:
             bordered, _ = without_borders(patch[np.newaxis], mask[np.newaxis])
             if bordered is not None:
                 mask = bordered[0]
-            if self._side != size:
-                patch, some = resample_unmasked(patch, None if mask.all() else mask, (size, size))
-                mask = np.ones(patch.shape, np.bool_) if some is None else some
             patches.append(patch)
             masks.append(mask)
-        stacked, unmasked = np.stack(patches), np.stack(masks)
-        some_masked = None if unmasked.all() else unmasked
+        own, own_masks = np.stack(patches), np.stack(masks)
+        some = None if own_masks.all() else own_masks
+        stacked, some_masked = binned(own, some, self._binning)
+        unmasked = np.ones(stacked.shape, np.bool_) if some_masked is None else some_masked
         contrasts, noises = patch_contrasts(stacked, some_masked)
         probabilities = self._model.predict(
             stacked,
             masks=some_masked,
             type_max=planes.largest_value(self.dtype),
         )
+        certainties = certainty.certainty(probabilities)
+        self.surest.add(stacked, some_masked, certainties)
         values = zip(
             places.tolist(),
             probabilities,
-            certainty.certainty(probabilities).tolist(),
+            certainties.tolist(),
             half_unmasked(unmasked).tolist(),
             contrasts.tolist(),
             noises.tolist(),

@@ -17,7 +17,8 @@ from microscope_quality.errors import ArgumentError, ImageError, SettingsError
 from microscope_quality.focus import FocusResult, measure_focus
 from microscope_quality.model import ModelLike, as_model
 from microscope_quality.optics import Optics
-from microscope_quality.statuses import ERROR, NO_CONTENT
+from microscope_quality.resampling import Rescaling
+from microscope_quality.statuses import BLANK, ERROR
 
 Float64Array = NDArray[np.float64]
 
@@ -99,7 +100,7 @@ def measure_stack(
     model: ModelLike = None,
     *,
     optics: Optional[Optics] = None,
-    rescale: bool = False,
+    rescale: Rescaling = "auto",
     masks: Optional[Iterable[Optional[ArrayLike]]] = None,
     in_focus_limit: float = 1.5,
 ) -> StackResult:
@@ -249,7 +250,7 @@ def best_of(
     as_good = _run(np.nan_to_num(curve) >= AS_GOOD_SHARE * curve[highest], highest)
     position = _vertex(as_good, curve)
     sharp = [k for k in as_good if sharpness[k] >= AS_GOOD_SHARE * sharpness[as_good].max()]
-    with_content = [k for k in sharp if statuses[k] != NO_CONTENT.key]
+    with_content = [k for k in sharp if statuses[k] not in BLANK]
     best = min(with_content or sharp, key=lambda plane: abs(plane - position))
     # Of neighbours that contradict each other, the plane counts.
     return best, min(max(position, best - 1.0), best + 1.0), best
@@ -260,7 +261,7 @@ def spoken(
 ) -> Tuple[float, str]:
     """Give expected level and status of a stack, by the plane that speaks for it."""
     status = statuses[speaker]
-    return (math.nan if status == NO_CONTENT.key else expected_levels[speaker]), status
+    return (math.nan if status in BLANK else expected_levels[speaker]), status
 
 
 def _sharpness(
@@ -274,7 +275,7 @@ def _sharpness(
     It is NaN where it is not known, and for all planes when none has content.
     """
     measured = np.array([status != ERROR.key for status in statuses])
-    content = measured & np.array([status != NO_CONTENT.key for status in statuses])
+    content = measured & np.array([status not in BLANK for status in statuses])
     content &= np.isfinite(expected_levels)
     if not content.any():
         return np.full(len(content), math.nan)

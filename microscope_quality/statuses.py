@@ -26,6 +26,8 @@ class Status:
         What is said of images that are counted, where it is more than `words`.
     mark, hatch : str
         Of points and areas in charts, in the terms of Plotly.
+    is_rare : bool
+        Whether a page names it only where an image has it.
     """
 
     key: str
@@ -36,11 +38,17 @@ class Status:
     said: str = ""
     mark: str = "circle"
     hatch: str = ""
+    is_rare: bool = False
 
     @property
     def is_judged(self) -> bool:
         """Whether the numbers of such an image mean something."""
         return self.badness not in (1, 4)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether such an image was measured, but has nothing to judge by."""
+        return self.badness == 1
 
     @property
     def tint(self) -> str:
@@ -73,13 +81,26 @@ NO_CONTENT = Status(
     "cross-thin-open",
     ".",
 )
+TOO_SMALL = Status(
+    "too_small",
+    "too small",
+    "▫",
+    "#b0a58c",
+    1,
+    "too small for a patch at the model's sampling",
+    "square-open",
+    "\\",
+    is_rare=True,
+)
 #: Of a measure that knows no limit between good and bad.
 MEASURED = Status("measured", "measured", "●", "#4f7fd9", 0)
 #: Of an image that could not be measured; its row says why.
 ERROR = Status("error", "not measured", "×", "#d1242f", 4, "", "x-thin-open", "-")
 
 #: Of focus, in the order in which they are shown.
-FOCUS_STATUSES = (IN_FOCUS, OUT_OF_FOCUS, MIXED, NO_CONTENT)
+FOCUS_STATUSES = (IN_FOCUS, OUT_OF_FOCUS, MIXED, NO_CONTENT, TOO_SMALL)
+#: Names of those of measured images with nothing to judge by.
+BLANK = (NO_CONTENT.key, TOO_SMALL.key)
 
 
 def status_named(key: str, statuses: Iterable[Status] = FOCUS_STATUSES) -> Status:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from microscope_quality.arguments import as_count, as_floats, as_list, as_number, as_text
 from microscope_quality.errors import SettingsError
-from microscope_quality.statuses import ERROR, IN_FOCUS, MIXED, NO_CONTENT, OUT_OF_FOCUS
+from microscope_quality.statuses import BLANK, ERROR, IN_FOCUS, MIXED, NO_CONTENT, OUT_OF_FOCUS
 
 Float64Array = NDArray[np.float64]
 
@@ -119,7 +119,7 @@ def judged_level(status: str, expected_level: float) -> Optional[float]:
         means nothing.
     """
     expected = _as_level("expected_level", expected_level)
-    if as_text("status", status) in (ERROR.key, NO_CONTENT.key) or math.isnan(expected):
+    if as_text("status", status) in (ERROR.key, *BLANK) or math.isnan(expected):
         return None
     return expected
 
@@ -156,7 +156,7 @@ def representative(
 
     def rank(plane: int) -> Tuple[int, float]:
         status = statuses[plane]
-        if status in (ERROR.key, NO_CONTENT.key):
+        if status in (ERROR.key, *BLANK):
             return (2 if status == ERROR.key else 1), 0.0
         return 0, math.inf if math.isnan(values[plane]) else values[plane]
 

@@ -3,7 +3,8 @@
 ``python tests/fiji_vectors.py`` writes them anew into the plugin's test resources: a file for each
 model in ``pretrained``, one for a small model with every kind of layer, which is written beside
 them, and one for what no model has a part in. Images are those of ``docs/sample``, changed by
-recipes that both sides follow.
+recipes that both sides follow. It also writes the table of blur diameters that the plugin turns
+into distances, a resource of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tifffile
 
 from microscope_quality import certainty, overlay, tiles
 from microscope_quality.focus import measure_at, measure_focus
+from microscope_quality.light import blur_of_defocus
 from microscope_quality.model import (
     FOCUS,
     FocusModel,
@@ -31,18 +33,21 @@ from microscope_quality.model import (
 from microscope_quality.normalisation import normalise
 from microscope_quality.optics import TRAINING_OPTICS, Optics
 from microscope_quality.planes import TopValues
-from microscope_quality.resampling import resample
 from microscope_quality.stacks import best_plane, measure_stack
 from microscope_quality.verdicts import judged_level, sure_by_chance
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "docs" / "sample"
-VECTORS = ROOT / "fiji_bridge" / "plugin" / "src" / "test" / "resources" / "vectors"
+PLUGIN = ROOT / "fiji_bridge" / "plugin"
+VECTORS = PLUGIN / "src" / "test" / "resources" / "vectors"
+HALF_LIGHT = PLUGIN / "src/main/resources/quality/microscope/focus/half_light.json"
 
 STACK = "B03_s1_dna_stack.tif"
-FINE = {"na": 0.75, "refractive_index": 1.0, "wavelength_um": 0.5, "pixel_size_um": 0.325}
+FINE = {"na": 0.75, "refractive_index": 1.0, "wavelength_um": 0.5, "pixel_size_um": 0.2}
 COARSE = {"na": 0.3, "refractive_index": 1.0, "wavelength_um": 0.6, "pixel_size_um": 1.7}
 OIL = {"na": 1.4, "refractive_index": 1.515, "wavelength_um": 0.52, "pixel_size_um": 0.108}
+STEEP = {"na": 1.49, "refractive_index": 1.515, "wavelength_um": 0.6, "pixel_size_um": 0.16}
+FLAT = {"na": 0.04, "refractive_index": 1.0, "wavelength_um": 0.5, "pixel_size_um": 4.0}
 FOUR = [84, 84, 168, 168]
 
 # An image is a file, a plane of it, a crop (y, x, height, width), a type, a spoiling and a mask.
@@ -91,6 +96,10 @@ CASES = [
     {"file": "A02_s1_dna.tif", "type": "float32", "spoil": "nan", "mask": [150, 150, 120]},
     {"file": "A02_s1_dna.tif", "optics": FINE, "rescale": True},
     {"file": "A02_s1_dna.tif", "optics": FINE},
+    {"file": "A02_s1_dna.tif", "optics": FINE, "rescale": False},
+    {"file": "A02_s1_dna.tif", "optics": FINE, "crop": [10, 20, 100, 200]},
+    {"file": "B02_s1_dna.tif", "optics": FINE, "inside": [168, 210, 150]},
+    {"file": "B01_s1_actin.tif", "type": "float32", "spoil": "nan", "optics": OIL},
     {"file": "B01_s1_actin.tif", "optics": FINE, "rescale": True, "mask": [170, 200, 120]},
     {"file": "A01_s2_dna.tif", "crop": [100, 100, 90, 110], "optics": COARSE, "rescale": True},
     {
@@ -166,6 +175,7 @@ JUDGED = [
     ("mixed", 3.9),
     ("no_content", 4.0),
     ("no_content", math.nan),
+    ("too_small", math.nan),
 ]
 
 
@@ -213,7 +223,7 @@ def _disc(disc, y, x):
 
 def settings(recipe):
     optics = Optics.from_dict(recipe["optics"]) if "optics" in recipe else None
-    return {"optics": optics, "rescale": recipe.get("rescale", False)}
+    return {"optics": optics, "rescale": recipe.get("rescale", "auto")}
 
 
 def plain(value):
@@ -292,12 +302,6 @@ def without_model():
         tops.add(np.repeat(list(counts), list(counts.values())))
         found = tops.saturated(np.dtype(np.uint8 if maximum == 255 else np.uint16))
         saturated.append({"maximum": maximum, "counts": counts, "saturated": found})
-    small, _ = image({"file": "A01_s1_dna.tif", "crop": [160, 200, 7, 9]})
-    # SciPy's splines are exact along axes of 7 pixels and more.
-    resampled = [
-        {"shape": shape, "pixels": plain(resample(small, tuple(shape)))}
-        for shape in ([7, 9], [3, 4], [1, 1], [6, 9], [13, 17], [7, 20], [15, 9])
-    ]
     empty = measure_focus(np.zeros((84, 84)))
     stacks = []
     for levels, contrasts in CURVES:
@@ -338,7 +342,6 @@ def without_model():
         ],
         "normalised": {"image": recipe, "patches": zscores},
         "saturated": saturated,
-        "resampled": {"crop": [160, 200, 7, 9], "images": resampled},
         "sure_by_chance": {str(n): sure_by_chance(n) for n in (0, 1, 10, 20, 148, 149, 625, 40000)},
         "stacks": stacks,
         "distributions": [
@@ -365,9 +368,27 @@ def without_model():
             for colour in [_colour(level, sure)]
         ],
         "defocus": [
-            {"optics": values, "blur_diameter_px": 7.0, "defocus_um": plain(defocus)}
-            for values in (FINE, COARSE, OIL)
-            for defocus in [Optics.from_dict(values).defocus_um(7.0)]
+            {"optics": values, "blur_diameter_px": blur, "defocus_um": plain(defocus)}
+            for values in (FINE, COARSE, OIL, STEEP, FLAT)
+            for blur in (0.0, 0.3, 4.0, 7.0, 15.4, 30.8, 61.6, 1000.0)
+            for defocus in [Optics.from_dict(values).defocus_um(blur)]
+        ],
+    }
+
+
+def half_light():
+    """Blur diameters, in λ/NA, by the cosine of the pupil's angle and by those of rays alone."""
+    geometric = [*np.arange(0, 3, 0.1), *np.arange(3, 20, 0.5), *np.arange(20, 41, 2.0), 80.0]
+    cosines = np.linspace(0, 1, 11)
+    # Neither a right angle nor none can be computed, and both are nearly reached.
+    sines = np.clip(np.sqrt(1 - cosines**2), 1e-3, 1 - 1e-9)
+    slopes = 2 * math.sqrt(2) * np.tan(np.arcsin(sines / math.sqrt(2)))
+    return {
+        "geometric": np.round(geometric, 1).tolist(),
+        "cosines": np.round(cosines, 1).tolist(),
+        "blurs": [
+            np.round(blur_of_defocus(sine, np.array(geometric) / slope), 4).tolist()
+            for sine, slope in zip(sines, slopes)
         ],
     }
 
@@ -452,3 +473,5 @@ if __name__ == "__main__":
         shutil.copytree(Path(beside) / "layers", VECTORS / "layers", dirs_exist_ok=True)
     for name, content in make().items():
         (VECTORS / f"{name}.json").write_text(text(content), encoding="utf-8")
+    HALF_LIGHT.parent.mkdir(parents=True, exist_ok=True)
+    HALF_LIGHT.write_text(text(half_light()), encoding="utf-8")

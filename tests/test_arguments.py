@@ -24,6 +24,7 @@ from microscope_quality import (
     display,
     errors,
     focus,
+    light,
     metrics,
     model,
     network,
@@ -35,6 +36,7 @@ from microscope_quality import (
     resampling,
     sampling,
     simulate,
+    spectrum,
     stacks,
     tiles,
     verdicts,
@@ -56,6 +58,7 @@ MODULES = (
         degrade,
         display,
         focus,
+        light,
         metrics,
         model,
         network,
@@ -113,6 +116,10 @@ CALLS = {
     },
     "classical.local_focus_score": (classical.local_focus_score, dict(plane=PLANE, tile_px=20)),
     "classical.correlation": (classical.correlation, dict(plane=PLANE, distance_px=20)),
+    "classical.laplacian_of_gaussian": (
+        classical.laplacian_of_gaussian,
+        dict(plane=PLANE, sigma_px=2.0),
+    ),
     "contrast.patch_contrasts": (
         contrast.patch_contrasts,
         dict(patches=PLANE[np.newaxis], masks=MASK[np.newaxis]),
@@ -179,15 +186,17 @@ CALLS = {
     "planes.as_measured": (planes.as_measured, dict(pixels=PLANE)),
     "planes.largest_value": (planes.largest_value, dict(dtype=PLANE.dtype)),
     "resampling.resample": (resampling.resample, dict(plane=PLANE, shape=(200, 50))),
-    "resampling.resample_unmasked": (
-        resampling.resample_unmasked,
-        dict(pixels=PLANE, unmasked=MASK, shape=(50, 60)),
-    ),
     "resampling.scaled_down": (resampling.scaled_down, dict(pixels=PLANE)),
-    "resampling.sampling_of": (
-        resampling.sampling_of,
-        dict(optics=OPTICS, known=OPTICS, rescale=False),
+    "resampling.as_rescaling": (resampling.as_rescaling, dict(rescale="auto")),
+    "resampling.binning_of": (
+        resampling.binning_of,
+        dict(optics=OPTICS, known=OPTICS, rescale="off"),
     ),
+    "resampling.binned": (
+        resampling.binned,
+        dict(patches=PLANE[np.newaxis], masks=MASK[np.newaxis], binning=2),
+    ),
+    "spectrum.upper_half": (spectrum.upper_half, dict(patches=PLANE[np.newaxis])),
     "verdicts.judged_level": (
         verdicts.judged_level,
         dict(status="mixed", expected_level=3.6),
@@ -295,6 +304,9 @@ CALLS = {
     ),
     "network.planned": (network.planned, dict(layers=coded.LAYERS, patch_size=84)),
     "network.same_padding": (network.same_padding, dict(length=9, size=3, stride=2)),
+    "light.blur_of_defocus": (light.blur_of_defocus, dict(sine=0.5, defocus=[1.0, 2.0])),
+    "light.defocus_of_blur": (light.defocus_of_blur, dict(sine=0.5, blur=[1.0, 2.0])),
+    "light.kernel_blur_diameter_px": (light.kernel_blur_diameter_px, dict(kernel=np.ones((3, 3)))),
     "optics.Optics": (Optics, OPTICS.to_dict()),
     "optics.Optics.to_dict": (OPTICS.to_dict, {}),
     "optics.Optics.from_dict": (Optics.from_dict, dict(values=OPTICS.to_dict())),
@@ -305,13 +317,15 @@ CALLS = {
     "optics.Optics.tangent": (OPTICS.tangent, dict(paraxial=True)),
     "optics.checked_values": (optics.checked_values, dict(values={"na": 0.5})),
     "optics.parse_values": (optics.parse_values, dict(text="na=0.5")),
-    "optics.Optics.blur_diameter_px": (
-        OPTICS.blur_diameter_px,
+    "optics.Optics.blur_diameter_px": (OPTICS.blur_diameter_px, dict(defocus_um=1.0)),
+    "optics.Optics.defocus_um": (OPTICS.defocus_um, dict(blur_diameter_px=1.0)),
+    "optics.Optics.level": (OPTICS.level, dict(defocus_um=1.0)),
+    "optics.Optics.defocus_of_level": (OPTICS.defocus_of_level, dict(level=1.0)),
+    "optics.Optics.cone_diameter_px": (
+        OPTICS.cone_diameter_px,
         dict(defocus_um=1.0, paraxial=True),
     ),
-    "optics.Optics.defocus_um": (OPTICS.defocus_um, dict(blur_diameter_px=1.0, paraxial=True)),
-    "optics.Optics.level": (OPTICS.level, dict(defocus_um=1.0, paraxial=True)),
-    "optics.Optics.defocus_of_level": (OPTICS.defocus_of_level, dict(level=1.0, paraxial=True)),
+    "optics.Optics.defocus_of_cone": (OPTICS.defocus_of_cone, dict(diameter_px=1.0, paraxial=True)),
     "psf.radial_intensity": (
         psf.radial_intensity,
         dict(optics=OPTICS, radii_um=[1.0], defocus_um=1.0, paraxial=True, wavelength_um=0.5),
@@ -542,9 +556,10 @@ def test_all_that_is_public_is_tried():
     # `stacks.best_of` takes rows of tables as well, and `stacks.best_plane` checks what it is
     # given. What else the modules do for each other is tried through those that ask for it.
     elsewhere = {"sampling.SampleResult.to_row", "focus.summed_up"}
+    elsewhere |= {"focus.is_left_too_small", "focus.without_patch"}
     elsewhere |= {"stacks.best_of", "stacks.spoken"}
     elsewhere |= {"optics.checked_value", "normalisation.check_normalisation"}
-    of_planes = ("planes.Plane", "planes.TopValues")
+    of_planes = ("planes.Plane", "planes.TopValues", "spectrum.SurestPatches")
     elsewhere |= {name for name in public() if name.startswith(of_planes)}
     assert set(public()) - elsewhere <= set(CALLS)
     for name, (function, right) in CALLS.items():

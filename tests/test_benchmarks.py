@@ -45,6 +45,78 @@ def tradeoff():
         return importlib.import_module("benchmarks.tradeoff")
 
 
+def _benchmark(name):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(ROOT), *sys.path])
+        return importlib.import_module(f"benchmarks.{name}")
+
+
+def test_what_the_eye_says_of_real_stacks_is_whole():
+    known = _benchmark("real_stacks").judged_by_eye()
+    numbers = _benchmark("processed").numbers
+    assert len(known) == 10
+    for row in known.values():
+        assert row["in_focus"] in ("yes", "no", "unclear")
+        assert row["one_focus"] in ("yes", "no")
+        assert row["note"]
+        if not row["sharpest_index"]:
+            continue
+        first, sharpest, last = (
+            int(row[name]) for name in ("from_index", "sharpest_index", "to_index")
+        )
+        assert first <= sharpest <= last
+        assert not set(numbers(row["far_indices"])) & set(range(first, last + 1))
+    assert numbers("0-2 9 12-13") == [0, 1, 2, 9, 12, 13]
+
+
+def test_processing_keeps_an_image_and_its_type():
+    rng = np.random.default_rng(0)
+    plane = rng.poisson(400, (90, 110)).astype(np.uint16)
+    changes = _benchmark("processed").PROCESSINGS
+    for name, change in changes.items():
+        changed = change(plane)
+        if name.startswith("JPEG"):
+            assert changed.dtype == np.uint8
+            assert np.corrcoef(changed.ravel(), plane.ravel())[0, 1] > 0.9
+            continue
+        assert changed.dtype == np.uint16
+        assert changed.mean() == pytest.approx(400, rel=0.01)
+        assert changed.shape == ((135, 165) if name.startswith("enlarged") else plane.shape)
+        # All but the first take noise away.
+        assert (changed.std() < 0.95 * plane.std()) == (name != "as it is")
+    shifted = changes["half a pixel's shift"](np.arange(100.0).reshape(1, -1).repeat(9, axis=0))
+    np.testing.assert_allclose(shifted[4, 5:95], np.arange(4.5, 94))
+
+
+def test_structured_empties_are_of_their_kinds_and_hold_nothing_small():
+    made = _benchmark("structured_empties")
+    for kind in made.KINDS:
+        first, again, other = (made.empty_field(kind, n, (200, 220)) for n in (0, 0, 1))
+        np.testing.assert_array_equal(first, again)
+        assert first.shape == (200, 220)
+        assert (first != other).mean() > 0.9
+        lights = [made.KINDS[kind](np.random.default_rng(n), (200, 220)) for n in range(20)]
+        assert min(light.min() for light in lights) > 0
+        # Light changes slowly, but at the seam and at the dust's rims.
+        steepest = max(np.abs(np.diff(light)).max() / light.max() for light in lights)
+        assert steepest < (0.13 if kind.startswith("seam") else 0.06), kind
+
+
+def test_transmitted_light_is_even_where_nothing_is_and_sharpest_in_focus():
+    made = _benchmark("transmitted_light")
+    for modality in made.MODALITIES:
+        nothing = np.fft.fft2(np.ones((made._GRID, made._GRID)))
+        for z_um in (0.0, 5.0):
+            (even,) = made._images(modality, [nothing], z_um)
+            np.testing.assert_allclose(even, 1, rtol=1e-5)
+        (stack,) = made.stacks(modality, 1)
+        assert len(stack.planes) == made.PLANES
+        energy = [
+            np.square(np.diff(plane.astype(float), axis=0)[:, 1:]).mean() for plane in stack.planes
+        ]
+        assert abs(int(np.argmax(energy)) - stack.in_focus) <= 1
+
+
 def _rows(n, rng):
     return [
         {

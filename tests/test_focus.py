@@ -18,6 +18,7 @@ from microscope_quality.focus import measure_at, measure_focus
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS, Optics
 from microscope_quality.planes import is_lazy
+from microscope_quality.spectrum import HINT
 
 INTEGERS = [np.uint8, np.int16, np.uint16, np.uint32, np.int32, np.uint64, np.int64]
 FLOATS = [np.float16, np.float32, np.float64, np.longdouble]
@@ -43,7 +44,7 @@ def assert_same(a, b):
     assert a.status == b.status
 
 
-def assert_undefined(result):
+def assert_undefined(result, status="no_content"):
     assert isnan(result.level)
     assert isnan(result.expected_level)
     assert isnan(result.blur_diameter_px)
@@ -52,7 +53,7 @@ def assert_undefined(result):
     assert np.isnan(result.product_probabilities).all()
     assert result.certainty == result.mean_certainty == result.max_certainty == 0
     assert result.weighted_certainty == 0
-    assert result.status == "no_content"
+    assert result.status == status
     assert result.message
 
 
@@ -64,7 +65,8 @@ def test_a_plane_of_one_level(model, plain):
     assert result.probabilities.argmax() == result.product_probabilities.argmax() == 3
     assert result.product_probabilities[3] > result.probabilities[3]
     assert result.status == "out_of_focus"
-    assert result.message == ""
+    # The patches are white noise.
+    assert result.message == HINT
     assert result.blur_diameter_px == pytest.approx(BLUR_PX_PER_LEVEL * result.expected_level)
     assert isnan(result.defocus_um)
     assert (result.height, result.width) == (168, 168)
@@ -91,10 +93,8 @@ def test_certainties_are_those_of_the_patches(model):
 
 def test_optics_turn_blur_into_micrometres(model, plain):
     for optics in (TRAINING_OPTICS, OIL):
-        result = measure_focus(plain, model, optics=optics)
-        tangent = np.tan(np.arcsin(optics.na / optics.refractive_index))
-        blur_um = result.blur_diameter_px * optics.pixel_size_um
-        assert result.defocus_um == pytest.approx(blur_um / (2 * tangent))
+        result = measure_focus(plain, model, optics=optics, rescale="off")
+        assert optics.blur_diameter_px(result.defocus_um) == pytest.approx(result.blur_diameter_px)
         assert_same(result, measure_focus(plain, model))
 
 
@@ -227,7 +227,7 @@ def test_pixels_that_are_no_numbers_are_left_out(model, plain, wrong):
     plane = plain.astype(np.float32)
     plane[:2, :] = wrong
     result = measure_focus(plane, model)
-    assert result.message == "NaN and infinite pixels were left out: 336."
+    assert result.message == f"NaN and infinite pixels were left out: 336. {HINT}"
     mask = np.ones(plain.shape, bool)
     mask[:2] = False
     assert_same(result, measure_focus(plain, model, mask=mask))
@@ -385,7 +385,7 @@ def test_rows_carry_the_columns_of_the_table(model, plain):
         *("max_certainty", "weighted_certainty", "status", "blur_diameter_px", "defocus_um"),
         "saturated_fraction",
         *(f"p{k}" for k in range(11)),
-        "contrast",
+        *("contrast", "binning"),
     ]
     assert row["level"] == 3
     assert row["p3"] == max(row[f"p{k}"] for k in range(11))
@@ -442,15 +442,34 @@ def test_rescaled_planes_are_measured_at_the_models_sampling(model, factor):
         np.testing.assert_array_equal(points.levels, [0, 2, 4, 9])
 
 
-def test_nothing_is_rescaled_unasked(model, plain):
-    unasked = measure_focus(plain, model, optics=OIL)
-    assert unasked.patch_size_px == 84
-    assert "times more finely than the model's" in unasked.message
+def test_images_are_rescaled_by_themselves_when_their_optics_are_known(model, plain):
+    finer = plain.repeat(2, axis=0).repeat(2, axis=1)
+    by_itself = measure_focus(finer, model, optics=OIL)
+    assert (by_itself.binning, by_itself.patch_size_px, by_itself.message) == (2, 168, "")
+    assert_same(by_itself, measure_focus(finer, model, optics=OIL, rescale="on"))
+    assert by_itself.to_row()["binning"] == by_itself.to_dict()["binning"] == 2
+    assert measure_focus(finer, model).binning == 1
+    for off in ("off", False):
+        as_it_is = measure_focus(finer, model, optics=OIL, rescale=off)
+        assert (as_it_is.binning, as_it_is.patch_size_px) == (1, 84)
+        assert "times more finely than the model's" in as_it_is.message
     assert measure_focus(plain, model, optics=TRAINING_OPTICS).message == ""
-    with pytest.raises(SettingsError, match="needs the optics"):
-        measure_focus(plain, model, rescale=True)
+    for on in ("on", True):
+        with pytest.raises(SettingsError, match="needs the optics"):
+            measure_focus(plain, model, rescale=on)
     with pytest.raises(SettingsError, match="optics must be an Optics"):
         measure_focus(plain, model, optics={"na": 1})
+
+
+def test_levels_are_of_the_binned_image_and_blur_is_of_its_own(model):
+    """What is out of focus is judged at the model's sampling, whatever that of the image."""
+    finer = coded.plane([[1, 1], [1, 1]]).repeat(3, axis=0).repeat(3, axis=1)
+    optics = replace(TRAINING_OPTICS, pixel_size_um=0.65 / 3)
+    result = measure_focus(finer, model, optics=optics)
+    assert result.level == 1
+    assert result.status == "in_focus"
+    assert result.blur_diameter_px == pytest.approx(3 * 3.08 * result.expected_level)
+    assert result.defocus_um == pytest.approx(optics.defocus_um(result.blur_diameter_px))
 
 
 def test_equal_sampling_leaves_the_plane_as_it_is(model, plain):
@@ -461,30 +480,34 @@ def test_equal_sampling_leaves_the_plane_as_it_is(model, plain):
 
 
 def test_rescaled_patches_cover_the_plane(model):
-    plane = np.random.default_rng(0).integers(0, 99, (700, 1000)).astype(np.uint16)
-    result = measure_focus(plane, model, optics=OIL, rescale=True)
-    sampling = 0.108 * 1.4 / 0.52 / 0.65
-    assert result.patch_size_px == pytest.approx(84 / sampling)
-    lower_right = result.patch_positions.max(axis=0) + result.patch_size_px
-    np.testing.assert_allclose(lower_right, plane.shape, atol=2)
+    plane = np.random.default_rng(0).integers(0, 99, (701, 999)).astype(np.uint16)
+    result = measure_focus(plane, model, optics=OIL)
+    assert result.patch_size_px == 168
+    np.testing.assert_array_equal(result.patch_positions.max(axis=0) + 168, plane.shape)
     assert result.patch_positions.min() == 0
 
 
-def test_rescaled_planes_may_become_too_small(model):
-    result = measure_focus(coded.plane([[0]]), model, optics=OIL, rescale=True)
-    assert_undefined(result)
-    assert "38 x 38 pixels at the model's sampling; a patch needs 84 x 84" in result.message
+def test_what_binning_leaves_smaller_than_a_patch_is_too_small(model):
+    for plane in (coded.plane([[0]]), coded.plane([[0, 0]])):
+        result = measure_focus(plane, model, optics=OIL)
+        assert_undefined(result, "too_small")
+        shape = f"{plane.shape[0] // 2} x {plane.shape[1] // 2}"
+        assert f"{shape} at the model's sampling; a patch needs 84 x 84" in result.message
+        assert measure_focus(plane, model, optics=OIL, rescale="off").level == 0
+    # An image that is smaller by itself has no content, as it has not without optics.
+    for optics in (None, OIL):
+        result = measure_focus(coded.plane([[0]])[:83], model, optics=optics)
+        assert_undefined(result)
+        assert result.message == "The image has 83 x 84 pixels; a patch needs 84 x 84."
 
 
-def test_coarse_planes_are_interpolated_and_say_so(model):
+def test_coarse_planes_are_measured_as_they_are(model, plain):
     coarse = Optics(0.75, 1.0, 0.5, 0.65)
-    smooth = gaussian_filter(np.random.default_rng(0).normal(size=(200, 200)), 3)
-    result = measure_focus(smooth, model, optics=coarse, rescale=True)
-    assert result.message.startswith("The image is sampled 1.5 times more coarsely")
-    assert result.patch_size_px == pytest.approx(56)
-    assert len(result.patch_levels) == 16
+    result = measure_focus(plain, model, optics=coarse, rescale="on")
+    assert (result.binning, result.message) == (1, "")
+    assert_same(result, measure_focus(plain, model))
     with pytest.raises(SettingsError, match="Are its optics right"):
-        measure_focus(smooth, model, optics=Optics(0.5, 1, 0.5, 6.5), rescale=True)
+        measure_focus(plain, model, optics=Optics(0.5, 1, 0.5, 6.5), rescale=True)
 
 
 def test_masked_pixels_have_no_influence_on_rescaled_ones(model):
@@ -691,14 +714,14 @@ class Elsewhere:
 
     ndim = 2
 
-    def __init__(self, pixels):
-        self._pixels = pixels
+    def __init__(self, pixels, most=84):
+        self._pixels, self._most = pixels, most
         self.shape, self.dtype = pixels.shape, pixels.dtype
         self.rows = 0
 
     def __getitem__(self, index):
         given = self._pixels[index].copy()
-        assert len(given) <= 84
+        assert len(given) <= self._most
         self.rows += len(given)
         return given
 
@@ -720,18 +743,23 @@ class Elsewhere:
     ],
 )
 @pytest.mark.parametrize("normalisation", ["zscore", "type_range"])
-def test_planes_read_in_bands_give_the_same_bit_for_bit(tmp_path, make, normalisation):
+@pytest.mark.parametrize(("rescale", "side"), [("off", 84), ("auto", 168)])
+def test_planes_read_in_bands_give_the_same_bit_for_bit(
+    tmp_path, make, normalisation, rescale, side
+):
     coded.write(tmp_path / "coded", normalisation=normalisation)
     rng = np.random.default_rng(3)
     levels = rng.integers(0, 10, (11, 13)).tolist()
     plane = make(coded.plane(levels)[:-20, :-33])
-    elsewhere = Elsewhere(plane)
-    one = measure_focus(elsewhere, tmp_path / "coded", optics=OIL)
-    other = measure_focus(plane, tmp_path / "coded", optics=OIL)
+    elsewhere = Elsewhere(plane, side)
+    one, other = (
+        measure_focus(one, tmp_path / "coded", optics=OIL, rescale=rescale)
+        for one in (elsewhere, plane)
+    )
     for field in fields(other):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
     # The last band of patches overlaps the one before.
-    assert plane.shape[0] <= elsewhere.rows < plane.shape[0] + 84
+    assert plane.shape[0] <= elsewhere.rows < plane.shape[0] + side
 
 
 def test_the_real_model_gives_the_same_in_bands():
@@ -749,10 +777,9 @@ def test_a_memory_map_is_read_in_bands(model, plain, tmp_path):
     assert_same(measure_focus(stored, model), measure_focus(plain, model))
 
 
-def test_rescaling_and_masks_read_a_plane_whole(model, plain):
-    for options in ({"rescale": True, "optics": OIL}, {"mask": plain > 100}):
-        one, other = (measure_focus(p, model, **options) for p in (Elsewhere(plain), plain))
-        np.testing.assert_array_equal(one.patch_probabilities, other.patch_probabilities)
+def test_a_mask_reads_a_plane_whole(model, plain):
+    one, other = (measure_focus(p, model, mask=plain > 100) for p in (Elsewhere(plain), plain))
+    np.testing.assert_array_equal(one.patch_probabilities, other.patch_probabilities)
 
 
 @pytest.mark.parametrize("pixel_size_um", [0.4, 0.9])

@@ -186,6 +186,15 @@ def test_places_are_brought_to_the_models_sampling(model, images):
     assert sampled.blur_diameter_px == pytest.approx(whole.blur_diameter_px, rel=0.1)
 
 
+def test_places_that_binning_leaves_too_small_say_so(model, images):
+    plane = images["even"][:300, :150]
+    optics = replace(TRAINING_OPTICS, pixel_size_um=0.325)
+    result = sample_focus(plane, model, places=20, optics=optics)
+    assert (result.status, result.places, result.binning) == ("too_small", 0, 2)
+    assert "300 x 150 pixels, 150 x 75 at the model's sampling" in result.message
+    assert sample_focus(plane, model, places=20).status != "too_small"
+
+
 def test_rows_carry_the_interval(model, images):
     result = sample_focus(images["tilt"], model, places=40, optics=TRAINING_OPTICS)
     row = result.to_row()

@@ -280,10 +280,19 @@ def test_a_stack_prints_in_one_line_and_is_a_dict(model):
 
 
 def test_stacks_turn_optics_and_limit_on(model):
-    planes = [coded.plane([[2]])]
+    planes = [coded.plane([[2]]).repeat(2, axis=0).repeat(2, axis=1)]
     result = measure_stack(planes, model, optics=OIL, in_focus_limit=2)
     assert result.best_plane == 0
     assert result.results[0].defocus_um > 0
+    assert [one.binning for one in result.results] == [2]
+    off = measure_stack(planes, model, optics=OIL, rescale="off")
+    assert [one.binning for one in off.results] == [1]
+
+
+def test_planes_that_binning_leaves_too_small_have_no_best_one(model):
+    result = measure_stack([coded.plane([[0]])] * 2, model, optics=OIL)
+    assert (result.best_plane, result.status) == (None, "too_small")
+    assert isnan(result.expected_level)
 
 
 def test_a_frame_of_noise_is_not_the_best_plane():

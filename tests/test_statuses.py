@@ -16,6 +16,7 @@ from microscope_quality.statuses import (
     MIXED,
     NO_CONTENT,
     OUT_OF_FOCUS,
+    TOO_SMALL,
 )
 
 ALL = (*FOCUS_STATUSES, MEASURED, ERROR)
@@ -51,8 +52,9 @@ def test_colours_of_focus_are_those_of_levels():
 
 def test_the_worst_is_what_was_not_measured():
     ranked = sorted((*FOCUS_STATUSES, ERROR), key=lambda one: one.badness)
-    assert ranked == [IN_FOCUS, NO_CONTENT, MIXED, OUT_OF_FOCUS, ERROR]
-    assert [one.is_judged for one in ranked] == [True, False, True, True, False]
+    assert ranked == [IN_FOCUS, NO_CONTENT, TOO_SMALL, MIXED, OUT_OF_FOCUS, ERROR]
+    assert [one.is_judged for one in ranked] == [True, False, False, True, True, False]
+    assert [one.key for one in ALL if one.is_blank] == list(statuses.BLANK)
 
 
 def _luminance(colour):

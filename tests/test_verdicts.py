@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.focus import FocusResult
-from microscope_quality.statuses import FOCUS_STATUSES
+from microscope_quality.statuses import BLANK, FOCUS_STATUSES
 from microscope_quality.verdicts import judged_level, representative, status_of, sure_by_chance
 
 NAN = math.nan
@@ -71,6 +71,7 @@ def test_of_planes_that_are_not_mixed_the_lower_level_is_not_the_worse_one(level
         ("mixed", NAN, None),
         ("no_content", 4.0, None),
         ("no_content", NAN, None),
+        ("too_small", NAN, None),
         ("error", NAN, None),
     ],
 )
@@ -90,6 +91,7 @@ def test_a_best_plane_speaks_whatever_the_others_are():
         (["no_content", "out_of_focus"], [0.2, 8.0], 1),
         (["no_content", "no_content"], [5.0, 2.0], 0),
         (["error", "no_content"], [NAN, NAN], 1),
+        (["error", "too_small", "mixed"], [NAN, NAN, 3.0], 2),
         (["error", "error"], [NAN, NAN], 0),
         # Of equals, the first.
         (["in_focus", "in_focus"], [1.0, 1.0], 0),
@@ -107,7 +109,7 @@ def test_the_plane_that_speaks_for_a_stack_without_a_best_one(statuses, values, 
 def test_no_plane_with_content_is_lower_than_the_one_that_speaks(planes):
     statuses, values = (list(column) for column in zip(*planes))
     one = representative(statuses, values)
-    content = [k for k, status in enumerate(statuses) if status not in ("no_content", "error")]
+    content = [k for k, status in enumerate(statuses) if status not in (*BLANK, "error")]
     if content:
         assert one in content
         assert values[one] == min(values[k] for k in content)

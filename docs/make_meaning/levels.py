@@ -45,7 +45,8 @@ def levels() -> Part:
     numbers = {
         "blur_px_per_level": f"{BLUR_PX_PER_LEVEL:.2f}",
         "blur_px_at_ten": f"{10 * BLUR_PX_PER_LEVEL:.0f}",
-        "um_per_level": f"{TRAINING_OPTICS.defocus_of_level(1.0):.2f}",
+        "um_at_one": f"{TRAINING_OPTICS.defocus_of_level(1.0):.2f}",
+        "um_at_limit": f"{TRAINING_OPTICS.defocus_of_level(1.5):.1f}",
     }
 
     def draw() -> Image.Image:

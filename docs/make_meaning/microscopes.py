@@ -73,7 +73,10 @@ def optics() -> Part:
         short = number_of.get(name, "63")
         um, values = found[name][True]
         ratio = values[:, 3:].mean(axis=0) / um[3:]
-        numbers[f"um_level_{short}"] = f"{of.defocus_of_level(1.0):.2f}"
+        # Of one level, from 5 to 10: near focus the blur hardly grows.
+        per_level = float(np.diff(of.defocus_of_level(np.array([5.0, 10.0])))[0]) / 5
+        numbers[f"um_level_{short}"] = f"{per_level:.2f}"
+        numbers[f"um_focus_{short}"] = f"{of.level(0.0):.1f}"
         numbers[f"um_furthest_{short}"] = f"{of.defocus_of_level(10.0):.3g}"
         numbers[f"um_finer_{short}"] = f"{_finer(of):.1f}"
         numbers[f"um_found_{short}"] = share_text(ratio.mean())
@@ -93,11 +96,11 @@ def optics() -> Part:
 
     def draw() -> Image.Image:
         made, (left, right) = figure(440, 1, 2)
-        for number, (name, of) in enumerate(OBJECTIVES.items()):
+        for number, name in enumerate(OBJECTIVES):
             colour, marker, dash = SERIES[number]
             um, values = found[name][True]
             right.plot(
-                um[1:] / of.defocus_of_level(1.0) / _finer(of),
+                blurs[1:],
                 values.mean(axis=0)[1:] / um[1:],
                 color=colour,
                 marker=marker,
@@ -194,7 +197,7 @@ def thick() -> Part:
                 statuses[kind].append(result.status)
     um = 2 * TRAINING_OPTICS.defocus_of_level(half.astype(float))
     numbers = {
-        "thick_step": f"{TRAINING_OPTICS.defocus_of_level(1.0):.1f}",
+        "thick_step": f"{TRAINING_OPTICS.defocus_of_level(10.0) / 10:.1f}",
         "thick_images": str(sum(v.size for v in found.values())),
     }
     for kind, values in found.items():

@@ -10,7 +10,7 @@ from PIL import Image
 from docs.make_meaning.drawing import INK, SERIES, SOFT, figure, finished, level_axis, line
 from docs.make_meaning.specimens import Part, blurred, level_text, measured, model, taken
 from microscope_quality.degrade import defocus
-from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS
 from microscope_quality.psf import psf
 
 
@@ -29,7 +29,7 @@ def real(data: Path) -> Part:
     paraxial = [
         psf(
             TRAINING_OPTICS,
-            float(TRAINING_OPTICS.defocus_of_level(float(k), paraxial=True)),
+            float(TRAINING_OPTICS.defocus_of_cone(BLUR_PX_PER_LEVEL * k, paraxial=True)),
             paraxial=True,
         )
         for k in steps

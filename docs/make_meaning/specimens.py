@@ -71,7 +71,7 @@ def specimen(
 
 @cache
 def kernel(level: float, optics: Optics = TRAINING_OPTICS) -> np.ndarray:
-    """Give the point spread function at a level, with the objective's true cone of light."""
+    """Give the point spread function at a level, with the exact phase."""
     return psf(optics, float(optics.defocus_of_level(level)))
 
 

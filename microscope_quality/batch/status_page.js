@@ -56,6 +56,7 @@ function showCounts() {
       box.append(button);
     }
     button.firstChild.textContent = (state.counts[kind.key] || 0).toLocaleString("en");
+    button.hidden = kind.is_rare && !state.counts[kind.key];
     button.setAttribute("aria-pressed", String(chosen === kind.key));
   }
 }

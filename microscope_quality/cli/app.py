@@ -10,6 +10,7 @@ from microscope_quality.cli.commands import app as app
 from microscope_quality.cli.evaluate import evaluate
 from microscope_quality.cli.measure import measure
 from microscope_quality.cli.models import models
+from microscope_quality.cli.options import BareRescaleCommand
 from microscope_quality.cli.plugin import plugin
 from microscope_quality.cli.report import report
 from microscope_quality.cli.select import select
@@ -20,7 +21,9 @@ from microscope_quality.cli.verify import verify
 from microscope_quality.cli.watch import watch
 from microscope_quality.version import __version__
 
-for command in (measure, watch, report, select, verify, synthesize, train, evaluate, unseen):
+app.command(cls=BareRescaleCommand)(measure)
+app.command(cls=BareRescaleCommand)(watch)
+for command in (report, select, verify, synthesize, train, evaluate, unseen):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(plugin, name="plugin")

@@ -63,7 +63,7 @@ def measure(
     ] = None,
     measures: options.MeasuresOption = "focus",
     optics: options.OpticsOption = None,
-    rescale: options.RescaleOption = False,
+    rescale: options.RescaleOption = options.Rescale.auto,
     model: options.ModelOption = None,
     pattern: options.PatternOption = None,
     exclude: options.ExcludeOption = None,
@@ -135,8 +135,8 @@ def measure(
 ) -> None:
     r"""Measure the focus of images: level 0 (in focus) to 10, certainty and verdict of each.
 
-    The verdict is in_focus, out_of_focus, mixed (parts at different levels) or no_content (too
-    little to judge by). It needs no threshold and no sharp image to compare with.
+    The verdict is in_focus, out_of_focus, mixed (parts at different levels), no_content (too
+    little to judge by) or too_small. It needs no threshold and no sharp image to compare with.
 
     **Examples**
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import fields
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Mapping, Optional
 
 import typer
@@ -46,14 +47,43 @@ OpticsOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+class Rescale(str, Enum):
+    """Whether images are brought to the sampling that the model knows."""
+
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
 RescaleOption = Annotated[
-    bool,
+    Rescale,
     how(
-        "--rescale",
-        help="Bring the images to the sampling that the model knows; needs --optics. For "
-        "finely sampled images, as of a 60×/1.4 objective, which else look blurred.",
+        help="Bin images that are sampled more finely than the model knows, as of a 60×/1.4 "
+        "objective, which else look blurred: auto where the file and --optics tell the optics, on "
+        "everywhere, so that unknown optics are an error, off nowhere. --rescale alone is on.",
     ),
 ]
+
+
+class BareRescaleCommand(typer.core.TyperCommand):
+    """A command whose ``--rescale`` may stand without a value, as an option of typer's cannot."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the value in that the bare option stands for."""
+        end = args.index("--") if "--" in args else len(args)
+        values = {one.value for one in Rescale}
+        given = []
+        for number, word in enumerate(args):
+            given.append(word)
+            if word == "--rescale" and number < end:
+                following = "".join(args[number + 1 : number + 2])
+                # A mistyped value is refused; a path or another option is none.
+                given += [] if following in values else [Rescale.on.value]
+        return super().parse_args(ctx, given)
+
+
 ModelOption = Annotated[
     Optional[str],
     how(
@@ -208,7 +238,7 @@ def _measures(
     *,
     model: Optional[str],
     optics: Optional[str],
-    rescale: bool,
+    rescale: Rescale,
     in_focus_limit: Optional[float],
     sample: Optional[int],
     seed: int,
@@ -221,7 +251,7 @@ def _measures(
     given = {
         "model": model,
         "optics": None if optics is None else parse_values(optics),
-        "rescale": rescale or None,
+        "rescale": None if rescale is Rescale.auto else rescale.value,
         "in_focus_limit": in_focus_limit,
         "sample": sample,
         "seed": seed or None,

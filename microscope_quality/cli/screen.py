@@ -14,7 +14,7 @@ from microscope_quality.errors import printable
 from microscope_quality.measuring import watch_events as events
 from microscope_quality.measuring.file_verdicts import Verdict
 from microscope_quality.measuring.measure import Measure
-from microscope_quality.statuses import ERROR, NO_CONTENT
+from microscope_quality.statuses import ERROR
 
 _REFRESH_SECONDS = 0.5
 # Characters of a line beside its name: clock, number, verdict, and some words.
@@ -94,7 +94,7 @@ class Screen:
         number = (f"{short:>5}", measure.colour(row)) if short else "    –"
         sign = ": " if status is ERROR else ", "
         words = printable(sign.join(filter(None, (verdict.in_words(), verdict.fault))))
-        if status is NO_CONTENT:
+        if status.is_blank:
             # Too small, or without a single number: that there is nothing in it may not be all.
             words = "  ".join(filter(None, (words, printable(row["message"]))))
         if was:

@@ -85,9 +85,9 @@ def watch(
         typer.Option(
             metavar="VERDICT",
             rich_help_panel=ALERTS,
-            help="Raise an alert for images with this verdict: out_of_focus, mixed or no_content. "
-            "Can be given several times. Where alerts are asked for at all, a file that cannot be "
-            "measured raises one too.",
+            help="Raise an alert for images with this verdict: out_of_focus, mixed, no_content or "
+            "too_small. Can be given several times. Where alerts are asked for at all, a file that "
+            "cannot be measured raises one too.",
             show_default="out_of_focus, where alerts have somewhere to go",
         ),
     ] = None,
@@ -143,7 +143,7 @@ def watch(
     ] = False,
     measures: options.MeasuresOption = "focus",
     optics: options.OpticsOption = None,
-    rescale: options.RescaleOption = False,
+    rescale: options.RescaleOption = options.Rescale.auto,
     model: options.ModelOption = None,
     pattern: options.PatternOption = None,
     exclude: options.ExcludeOption = None,

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from microscope_quality.errors import printable
-from microscope_quality.statuses import ERROR, NO_CONTENT, Status
+from microscope_quality.statuses import ERROR, Status
 
 #: Of a table of another version, or that another program changed.
 OTHER_COLUMNS = (
@@ -28,7 +28,9 @@ def console() -> Console:
 
 def style_of(status: Status) -> str:
     """Give the style of a status on a terminal, whose own colours are the clearest there."""
-    return {ERROR: "bright_red", NO_CONTENT: "dim"}.get(status, status.colour)
+    if status is ERROR:
+        return "bright_red"
+    return "dim" if status.is_blank else status.colour
 
 
 def edited(names: Sequence[str]) -> str:

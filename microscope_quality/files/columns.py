@@ -119,18 +119,22 @@ def plane_columns(own: Iterable[Column]) -> tuple[Column, ...]:
 
 
 def result_columns(
-    own: Iterable[Column], later: Iterable[Column] = (), others: Iterable[Column] = ()
+    own: Iterable[Column],
+    later: Iterable[Column] = (),
+    others: Iterable[Column] = (),
+    last: Iterable[Column] = (),
 ) -> tuple[Column, ...]:
     """Columns of ``results.csv``: those of a plane, and what a run knows beside them.
 
     Parameters
     ----------
-    own, later
-        Of the measure that judges; `later` are those that came after the run's first ones.
+    own, later, last
+        Of the measure that judges; `later` are those that came after the run's first ones, and
+        `last` after all others.
     others
         Of further measures.
     """
-    return (*plane_columns(own), *_OF_RUN, *later, _DIGEST, _STACK, *others, _CHECKSUM)
+    return (*plane_columns(own), *_OF_RUN, *later, _DIGEST, _STACK, *others, *last, _CHECKSUM)
 
 
 def patch_columns(own: Iterable[Column]) -> tuple[Column, ...]:

@@ -89,7 +89,7 @@ class Verdict:
     def in_words(self) -> str:
         """Say which plane it is and of how many, if there are more than one."""
         # Where nothing has content, no plane is the worst or the best.
-        nothing = self.status is NO_CONTENT and not self.stack
+        nothing = self.status.is_blank and not self.stack
         if self.planes < 2 or self.status is ERROR or nothing:
             return f"{self.planes} planes" if self.planes > 1 else ""
         where = " ".join(f"{axis}{at}" for axis, at in self.place.items())
@@ -126,7 +126,7 @@ def verdict_of(planes: Sequence[PlaneRow], stacks: Iterable[Row] = ()) -> Verdic
         one = representative_of(image, stack)
         status = measure.status_named(stack.get("status", ""))
         status = one.kind if status is ERROR else status
-        has_best = len(image) > 1 and not (status is NO_CONTENT and stack.get("best_z") == "")
+        has_best = len(image) > 1 and not (status.is_blank and stack.get("best_z") == "")
         verdicts.append(Verdict(one, status, len(image), has_best, files))
     telling = [one for one in verdicts if one.status.is_judged or one.status is ERROR]
     verdict = max(telling or verdicts, key=_rank)
@@ -216,9 +216,10 @@ class Threshold:
     def _reason(self, name: str, verdict: Verdict) -> str:
         """Say why what was measured is bad."""
         status, measure = verdict.status, verdict.measure
-        if status is NO_CONTENT:
+        if status.is_blank:
             # Its numbers mean nothing.
-            return f"{name} has no content" if status.key in self.statuses else ""
+            said = "has no content" if status is NO_CONTENT else f"is {status.words}"
+            return f"{name} {said}" if status.key in self.statuses else ""
         judged, at = measure.judged(verdict.row), measure.at(verdict.row, self.limit)
         worse = self.limit is not None and measure.badness(judged) > measure.badness(self.limit)
         if worse:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from microscope_quality.arguments import as_count
-from microscope_quality.errors import SettingsError
+from microscope_quality.errors import MicroscopeQualityError, SettingsError
 from microscope_quality.files.columns import Column
 from microscope_quality.files.metadata import optics_of
 from microscope_quality.files.pictures import Legend
@@ -36,6 +36,7 @@ from microscope_quality.measuring.measure import (
 from microscope_quality.model import FocusModel, ModelDescription
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, parse_values
 from microscope_quality.overlay import legend, overlay
+from microscope_quality.resampling import Rescaling, as_rescaling
 from microscope_quality.sampling import FEWEST_PLACES, sample_focus
 from microscope_quality.stacks import best_of, spoken
 from microscope_quality.statuses import FOCUS_STATUSES, IN_FOCUS, MIXED, OUT_OF_FOCUS
@@ -43,8 +44,6 @@ from microscope_quality.statuses import FOCUS_STATUSES, IN_FOCUS, MIXED, OUT_OF_
 # Of numbers with six digits, and of sums of them.
 _ROUNDING = 1e-3
 _PROBABILITY = re.compile("p[0-9]{1,3}")
-# Bytes for each pixel of an image that is brought to another sampling.
-_RESCALED_BYTES = 36
 
 _LEVEL = Column("level", "integer", "Most probable level", 0, True)
 _EXPECTED = Column("expected_level", "number", "Expected level", 1, True)
@@ -89,8 +88,9 @@ class Focus(Measure):
         Name or folder of a model; the default one without it.
     optics : mapping
         What the user says of the optics, by the fields of `Optics`; files may tell the rest.
-    rescale : bool
-        Bring planes to the sampling that the model knows.
+    rescale : str
+        Whether planes are brought to the sampling that the model knows: one of
+        `resampling.RESCALINGS`, which True and False may stand for.
     in_focus_limit : float
         The highest expected level that is in focus.
     sample : int, optional
@@ -114,15 +114,16 @@ class Focus(Measure):
     reference = "What the number means"
     caveats = (
         "The number is about blur in fluorescence images at the sampling that the model knows: "
-        "images that are sampled much finer, thick samples, objects that are smooth even in focus "
-        "and very few photons are given too high a level, and brightfield is not to be trusted.",
+        "images that are sampled much finer, by optics that were not told, thick samples, objects "
+        "that are smooth even in focus and very few photons are given too high a level, and "
+        "brightfield is not to be trusted.",
         "Levels 0 and 1 are often taken for each other, the last level means “at least”, and "
         "without content or certainty there is nothing to believe.",
     )
 
     model: str | None = None
     optics: Mapping[str, float] = field(default_factory=dict)
-    rescale: bool = False
+    rescale: Rescaling = "auto"
     in_focus_limit: float = 1.5
     sample: int | None = None
     seed: int = 0
@@ -152,6 +153,10 @@ class Focus(Measure):
         interval = (Column(f"expected_level_{end}", "number") for end in ("low", "high"))
         sampled = (Column("places", "integer"), *interval)
         return (Column("optics"), *sampled, Column("contrast", "number"))
+
+    @property
+    def last_columns(self) -> tuple[Column, ...]:
+        return (Column("binning", "integer", "Binning"),)
 
     @property
     def patch_columns(self) -> tuple[Column, ...]:
@@ -202,15 +207,11 @@ class Focus(Measure):
 
     @property
     def reads_whole(self) -> bool:
-        return self.rescale
+        return False
 
     @property
     def is_sample(self) -> bool:
         return self.sample is not None
-
-    @property
-    def pixel_bytes(self) -> int:
-        return _RESCALED_BYTES * self.rescale
 
     @property
     def patch_size(self) -> int:
@@ -222,8 +223,7 @@ class Focus(Measure):
             raise SettingsError(
                 f"in_focus_limit is {limit:g}, but the model's levels go from 0 to {last}."
             )
-        if self.rescale and not self.optics:
-            raise SettingsError("rescale needs `optics`, to know how finely images are sampled.")
+        as_rescaling(self.rescale)
         if self.sample is not None:
             as_count("sample", self.sample, FEWEST_PLACES)
 
@@ -231,7 +231,7 @@ class Focus(Measure):
         return {
             "model": self.model,
             "optics": optics_text(self.optics) or None,
-            "rescale": self.rescale,
+            "rescale": as_rescaling(self.rescale),
             # A whole number is an older version's: see `_recorded_limit`.
             "in_focus_limit": float(self.in_focus_limit),
             "sample": self.sample,
@@ -265,7 +265,7 @@ class Focus(Measure):
         name, sure = own.get("model"), facts.get("sure_certainty")
         measure = cls(
             model=name if isinstance(name, str) and name else None,
-            rescale=own.get("rescale") is True,
+            rescale=_recorded_rescaling(own.get("rescale")),
             sample=sample if isinstance(sample, int) else None,
             in_focus_limit=_recorded_limit(own.get("in_focus_limit"), levels - 1),
         )
@@ -275,6 +275,9 @@ class Focus(Measure):
 
     def run(self, plane: Plane) -> Result:
         optics, message = optics_of(plane.known_optics, self.optics, "defocus_um")
+        if optics is None and as_rescaling(self.rescale) == "on":
+            why = message or "Neither the file nor the command tells all of them."
+            raise SettingsError(f"Rescaling is on, but the optics are not known. {why}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             measure: Callable[..., FocusResult] = measure_focus
@@ -299,7 +302,7 @@ class Focus(Measure):
     def fault(self, row: Row) -> str:
         status, odds = row["status"], self.distribution
         empty = [name for name in ("level", self.value, "certainty", *odds) if not row[name]]
-        if empty and (status != "no_content" or row["level"]):
+        if empty and (not self.status(row).is_blank or row["level"]):
             return f"{empty[0]} is empty, but the status is {status}"
         for name in ("level", self.value):
             # Six digits may round up.
@@ -353,9 +356,9 @@ class Focus(Measure):
         # A sample of places stands for a plane that takes long to measure whole.
         if row.get("places"):
             return None
-        known = self.rescale and row.get("optics")
-        optics = parse_values(row["optics"]) if known else {}
-        return replace(self, optics=optics, rescale=bool(known), sample=None)
+        optics = parse_values(row["optics"]) if row.get("optics") else {}
+        rescale = self.rescale if optics else "off"
+        return replace(self, optics=optics, rescale=rescale, sample=None)
 
     def cells(self, row: Row) -> list[Cell]:
         colours, last = self.scale.colours, self.levels - 1
@@ -399,6 +402,14 @@ def _recorded_limit(limit: object, last: int) -> float:
     if isinstance(limit, int) and not isinstance(limit, bool) and 0 <= limit <= last:
         return min(limit + 0.5, float(last))
     return limit if isinstance(limit, float) and 0 <= limit <= last else Focus.in_focus_limit
+
+
+def _recorded_rescaling(rescale: object) -> Rescaling:
+    """Give the rescaling of a record; older versions recorded True or False."""
+    try:
+        return as_rescaling(rescale)
+    except MicroscopeQualityError:
+        return "off"
 
 
 def _sure_certainty(model: str | None) -> float:

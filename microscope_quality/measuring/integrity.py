@@ -349,7 +349,8 @@ class _Look:
             self._columns.tell(
                 f"{table} has a column {name[:_LONGEST_NAME]!r}, which no run writes"
             )
-        if not unknown and list(header) != wanted[: len(header)]:
+        # An older version had fewer; a column that was taken out since is missed by the checksums.
+        if not unknown and list(header) != [name for name in wanted if name in header]:
             self._columns.tell(f"{table} has not the columns of a run in their order")
         elif not unknown and len(header) < len(wanted):
             missing = ", ".join(wanted[len(header) :])

@@ -198,6 +198,11 @@ class Measure:
         return ()
 
     @property
+    def last_columns(self) -> tuple[Column, ...]:
+        """Columns that came to it after all others."""
+        return ()
+
+    @property
     def patch_columns(self) -> tuple[Column, ...]:
         """Columns of a patch, if it measures patches."""
         return ()
@@ -404,6 +409,14 @@ class Measure:
     def status_named(self, key: str) -> Status:
         """Give the status of a name; that of an error for any other."""
         return status_named(key, self.statuses)
+
+    def counted(self, numbers: Mapping[str, int]) -> dict[str, int]:
+        """Give how many images have each status; a rare one only where there are any."""
+        return {
+            one.key: numbers.get(one.key, 0)
+            for one in self.statuses
+            if not one.is_rare or numbers.get(one.key)
+        }
 
     @property
     def all_statuses(self) -> tuple[Status, ...]:

@@ -30,6 +30,7 @@ from microscope_quality.measuring.rows import PlaneRow
 from microscope_quality.measuring.run import Progress, Run, check_folder
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.optics import Optics, checked_values
+from microscope_quality.resampling import Rescaling, as_rescaling
 
 if TYPE_CHECKING:
     import pandas
@@ -47,7 +48,7 @@ def measure_files(
     measures: str | Iterable[str] = "focus",
     model: _Path | None = None,
     optics: Optics | Mapping[str, float] | None = None,
-    rescale: bool = False,
+    rescale: Rescaling = "auto",
     in_focus_limit: float | None = None,
     sample: int | None = None,
     seed: int = 0,
@@ -125,7 +126,7 @@ def measure_files(
         "measures": None if measures == "focus" else measures,
         "model": model,
         "optics": optics,
-        "rescale": as_flag("rescale", rescale) or None,
+        "rescale": None if as_rescaling(rescale) == "auto" else as_rescaling(rescale),
         "in_focus_limit": in_focus_limit,
         "sample": sample,
         "seed": as_seed(seed) or None,

@@ -301,7 +301,7 @@ class Run:
         counts = {"files": len(self.files), "measured": self.n_rows, "kept": self.n_kept}
         if self.is_finished:
             counts |= {"planes": self.planes.total(), "failed": self.planes[ERROR.key]}
-            counts |= {one.key: self.planes[one.key] for one in self.settings.measure.statuses}
+            counts |= self.settings.measure.counted(self.planes)
         self._record.write(status, counts)
 
     @property

@@ -76,7 +76,9 @@ class Settings:
         measure = self.measure
         others = tuple(_columns_of_others(self.measures))
         return {
-            RESULTS: result_columns(measure.columns, measure.later_columns, others),
+            RESULTS: result_columns(
+                measure.columns, measure.later_columns, others, measure.last_columns
+            ),
             PATCHES: patch_columns(measure.patch_columns),
             STACKS: stack_columns(measure.column),
         }
@@ -145,6 +147,6 @@ class Settings:
 def _columns_of_others(measures: tuple[Measure, ...]) -> Iterator[Column]:
     """Columns of all but the first one, whose status is the row's."""
     for measure in measures[1:]:
-        for column in (*measure.columns, *measure.later_columns):
+        for column in (*measure.columns, *measure.later_columns, *measure.last_columns):
             if column.name != "status":
                 yield column

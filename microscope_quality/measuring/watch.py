@@ -752,7 +752,7 @@ class Watch:
             "measured": self._measured,
             "kept": len(self._kept),
             "failed": counted[ERROR.key],
-            **{one.key: counted[one.key] for one in self.settings.measure.statuses},
+            **self.settings.measure.counted(counted),
         }
         trouble = ""
         try:

@@ -12,7 +12,7 @@ from microscope_quality.batch.status_page import Board, Card, StatusPage
 from microscope_quality.measuring import watch_events as events
 from microscope_quality.measuring.measure import Measure
 from microscope_quality.measuring.watch import Watch
-from microscope_quality.statuses import ERROR, NO_CONTENT
+from microscope_quality.statuses import ERROR
 
 # Results of an earlier run that the page shows at first, and alerts that it lists.
 _EARLIER_CARDS = 12
@@ -115,7 +115,7 @@ class WatchPage(StatusPage):
         verdict = file.verdict
         measure, row, status = verdict.measure, verdict.row, verdict.status
         details = [file.was and f"was {file.was}", verdict.in_words(), verdict.fault]
-        if status is NO_CONTENT:
+        if status.is_blank:
             details.append(row["message"])
         groups = (f"{group} {value}" for group, value in verdict.groups.items())
         return Card(

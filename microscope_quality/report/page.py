@@ -220,7 +220,7 @@ def render(
     wells, formats = _plates(rows)
     small = {row: base64.b64encode(picture).decode() for row, picture in sorted(pictures.items())}
     measure = rows.measure
-    statuses = measure.all_statuses
+    statuses = _statuses(rows)
     data = {
         "rows": len(rows),
         "columns": columns,
@@ -284,6 +284,12 @@ def render(
     )
 
 
+def _statuses(rows: Rows) -> tuple[Status, ...]:
+    """Give the measure's statuses; rare ones only where an image has them."""
+    found = set(rows.status)
+    return tuple(one for one in rows.measure.all_statuses if not one.is_rare or one in found)
+
+
 def _told(rows: Rows) -> dict[str, Any]:
     """Give what the script has to know of the measures."""
     measure = rows.measure
@@ -303,7 +309,7 @@ def _told(rows: Rows) -> dict[str, Any]:
         "charts": [asdict(chart) for chart in measure.charts],
         "statuses": [
             {**status.to_dict(), "templates": measure.templates_of(status)}
-            for status in measure.all_statuses
+            for status in _statuses(rows)
         ],
         "described": [
             {

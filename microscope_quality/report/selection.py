@@ -51,7 +51,7 @@ class Limits:
         The least trust, 0 to 1.
     keeps_partly_bad, keeps_empty : bool
         Whether images that are partly bad are judged by their value, as others are, and whether
-        those with nothing to judge by are kept. Otherwise both are rejected.
+        those without content are kept. Otherwise both are rejected.
     """
 
     limit: float | None = None
@@ -84,7 +84,8 @@ class Limits:
 
     def drops(self, status: Status) -> bool:
         """Whether images with a status are rejected whatever their numbers are."""
-        kept = {1: self.keeps_empty, 2: self.keeps_partly_bad}
+        # An image that is too small is of no empty well.
+        kept = {1: self.keeps_empty and not status.is_rare, 2: self.keeps_partly_bad}
         return status is ERROR or not kept.get(status.badness, True)
 
 
@@ -124,7 +125,8 @@ class Selection:
             if name
         }
         for status in measure.all_statuses:
-            words[status.key] = "without content" if status.badness == 1 else status.words
+            empty = status.is_blank and not status.is_rare
+            words[status.key] = "without content" if empty else status.words
         counts = Counter(self.reasons)
         return [(counts[reason], said) for reason, said in words.items() if counts[reason]]
 

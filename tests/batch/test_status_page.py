@@ -31,6 +31,7 @@ pytestmark = pytest.mark.browser
 KINDS = [
     Status("good", "in focus", "●", "#3cbeff", 0),
     Status("bad", "out of focus", "○", "#ffeb5a", 3),
+    Status("rare", "too small", "▫", "#b0a58c", 1, is_rare=True),
 ]
 HOSTILE = "<script>document.title='pwned'</script>\u202e\n<img src=x onerror=alert(1)>&amp;.tif"
 
@@ -325,6 +326,10 @@ def test_in_a_browser(board, page, tab):
     tab.goto(page.url)
     tab.wait_for_selector("text=a.tif")
     assert tab.title() == "plate 7 – watching"
+    rare = tab.locator("#counts button[data-kind=rare]")
+    assert not rare.is_visible()
+    board.count({"good": 1, "bad": 1, "rare": 1})
+    rare.wait_for(state="visible")
     # What comes later shows by itself, in front.
     board.show(card(HOSTILE, "bad", alert=HOSTILE))
     board.beat(alerts=[{"time": "2026-11-21T16:52:24Z", "reason": HOSTILE}], alert_number=1)

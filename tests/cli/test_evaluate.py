@@ -11,6 +11,8 @@ import tifffile
 import typer
 from typer.testing import CliRunner
 
+# A command's refusals name options as they were typed once all commands are known.
+import microscope_quality.cli.app  # noqa: F401
 from microscope_quality import FocusModel
 from microscope_quality.cli.evaluate import evaluate
 from microscope_quality.model import available_models, write_model
@@ -118,6 +120,40 @@ def test_stacks_alone_and_a_bad_file(sharp, tmp_path):
     assert len(rows(out / "z_planes.csv")) == 5
 
 
+def test_stacks_that_a_table_lists_beside_classical_measures(sharp, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs pip install 'microscope-quality[evaluate]'")
+    planes = dict(labelled([SharpImage(str(sharp / "0.tif"))], SetSettings(photons=(3000, 3000))))
+    listed = ["file,set,index,z_um,na,n,wavelength_um,pixel_um"]
+    for index, level in enumerate((8, 4, 0, 4, 8)):
+        tifffile.imwrite(tmp_path / f"{index}.tif", planes[level])
+        listed.append(f"{index}.tif,cell,{index},{10 * index},0.5,air,0.5,0.65")
+    (tmp_path / "manifest.csv").write_text("\n".join(listed) + "\n")
+    (tmp_path / "best.csv").write_text("set,sharpest_index,far_indices\ncell,2,0 4\n")
+    out = tmp_path / "out"
+    result = run(
+        *("compact", "--stacks", tmp_path, "--best", tmp_path / "best.csv", "--out", out),
+        *("--empty-patches", 0, "--jobs", 1),
+    )
+    assert result.exit_code == 0, result.output
+    (row,) = rows(out / "z_stacks.csv")
+    assert (row["best_z"], row["best_plane_error"], row["within_depth"]) == ("2", "0", "1")
+    assert (row["best_status"], row["far"], row["far_in_focus"]) == ("in_focus", "2", "0")
+    assert float(row["depth_um"]) == pytest.approx(3.3)
+    assert float(row["slope"]) > 0
+    found = {row["measure"]: row for row in rows(out / "z_stack_measures.csv")}
+    assert list(found)[:2] == ["compact", "tenengrad"]
+    assert {"laplacian_of_gaussian", "mid_band_power", "power_log_log_slope"} < set(found)
+    assert found["compact"]["kind"] == "model"
+    for name in ("compact", "tenengrad", "laplacian_of_gaussian"):
+        assert (found[name]["best_z"], found[name]["within_depth"]) == ("2", "1")
+        assert float(found[name]["spearman_sides"]) == pytest.approx(1)
+    # The numbers on the screen are those of the table.
+    line = next(line for line in result.output.splitlines() if line.startswith(" cell "))
+    assert line.split()[1:6] == ["5", "2", "2", "✓", f"{float(row['spearman']):.2f}"]
+    summed = next(line for line in result.output.splitlines() if "hits, mean" in line)
+    assert summed.split()[2:5] == ["1", "of", "1"]
+
+
 def test_a_focus_plane_that_is_none_is_refused(sharp, tmp_path):
     pytest.importorskip("matplotlib", reason="needs pip install 'microscope-quality[evaluate]'")
     plane = tifffile.imread(sharp / "0.tif")
@@ -192,6 +228,8 @@ def test_a_missing_library_is_told_before_the_work(sharp, tmp_path, library):
         (("compact", "--data", "x", "--stack-pattern", "a"), "--stack-pattern is for"),
         (("compact", "--stacks", "x", "--held-out"), "--held-out is for"),
         (("compact", "--data", "x", "--focus-plane", 1), "--focus-plane is for"),
+        (("compact", "--data", "x", "--best", "b.csv"), "--best is for"),
+        (("compact", "--stacks", "x", "--best", "b.csv", "--focus-plane", 1), "one for each stack"),
         (("compact", "--stacks", "x", "--stack-pattern", "a"), "named groups stack and z"),
         (("compact", "--data", "x", "--optics", "na=0.5,n=1"), "missing"),
         (("compact", "--data", "x", "--group-by", "stain"), "--manifest"),

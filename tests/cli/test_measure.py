@@ -16,6 +16,7 @@ from microscope_quality.files.columns import names
 from microscope_quality.focus import measure_focus
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.optics import Optics
+from microscope_quality.spectrum import HINT
 
 
 def test_a_folder_becomes_a_table(plate, model, tmp_path):
@@ -119,6 +120,50 @@ def test_rescaling_is_the_librarys(plate, model, tmp_path):
     result = measure_focus(tifffile.imread(path), model, optics=Optics.parse(text), rescale=True)
     assert float(row["expected_level"]) == pytest.approx(result.expected_level, rel=1e-5)
     assert row["width"] == str(84 * 4)
+
+
+FINE = "na=1.4,n=1.515,wavelength_um=0.52,pixel_size_um=0.103"
+
+
+def test_images_are_rescaled_by_themselves_when_their_optics_are_known(model, tmp_path):
+    """Told by the file or the user; the option alone asks for it, wherever it stands."""
+    plane = coded.plane([[1, 1], [1, 1]]).repeat(2, axis=0).repeat(2, axis=1)
+    tifffile.imwrite(tmp_path / "a.tif", plane)
+    text = OME.format(w=plane.shape[1], h=plane.shape[0], unit="", wave=' EmissionWavelength="520"')
+    # 20x/0.75 with pixels of 0.2 µm.
+    text = text.replace("0.325", "0.2")
+    tifffile.imwrite(tmp_path / "b.ome.tif", plane, description=text, metadata=None)
+    common = ("--model", model, "--out", tmp_path / "out", "--overlay", "none")
+
+    def rows(*options):
+        measure(tmp_path / "a.tif", tmp_path / "b.ome.tif", *common, *options)
+        read = table(tmp_path / "out" / "results.csv")
+        assert [*read[0]][-2:] == ["binning", "checksum"]
+        return [(row["binning"], row["status"]) for row in read]
+
+    assert rows()[1] == ("2", "in_focus")
+    assert rows()[0][0] == "1"
+    assert rows("--optics", FINE)[0] == ("2", "in_focus")
+    assert rows("--optics", FINE, "--rescale", "off")[0][0] == "1"
+    assert rows("--optics", FINE, "--rescale")[0] == ("2", "in_focus")
+    assert rows("--rescale", "--optics", FINE)[0] == ("2", "in_focus")
+    run("measure", "--rescale", tmp_path / "b.ome.tif", "--model", model)
+    # On refuses what it cannot rescale.
+    run("measure", tmp_path / "a.tif", tmp_path / "b.ome.tif", *common, "--rescale", code=1)
+    one, other = table(tmp_path / "out" / "results.csv")
+    assert "Rescaling is on, but the optics are not known" in one["error"]
+    assert (one["binning"], one["level"], other["binning"]) == ("", "", "2")
+
+
+def test_what_binning_leaves_too_small_says_so(model, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", coded.plane([[1]]))
+    screen = measure(
+        tmp_path / "a.tif", "--model", model, "--out", tmp_path / "out", "--optics", FINE
+    )
+    assert "too small" in screen
+    (row,) = table(tmp_path / "out" / "results.csv")
+    assert (row["status"], row["level"], row["error"], row["binning"]) == ("too_small", "", "", "2")
+    assert "42 x 42 at the model's sampling" in row["message"]
 
 
 @pytest.mark.parametrize(
@@ -279,7 +324,7 @@ def test_a_missing_file_beside_a_good_one_is_a_row(plate, model, tmp_path):
     [
         (["missing.tif"], "There is no file or folder"),
         (["nothing*.tif"], "There is no image"),
-        (["A01_s1.tif", "--rescale"], "--rescale needs --optics"),
+        (["A01_s1.tif", "--rescale=yes"], "--rescale"),
         (["A01_s1.tif", "--optics", "na=2,n=1"], "na must be below"),
         (["A01_s1.tif", "--optics", "na=0.5;n=1"], "na"),
         (
@@ -351,7 +396,7 @@ def test_the_files_own_optics_and_the_users(model, tmp_path):
     wanted = measure_focus(plane, model, optics=optics).defocus_um
     assert float(everything["defocus_um"]) == pytest.approx(wanted, rel=1e-5)
     assert everything["optics"] == "na=0.75,n=1,wavelength_um=0.52,pixel_size_um=0.325"
-    assert (some["defocus_um"], some["optics"], some["message"]) == ("", "", "")
+    assert (some["defocus_um"], some["optics"], some["message"]) == ("", "", HINT)
     everything, some = rows(*common, "--optics", "wavelength_um=0.6")
     assert everything["optics"] == some["optics"]
     assert "wavelength_um=0.6" in some["optics"]

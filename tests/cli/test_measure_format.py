@@ -157,7 +157,7 @@ def test_a_file_is_no_folder(plate, tmp_path, name, remedy):
 
 
 def test_wrong_use_says_nothing_on_standard_output(plate):
-    for wrong in (("nowhere.tif",), (plate, "--rescale"), (plate, "--per-patch")):
+    for wrong in (("nowhere.tif",), (plate, "--rescale=yes"), (plate, "--per-patch")):
         assert measured(*wrong, "--format", "json", code=2).stdout == ""
     done = measured(plate, "--format", "xml", code=2)
     assert done.stdout == ""

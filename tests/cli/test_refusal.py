@@ -28,7 +28,7 @@ from microscope_quality.errors import FileError, SettingsError
             "in_focus_limit is 11, but the model's levels end at 10.",
             "--in-focus-limit is 11, but the model's levels end at 10.",
         ),
-        ("measure", "rescale needs `optics`, to know.", "--rescale needs --optics, to know."),
+        ("measure", "per_patch needs `out`, a folder.", "--per-patch needs --out, a folder."),
         ("measure", "keep_patches needs a measure", "--per-patch needs a measure"),
         ("watch", "on_alert names no program.", "--on-alert names no program."),
         ("watch", "on_alert: there is no program x", "--on-alert: there is no program x"),

@@ -17,6 +17,7 @@ import tifffile
 from command_line import run
 from systems import posix
 from typer.testing import CliRunner
+from written_results import with_checksum
 
 from microscope_quality.cli.app import app
 
@@ -213,8 +214,27 @@ def test_a_table_with_other_columns(folder):
     assert "patches.csv, row 1: A01.tif" in said
 
 
+def test_a_table_of_before_a_column_came_is_checked_too(folder):
+    path = folder / "out" / "results.csv"
+    header, *rows = csv.reader(io.StringIO(path.read_text("utf-8"), newline=""))
+    at = header.index("binning")
+    older = [row[:at] + row[at + 1 :] for row in (header, *rows)]
+    for row in older[1:]:
+        row[-1] = with_checksum(dict(zip(older[0][:-1], row)), older[0])["checksum"]
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows(older)
+    said = verify(folder / "out", code=0)
+    assert re.search(r"^columns of tables +[\d,]+ columns +fits", said, re.MULTILINE)
+    # One that was taken out is missed.
+    for row in older[1:]:
+        row[-1] = "00000000"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows(older)
+    assert "Not all fits: checksums of rows" in verify(folder / "out", code=1)
+
+
 def test_results_of_an_older_version_are_checked_as_far_as_they_can_be(folder):
-    for name, n in (("results.csv", 3), ("patches.csv", 1), ("stacks.csv", 8)):
+    for name, n in (("results.csv", 4), ("patches.csv", 1), ("stacks.csv", 8)):
         path = folder / "out" / name
         rows = list(csv.reader(io.StringIO(path.read_text("utf-8"), newline="")))
         with path.open("w", encoding="utf-8", newline="") as stream:

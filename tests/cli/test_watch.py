@@ -483,7 +483,7 @@ def test_a_copy_for_spreadsheets_that_is_open_elsewhere_is_written_later(plate, 
     ("arguments", "words"),
     [
         ([], "--out"),
-        (["--out", "{tmp}/out", "--rescale"], "--rescale needs --optics"),
+        (["--out", "{tmp}/out", "--rescale=yes"], "--rescale"),
         (["--out", "{tmp}/out", "--alert-level", "10"], "no level is above it"),
         (["--out", "{tmp}/out", "--alert-status", "fine"], "--alert-status"),
         (["--out", "{tmp}/out", "--alert-status", "in_focus"], "--alert-status"),

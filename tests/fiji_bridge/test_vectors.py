@@ -44,9 +44,17 @@ def test_the_committed_numbers_are_the_librarys(made, name):
     compare(json.loads(json.dumps(made[name])), stored, name)
 
 
+def test_the_plugins_table_of_blur_diameters_is_the_librarys():
+    stored = json.loads(fiji_vectors.HALF_LIGHT.read_text(encoding="utf-8"))
+    made = fiji_vectors.half_light()
+    assert stored.keys() == made.keys()
+    for name, values in made.items():
+        np.testing.assert_allclose(stored[name], values, rtol=0, atol=1.1e-4)
+
+
 def test_the_images_are_of_every_status(made):
     found = {case["result"]["status"] for case in made["compact"]["cases"]}
-    assert found == {"no_content", "mixed", "in_focus", "out_of_focus"}
+    assert found == {"too_small", "no_content", "mixed", "in_focus", "out_of_focus"}
 
 
 def test_the_vectors_stay_small():

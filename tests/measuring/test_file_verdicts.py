@@ -128,6 +128,8 @@ def test_a_plane_without_numbers():
         (Threshold(None, frozenset({"mixed"})), "mixed", 2, "x is mixed, at level 2.2"),
         (Threshold(9, frozenset({"mixed"})), "mixed", 2, "x is mixed, at level 2.2"),
         (Threshold(None, frozenset({"no_content"})), "no_content", 9, "x has no content"),
+        (Threshold(None, frozenset({"too_small"})), "too_small", None, "x is too small"),
+        (Threshold(4), "too_small", None, ""),
     ],
 )
 def test_what_is_bad(threshold, status, at, reason):

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from written_results import COLUMNS, SETTINGS, plane_row
 
+from microscope_quality.errors import SettingsError
 from microscope_quality.files.images import planes
 from microscope_quality.files.tables import as_text
 from microscope_quality.focus import measure_focus
@@ -115,7 +116,31 @@ def test_what_a_record_tells(tmp_path):
     optics = "na=0.5,n=1,wavelength_um=0.5,pixel_size_um=0.65"
     again = found.repeated(row() | {"optics": optics})
     assert not again.is_sample
-    assert (again.rescale, again.optics["pixel_size_um"]) == (True, 0.65)
+    assert (again.rescale, again.optics["pixel_size_um"]) == ("on", 0.65)
+    # A row without optics was measured as it is.
+    assert (found.repeated(row()).rescale, found.repeated(row()).optics) == ("off", {})
+
+
+@pytest.mark.parametrize(
+    ("recorded", "rescale"),
+    [(True, "on"), (False, "off"), ("auto", "auto"), ("on", "on"), (None, "off"), ("x", "off")],
+)
+def test_a_record_tells_of_rescaling_as_older_versions_did(recorded, rescale):
+    record = {"settings": {"rescale": recorded}}
+    assert Focus.recorded(record, COLUMNS).rescale == rescale
+    assert Focus.recorded({}, COLUMNS).rescale == "off"
+
+
+@pytest.mark.parametrize(
+    ("rescale", "said"), [("auto", "auto"), ("off", "off"), (True, "on"), (False, "off")]
+)
+def test_rescaling_is_a_setting_of_a_run(rescale, said):
+    measure = Focus(rescale=rescale, known=(11, 0.3))
+    measure.check()
+    assert measure.settings()["rescale"] == said
+    assert not measure.reads_whole
+    with pytest.raises(SettingsError, match="rescale must be auto, on, off"):
+        Focus(rescale="yes", known=(11, 0.3)).check()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_columns_of_focus_are_the_documented_ones():
         "mean_certainty,max_certainty,weighted_certainty,status,blur_diameter_px,defocus_um,"
         "saturated_fraction,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,error,series,message,"
         "size_bytes,modified,settings_id,optics,places,expected_level_low,expected_level_high,"
-        "contrast,sha256,stack,checksum"
+        "contrast,sha256,stack,binning,checksum"
     )
     assert ",".join(STACK_COLUMNS) == (
         "file,c,t,best_z,expected_level,status,best_position,series,plate,well,site,channel,"

@@ -116,6 +116,17 @@ def test_the_worst_come_first_and_mixed_ones_have_their_places(tmp_path):
     assert len(page.worst_rows(read, 100)) == 25
 
 
+def test_a_rare_status_is_named_where_an_image_has_it(tmp_path):
+    rows = [plane_row("a.tif"), plane_row("b.tif", 7, status="no_content")]
+    for number, small in enumerate(([], [plane_row("c.tif", status="too_small")])):
+        html = rendered(rows_of(tmp_path / str(number), [*rows, *small]))
+        for text in ('data-status="too_small"', 'id="drop-too_small"', '"key":"too_small"'):
+            assert (text in html.replace('": "', '":"')) == bool(small)
+        assert 'id="drop-no_content"' in html
+    assert "too small images" in html
+    assert "1 is too small for a patch at the model&#39;s sampling" in html
+
+
 def test_what_is_counted_is_said_beside_planes_and_files(tmp_path):
     rows = [plane_row("s.tif", 1, z=z, c=c) for c in range(2) for z in range(3)]
     html = rendered(rows_of(tmp_path, [*rows, plane_row("a.tif")]))

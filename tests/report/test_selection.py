@@ -147,7 +147,11 @@ def test_limits_that_no_image_has_are_refused(rows, limits, said):
 
 def test_statuses_that_are_bad_or_good_are_judged_by_their_numbers():
     limits = Limits(keeps_partly_bad=True)
-    assert [limits.drops(status) for status in FOCUS_STATUSES] == [False, False, False, True]
+    drops = {status.key: limits.drops(status) for status in FOCUS_STATUSES}
+    assert [key for key, dropped in drops.items() if dropped] == ["no_content", "too_small"]
+    # An image that is too small is of no empty well.
+    kept = Limits(keeps_empty=True)
+    assert [one.key for one in FOCUS_STATUSES if kept.drops(one)] == ["mixed", "too_small"]
 
 
 def test_older_lists_are_replaced_and_other_files_are_not(rows, tmp_path):

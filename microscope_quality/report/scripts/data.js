@@ -34,8 +34,8 @@ export const failed = statuses[statuses.length - 1];
 export const numberless = { ...failed, sign: "–", colour: "#8a8f98", words: "no number", hatch: "." };
 export const empty = statuses.find((one) => one.badness === 1) || numberless;
 /** Why an image that has no number in a column has none. */
-export const reasonOf = (row) => (status[row] === failed ? failed : status[row].judged ? numberless : empty);
-export const NO_NUMBER = [...new Set([empty, failed, numberless])];
+export const reasonOf = (row) => (status[row].judged ? numberless : status[row]);
+export const NO_NUMBER = [...new Set([...statuses.filter((one) => one.badness === 1), failed, numberless])];
 
 // Each image is a row, or the rows of a z-stack with the one that stands for it.
 export const shown = page.shown;

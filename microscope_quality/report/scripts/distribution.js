@@ -1,6 +1,6 @@
 // How many images have which number.
 import { Chart, HOVER, hatched, ink, wholeSteps } from "./charts.js";
-import { NO_NUMBER, empty, failed, grouped, numberless, page, reasonOf, shown, status, statuses } from "./data.js";
+import { NO_NUMBER, failed, grouped, numberless, page, reasonOf, shown, status, statuses } from "./data.js";
 import { byId } from "./elements.js";
 import { chosen, isKnown, onChoice, trust } from "./numbers.js";
 import { capital, images } from "./text.js";
@@ -67,7 +67,8 @@ export function startDistribution() {
     byId("explanation").hidden = !chosen().isValue;
     // The signs that have a bar.
     const reasons = new Set(shown.filter((row) => !isKnown(row)).map(reasonOf));
-    for (const [id, reason] of [["contentless", empty], ["numberless", numberless], ["unmeasured", failed]]) byId(id).hidden = !reasons.has(reason);
+    byId("contentless").hidden = ![...reasons].some((reason) => reason.badness === 1);
+    for (const [id, reason] of [["numberless", numberless], ["unmeasured", failed]]) byId(id).hidden = !reasons.has(reason);
   });
   byId("values").hidden = shown.every((row) => status[row] === failed);
 }

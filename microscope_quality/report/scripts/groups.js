@@ -1,13 +1,13 @@
 // Shares of the verdicts by plate, site and channel.
 import { HOVER, addChart, addPoint, hatched, ink } from "./charts.js";
-import { column, distinct, empty, grouped, isBad, page, shown, status, statuses } from "./data.js";
+import { column, distinct, grouped, isBad, page, shown, status, statuses } from "./data.js";
 import { byId, element } from "./elements.js";
 import { inOrder } from "./marks.js";
 import { chosen, mean, onChoice, summary, value } from "./numbers.js";
 import { count, escaped, overall, plain, short } from "./text.js";
 
 const MOST_GROUPS = 30;
-const TEXTURES = { "": "plain", "/": "striped", x: "crossed", ".": "dotted", "-": "dashed" };
+const TEXTURES = { "": "plain", "/": "striped", x: "crossed", ".": "dotted", "\\": "striped the other way", "-": "dashed" };
 
 function drawGroups(names, groups) {
   return () => {
@@ -58,7 +58,7 @@ export function startGroups() {
     let names = all;
     let blank = 0;
     if (all.length > MOST_GROUPS) {
-      names = all.filter((name) => groups.get(name).some((row) => status[row] !== empty));
+      names = all.filter((name) => groups.get(name).some((row) => status[row].badness !== 1));
       blank = all.length - names.length;
       const badness = new Map(names.map((name) => [name, badnessOf(groups.get(name))]));
       if (names.length > MOST_GROUPS) names = names.sort((one, other) => badness.get(other) - badness.get(one)).slice(0, MOST_GROUPS);

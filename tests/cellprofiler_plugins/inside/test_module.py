@@ -379,6 +379,7 @@ def test_with_optics_there_is_a_distance_and_rescaling(focus, workspace):
     focus.wants_optics.value = True
     focus.wavelength_um.value = 0.6
     focus.pixel_size_um.value = 0.325
+    assert focus.wants_rescaling.value
     for rescale in (False, True):
         focus.wants_rescaling.value = rescale
         space = workspace({"DNA": loaded(plane)})
@@ -386,6 +387,17 @@ def test_with_optics_there_is_a_distance_and_rescaling(focus, workspace):
         result = measure_focus(plane, optics=optics, rescale=rescale)
         assert measured(space, "Defocus") == pytest.approx(result.defocus_um, abs=1e-6)
         assert measured(space, "BlurDiameter") == pytest.approx(result.blur_diameter_px, abs=1e-6)
+
+
+def test_an_image_that_rescaling_leaves_too_small_says_so(focus, workspace):
+    focus.wants_optics.value = True
+    focus.pixel_size_um.value = 0.15
+    space = workspace({"DNA": loaded(taken(0, 1))})
+    focus.run(space)
+    assert measured(space, "Status") == "too_small"
+    assert (measured(space, "InFocus"), measured(space, "NoContent")) == (0, 0)
+    assert np.isnan(measured(space, "Level"))
+    assert "65 x 87 at the model's sampling" in measured(space, "Message")
 
 
 def test_the_limit_decides_what_is_in_focus(focus, workspace):

@@ -277,7 +277,8 @@ def test_measure_folder(run, sample, stack, table, tmp_path):
     assert table.getValue("z", 5) == 4
     assert table.getValue("level", 5) == measure_focus(stack[3]).level
     lines = csv.read_text(encoding="utf-8").splitlines()
-    assert lines[0] == ",".join(names(plane_columns(Focus().columns)))
+    columns = (*plane_columns(Focus().columns), *Focus().last_columns)
+    assert lines[0] == ",".join(names(columns))
     assert lines[6].startswith("stack.tif,,,,,4,,,168,168,0,")
 
 

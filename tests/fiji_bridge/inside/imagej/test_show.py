@@ -122,9 +122,8 @@ def test_the_tables_columns_and_numbers(stack, image_plus, table):
     optics = fiji_bridge.optics_of(image, 0.5)
     result = fiji_bridge.measure(image, optics=optics)
     fiji_bridge.show(image, result)
-    assert headings(table) == [
-        name for name in names(plane_columns(Focus().columns)) if name not in OF_FILES
-    ]
+    columns = names((*plane_columns(Focus().columns), *Focus().last_columns))
+    assert headings(table) == [name for name in columns if name not in OF_FILES]
     assert headings(table)[:6] == ["file", "z", "c", "t", "width", "height"]
     assert [str(table.getStringValue(name, 0)) for name in ("z", "c", "t", "message")] == [""] * 4
     assert table.size() == 1

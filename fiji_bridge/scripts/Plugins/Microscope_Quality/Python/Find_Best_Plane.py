@@ -7,7 +7,7 @@
 #@ Double (label="Numerical aperture (0: not known)", value=0, min=0, stepSize=0.05) na
 #@ Double (label="Refractive index of the immersion", value=1.0, min=1) refractive_index
 #@ Double (label="Wavelength (um)", value=0.5, min=0) wavelength_um
-#@ Boolean (label="Rescale to the sampling that the model knows", value=false) rescale
+#@ Boolean (label="Rescale to the model's sampling, if NA is given", value=true) rescale
 #@ String (label="Other model than the library's", value="", required=false) model
 
 import sys

@@ -7,7 +7,7 @@
 #@ Double (label="Refractive index of the immersion", value=1.0, min=1) refractive_index
 #@ Double (label="Wavelength (um)", value=0.5, min=0) wavelength_um
 #@ Double (label="Pixel size in the specimen (um; 0: not known)", value=0, min=0) pixel_size_um
-#@ Boolean (label="Rescale to the sampling that the model knows", value=false) rescale
+#@ Boolean (label="Rescale to the model's sampling, if NA is given", value=true) rescale
 #@ String (label="Other model than the library's", value="", required=false) model
 #@ String (label="Folder to keep results in, to go on from there", value="", required=false) results
 

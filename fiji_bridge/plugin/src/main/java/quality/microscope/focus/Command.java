@@ -19,6 +19,9 @@ import java.util.concurrent.CancellationException;
 abstract class Command implements PlugIn {
     static final String CHANNELS = "channels";
     static final String LUMINANCE = "luminance";
+    static final String AUTO = "auto";
+    static final String ON = "on";
+    static final String OFF = "off";
     private static final String OLDEST = "1.54";
     /** Characters of a line in a dialog. */
     private static final int LINE = 76;
@@ -141,7 +144,7 @@ abstract class Command implements PlugIn {
      * @param calibration of the image; null for that of each file of a folder
      */
     static void askForOptics(Options options, Calibration calibration) {
-        options.note("Optics, for the defocus in \u00b5m and for rescaling; may stay empty:");
+        options.note("Optics, for the defocus in \u00b5m and the sampling; may stay empty:");
         double pixelSize = calibration == null ? Double.NaN : Optics.pixelSizeUm(calibration);
         Options.Memory size = calibration == null ? Options.Memory.OF_COMMAND
                 : Double.isNaN(pixelSize) ? Options.Memory.KEPT : Options.Memory.NONE;
@@ -166,11 +169,14 @@ abstract class Command implements PlugIn {
                         ? "Of all files; left empty, that of each file's calibration."
                         : "From the image's calibration (Image > Properties...), if it has one.",
                 pixelSize, "\u00b5m", size);
-        options.checkbox(
+        options.choice(
                 "rescale", "Rescale to the sampling that the model knows",
-                "For images that are sampled more finely or coarsely than by a 20x/0.5 objective "
-                        + "with pixels of 0.65 \u00b5m. It needs the aperture and the pixel size.",
-                false);
+                "Images that are sampled more finely than by a 20x/0.5 objective with pixels of "
+                        + "0.65 \u00b5m are binned: when the aperture and the pixel size are given "
+                        + "(<i>auto</i>), always, so that without these it is an error (<i>on</i>, "
+                        + "also <i>rescale</i> alone in macros), or never (<i>off</i>).",
+                true, AUTO, ON, OFF);
+        options.alone(ON);
         options.file(
                 "model", "Other model than the plugin's",
                 "A model folder, or a file that <i>microscope-quality models export-fiji</i> "
@@ -191,8 +197,9 @@ abstract class Command implements PlugIn {
      * @throws FocusException for an aperture without a pixel size, and for what cannot be
      */
     static FocusSettings settings(Options options, Calibration calibration) {
-        FocusSettings settings = FocusSettings.of(FocusModel.load(options.text("model")))
-                .rescale(options.isChecked("rescale"));
+        FocusSettings settings = FocusSettings.of(FocusModel.load(options.text("model")));
+        String rescale = options.choice("rescale");
+        settings = rescale.equals(AUTO) ? settings : settings.rescale(rescale.equals(ON));
         double na = options.number("na");
         if (Double.isNaN(na)) {
             return settings;

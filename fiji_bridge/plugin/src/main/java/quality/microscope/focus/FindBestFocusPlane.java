@@ -197,7 +197,7 @@ public final class FindBestFocusPlane extends Command {
             for (int k = 0; k < slices; k++) {
                 FocusResult result = curve.stack.results.get(k);
                 z[k] = k + 1;
-                boolean empty = result.status.equals("no_content");
+                boolean empty = FocusResult.isBlank(result.status);
                 expected[k] = empty ? Double.NaN : result.expectedLevel;
             }
             Color colour = curves.size() == 1

@@ -151,7 +151,7 @@ public final class FocusOfRois extends Command {
                 IJ.showStatus(
                         TITLE + ": patch " + (done + 1) + " of " + targets.size() + " of "
                                 + image.getTitle());
-                // All targets of a plane at once: it is read, and rescaled, one time.
+                // All targets of a plane at once: it is read one time.
                 List<Target> here = new ArrayList<>();
                 for (Target target : left) {
                     if (target.isInPlaneOf(left.get(0))) {
@@ -242,7 +242,7 @@ public final class FocusOfRois extends Command {
         row.put("level", points.levels[k]);
         row.put("expected_level", points.expectedLevels[k]);
         row.put("certainty", points.certainties[k]);
-        double blur = Optics.BLUR_PX_PER_LEVEL * points.expectedLevels[k] / ratio(settings);
+        double blur = Optics.BLUR_PX_PER_LEVEL * points.expectedLevels[k] * Binning.of(settings);
         row.put("blur_diameter_px", blur);
         row.put("defocus_um",
                 settings.optics == null ? Double.NaN : settings.optics.defocusUm(blur));
@@ -256,14 +256,9 @@ public final class FocusOfRois extends Command {
         return row;
     }
 
-    private static double ratio(FocusSettings settings) {
-        return settings.rescale
-                ? settings.optics.sampling() / settings.model.optics.sampling() : 1;
-    }
-
     private static List<Roi> patch(
             ImagePlus image, Target target, PointsResult points, int k, FocusSettings settings) {
-        double side = settings.model.patchSize / ratio(settings);
+        double side = settings.model.patchSize * Binning.of(settings);
         double nearest = Math.floor(points.expectedLevels[k] + 0.5);
         Color colour = Overlays.colour(nearest, points.certainties[k], settings.model.levels);
         double top = Math.floor(target.y + 0.5) - side / 2;

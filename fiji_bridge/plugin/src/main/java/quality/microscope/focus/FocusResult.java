@@ -1,6 +1,7 @@
 package quality.microscope.focus;
 
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -23,7 +24,10 @@ public final class FocusResult {
     public final double maxCertainty;
     /** Certainty-weighted mean of the patches' certainties. */
     public final double weightedCertainty;
-    /** {@code no_content}, {@code mixed}, {@code in_focus} or {@code out_of_focus}. */
+    /**
+     * {@code too_small}, {@code no_content}, {@code mixed}, {@code in_focus} or {@code
+     * out_of_focus}.
+     */
     public final String status;
     /** What the caller should know about the measurement, in sentences; mostly empty. */
     public final String message;
@@ -42,8 +46,10 @@ public final class FocusResult {
     public final int height;
     /** Of the plane, in pixels. */
     public final int width;
-    /** Side of a patch in the image's own pixels: the model's, unless the image was rescaled. */
+    /** Side of a patch in the image's own pixels: the model's, times the binning. */
     public final double patchSizePx;
+    /** Pixels of the image, down and across, for one that was measured; 1 for one as it is. */
+    public final int binning;
     /** y and x of the patches' upper left pixels, in the image's own pixels. */
     public final int[][] patchPositions;
     /** Of each patch; NaN for constant, mostly masked ones and those that show a mask's border. */
@@ -56,15 +62,15 @@ public final class FocusResult {
     public final double[][] patchProbabilities;
 
     FocusResult(
-            FocusSettings settings, Plane plane, int height, int width, int[][] places,
-            double[][] probabilities, boolean[] counted, double contrast) {
+            FocusSettings settings, Plane plane, int[][] places, double[][] probabilities,
+            boolean[] counted, double contrast) {
         int patches = places.length;
         int levels = settings.model.levels;
         patchProbabilities = probabilities;
         patchLevels = new double[patches];
         patchExpectedLevels = new double[patches];
         patchCertainties = new double[patches];
-        patchPositions = new int[patches][];
+        patchPositions = places;
         double highest = 0;
         double sum = 0;
         int measurable = 0;
@@ -72,18 +78,15 @@ public final class FocusResult {
             patchLevels[i] = Certainty.level(probabilities[i]);
             patchExpectedLevels[i] = Certainty.expectedLevel(probabilities[i]);
             patchCertainties[i] = Certainty.certainty(probabilities[i]);
-            patchPositions[i] = new int[] {
-                (int) Math.floor(places[i][0] / plane.scale[0] + 0.5),
-                (int) Math.floor(places[i][1] / plane.scale[1] + 0.5),
-            };
             highest = Math.max(highest, patchCertainties[i]);
             if (counted[i]) {
                 sum += patchCertainties[i];
                 measurable++;
             }
         }
-        this.height = height;
-        this.width = width;
+        height = plane.height;
+        width = plane.width;
+        binning = plane.binning;
         this.probabilities = Certainty.aggregate(probabilities, patchCertainties, levels);
         productProbabilities = Certainty.product(probabilities, levels);
         level = Certainty.level(this.probabilities);
@@ -93,8 +96,8 @@ public final class FocusResult {
         maxCertainty = highest;
         weightedCertainty = Certainty.weighted(patchCertainties);
         status = status(settings);
-        patchSizePx = settings.model.patchSize / plane.sampling;
-        blurDiameterPx = Optics.BLUR_PX_PER_LEVEL * expectedLevel / plane.sampling;
+        patchSizePx = settings.model.patchSize * binning;
+        blurDiameterPx = Optics.BLUR_PX_PER_LEVEL * expectedLevel * binning;
         defocusUm = settings.optics == null ? Double.NaN : settings.optics.defocusUm(blurDiameterPx);
         saturatedFraction = plane.saturatedFraction;
         this.contrast = contrast;
@@ -109,15 +112,50 @@ public final class FocusResult {
         if (!missing.isEmpty()) {
             sentences.add(missing);
         }
+        if (status.equals("out_of_focus") && settings.optics == null
+                && Spectrum.isUpperHalfEmpty(
+                        surest(plane, settings.model.patchSize), settings.model.patchSize)) {
+            sentences.add(Spectrum.HINT);
+        }
         message = String.join(" ", sentences);
+    }
+
+    /** Gives the patches that are surest, of those of which no pixel is masked. */
+    private double[][] surest(Plane plane, int size) {
+        List<Integer> order = new ArrayList<>();
+        for (int i = 0; i < patchCertainties.length; i++) {
+            order.add(i);
+        }
+        order.sort(Comparator.comparingDouble(i -> -patchCertainties[i]));
+        List<double[]> found = new ArrayList<>();
+        for (int i : order) {
+            MicroscopeFocus.Cut cut = new MicroscopeFocus.Cut(size, binning);
+            cut.of(plane, patchPositions[i]);
+            if (cut.isWhole()) {
+                found.add(cut.values);
+            }
+            if (found.size() == Spectrum.PATCHES) {
+                break;
+            }
+        }
+        return found.toArray(new double[0][]);
+    }
+
+    private boolean isLeftTooSmall(FocusSettings settings) {
+        int least = Math.min(height, width);
+        int size = settings.model.patchSize;
+        return size <= least && least < size * binning;
     }
 
     private String missing(FocusSettings settings, Plane plane, int patches, int measurable) {
         int size = settings.model.patchSize;
         if (patches == 0) {
-            return "The image has " + plane.height + " x " + plane.width + " pixels"
-                    + (plane.sampling == 1 ? "" : " at the model's sampling") + "; a patch needs "
-                    + size + " x " + size + ".";
+            return "The image has " + height + " x " + width + " pixels"
+                    + (isLeftTooSmall(settings)
+                            ? ", " + height / binning + " x " + width / binning
+                                    + " at the model's sampling"
+                            : "")
+                    + "; a patch needs " + size + " x " + size + ".";
         }
         if (measurable == 0) {
             return "No patch is at least half unmasked.";
@@ -131,6 +169,9 @@ public final class FocusResult {
     }
 
     private String status(FocusSettings settings) {
+        if (isLeftTooSmall(settings)) {
+            return "too_small";
+        }
         int defined = 0;
         int sure = 0;
         int far = 0;
@@ -173,25 +214,32 @@ public final class FocusResult {
             row.put("p" + k, probabilities[k]);
         }
         row.put("message", message);
+        row.put("binning", binning);
         return row;
     }
 
     /**
-     * Gives the number by which the plane counts, its expected level; NaN when there is no content.
+     * Gives the number by which the plane counts, its expected level; NaN when there is nothing to
+     * judge by.
      */
     public double judgedLevel() {
         return judgedLevel(status, expectedLevel);
     }
 
     static double judgedLevel(String status, double expectedLevel) {
-        return status.equals("no_content") ? Double.NaN : expectedLevel;
+        return isBlank(status) ? Double.NaN : expectedLevel;
+    }
+
+    /** Tells whether an image of a status has nothing to judge by. */
+    static boolean isBlank(String status) {
+        return status.equals("no_content") || status.equals("too_small");
     }
 
     /** Gives the outcome in a line. */
     public String verdict() {
         String words = status.replace('_', ' ');
         words = Character.toUpperCase(words.charAt(0)) + words.substring(1);
-        if (status.equals("no_content")) {
+        if (isBlank(status)) {
             return words;
         }
         words = "Level " + Table.fixed(judgedLevel(), 1) + ", " + status.replace('_', ' ')

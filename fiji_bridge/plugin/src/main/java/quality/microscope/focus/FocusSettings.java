@@ -5,7 +5,7 @@ import java.util.function.DoublePredicate;
 
 /**
  * How to measure. Settings do not change: each method gives new ones, as in {@code
- * FocusSettings.standard().optics(0.5, 1, 0.5, 0.65).rescale(true)}.
+ * FocusSettings.standard().optics(0.5, 1, 0.5, 0.65).inFocusLimit(2)}.
  */
 public final class FocusSettings {
     /** Nearer to level 1 than to level 2. */
@@ -13,22 +13,25 @@ public final class FocusSettings {
 
     /** The model. */
     public final FocusModel model;
-    /** Of the image, or null; gives the defocus in µm. */
+    /** Of the image, or null; gives the defocus in µm, and brings it to the model's sampling. */
     public final Optics optics;
-    /** Whether to bring the image to the sampling that the model knows. */
+    /** Whether an image of known optics is brought to the sampling that the model knows. */
     public final boolean rescale;
     /** The highest expected level that is in focus. */
     public final double inFocusLimit;
 
+    /** Whether an image of unknown optics is refused. */
+    final boolean opticsNeeded;
     final boolean[] mask;
     final DoublePredicate progress;
 
     private FocusSettings(
-            FocusModel model, Optics optics, boolean rescale, double inFocusLimit, boolean[] mask,
-            DoublePredicate progress) {
+            FocusModel model, Optics optics, boolean rescale, boolean opticsNeeded,
+            double inFocusLimit, boolean[] mask, DoublePredicate progress) {
         this.model = model;
         this.optics = optics;
         this.rescale = rescale;
+        this.opticsNeeded = opticsNeeded;
         this.inFocusLimit = inFocusLimit;
         this.mask = mask;
         this.progress = progress;
@@ -40,18 +43,19 @@ public final class FocusSettings {
     }
 
     static FocusSettings of(FocusModel model) {
-        return new FocusSettings(model, null, false, IN_FOCUS_LIMIT, null, share -> true);
+        return new FocusSettings(model, null, true, false, IN_FOCUS_LIMIT, null, share -> true);
     }
 
     /** Takes another model: see {@link FocusModel#load}. */
     public FocusSettings model(String path) {
         return new FocusSettings(
-                FocusModel.load(path), optics, rescale, inFocusLimit, mask, progress);
+                FocusModel.load(path), optics, rescale, opticsNeeded, inFocusLimit, mask, progress);
     }
 
     /** Takes the image's optics; null for unknown. */
     public FocusSettings optics(Optics optics) {
-        return new FocusSettings(model, optics, rescale, inFocusLimit, mask, progress);
+        return new FocusSettings(
+                model, optics, rescale, opticsNeeded, inFocusLimit, mask, progress);
     }
 
     /** Takes the image's optics: see {@link Optics}. */
@@ -61,11 +65,14 @@ public final class FocusSettings {
     }
 
     /**
-     * Brings the image to the sampling that the model knows, which needs the optics: equal pixel
-     * size * NA / wavelength. A finer image is averaged over areas; a coarser one is interpolated.
+     * Says whether a finely sampled image is binned, by the whole number that comes closest to the
+     * model's pixel size * NA / wavelength. Unless it is said, it is when the optics are known. A
+     * coarser image is measured as it is.
+     *
+     * @param rescale true refuses an image of unknown optics; false measures the pixels as they are
      */
     public FocusSettings rescale(boolean rescale) {
-        return new FocusSettings(model, optics, rescale, inFocusLimit, mask, progress);
+        return new FocusSettings(model, optics, rescale, rescale, inFocusLimit, mask, progress);
     }
 
     /**
@@ -80,7 +87,7 @@ public final class FocusSettings {
                     "must be a level from 0 to " + (model.levels - 1) + ", not "
                             + Table.general(limit, 6) + ".");
         }
-        return new FocusSettings(model, optics, rescale, limit, mask, progress);
+        return new FocusSettings(model, optics, rescale, opticsNeeded, limit, mask, progress);
     }
 
     /**
@@ -90,7 +97,8 @@ public final class FocusSettings {
      * @param mask height * width flags, row by row; null for all
      */
     public FocusSettings mask(boolean[] mask) {
-        return new FocusSettings(model, optics, rescale, inFocusLimit, mask, progress);
+        return new FocusSettings(
+                model, optics, rescale, opticsNeeded, inFocusLimit, mask, progress);
     }
 
     /** Lets the pixels inside a selection count; all when it is null or no area. */
@@ -104,6 +112,7 @@ public final class FocusSettings {
      * @param progress takes the share that is done, 0 to 1; gives whether to go on
      */
     FocusSettings progress(DoublePredicate progress) {
-        return new FocusSettings(model, optics, rescale, inFocusLimit, mask, progress);
+        return new FocusSettings(
+                model, optics, rescale, opticsNeeded, inFocusLimit, mask, progress);
     }
 }

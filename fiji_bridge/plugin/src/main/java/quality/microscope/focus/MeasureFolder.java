@@ -232,7 +232,7 @@ public final class MeasureFolder extends Command {
             boolean sizeMissing = !Double.isNaN(options.number("na"))
                     && Double.isNaN(pixelSizeUm(options, calibration));
             // As on the command line: what lacks the optics is measured without them.
-            FocusSettings settings = sizeMissing && !options.isChecked("rescale")
+            FocusSettings settings = sizeMissing && !options.choice("rescale").equals(ON)
                     ? FocusSettings.of(FocusModel.load(options.text("model")))
                     : settings(options, calibration);
             row.putAll(

@@ -60,20 +60,21 @@ public final class MicroscopeFocus {
      *     equal, see {@link #channel} and {@link #luminance}. NaN and infinite pixels are left out
      *     like masked ones, and so are black surroundings, such as a stitched image's.
      * @return without a patch to judge (a side shorter than a patch, all masked, or constant) its
-     *     level is NaN, its status {@code no_content}, and its message says why
-     * @throws FocusException for different colour channels, a mask of another size, rescaling
-     *     without optics, or a sampling over 4 times coarser than the model's
+     *     level is NaN, its status {@code no_content}, or {@code too_small} when only binning made
+     *     it shorter, and its message says why
+     * @throws FocusException for different colour channels and a mask of another size; when
+     *     rescaling is on, also without optics, and for optics of a sampling over 4 times coarser or
+     *     16 times finer than the model's
      */
     public static FocusResult measure(ImageProcessor plane, FocusSettings settings) {
         Plane prepared = Plane.of(plane, settings);
-        int[][] places =
-                Tiles.positions(prepared.height, prepared.width, settings.model.patchSize);
+        int side = settings.model.patchSize * prepared.binning;
+        int[][] places = Tiles.positions(prepared.height, prepared.width, side);
         boolean[] counted = new boolean[places.length];
         double[][] contrasts = new double[places.length][];
         double[][] probabilities = predict(settings, prepared, places, counted, contrasts);
         return new FocusResult(
-                settings, prepared, plane.getHeight(), plane.getWidth(), places, probabilities,
-                counted, Contrast.ofPlane(contrasts));
+                settings, prepared, places, probabilities, counted, Contrast.ofPlane(contrasts));
     }
 
     /** Measures the slices of an image and finds the sharpest one; see {@link #bestPlane}. */
@@ -257,7 +258,7 @@ public final class MicroscopeFocus {
     public static PointsResult measureAt(
             ImageProcessor plane, double[][] centres, FocusSettings settings) {
         Plane prepared = Plane.of(plane, settings);
-        int size = settings.model.patchSize;
+        int side = settings.model.patchSize * prepared.binning;
         int[][] places = new int[centres.length][2];
         int[] sides = {plane.getHeight(), plane.getWidth()};
         for (int i = 0; i < centres.length; i++) {
@@ -269,8 +270,7 @@ public final class MicroscopeFocus {
                                     + Table.general(centres[i][1], 6) + " lies outside the image of "
                                     + sides[0] + " x " + sides[1] + " pixels.");
                 }
-                double scaled = (at + 0.5) * prepared.scale[axis] - 0.5;
-                places[i][axis] = (int) Math.floor(scaled + 0.5) - size / 2;
+                places[i][axis] = (int) Math.floor(at + 0.5) - side / 2;
             }
         }
         return new PointsResult(
@@ -307,17 +307,56 @@ public final class MicroscopeFocus {
         return sure;
     }
 
-    /** What a thread needs for a chunk of patches. */
-    private static final class Bench {
+    /** A patch as the network shall see it. */
+    static final class Cut {
         final double[] values;
         final boolean[] unmasked;
+        private final int size;
+        private final int binning;
+        // Of the image's own pixels; the same where they are not binned.
+        private final double[] own;
+        private final boolean[] ownUnmasked;
+
+        Cut(int size, int binning) {
+            this.size = size;
+            this.binning = binning;
+            int side = size * binning;
+            values = new double[size * size];
+            unmasked = new boolean[size * size];
+            own = binning == 1 ? values : new double[side * side];
+            ownUnmasked = binning == 1 ? unmasked : new boolean[side * side];
+        }
+
+        /** Takes the patch of a plane at a place; gives whether a border of one value is left out. */
+        boolean of(Plane plane, int[] place) {
+            int side = size * binning;
+            plane.cut(place[0], place[1], side, own, ownUnmasked);
+            boolean bordered = Masks.withoutBorder(own, ownUnmasked, side);
+            if (binning > 1) {
+                Binning.bin(own, ownUnmasked, size, binning, values, unmasked);
+            }
+            return bordered;
+        }
+
+        boolean isWhole() {
+            for (boolean counts : unmasked) {
+                if (!counts) {
+                    return false;
+                }
+            }
+            return true;
+        }
+    }
+
+    /** What a thread needs for a chunk of patches. */
+    private static final class Bench {
+        final Cut cut;
         final float[] patches;
         final float[] probabilities;
 
-        Bench(FocusModel model) {
+        Bench(FocusModel model, int binning) {
             int pixels = model.patchSize * model.patchSize;
-            values = new double[pixels];
-            unmasked = new boolean[pixels];
+            cut = new Cut(model.patchSize, binning);
             patches = new float[model.network.chunk * pixels];
             probabilities = new float[model.network.chunk * model.levels];
         }
@@ -339,7 +378,7 @@ public final class MicroscopeFocus {
             }
             Bench bench = benches.poll();
             if (bench == null) {
-                bench = new Bench(model);
+                bench = new Bench(model, plane.binning);
             }
             int last = Math.min((number + 1) * chunk, places.length);
             predictChunk(
@@ -364,14 +403,15 @@ public final class MicroscopeFocus {
         int[] measured = new int[last - first];
         int n = 0;
         for (int i = first; i < last; i++) {
-            plane.cut(places[i][0], places[i][1], size, bench.values, bench.unmasked);
-            boolean bordered = Masks.withoutBorder(bench.values, bench.unmasked, size);
+            boolean bordered = bench.cut.of(plane, places[i]);
             plane.bordered.addAndGet(bordered ? 1 : 0);
-            boolean[] unmasked = bordered || plane.unmasked != null ? bench.unmasked : null;
+            double[] values = bench.cut.values;
+            boolean[] unmasked =
+                    bordered || plane.unmasked != null ? bench.cut.unmasked : null;
             counted[i] = halfUnmasked(unmasked);
-            contrasts[i] = Contrast.ofPatch(bench.values, unmasked, size);
+            contrasts[i] = Contrast.ofPatch(values, unmasked, size);
             if (model.normalise(
-                    bench.values, unmasked, plane.typeMax, bench.patches, n * size * size)) {
+                    values, unmasked, plane.typeMax, bench.patches, n * size * size)) {
                 measured[n++] = i;
             } else {
                 Arrays.fill(probabilities[i], Double.NaN);

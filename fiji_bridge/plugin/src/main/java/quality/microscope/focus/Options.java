@@ -52,6 +52,8 @@ final class Options {
         String unit = "";
         Memory memory = Memory.NONE;
         boolean shown = true;
+        /** The word of a choice that its key alone stands for in macros; null without one. */
+        String alone;
 
         Field(Kind kind, String key, Object standard, String label, String meaning) {
             this.kind = kind;
@@ -92,6 +94,11 @@ final class Options {
         field.items = items;
         field.shown = shown;
         fields.add(field);
+    }
+
+    /** Lets the key of the choice that was added last stand alone in macros, for one of its words. */
+    void alone(String word) {
+        fields.get(fields.size() - 1).alone = word;
     }
 
     void checkbox(String key, String label, String meaning, boolean standard) {
@@ -356,7 +363,9 @@ final class Options {
                     values.put(field.key, text == null ? field.standard : number(field, text));
                     break;
                 case CHOICE:
-                    String word = text == null ? (String) field.standard : variable(text);
+                    boolean alone = text != null && text.isEmpty() && field.alone != null;
+                    String word = text == null ? (String) field.standard
+                            : alone ? field.alone : variable(text);
                     if (!Arrays.asList(field.items).contains(word)) {
                         throw new FocusException(
                                 field.key + " must be one of " + String.join(", ", field.items)

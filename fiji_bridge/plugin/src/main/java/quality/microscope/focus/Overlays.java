@@ -119,16 +119,11 @@ final class Overlays {
 
     /** Gives the grid of patches as it would be measured: those that count stand out. */
     static List<Roi> grid(FocusSettings settings, int height, int width) {
-        double ratio = settings.rescale && settings.optics != null
-                ? settings.optics.sampling() / settings.model.optics.sampling() : 1;
-        double side = settings.model.patchSize / ratio;
-        int[][] places = Tiles.positions(
-                (int) Math.max(1, Math.rint(height * ratio)),
-                (int) Math.max(1, Math.rint(width * ratio)), settings.model.patchSize);
+        int side = settings.model.patchSize * Binning.of(settings);
         List<Roi> elements = new ArrayList<>();
-        for (int[] place : places) {
-            double y = place[0] / ratio;
-            double x = place[1] / ratio;
+        for (int[] place : Tiles.positions(height, width, side)) {
+            double y = place[0];
+            double x = place[1];
             // A gap between neighbours shows each one's own colour.
             Roi border = new Roi(x + 1.5, y + 1.5, side - 3, side - 3);
             boolean counts = counts(settings.mask, y, x, side, height, width);
@@ -203,7 +198,7 @@ final class Overlays {
     static Roi verdict(FocusResult result, int height, int width) {
         double unit = unit(height, width);
         String words = result.status.replace('_', ' ');
-        if (!result.status.equals("no_content")) {
+        if (!FocusResult.isBlank(result.status)) {
             words = "level " + Table.fixed(result.judgedLevel(), 1) + ", " + words + ", certainty "
                     + Table.fixed(result.certainty, 2);
         }

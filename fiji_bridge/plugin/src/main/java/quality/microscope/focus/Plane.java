@@ -15,11 +15,6 @@ import java.util.concurrent.atomic.AtomicInteger;
 
 /** Grey values as the network shall see them, and which of them count. */
 final class Plane {
-    /** An image this many times coarser than the model's sampling cannot be interpolated to it. */
-    static final double COARSEST = 4;
-    /** An image this many times finer looks about half a level more blurred than it is. */
-    static final double FINER = 1.25;
-
     // ITU-R BT.709 weights of red, green and blue.
     private static final float[] LUMINANCE = {0.2126f, 0.7152f, 0.0722f};
     // The highest values of an image that are counted; the highest one piles up when it occurs so
@@ -27,8 +22,6 @@ final class Plane {
     private static final int TOP_VALUES = 16;
     private static final int LEAST_PILE = 8;
     private static final double PILE = 5;
-    // Side of the parts of a plane, in pixels, in which borders are found before it is resampled.
-    private static final int BORDER_TILE = 96;
 
     final int height;
     final int width;
@@ -38,38 +31,35 @@ final class Plane {
     final double typeMax;
     /** Share of the unmasked pixels that are saturated; NaN for floats. */
     final double saturatedFraction;
-    /** Pixels of the network's for a pixel of the image's own, down and across. */
-    final double[] scale;
-    /** The same as the optics say, before it was rounded to whole pixels. */
-    final double sampling;
+    /** Pixels of the image, down and across, for one of the network's. */
+    final int binning;
     final List<String> messages;
     /** Patches of which a border of one value was left out, so far. */
     final AtomicInteger bordered = new AtomicInteger();
 
-    // An ImageJ image's own byte[], short[] or float[], or double[] where it was resampled.
+    // An ImageJ image's own byte[], short[] or float[].
     private final Object pixels;
 
     private Plane(
             Object pixels, int height, int width, boolean[] unmasked, double typeMax,
-            double saturatedFraction, double[] scale, double sampling, List<String> messages) {
+            double saturatedFraction, int binning, List<String> messages) {
         this.pixels = pixels;
         this.height = height;
         this.width = width;
         this.unmasked = unmasked;
         this.typeMax = typeMax;
         this.saturatedFraction = saturatedFraction;
-        this.scale = scale;
-        this.sampling = sampling;
+        this.binning = binning;
         this.messages = messages;
     }
 
     /**
-     * Takes a plane and brings it to the sampling that the model knows, when that is asked.
+     * Takes a plane, and tells by how many pixels it is binned to the model's sampling.
      *
      * @param image of any type; a colour image's channels must be equal, an indexed one's too
      * @param settings model, optics, mask and whether to rescale
-     * @throws FocusException for a colour image, a mask of another size, rescaling without optics,
-     *     or a sampling that is too coarse
+     * @throws FocusException for a colour image or a mask of another size, and as {@link
+     *     Binning#of}
      */
     static Plane of(ImageProcessor image, FocusSettings settings) {
         ImageProcessor grey = isIndexed(image) ? colours(image) : image;
@@ -100,10 +90,11 @@ final class Plane {
         for (int i = 0; unmasked != null && i < unmasked.length; i++) {
             all &= unmasked[i];
         }
-        Plane plane = new Plane(
-                pixels, height, width, all ? null : unmasked, typeMax, 0, new double[] {1, 1}, 1,
-                messages);
-        return plane.sampled(settings, plane.saturated());
+        boolean[] counted = all ? null : unmasked;
+        int binning = Binning.of(settings, messages);
+        Plane plane = new Plane(pixels, height, width, counted, typeMax, 0, binning, messages);
+        return new Plane(
+                pixels, height, width, counted, typeMax, plane.saturated(), binning, messages);
     }
 
     private static boolean[] finite(
@@ -130,119 +121,6 @@ final class Plane {
             messages.add("This model takes floats to lie in 0 to 1; larger ones were clipped.");
         }
         return unmasked;
-    }
-
-    private Plane sampled(FocusSettings settings, double saturated) {
-        Optics optics = settings.optics;
-        if (settings.rescale && optics == null) {
-            throw FocusException.of(
-                    "rescale",
-                    "needs the optics of the image: its numerical aperture and its pixel size.");
-        }
-        double known = settings.model.optics.sampling();
-        if (optics != null && !settings.rescale && known / optics.sampling() > FINER) {
-            messages.add(
-                    "The image is sampled " + Table.general(known / optics.sampling(), 3)
-                            + " times more finely than the model's, which looks like blur to it; "
-                            + "rescale to its sampling to take that out.");
-        }
-        double ratio = settings.rescale ? optics.sampling() / known : 1;
-        if (ratio > COARSEST) {
-            throw new FocusException(
-                    "The image is sampled " + Table.general(ratio, 3)
-                            + " times more coarsely than the model's; rescaling goes up to "
-                            + Table.general(COARSEST, 3) + " times. Are its optics right?");
-        }
-        if (ratio > 1.01) {
-            messages.add(
-                    "The image is sampled " + Table.general(ratio, 3)
-                            + " times more coarsely than the model's and was interpolated; a slight "
-                            + "defocus may not show.");
-        }
-        int newHeight = (int) Math.max(1, Math.rint(height * ratio));
-        int newWidth = (int) Math.max(1, Math.rint(width * ratio));
-        if (newHeight == height && newWidth == width) {
-            return new Plane(
-                    pixels, height, width, unmasked, typeMax, saturated, scale, ratio, messages);
-        }
-        double[] newScale = {(double) newHeight / height, (double) newWidth / width};
-        double[] values = new double[height * width];
-        boolean finite = true;
-        for (int i = 0; i < values.length; i++) {
-            values[i] = value(i);
-            finite &= !Double.isNaN(values[i]) && !Double.isInfinite(values[i]);
-        }
-        boolean[] counted = withoutBorders();
-        if (counted == null) {
-            return new Plane(
-                    Resampling.resample(values, height, width, newHeight, newWidth), newHeight,
-                    newWidth, null, typeMax, saturated, newScale, ratio, messages);
-        }
-        // Masked pixels take the others' mean, so that they neither ring nor overflow; what is
-        // left of them in a new pixel is taken out again.
-        double mean = mean(values, counted);
-        double[] kept = new double[values.length];
-        double[] share = new double[values.length];
-        for (int i = 0; i < values.length; i++) {
-            kept[i] = counted[i] ? values[i] - mean : 0;
-            share[i] = counted[i] ? 1 : 0;
-        }
-        double[] resampled = Resampling.resample(kept, height, width, newHeight, newWidth);
-        share = Resampling.resample(share, height, width, newHeight, newWidth);
-        // Where they do not count, they are as in the whole plane.
-        double[] whole = finite
-                ? Resampling.resample(values, height, width, newHeight, newWidth) : resampled;
-        boolean[] inside = new boolean[resampled.length];
-        for (int i = 0; i < resampled.length; i++) {
-            inside[i] = share[i] >= 0.5;
-            if (inside[i]) {
-                resampled[i] = mean + resampled[i] / Math.min(share[i], 1);
-            } else {
-                resampled[i] = finite ? whole[i] : mean + resampled[i];
-            }
-        }
-        Plane plane = new Plane(
-                resampled, newHeight, newWidth, inside, typeMax, saturated, newScale, ratio,
-                messages);
-        plane.bordered.set(bordered.get());
-        return plane;
-    }
-
-    /** Gives which pixels count, without borders of one value: resampled, they are it no longer. */
-    private boolean[] withoutBorders() {
-        boolean[] counted = unmasked;
-        int side = Math.min(BORDER_TILE, Math.min(height, width));
-        double[] values = new double[side * side];
-        boolean[] counts = new boolean[side * side];
-        for (int[] place : Tiles.positions(height, width, side)) {
-            cut(place[0], place[1], side, values, counts);
-            if (!Masks.withoutBorder(values, counts, side)) {
-                continue;
-            }
-            bordered.incrementAndGet();
-            if (counted == null) {
-                counted = new boolean[height * width];
-                Arrays.fill(counted, true);
-            } else if (counted == unmasked) {
-                counted = unmasked.clone();
-            }
-            for (int i = 0; i < counts.length; i++) {
-                counted[(place[0] + i / side) * width + place[1] + i % side] &= counts[i];
-            }
-        }
-        return counted;
-    }
-
-    private static double mean(double[] values, boolean[] counted) {
-        double sum = 0;
-        int n = 0;
-        for (int i = 0; i < values.length; i++) {
-            if (counted[i]) {
-                sum += values[i];
-                n++;
-            }
-        }
-        return n > 0 ? sum / n : 0;
     }
 
     /** Gives the share of the unmasked pixels that are saturated. */
@@ -324,13 +202,8 @@ final class Plane {
                 for (int j = 0; j < size; j++) {
                     values[to + j] = from[row + columns[j]] & 0xffff;
                 }
-            } else if (pixels instanceof float[]) {
-                float[] from = (float[]) pixels;
-                for (int j = 0; j < size; j++) {
-                    values[to + j] = from[row + columns[j]];
-                }
             } else {
-                double[] from = (double[]) pixels;
+                float[] from = (float[]) pixels;
                 for (int j = 0; j < size; j++) {
                     values[to + j] = from[row + columns[j]];
                 }
@@ -349,7 +222,7 @@ final class Plane {
         if (pixels instanceof short[]) {
             return ((short[]) pixels)[i] & 0xffff;
         }
-        return pixels instanceof float[] ? ((float[]) pixels)[i] : ((double[]) pixels)[i];
+        return ((float[]) pixels)[i];
     }
 
     /**

@@ -48,7 +48,7 @@ final class Table {
                         + "mean_certainty max_certainty weighted_certainty status "
                         + "blur_diameter_px defocus_um saturated_fraction").split(" ")));
         addProbabilities(columns, levels);
-        columns.addAll(Arrays.asList("error", "series", "message"));
+        columns.addAll(Arrays.asList("error", "series", "message", "binning"));
         return columns;
     }
 

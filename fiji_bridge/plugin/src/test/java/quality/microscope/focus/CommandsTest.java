@@ -347,18 +347,26 @@ public class CommandsTest {
         ImagePlus image = Sample.open("A02_s1_dna.tif");
         Calibration calibration = image.getCalibration();
         calibration.setUnit("nm");
-        calibration.pixelWidth = 325;
-        calibration.pixelHeight = 325;
-        run(image, "Measure Focus...", "na=0.75 rescale");
-        FocusResult expected = MicroscopeFocus.measure(
-                image.getProcessor(),
-                FocusSettings.standard().optics(0.75, 1, 0.5, 0.325).rescale(true));
-        assertEquals(expected.defocusUm, results().getValue("defocus_um", 0), 1e-9);
-        assertEquals(expected.patchSizePx, 112, 1e-9);
+        calibration.pixelWidth = 200;
+        calibration.pixelHeight = 200;
+        // The key alone, as macros of the plugin's checkbox have it, is "on".
+        String[] options = {"na=0.75", "na=0.75 rescale", "na=0.75 rescale=on", "na=0.75 rescale=off"};
+        FocusSettings settings = FocusSettings.standard().optics(0.75, 1, 0.5, 0.2);
+        FocusResult expected = MicroscopeFocus.measure(image.getProcessor(), settings);
+        assertEquals(168, expected.patchSizePx, 0);
+        for (int i = 0; i < options.length; i++) {
+            run(image, "Measure Focus...", options[i]);
+            boolean off = options[i].endsWith("off");
+            FocusResult own = off
+                    ? MicroscopeFocus.measure(image.getProcessor(), settings.rescale(false))
+                    : expected;
+            assertEquals(own.defocusUm, results().getValue("defocus_um", i), 1e-9);
+            assertEquals(off ? 1 : 2, results().getValue("binning", i), 0);
+        }
         // Macros can hand over variables.
         WindowManager.setTempCurrentImage(image);
         IJ.runMacro("aperture = 0.75; run('Measure Focus...', 'na=&aperture rescale');");
-        assertEquals(expected.defocusUm, results().getValue("defocus_um", 1), 1e-9);
+        assertEquals(expected.defocusUm, results().getValue("defocus_um", options.length), 1e-9);
     }
 
     @Test
@@ -374,6 +382,7 @@ public class CommandsTest {
             {"numerical=0.5", "There is no option 'numerical'; there are planes, colour, overlay"},
             {"planes=some", "planes must be one of current, all, not 'some'"},
             {"overlay=yes", "overlay is given or left away"},
+            {"rescale=yes", "rescale must be one of auto, on, off, not 'yes'"},
             {"in_focus_limit=11", "in_focus_limit must be a level from 0 to 10, not 11"},
             {"model=[/no/such place]", "There is no model folder or exported model"},
             {"model=[/no", "The options end before the ']'"},
@@ -590,8 +599,9 @@ public class CommandsTest {
             }
         }
         assertEquals(16, others);
-        FocusSettings fine = settings.optics(0.75, 1, 0.5, 0.325).rescale(true);
-        assertEquals(12, Overlays.grid(fine, 336, 420).size());
+        FocusSettings fine = settings.optics(0.75, 1, 0.5, 0.2);
+        assertEquals(6, Overlays.grid(fine, 336, 420).size());
+        assertEquals(20, Overlays.grid(fine.rescale(false), 336, 420).size());
     }
 
     @Test
@@ -1091,7 +1101,8 @@ public class CommandsTest {
             assertEquals("", results().getStringValue(axis, 0));
             assertEquals(1, results().getValue(axis, 1), 0);
         }
-        assertEquals("", results().getStringValue("message", 0));
+        assertEquals(Spectrum.HINT, results().getStringValue("message", 0));
+        assertEquals("", results().getStringValue("defocus_um", 0));
         assertFalse(results().getRowAsString(0), results().getRowAsString(0).contains("NaN"));
         // Columns of names come later, and go to their places.
         Map<String, Object> named = new HashMap<>();
@@ -1220,7 +1231,7 @@ public class CommandsTest {
         double level = results().getValue("expected_level", 0);
         assertEquals(level, results().getValue("expected_level", 1), 0);
         String message = results().getStringValue("message", 1);
-        assertTrue(message, message.startsWith("No defocus in \u00b5m. The image's pixels are"));
+        assertTrue(message, message.contains("No defocus in \u00b5m. The image's pixels are"));
         assertEquals("", results().getStringValue("error", 1));
         results().reset();
         run(null, "Measure Folder...", "folder=[" + folder + "] na=0.5 rescale");

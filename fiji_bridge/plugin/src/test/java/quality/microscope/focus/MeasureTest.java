@@ -139,8 +139,8 @@ public class MeasureTest {
         for (ImageProcessor image : new ImageProcessor[] {
             Sample.noise(200, 100), Sample.noise(200, 100).convertToFloat()}) {
             ImageProcessor before = image.duplicate();
-            FocusSettings settings = FocusSettings.standard().optics(0.75, 1, 0.5, 0.325)
-                    .rescale(true).mask(new boolean[200 * 100]);
+            FocusSettings settings = FocusSettings.standard().optics(0.5, 1, 0.5, 0.65 / 2)
+                    .mask(new boolean[200 * 100]);
             MicroscopeFocus.measure(image, settings);
             MicroscopeFocus.measure(image);
             for (int i = 0; i < 200 * 100; i++) {
@@ -150,12 +150,46 @@ public class MeasureTest {
     }
 
     @Test
+    public void imagesOfKnownOpticsAreBinnedByWholeNumbers() {
+        ShortProcessor small = Sample.noise(200, 180);
+        ShortProcessor image = new ShortProcessor(600, 540);
+        for (int i = 0; i < image.getPixelCount(); i++) {
+            image.set(i, small.get(i % 600 / 3, i / 600 / 3));
+        }
+        FocusSettings settings = FocusSettings.standard().optics(0.5, 1, 0.5, 0.65 / 3);
+        FocusResult result = MicroscopeFocus.measure(image, settings);
+        FocusResult expected = MicroscopeFocus.measure(small, FocusSettings.standard());
+        assertEquals(3, result.binning);
+        assertEquals(1, expected.binning);
+        assertEquals(252, result.patchSizePx, 0);
+        assertEquals(expected.expectedLevel, result.expectedLevel, 1e-6);
+        assertEquals(3 * expected.blurDiameterPx, result.blurDiameterPx, 1e-5);
+        for (int i = 0; i < expected.patchLevels.length; i++) {
+            assertEquals(3 * expected.patchPositions[i][0], result.patchPositions[i][0]);
+            assertEquals(3 * expected.patchPositions[i][1], result.patchPositions[i][1]);
+        }
+        assertEquals(1, MicroscopeFocus.measure(image, settings.rescale(false)).binning);
+        // What is not finer is left as it is; nothing is interpolated.
+        for (double pixel : new double[] {0.65, 0.65 / 1.41, 1.3}) {
+            FocusSettings other = settings.optics(0.5, 1, 0.5, pixel);
+            assertEquals(1, MicroscopeFocus.measure(small, other.rescale(true)).binning);
+        }
+        FocusResult none = MicroscopeFocus.measure(small, settings);
+        assertEquals("too_small", none.status);
+        assertEquals(
+                "The image has 180 x 200 pixels, 60 x 66 at the model's sampling; a patch needs "
+                        + "84 x 84.", none.message);
+        assertTrue(Double.isNaN(none.judgedLevel()));
+        assertEquals("Too small", none.verdict());
+    }
+
+    @Test
     public void wrongSettingsAreRefused() {
         ShortProcessor image = Sample.noise(100, 100);
         FocusSettings standard = FocusSettings.standard();
         String[] messages = {
             "rescale needs the optics", "must have the image's 100 x 100 pixels",
-            "in_focus_limit must be a level from 0 to 10, not 10.5", "up to 4 times",
+            "in_focus_limit must be a level from 0 to 10, not 10.5", "100 times more coarsely",
             "na must be below the refractive index", "wavelength_um must be in micrometres",
             "pixel_size_um must be positive", "outside the image of 100 x 100",
         };

@@ -141,10 +141,12 @@ final class Sample {
     /** Gives the settings of a recipe. */
     static FocusSettings settings(FocusModel model, Map<String, Object> recipe, ImageProcessor ip) {
         FocusSettings settings = FocusSettings.of(model)
-                .mask(mask(recipe, ip))
-                .rescale(Boolean.TRUE.equals(recipe.get("rescale")));
+                .mask(mask(recipe, ip));
         if (recipe.containsKey("optics")) {
             settings = settings.optics(optics(recipe.get("optics")));
+        }
+        if (recipe.containsKey("rescale")) {
+            settings = settings.rescale((Boolean) recipe.get("rescale"));
         }
         if (recipe.containsKey("in_focus_limit")) {
             settings = settings.inFocusLimit(number(recipe.get("in_focus_limit")));
