@@ -122,7 +122,7 @@ def train(
         _training_option(
             min=0, max=0.5, metavar="SHARE", help="Share of empty patches, trained to be unsure of."
         ),
-    ] = 0.18,
+    ] = 0.2,
     augment: Annotated[
         bool,
         _training_option(

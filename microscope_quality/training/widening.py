@@ -60,7 +60,8 @@ def widened(
             raise SettingsError("A network whose convolutions are flattened cannot be widened.")
         if "name" not in layer:
             continue
-        units, more = (int(x.get("filters", x.get("units"))) for x in (layer, wide))
+        counts = "filters" if kind == "conv2d" else "units"
+        units, more = int(layer[counts]), int(wide[counts])
         if more < units:
             raise SettingsError(f"{wide['name']} must have {units} units or more, not {more}.")
         kernel = np.asarray(weights[f"{layer['name']}/kernel"], np.float32)

@@ -115,7 +115,7 @@ def _empty(
         light *= gradient(rng, shape)
     if rng.random() < 0.3:
         light *= corner_shadow(rng, shape)
-    if rng.random() < 0.1:
+    if rng.random() < (0.25 if structured else 0.1):
         light *= dust(rng, shape, recording.patch_size)
     if structured and rng.random() < structured:
         light = light * structure(rng, shape)

@@ -128,12 +128,12 @@ def enlarged(rng: np.random.Generator) -> Processing:
     """Interpolate to 1.1 to 2 times as many pixels across, linearly or by a cubic spline."""
     scale = float(rng.choice([1.25, 1.5, 2.0])) if rng.random() < 0.5 else rng.uniform(1.1, 2.0)
     order: Literal[1, 3] = 1 if rng.random() < 0.5 else 3
-    blur = GAUSSIAN_BLUR_PX * scale * math.sqrt(1 / 6) if order == 1 else 0.0
 
     def apply(image: FloatArray) -> FloatArray:
         return _float(scipy.ndimage.zoom(image, scale, order=order, mode="mirror"))
 
-    return Processing("enlarged", scale, blur, apply)
+    # What is sharp stays so: its noise tells that it was enlarged.
+    return Processing("enlarged", scale, 0.0, apply)
 
 
 def reduced(rng: np.random.Generator) -> Processing:
@@ -265,17 +265,27 @@ def deconvolved(rng: np.random.Generator) -> Processing:
     return Processing("deconvolved", 1.0, 0.0, apply)
 
 
+def inverted(rng: np.random.Generator) -> Processing:
+    """Turn bright into dark, as an inverted display that was saved."""
+
+    def apply(image: FloatArray) -> FloatArray:
+        return _float(image.max() - image)
+
+    return Processing("inverted", 1.0, 0.0, apply)
+
+
 KINDS: dict[str, tuple[float, Callable[[np.random.Generator], Processing]]] = {
-    "gaussian": (0.30, gaussian),
-    "median": (0.10, median),
-    "shifted": (0.14, shifted),
+    "gaussian": (0.22, gaussian),
+    "median": (0.08, median),
+    "shifted": (0.11, shifted),
     "rotated": (0.07, rotated),
-    "enlarged": (0.10, enlarged),
+    "enlarged": (0.17, enlarged),
     "reduced": (0.05, reduced),
     "demosaiced": (0.04, demosaiced),
     "wavelet_denoised": (0.05, wavelet_denoised),
     "flat_field_corrected": (0.03, flat_field_corrected),
     "compressed": (0.06, compressed),
+    "inverted": (0.06, inverted),
     "sharpened": (0.03, sharpened),
     "deconvolved": (0.03, deconvolved),
 }

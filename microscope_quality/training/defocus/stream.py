@@ -162,18 +162,18 @@ class StreamSettings(Recording):
 
 BROAD = StreamSettings(
     photons=(100.0, 50_000.0),
-    empty_fraction=0.18,
-    transmitted_fraction=0.08,
+    empty_fraction=0.2,
+    transmitted_fraction=0.16,
     shrink_fraction=0.35,
     shrink=(0.45, 1.0),
     many_objectives=True,
     farther_levels=6,
     points_fraction=0.14,
-    propagated_fraction=0.02,
+    propagated_fraction=0.03,
     haze_fraction=0.08,
     processed_fraction=0.4,
     dim_fraction=0.12,
-    structured_fraction=0.5,
+    structured_fraction=0.6,
 )
 """The stream of any objective, any specimen and noise as it is in people's images."""
 
@@ -335,12 +335,12 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
     def _patches(
         self, rng: np.random.Generator, normal: NormalNoise
     ) -> Iterator[tuple[npt.NDArray[Any], float | None]]:
-        # Each level counts alike, those beyond the last one a sixth.
+        # Each level counts alike, those beyond the last one a quarter.
         n = N_LEVELS + self.settings.farther_levels
         shares = None
         if n > N_LEVELS:
             shares = np.ones(n)
-            shares[N_LEVELS:] = 1 / 6
+            shares[N_LEVELS:] = 1 / 4
             shares /= shares.sum()
         while True:
             region = self._region(rng)
@@ -434,7 +434,7 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
         if factor < 1.0:
             region = resample(region, (n, n)).astype(np.float32)
         if transmitted is None and rng.random() < settings.transmitted_fraction:
-            region = np.exp(-rng.uniform(0.3, 2.0) * np.minimum(region, 3)).astype(np.float32)
+            region = np.exp(-log_uniform(rng, 0.1, 2.0) * np.minimum(region, 3)).astype(np.float32)
         found = _Region(
             light=region,
             view=self._drawn_view(rng),

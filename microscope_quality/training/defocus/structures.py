@@ -118,13 +118,22 @@ STRUCTURES: dict[str, Callable[[np.random.Generator, Shape], FloatArray]] = {
 }
 """What gives each kind of structure."""
 
+# Those that look most like something are drawn the most often.
+_SHARES = {"glow": 2.0, "well_rim": 3.0, "wide_shadow": 1.5, "interference": 4.0, "meniscus": 2.0}
+_CUMULATED = np.cumsum([_SHARES.get(kind, 0.75) for kind in STRUCTURES])
+
 
 def structure(rng: np.random.Generator, shape: Shape) -> FloatArray:
     """Give one of `STRUCTURES`, seldom two at once."""
     kinds = list(STRUCTURES.values())
-    light = kinds[int(rng.integers(len(kinds)))](rng, shape)
+
+    def drawn() -> FloatArray:
+        at = rng.random() * _CUMULATED[-1]
+        return kinds[int(np.searchsorted(_CUMULATED, at, side="right"))](rng, shape)
+
+    light = drawn()
     if rng.random() < 0.2:
-        light = light * kinds[int(rng.integers(len(kinds)))](rng, shape)
+        light = light * drawn()
     return light
 
 
