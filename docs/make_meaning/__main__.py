@@ -18,7 +18,15 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.make_meaning import certainties, changes, levels, microscopes, statuses
+from docs.make_meaning import (
+    certainties,
+    changes,
+    empties,
+    levels,
+    microscopes,
+    statuses,
+    transmitted,
+)
 from docs.make_meaning.real import real
 from docs.make_meaning.specimens import Numbers, Part
 
@@ -43,7 +51,9 @@ PARTS: dict[str, Callable[[], Part]] = {
     "thick": microscopes.thick,
     "blur": changes.other_blur,
     "faults": changes.faults,
+    "empties": empties.empties,
     "processed": changes.processed,
+    "transmitted": transmitted.transmitted,
 }
 
 

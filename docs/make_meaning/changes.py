@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import scipy.ndimage
@@ -20,6 +21,7 @@ from docs.make_meaning.specimens import (
     blurred,
     commonest,
     expected,
+    judged,
     kernel,
     level_text,
     measured,
@@ -267,8 +269,15 @@ FAULTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 PROCESSED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "as taken": lambda p: p,
+    "Gaussian filter, σ 0.5 px": lambda p: scipy.ndimage.gaussian_filter(p.astype(float), 0.5),
     "Gaussian filter, σ 1 px": lambda p: scipy.ndimage.gaussian_filter(p.astype(float), 1),
     "Gaussian filter, σ 2 px": lambda p: scipy.ndimage.gaussian_filter(p.astype(float), 2),
+    "shifted by half a pixel": lambda p: scipy.ndimage.shift(
+        p.astype(float), 0.5, order=1, mode="mirror"
+    ),
+    "enlarged 1.5 times": lambda p: scipy.ndimage.zoom(
+        p.astype(float), 1.5, order=1, mode="mirror"
+    ),
     "median, 3 × 3": lambda p: scipy.ndimage.median_filter(p, 3),
     "median, 7 × 7": lambda p: scipy.ndimage.median_filter(p, 7),
     "non-local means": _non_local_means,
@@ -278,62 +287,82 @@ PROCESSED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "deconvolved, level 4 kernel": _refocused,
     "thresholded": _binary,
 }
+# What makes the noise of neighbouring pixels alike, and blurs little.
+NOISE_SHAPING = (
+    "Gaussian filter, σ 0.5 px",
+    "Gaussian filter, σ 1 px",
+    "shifted by half a pixel",
+    "enlarged 1.5 times",
+    "median, 3 × 3",
+)
 CHANGED_LEVELS = (0, 4, 8)
 
 
-def _changed(changes: Mapping[str, Callable[[np.ndarray], np.ndarray]], prefix: str) -> Part:
+Found = dict[tuple[str, int], list[FocusResult]]
+
+
+def _changed(
+    changes: Mapping[str, Callable[[np.ndarray], np.ndarray]], photons: float = PHOTONS
+) -> Found:
     """Measure images at three levels after each change."""
-    found: dict[tuple[str, int], list[FocusResult]] = {}
-    for name, change in changes.items():
-        for level in CHANGED_LEVELS:
-            found[name, level] = [
-                measured(change(taken(blurred(specimen("nuclei", s), level), s)))
-                for s in range(FIELDS)
-            ]
+    planes = {
+        level: [taken(blurred(specimen("nuclei", s), level), s, photons) for s in range(FIELDS)]
+        for level in CHANGED_LEVELS
+    }
+    return {
+        (name, level): [measured(change(plane)) for plane in planes[level]]
+        for name, change in changes.items()
+        for level in CHANGED_LEVELS
+    }
+
+
+def _numbers(found: Found, prefix: str) -> Numbers:
+    """Give the mean level of each, and how many images there are."""
     numbers: Numbers = {f"{prefix}_images": str(FIELDS * len(found))}
     for (name, level), results in found.items():
         short = re.sub("[^a-z0-9]+", "_", name.lower().replace(",000", "000")).strip("_")
-        value = float(np.mean([r.expected_level for r in results]))
-        numbers[f"{prefix}_{short}_{level}"] = level_text(value)
+        values = judged(results)
+        known = np.isfinite(values)
+        text = level_text(values[known].mean()) if known.any() else "`no_content`"
+        numbers[f"{prefix}_{short}_{level}"] = text
+    return numbers
 
-    def draw() -> Image.Image:
-        made, ax = figure(60 + 36 * len(changes) + 30)
-        for n, level in enumerate(CHANGED_LEVELS):
-            colour, marker, _ = SERIES[n]
-            ax.axvline(level, color=colour, lw=1, ls=":")
-            for row, name in enumerate(changes):
-                results = found[name, level]
-                values = [r.expected_level for r in results]
-                middle = float(np.mean(values))
-                y = row + 0.2 * (n - 1)
-                ax.plot((min(values), max(values)), (y, y), color=colour, lw=2)
-                bad = commonest(results) == "mixed"
-                ax.plot(
-                    middle,
-                    y,
-                    color=colour,
-                    marker=marker,
-                    ms=9,
-                    mfc="white" if bad else colour,
-                    mew=2,
-                    ls="",
-                    label=f"level {level}" if row == 0 else None,
-                )
-        ax.plot([], [], color=SOFT, marker="o", ms=9, mfc="white", mew=2, ls="", label="mixed")
-        ax.set_yticks(range(len(changes)), list(changes))
-        ax.invert_yaxis()
-        ax.set_xlim(-0.5, 10.5)
-        ax.set_xticks(range(11))
-        ax.set_xlabel("measured level")
-        made.legend(loc="outside right upper", handlelength=1)
-        return finished(made)
 
-    return numbers, draw
+def _draw_changed(ax: Any, found: Found) -> None:
+    """Draw the levels of each change in a row; hollow where most images are mixed."""
+    names = list(dict.fromkeys(name for name, _ in found))
+    for n, level in enumerate(CHANGED_LEVELS):
+        colour, marker, _ = SERIES[n]
+        ax.axvline(level, color=colour, lw=1, ls=":")
+        for row, name in enumerate(names):
+            results = found[name, level]
+            values = judged(results)
+            if not np.isfinite(values).any():
+                continue
+            y = row + 0.2 * (n - 1)
+            ax.plot((np.nanmin(values), np.nanmax(values)), (y, y), color=colour, lw=2)
+            ax.plot(
+                np.nanmean(values),
+                y,
+                color=colour,
+                marker=marker,
+                ms=9,
+                mfc="white" if commonest(results) == "mixed" else colour,
+                mew=2,
+                ls="",
+                label=f"level {level}" if row == 0 else None,
+            )
+    ax.plot([], [], color=SOFT, marker="o", ms=9, mfc="white", mew=2, ls="", label="mixed")
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.set_xlim(-0.5, 10.5)
+    ax.set_xlabel("measured level")
 
 
 def faults() -> Part:
     """Add what cameras, dust and programs put into images, and into empty fields."""
-    numbers, draw = _changed(FAULTS, "fault")
+    found = _changed(FAULTS)
+    numbers = _numbers(found, "fault")
     for name, short in (
         ("hot pixels, 1 in 1,000", "hot"),
         ("stripes, 10 % of the light", "stripes"),
@@ -347,9 +376,53 @@ def faults() -> Part:
         numbers[f"empty_{short}_level"] = level_text(
             float(np.mean([r.expected_level for r in fields]))
         )
+
+    def draw() -> Image.Image:
+        made, ax = figure(60 + 36 * len(FAULTS) + 30)
+        _draw_changed(ax, found)
+        ax.set_xticks(range(11))
+        made.legend(loc="outside right upper", handlelength=1)
+        return finished(made)
+
     return numbers, draw
 
 
+DIM_PHOTONS = 50.0
+
+
 def processed() -> Part:
-    """Filter and restore."""
-    return _changed(PROCESSED, "processed")
+    """Filter and restore, bright images and dim ones, whose noise is seen."""
+    bright, dim = _changed(PROCESSED), _changed(PROCESSED, DIM_PHOTONS)
+    numbers = {**_numbers(bright, "processed"), **_numbers(dim, "dim")}
+    far = [
+        result.status
+        for found in (bright, dim)
+        for (name, level), results in found.items()
+        for result in results
+        if level and name in NOISE_SHAPING
+    ]
+    numbers["noise_shaped_far"] = str(len(far))
+    numbers["noise_shaped_far_in_focus"] = str(far.count("in_focus"))
+    empty = [
+        measured(PROCESSED[name](taken(np.full(SHAPE, 0.1), s, photons))).status
+        for name in NOISE_SHAPING
+        for photons in (DIM_PHOTONS, PHOTONS)
+        for s in range(FIELDS)
+    ]
+    numbers["noise_shaped_empty"] = str(len(empty))
+    numbers["noise_shaped_empty_no_content"] = str(empty.count("no_content"))
+
+    def draw() -> Image.Image:
+        made, (left, right) = figure(90 + 34 * len(PROCESSED) + 30, 1, 2, sharey=True)
+        _draw_changed(left, bright)
+        left.set_title(f"{PHOTONS:,.0f} photons")
+        _draw_changed(right, dim)
+        right.set_title(f"{DIM_PHOTONS:.0f} photons")
+        left.invert_yaxis()
+        for ax in (left, right):
+            ax.set_xticks(range(0, 11, 2))
+        handles, labels = left.get_legend_handles_labels()
+        made.legend(handles, labels, loc="outside lower center", ncols=4, handlelength=1)
+        return finished(made)
+
+    return numbers, draw

@@ -129,14 +129,15 @@ def level_axis(axes: Any, strip_width: float = 0.025) -> None:
 
 
 def line(axes: Any, number: int, x: Any, y: np.ndarray, label: str, **settings: Any) -> None:
-    """Draw means over the fields, with the spread from the lowest to the highest."""
+    """Draw means over the fields with the spread from lowest to highest; NaN is left out."""
     colour, marker, dash = SERIES[number]
-    y = np.atleast_2d(y)
+    known = np.ma.masked_invalid(np.atleast_2d(y))
     axes.plot(
-        x, y.mean(axis=0), color=colour, marker=marker, linestyle=dash, label=label, **settings
+        x, known.mean(axis=0), color=colour, marker=marker, linestyle=dash, label=label, **settings
     )
-    if len(y) > 1:
-        axes.fill_between(x, y.min(axis=0), y.max(axis=0), color=colour, alpha=0.18, lw=0)
+    if len(known) > 1:
+        low, high = known.min(axis=0), known.max(axis=0)
+        axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
 
 
 def grey(light: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -25,6 +25,7 @@ from docs.make_meaning.specimens import (
     blurred,
     commonest,
     expected,
+    judged,
     level_text,
     measured,
     share_text,
@@ -71,7 +72,7 @@ def levels() -> Part:
     return numbers, draw
 
 
-DEFOCUS_LEVELS = np.arange(0, 14.5, 0.5)
+DEFOCUS_LEVELS = np.arange(0, 16.5, 0.5)
 DEFOCUS_PHOTONS = (100.0, 1000.0, 10_000.0)
 
 
@@ -86,7 +87,7 @@ def true_and_measured() -> Part:
             for photons in DEFOCUS_PHOTONS:
                 results[photons].append([measured(taken(b, seed, photons)) for b in lights])
         for photons, of in results.items():
-            found[kind, photons] = np.array([[r.expected_level for r in row] for row in of])
+            found[kind, photons] = np.array([judged(row) for row in of])
             most[kind, photons] = np.array([[r.level for r in row] for row in of])
     whole = [k for k, level in enumerate(DEFOCUS_LEVELS) if level % 1 == 0 and level <= 10]
     true = DEFOCUS_LEVELS[whole]
@@ -104,14 +105,17 @@ def true_and_measured() -> Part:
     one = np.concatenate([most[kind, p][:, 2] for kind in KINDS for p in DEFOCUS_PHOTONS])
     numbers["defocus_one_as_zero"] = share_text((one == 0).mean())
     for k in (5, 8, 10):
-        numbers[f"defocus_{k}_reads"] = level_text(steady[:, 2 * k].mean())
+        numbers[f"defocus_{k}_reads"] = level_text(np.nanmean(steady[:, 2 * k]))
     beyond = DEFOCUS_LEVELS >= 12
-    for kind in KINDS:
-        low = np.concatenate([found[kind, p][:, beyond].ravel() for p in DEFOCUS_PHOTONS])
-        numbers[f"beyond_{kind}_lowest"] = level_text(low.min())
-    numbers["beyond_puncta_mean"] = level_text(
-        np.concatenate([found["puncta", p][:, beyond].ravel() for p in DEFOCUS_PHOTONS]).mean()
-    )
+    far = {
+        kind: np.concatenate([found[kind, p][:, beyond].ravel() for p in DEFOCUS_PHOTONS])
+        for kind in KINDS
+    }
+    for kind, values in far.items():
+        numbers[f"beyond_{kind}_lowest"] = level_text(np.nanmin(values))
+    lost = [int(np.isnan(values).sum()) for values in far.values()]
+    numbers["beyond_no_content"] = str(sum(lost))
+    numbers["beyond_images"] = str(sum(values.size for values in far.values()))
 
     def draw() -> Image.Image:
         made, axes = figure(440, 1, 3, sharey=True)
@@ -123,7 +127,7 @@ def true_and_measured() -> Part:
                 line(ax, number, um, values, f"{photons:,.0f} photons", markevery=4)
             level_axis(ax)
             ax.set_title(kind)
-            ax.set_xticks(range(0, 25, 8))
+            ax.set_xticks(range(0, 33, 8))
             ax.label_outer()
         axes[1].set_xlabel("true distance from focus, µm (20×/0.5, 0.65 µm pixels)")
         handles, labels = axes[0].get_legend_handles_labels()
@@ -218,14 +222,15 @@ def sparse_points() -> Part:
             ]
             for s in range(FIELDS)
         ]
-        found[name] = np.array([[r.expected_level for r in row] for row in results])
+        found[name] = np.array([judged(row) for row in results])
         statuses[name] = np.array([[r.status for r in row] for row in results])
     bright = "6 in a patch, 20,000 photons"
     numbers = {
-        "points_many_five": level_text(found["24 in a patch"][:, 5].mean()),
-        "points_few_five": level_text(found["6 in a patch"][:, 5].mean()),
-        "points_bright_five": level_text(found[bright][:, 5].mean()),
-        "points_dim_five": level_text(found["6 in a patch, 200 photons"][:, 5].mean()),
+        "points_many_five": level_text(np.nanmean(found["24 in a patch"][:, 5])),
+        "points_few_five": level_text(np.nanmean(found["6 in a patch"][:, 5])),
+        "points_bright_five": level_text(np.nanmean(found[bright][:, 5])),
+        "points_bright_four": level_text(np.nanmean(found[bright][:, 4])),
+        "points_dim_five": level_text(np.nanmean(found["6 in a patch, 200 photons"][:, 5])),
         "points_wrong": share_text(
             np.mean([(statuses[n][:, 3:] == "in_focus").mean() for n in ("6 in a patch", bright)])
         ),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from PIL import Image
 
 from docs.make_meaning.drawing import INK, SERIES, SOFT, figure, finished, level_axis, line
 from docs.make_meaning.specimens import (
     FIELDS,
+    KINDS,
     SOFTNESS_PX,
     Numbers,
     Part,
@@ -36,51 +39,43 @@ def _finer(optics: Optics) -> float:
     return learned / own
 
 
+def _seen(kind: str, levels: np.ndarray, of: Optics) -> Iterator[np.ndarray]:
+    """Take two fields through an objective, each at levels of its own pixels."""
+    finer = _finer(of)
+    shape = (round(252 * finer),) * 2
+    for s in range(2):
+        light = specimen(kind, s, SOFTNESS_PX, finer, 1, shape)
+        for level in levels.tolist():
+            yield taken(blurred(light, level, of), s)
+
+
 def optics() -> Part:
-    """Measure µm through other objectives."""
+    """Measure µm through other objectives, of each kind of object."""
     blurs = np.array([0, 1, 2, 3, 4.5, 6, 8])
-    found: dict[str, dict[bool, tuple[np.ndarray, np.ndarray]]] = {}
+    found: dict[str, np.ndarray] = {}
+    sharp: dict[str, float] = {}
+    true: dict[str, np.ndarray] = {}
     for name, of in OBJECTIVES.items():
-        finer = _finer(of)
-        scale = TRAINING_OPTICS.pixel_size_um / of.pixel_size_um * TRAINING_OPTICS.na / of.na
-        scale *= of.wavelength_um / TRAINING_OPTICS.wavelength_um
-        side = round(252 * finer)
-        found[name] = {}
-        for rescale in (False, True):
-            # The same blur in the pixels that are judged.
-            own = blurs * (finer if rescale else 1)
-            um = of.defocus_of_level(own)
-            results = np.array(
-                [
-                    [
-                        measured(
-                            taken(
-                                blurred(specimen("nuclei", s, 1.3, finer, 1, (side, side)), k, of),
-                                s,
-                            ),
-                            optics=of,
-                            rescale=rescale,
-                        ).defocus_um
-                        for k in own
-                    ]
-                    for s in range(2)
-                ]
-            )
-            found[name][rescale] = um, results
+        # The same blur in pixels that are sampled as the model's.
+        levels = blurs * _finer(of)
+        true[name] = np.asarray(of.defocus_of_level(levels))
+        um = [measured(p, optics=of).defocus_um for kind in KINDS for p in _seen(kind, levels, of)]
+        found[name] = np.array(um).reshape(len(KINDS), 2, len(blurs))
+        raw = expected(_seen("nuclei", np.zeros(1), of), optics=of, rescale=False)
+        sharp[name] = float(raw.mean())
     number_of = {"10×/0.3": "10", "20×/0.5": "20", "20×/0.75": "20h", "40×/0.95": "40"}
     numbers: Numbers = {}
     for name, of in OBJECTIVES.items():
         short = number_of.get(name, "63")
-        um, values = found[name][True]
-        ratio = values[:, 3:].mean(axis=0) / um[3:]
+        ratio = (found[name] / np.maximum(true[name], 1e-9))[..., 3:]
         # Of one level, from 5 to 10: near focus the blur hardly grows.
         per_level = float(np.diff(of.defocus_of_level(np.array([5.0, 10.0])))[0]) / 5
         numbers[f"um_level_{short}"] = f"{per_level:.2f}"
         numbers[f"um_focus_{short}"] = f"{of.level(0.0):.1f}"
         numbers[f"um_furthest_{short}"] = f"{of.defocus_of_level(10.0):.3g}"
         numbers[f"um_finer_{short}"] = f"{_finer(of):.1f}"
-        numbers[f"um_found_{short}"] = share_text(ratio.mean())
-        numbers[f"um_raw_sharp_{short}"] = level_text(of.level(found[name][False][1][:, 0].mean()))
+        numbers[f"um_found_{short}"] = share_text(np.nanmean(ratio))
+        numbers[f"um_raw_sharp_{short}"] = level_text(sharp[name])
     offsets = np.arange(-16, 17, 2.0)
     both = np.array(
         [
@@ -98,20 +93,19 @@ def optics() -> Part:
         made, (left, right) = figure(440, 1, 2)
         for number, name in enumerate(OBJECTIVES):
             colour, marker, dash = SERIES[number]
-            um, values = found[name][True]
             right.plot(
-                blurs[1:],
-                values.mean(axis=0)[1:] / um[1:],
+                blurs[2:],
+                np.nanmean(found[name], axis=(0, 1))[2:] / true[name][2:],
                 color=colour,
                 marker=marker,
                 linestyle=dash,
                 label=name,
             )
         right.axhline(1, color=INK, lw=1, ls=":")
-        right.set_ylim(0, 1.15)
+        right.set_ylim(0, 1.25)
         right.set_xticks(range(0, 9, 2))
         right.set_title("measured µm over true µm")
-        right.set_xlabel("true level, rescaled")
+        right.set_xlabel("true level, in pixels as the model's")
         handles, labels = right.get_legend_handles_labels()
         made.legend(handles, labels, loc="outside lower center", ncols=5, columnspacing=1)
         line(left, 0, offsets, both, "")

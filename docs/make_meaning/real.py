@@ -8,14 +8,21 @@ import numpy as np
 from PIL import Image
 
 from docs.make_meaning.drawing import INK, SERIES, SOFT, figure, finished, level_axis, line
-from docs.make_meaning.specimens import Part, blurred, level_text, measured, model, taken
-from microscope_quality.degrade import defocus
-from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS
-from microscope_quality.psf import psf
+from docs.make_meaning.specimens import (
+    Part,
+    blurred,
+    judged,
+    level_text,
+    measured,
+    model,
+    taken,
+)
+from microscope_quality.stacks import best_plane
 
 
 def real(data: Path) -> Part:
-    """Measure real images: held-out ones, BBBC006 and a brightfield stack."""
+    """Measure real images: held-out ones, BBBC006, planes far from focus, a brightfield stack."""
+    from benchmarks.processed import empty_corners, far_planes
     from microscope_quality.evaluation.run import held_out
     from microscope_quality.files.images import planes
     from microscope_quality.training.defocus.exposure import signal
@@ -26,19 +33,8 @@ def real(data: Path) -> Part:
 
     steps = np.array([0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14])
     lights = [signal(read(data / "focus" / "train" / name)) for name in held_out(model())]
-    paraxial = [
-        psf(
-            TRAINING_OPTICS,
-            float(TRAINING_OPTICS.defocus_of_cone(BLUR_PX_PER_LEVEL * k, paraxial=True)),
-            paraxial=True,
-        )
-        for k in steps
-    ]
     exact = np.array(
-        [[measured(taken(blurred(x, float(k)), 1)).expected_level for k in steps] for x in lights]
-    )
-    learned = np.array(
-        [[measured(taken(defocus(x, k), 1)).expected_level for k in paraxial] for x in lights]
+        [judged([measured(taken(blurred(x, float(k)), 1)) for k in steps]) for x in lights]
     )
     folder = data / "focus" / "eval" / "bbbc006_miq"
     near = [measured(read(path)) for path in sorted(folder.glob("BBBC006*_10.*"))]
@@ -46,25 +42,29 @@ def real(data: Path) -> Part:
     stack_files = sorted((data / "focus" / "eval" / "urjc_brightfield_zstack").iterdir())
     stack = [measured(read(path)) for path in stack_files]
     heights = np.array([r.expected_level for r in stack])
-    lowest = int(np.argmin(heights))
+    best = best_plane(stack).best_plane
+    stacks = data / "focus" / "eval" / "stacks"
+    far = [measured(plane).status for _, plane in far_planes(stacks) if min(plane.shape) >= 84]
+    corners = [measured(plane).status for _, plane in empty_corners(stacks)]
     at = {int(k): n for n, k in enumerate(steps)}
     numbers = {
         "real_images": str(len(lights)),
-        "real_sharp": level_text(exact[:, 0].mean()),
-        "real_two": level_text(exact[:, at[2]].mean()),
-        "real_five": level_text(exact[:, at[5]].mean()),
-        "real_five_learned": level_text(learned[:, at[5]].mean()),
-        "real_eight": level_text(exact[:, at[8]].mean()),
-        "real_eight_learned": level_text(learned[:, at[8]].mean()),
-        "real_beyond_lowest": level_text(exact[:, at[12] :].min()),
+        "real_sharp": level_text(np.nanmean(exact[:, 0])),
+        "real_two": level_text(np.nanmean(exact[:, at[2]])),
+        "real_five": level_text(np.nanmean(exact[:, at[5]])),
+        "real_eight": level_text(np.nanmean(exact[:, at[8]])),
+        "real_beyond_lowest": level_text(np.nanmin(exact[:, at[12] :])),
         "bbbc_near": str(len(near)),
         "bbbc_near_highest": level_text(max(r.expected_level for r in near)),
         "bbbc_away": str(len(away)),
         "bbbc_away_lowest": level_text(min(r.expected_level for r in away)),
+        "far_planes": str(len(far)),
+        "far_in_focus": str(far.count("in_focus")),
+        "far_no_content": str(far.count("no_content")),
+        "corners": str(len(corners)),
+        "corners_no_content": str(corners.count("no_content")),
         "stack_planes": str(len(stack)),
-        "stack_lowest": str(lowest + 1),
-        "stack_flat": str(int((heights < 1).sum())),
-        "stack_highest": level_text(heights.max()),
+        "stack_best": "none" if best is None else str(best + 1),
         "stack_first": level_text(heights[0]),
         "stack_last": level_text(heights[-1]),
         "stack_in_focus": str(sum(r.status == "in_focus" for r in stack)),
@@ -75,9 +75,7 @@ def real(data: Path) -> Part:
             420, 1, 3, sharey=True, width_ratios=(1.25, 0.7, 1.25)
         )
         first.plot(steps, np.minimum(steps, 10), color=INK, lw=1, ls=":")
-        line(first, 0, steps, learned, "as learned")
-        line(first, 1, steps, exact, "true cone")
-        first.legend(loc="lower right")
+        line(first, 0, steps, exact, "")
         first.set_xlabel("simulated level")
         first.set_title("sharp images, blurred")
         rng = np.random.default_rng(0)

@@ -95,6 +95,12 @@ def expected(planes: Iterable[np.ndarray], **settings: Any) -> np.ndarray:
     return np.array([measured(plane, **settings).expected_level for plane in planes])
 
 
+def judged(results: Sequence[FocusResult]) -> np.ndarray:
+    """Give the levels that a user sees: NaN where there is said to be no content."""
+    levels = [result.judged_level for result in results]
+    return np.array([np.nan if level is None else level for level in levels])
+
+
 def level_text(value: float) -> str:
     return f"{value + 0.0:.1f}".replace("-", "−")
 

@@ -20,6 +20,7 @@ from microscope_quality.focus import FocusResult, measure_focus
 from microscope_quality.metrics import Predictions
 from microscope_quality.model import FocusModel, ModelDescription
 from microscope_quality.optics import N_LEVELS
+from microscope_quality.training.calibration import temperature
 from microscope_quality.training.defocus.empties import empty_certainty
 from microscope_quality.training.defocus.stream import StreamSettings
 from microscope_quality.training.parts import in_parts
@@ -30,6 +31,8 @@ SURE_EMPTY_FRACTION = 0.001
 # Of the seed's streams; those of `fitting` have other numbers.
 EMPTY_STREAM = 2
 EMPTY_AT_A_TIME = 1000
+# Images that a temperature is found with; more take long and change little.
+CALIBRATED = 24
 # Gives the planes of some images, each with its level before it.
 Labelled = Callable[[Iterable[Any]], Iterable[tuple[int, npt.NDArray[Any]]]]
 
@@ -163,6 +166,34 @@ def examined(
             parts.append(Predictions.of(names, kinds, true, *predicted))
         figures[f"validation_{what}"] = _figures(metrics.joined(parts), what)
     return sure_certainty(np.concatenate(empty)), figures
+
+
+def held_out_temperature(model: FocusModel, labelled: Labelled, images: Sequence[Any]) -> float:
+    """Find the temperature at which a model is as sure of held-out images' patches as it is right.
+
+    Parameters
+    ----------
+    model : FocusModel
+    labelled : callable
+        Gives the planes of images, each with its level before it.
+    images : sequence
+        Of which at most 24 are measured, spread evenly over them.
+
+    Returns
+    -------
+    float
+        See :func:`.calibration.temperature`; 1 without any image.
+    """
+    if not len(images):
+        return 1.0
+    chosen = np.unique(np.linspace(0, len(images) - 1, CALIBRATED).astype(int))
+    true, results = measured(model, labelled([images[number] for number in chosen]))
+    found = [result.patch_probabilities for result in results]
+    known = [p[np.isfinite(p).all(axis=1)] for p in found]
+    if not sum(map(len, known)):
+        return 1.0
+    levels = np.repeat(true, [len(p) for p in known])
+    return round(temperature(np.concatenate(known), np.eye(N_LEVELS)[levels]), 4)
 
 
 def sure_certainty(of_empty: npt.NDArray[np.float64]) -> float:

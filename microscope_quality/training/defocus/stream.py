@@ -335,12 +335,12 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
     def _patches(
         self, rng: np.random.Generator, normal: NormalNoise
     ) -> Iterator[tuple[npt.NDArray[Any], float | None]]:
-        # Each level counts alike, those beyond the last one a quarter.
+        # Each level counts alike, those beyond the last one a twelfth.
         n = N_LEVELS + self.settings.farther_levels
         shares = None
         if n > N_LEVELS:
             shares = np.ones(n)
-            shares[N_LEVELS:] = 1 / 4
+            shares[N_LEVELS:] = 1 / 12
             shares /= shares.sum()
         while True:
             region = self._region(rng)

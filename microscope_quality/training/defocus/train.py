@@ -23,10 +23,15 @@ from microscope_quality.model import (
 )
 from microscope_quality.optics import N_LEVELS, Optics
 from microscope_quality.training.architectures import Architecture, fine_tuned, get_architecture
-from microscope_quality.training.calibration import temperature, tempered
+from microscope_quality.training.calibration import tempered
 from microscope_quality.training.defocus import sets, stored
 from microscope_quality.training.defocus.check import check_sharp
-from microscope_quality.training.defocus.figures import Examination, Labelled, examined
+from microscope_quality.training.defocus.figures import (
+    Examination,
+    Labelled,
+    examined,
+    held_out_temperature,
+)
 from microscope_quality.training.defocus.sources import by_deviation, by_model, find_sharp_images
 from microscope_quality.training.defocus.stored import StoredBlocks, find_stored_images, is_set
 from microscope_quality.training.defocus.stream import DefocusBlocks, SharpBlocks, StreamSettings
@@ -180,9 +185,8 @@ def train(
             "doubted": found.record.get("doubted", {}),
         }
     )
-    task = DefocusTask(training, validation, stream, found.maker)
     network, reached = fitting.fit(
-        task,
+        DefocusTask(training, validation, stream, found.maker),
         replace(architecture, recipe=recipe),
         folder,
         seed=settings.seed,
@@ -193,11 +197,6 @@ def train(
         progress=report,
     )
     layers, weights = fold(architecture.layers, fitting.weights_of(network, architecture))
-    degrees = 1.0
-    if validation:
-        patches, targets = fitting.validation_patches(task, settings.seed)
-        degrees = round(temperature(fitting.predict(network, patches), targets), 4)
-        weights = tempered(layers, weights, degrees)
     best = reached.best
     learned = {*entries(training), *before}
     record = {
@@ -207,7 +206,6 @@ def train(
         "patience": recipe.patience,
         "best_step": reached.step if best is None else best["step"],
         "training_images": len(training),
-        "temperature": degrees,
         "validation_fraction": settings.validation_fraction,
         "training_files": sorted(learned),
         # Of two files of one name in two folders of one name, neither is known to be unseen.
@@ -234,6 +232,10 @@ def train(
     )
     if not devices.chief:
         return description
+    report({"doing": "finding how sure the model may be"})
+    degrees = held_out_temperature(FocusModel(description, weights), found.labelled, validation)
+    weights = tempered(layers, weights, degrees)
+    description = replace(description, training={**description.training, "temperature": degrees})
     examination = Examination(
         *(description, weights, stream, validation, found.labelled),
         seed=settings.seed,
