@@ -74,8 +74,14 @@ def exposure() -> Part:
         "three_bits_worst": level_text(shift[6].max()),
         "inverted_worst": level_text(shift[8].max()),
         "exposure_images": str(table.size),
-        "saturated_twenty": level_text(clipped[6][:, 6].mean()),
-        "saturated_twenty_three": level_text(clipped[3][:, 6].mean()),
+        "saturated_two": level_text(
+            max(abs(values[:, 2].mean() - values[:, 0].mean()) for values in clipped.values())
+        ),
+        **{
+            f"saturated_{word}_{level}": level_text(values[:, place].mean())
+            for level, values in clipped.items()
+            for word, place in (("none", 0), ("ten", 4), ("twenty", 6))
+        },
         "black_from": level_text(black[:, 0].mean()),
         "black_to": level_text(black[:, 1].mean()),
     }

@@ -47,7 +47,7 @@ def empties() -> Part:
             n = SHAPE[0] // _AVERAGED
             small = plane.reshape(n, _AVERAGED, n, _AVERAGED).mean(axis=(1, 3))
             # Few greys: noise is what makes the file large.
-            shades = grey(small, *np.percentile(small, [0.5, 99.5]).tolist()) // 16 * 16
+            shades = grey(small, *np.percentile(small, [0.5, 99.5]).tolist()) // 20 * 20
             canvas.paste(enlarged(shades, _TIMES).convert("RGB"), left, top)
             canvas.text(left, top + side + 19, kind)
             canvas.text(left, top + side + 39, f"no content: {count} of {FIELDS_PER_KIND}", SOFT)

@@ -28,6 +28,7 @@ from docs.make_meaning.specimens import (
     judged,
     level_text,
     measured,
+    model,
     share_text,
     specimen,
     taken,
@@ -168,6 +169,7 @@ def softness() -> Part:
     numbers = {
         "soft_sharpest_two": level_text(curves[0.0][:, 2].mean()),
         "soft_usual_two": level_text(curves[1.3][:, 2].mean()),
+        "soft_usual_three": level_text(curves[1.3][:, 3].mean()),
         "soft_sharpest_three": level_text(curves[0.0][:, 3].mean()),
         "soft_two_px": level_text(focused["nuclei"][:, at[2.0]].mean()),
         "soft_three_px": level_text(focused["nuclei"][:, at[3.0]].mean()),
@@ -240,6 +242,16 @@ def sparse_points() -> Part:
         measured(taken(blurred(specimen("puncta", 300 + s, 0.0), 0), s)) for s in range(FIELDS)
     ]
     numbers["points_smallest_status"] = f"`{commonest(unresolved)}`"
+    # Sharp nuclei are as wide as the discs of points at levels 6 to 10.
+    round_ = [measured(taken(blurred(specimen("nuclei", s), 0), s)) for s in range(3 * FIELDS)]
+    threshold = model().description.sure_certainty
+    sure = np.concatenate(
+        [r.patch_expected_levels[r.patch_certainties >= threshold] for r in round_]
+    )
+    numbers["round_far_share"] = share_text((sure > 3).mean())
+    numbers["round_fields"] = str(len(round_))
+    numbers["round_in_focus"] = str(sum(r.status == "in_focus" for r in round_))
+    numbers["round_mixed"] = str(sum(r.status == "mixed" for r in round_))
 
     def draw() -> Image.Image:
         made, axes = figure(420, 1, 2, width_ratios=(1, 2.4))

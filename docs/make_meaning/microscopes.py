@@ -76,6 +76,12 @@ def optics() -> Part:
         numbers[f"um_finer_{short}"] = f"{_finer(of):.1f}"
         numbers[f"um_found_{short}"] = share_text(np.nanmean(ratio))
         numbers[f"um_raw_sharp_{short}"] = level_text(sharp[name])
+    of_kinds = {
+        kind: np.nanmean([found[n][k, :, 3:] / true[n][3:] for n in OBJECTIVES])
+        for k, kind in enumerate(KINDS)
+    }
+    for kind, ratio in of_kinds.items():
+        numbers[f"um_found_{kind}"] = share_text(float(ratio))
     offsets = np.arange(-16, 17, 2.0)
     both = np.array(
         [
@@ -137,20 +143,21 @@ def sampling() -> Part:
                         plane, optics=of, rescale=rescale
                     ).expected_level
     raw = np.concatenate([found[kind, False] for kind in ("nuclei", "filaments")])
-    back = np.concatenate([found[kind, True] for kind in ("nuclei", "filaments")])
     numbers = {
         **{
             f"sampling_{word}": level_text(raw[:, FINER.tolist().index(factor)].mean())
             for word, factor in (("one_half", 1.5), ("two", 2), ("three", 3), ("four", 4))
         },
-        "sampling_back_worst": level_text(back[:, 2:].max()),
+        "sampling_back_nuclei": level_text(found["nuclei", True][:, 3:].mean()),
+        "sampling_back_nuclei_worst": level_text(found["nuclei", True][:, 3:].max()),
+        "sampling_back_filaments_worst": level_text(found["filaments", True][:, 3:].max()),
         "sampling_images": str(2 * raw.size),
     }
 
     def draw() -> Image.Image:
         made, ax = figure(400)
         for number, ((kind, rescale), values) in enumerate(found.items()):
-            name = f"{kind}, {'rescaled' if rescale else 'as they are'}"
+            name = f"{kind}, {'binned' if rescale else 'as they are'}"
             line(ax, number, FINER, values, name)
         ax.axvline(1, color=SOFT, lw=1)
         ax.text(1.03, 9.7, "the model's sampling", color=SOFT)

@@ -15,6 +15,7 @@ from docs.make_meaning.specimens import (
     level_text,
     measured,
     model,
+    share_text,
     taken,
 )
 from microscope_quality.stacks import best_plane
@@ -36,6 +37,11 @@ def real(data: Path) -> Part:
     exact = np.array(
         [judged([measured(taken(blurred(x, float(k)), 1)) for k in steps]) for x in lights]
     )
+    as_taken = [measured(read(data / "focus" / "train" / name)) for name in held_out(model())]
+    threshold = model().description.sure_certainty
+    sure = np.concatenate(
+        [r.patch_expected_levels[r.patch_certainties >= threshold] for r in as_taken]
+    )
     folder = data / "focus" / "eval" / "bbbc006_miq"
     near = [measured(read(path)) for path in sorted(folder.glob("BBBC006*_10.*"))]
     away = [measured(read(path)) for path in sorted(folder.glob("00_mcf*"))]
@@ -44,11 +50,19 @@ def real(data: Path) -> Part:
     heights = np.array([r.expected_level for r in stack])
     best = best_plane(stack).best_plane
     stacks = data / "focus" / "eval" / "stacks"
-    far = [measured(plane).status for _, plane in far_planes(stacks) if min(plane.shape) >= 84]
+    # Of a bead's 64 pixels nothing can be said.
+    far_of = [
+        (name, measured(plane).status)
+        for name, plane in far_planes(stacks)
+        if min(plane.shape) >= model().description.patch_size
+    ]
+    far = [status for _, status in far_of]
     corners = [measured(plane).status for _, plane in empty_corners(stacks)]
     at = {int(k): n for n, k in enumerate(steps)}
     numbers = {
         "real_images": str(len(lights)),
+        "real_in_focus": str(sum(r.status == "in_focus" for r in as_taken)),
+        "real_far_share": share_text((sure > 3).mean()),
         "real_sharp": level_text(np.nanmean(exact[:, 0])),
         "real_two": level_text(np.nanmean(exact[:, at[2]])),
         "real_five": level_text(np.nanmean(exact[:, at[5]])),
@@ -60,6 +74,7 @@ def real(data: Path) -> Part:
         "bbbc_away_lowest": level_text(min(r.expected_level for r in away)),
         "far_planes": str(len(far)),
         "far_in_focus": str(far.count("in_focus")),
+        "far_in_focus_nucleus": str(far_of.count(("neubias_dna_c0", "in_focus"))),
         "far_no_content": str(far.count("no_content")),
         "corners": str(len(corners)),
         "corners_no_content": str(corners.count("no_content")),

@@ -134,7 +134,7 @@ def status() -> Part:
     mixed = np.zeros((2, len(tilts)), bool)
     for s in range(2):
         for n, last in enumerate(tilts):
-            light = specimen("nuclei", s, SOFTNESS_PX, 1.0, 1.0, (504, 504))
+            light = specimen("filaments", s, SOFTNESS_PX, 1.0, 1.0, (504, 504))
             result = measured(taken(tilted(light, float(last)), s))
             far[s, n] = far_share(result)
             mixed[s, n] = result.status == "mixed"
@@ -142,7 +142,7 @@ def status() -> Part:
     partly = np.zeros((2, len(parts)))
     part_results: list[list[FocusResult]] = [[], []]
     for s in range(2):
-        light = specimen("nuclei", s, SOFTNESS_PX, 1.0, 1.0, (504, 504))
+        light = specimen("filaments", s, SOFTNESS_PX, 1.0, 1.0, (504, 504))
         near, away = blurred(light, 0), blurred(light, 7)
         for n, share in enumerate(parts):
             columns = round(504 * share)

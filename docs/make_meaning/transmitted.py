@@ -62,11 +62,14 @@ def transmitted() -> Part:
             low, high = np.percentile(planes[1], [0.3, 99.7])
             for ax, plane, n in zip(axes[row], planes, _SHOWN):
                 # Few greys: noise is what makes the file large.
-                ax.imshow(grey(plane, low, high) // 16 * 16, cmap="gray", vmin=0, vmax=255)
+                shades = grey(plane, low, high) // 32 * 32
+                ax.imshow(shades, cmap="gray", vmin=0, vmax=224, interpolation="nearest")
                 ax.set_axis_off()
                 place = f"{STEP_UM * n:+.0f} µm".replace("-", "−") if n else "in focus"
                 above = modality if n == _SHOWN[0] else ""
                 ax.set_title(f"{above}\n{place}", fontweight="normal")
+        # Of a title's two lines, the upper one may be out of the figure.
+        made.get_layout_engine().set(rect=(0, 0, 1, 0.97))
         for ax in axes[:, -1]:
             ax.remove()
         wide = made.add_subplot(axes[0, 0].get_gridspec()[:, -1])

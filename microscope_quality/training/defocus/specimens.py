@@ -1,4 +1,4 @@
-"""Simulated specimens that sharp images of cells have too few of: points and beads."""
+"""Simulated specimens that sharp images of cells have too few of: points, beads, round nuclei."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
+from microscope_quality.simulate import filaments, nuclei
 from microscope_quality.training.defocus.exposure import log_uniform
 
 FloatArray = npt.NDArray[np.float32]
@@ -65,5 +66,43 @@ def points(rng: np.random.Generator, side: int, patch_size: int) -> FloatArray:
         haze = np.maximum(haze / max(float(haze.std()), 1e-9), 0)
         haze = scipy.ndimage.zoom(haze, 8, order=1)[:side, :side]
         light = light + np.float32(rng.uniform(0.02, 0.3)) * haze
+    found: FloatArray = light.astype(np.float32)
+    return found
+
+
+def cells(rng: np.random.Generator, side: int, patch_size: int) -> FloatArray:
+    """Draw a field of round nuclei, or of filaments, as sharp as no lens shows them.
+
+    Among them discs as wide as the blur of a point: not each of these is one.
+
+    Nuclei of 8 to 60 px, with chromatin as sharp as can be, softer, or without any.
+
+    Parameters
+    ----------
+    rng : Generator
+    side : int
+        Of the field, in pixels.
+    patch_size : int
+        Of the area that the number of nuclei is for.
+
+    Returns
+    -------
+    ndarray of float32, shape (side, side)
+        Light: about 1 on bright objects.
+    """
+    seed, shape = int(rng.integers(2**31)), (side, side)
+    area = (side / patch_size) ** 2
+    if rng.random() < 0.2:
+        light = filaments(shape, int(area * rng.uniform(3, 15)), seed, width_px=rng.uniform(1, 3))
+    else:
+        smallest = log_uniform(rng, 8, 36)
+        largest = smallest * rng.uniform(1.1, 1.8)
+        count = max(2, int(area * rng.uniform(0.1, 0.6) * (patch_size / largest) ** 2))
+        light = nuclei(shape, min(count, 150), seed, diameter_px=(smallest, largest))
+    chosen = rng.random()
+    if chosen < 0.25:
+        light = scipy.ndimage.median_filter(light, 5)
+    elif chosen < 0.6:
+        light = scipy.ndimage.gaussian_filter(light, rng.uniform(0.4, 1.3))
     found: FloatArray = light.astype(np.float32)
     return found

@@ -32,7 +32,7 @@ from microscope_quality.training.defocus.exposure import (
 )
 from microscope_quality.training.defocus.microscope import Faults, Microscope
 from microscope_quality.training.defocus.processing import Processing, draw_processing
-from microscope_quality.training.defocus.specimens import points
+from microscope_quality.training.defocus.specimens import cells, points
 from microscope_quality.training.defocus.transmitted import TransmittedLight, draw_transmitted
 from microscope_quality.training.defocus.views import View, draw_view
 from microscope_quality.training.entries import entry_of
@@ -119,9 +119,11 @@ class StreamSettings(Recording):
         microscope's optics, and labelled by the light that its kernel spreads.
     farther_levels : int
         Levels beyond the last one that are trained too, labelled as the last.
-    points_fraction, propagated_fraction : float
-        Regions with simulated points in place of a sharp image, and with a sharp image as the
-        specimen that transmitted light passes through, :mod:`.transmitted`.
+    points_fraction, cells_fraction : float
+        Regions with simulated points, or nuclei, in place of a sharp image, :mod:`.specimens`.
+    propagated_fraction : float
+        Regions of which the sharp image is the specimen that transmitted light passes through,
+        :mod:`.transmitted`.
     haze_fraction : float
         Regions with light from far out of focus over them, as in thick specimens.
     processed_fraction : float
@@ -146,6 +148,7 @@ class StreamSettings(Recording):
     many_objectives: bool = False
     farther_levels: int = 0
     points_fraction: float = 0.0
+    cells_fraction: float = 0.0
     propagated_fraction: float = 0.0
     haze_fraction: float = 0.0
     processed_fraction: float = 0.0
@@ -168,7 +171,8 @@ BROAD = StreamSettings(
     shrink=(0.45, 1.0),
     many_objectives=True,
     farther_levels=6,
-    points_fraction=0.14,
+    points_fraction=0.12,
+    cells_fraction=0.12,
     propagated_fraction=0.03,
     haze_fraction=0.08,
     processed_fraction=0.4,
@@ -226,7 +230,7 @@ class _Region:
     haze: float = 0.0
     haze_levels: int = 0
     transmitted: TransmittedLight | None = None
-    is_simulated: bool = False
+    of_points: bool = False
     spectrum: npt.NDArray[np.complex64] | None = None
     blurred: dict[int, FloatArray] = dataclass_field(default_factory=dict)
 
@@ -382,7 +386,7 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
         # The blurred noise of an empty place would tell the level, but only here.
         content = bool(np.ptp(smooth[cut]) > least_shown)
         if settings.many_objectives:
-            if not content and region.is_simulated:
+            if not content and region.of_points:
                 content = bool(np.ptp(light) > least_shown)
             content = content and _stands_out(expected, label)
         if processing is not None:
@@ -416,7 +420,13 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
         """Give a region of a random image, with the margin that its defocus needs."""
         settings = self.settings
         if settings.points_fraction and rng.random() < settings.points_fraction:
-            return self._region_of_points(rng)
+            light = points(rng, self._padded, settings.patch_size)
+            # Blur spreads points over much more than their own size.
+            return self._simulated(
+                rng, light * np.float32(log_uniform(rng, 0.5, 30)), of_points=True
+            )
+        if settings.cells_fraction and rng.random() < settings.cells_fraction:
+            return self._simulated(rng, cells(rng, self._padded, settings.patch_size))
         transmitted = None
         if settings.propagated_fraction and rng.random() < settings.propagated_fraction:
             transmitted = draw_transmitted(rng)
@@ -456,19 +466,20 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
             choices = min(choices, FIRST_VIEWS + self._index // BLOCKS_PER_VIEW)
         return int(rng.integers(choices)) if choices > 1 else 0
 
-    def _region_of_points(self, rng: np.random.Generator) -> _Region:
-        """Give a region of simulated points, which blur spreads over much more than their own."""
+    def _simulated(
+        self, rng: np.random.Generator, light: FloatArray, *, of_points: bool = False
+    ) -> _Region:
+        """Give a region of a simulated specimen."""
         n = self._padded
-        light = points(rng, n, self.settings.patch_size)
         return _Region(
-            light=light * np.float32(log_uniform(rng, 0.5, 30)),
+            light=light,
             view=self._drawn_view(rng),
             faults=self.settings.microscope.draw_faults(rng),
             top=0,
             left=0,
             step=1,
             field=(n, n),
-            is_simulated=True,
+            of_points=of_points,
         )
 
     def _seen(

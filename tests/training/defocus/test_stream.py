@@ -267,7 +267,14 @@ def test_the_broad_stream_is_the_same_whoever_makes_it(images):
 
 
 @pytest.mark.parametrize(
-    "kind", ["points_fraction", "propagated_fraction", "haze_fraction", "processed_fraction"]
+    "kind",
+    [
+        "points_fraction",
+        "cells_fraction",
+        "propagated_fraction",
+        "haze_fraction",
+        "processed_fraction",
+    ],
 )
 def test_each_part_of_the_broad_stream_can_be_had_alone(images, kind):
     plain = SharpBlocks(images, QUIET, 4, 60).block(0)
