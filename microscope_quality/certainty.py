@@ -19,6 +19,8 @@ Float64Array = NDArray[np.float64]
 
 # What rounding may add to a probability.
 _ROUNDING = 1e-3
+#: A patch less certain than this has no weight in its image. Empty ones mostly have far less.
+LEAST_CERTAINTY = 0.1
 # Patches that one certainty may stand for.
 _MOST_WEIGHT = 1e15
 
@@ -58,6 +60,24 @@ def certainty(probabilities: ArrayLike, axis: int = -1) -> Any:
     entropy = -np.sum(p * np.log(np.where(p > 0, p, 1)), axis=-1)
     values = np.clip(1 - entropy / np.log(p.shape[-1]), 0, 1)
     return np.where(np.isnan(values), 0.0, values)[()]
+
+
+def weights_of(certainties: ArrayLike) -> Float64Array:
+    """Give what patches weigh in their image: their certainties; below `LEAST_CERTAINTY` nothing.
+
+    Empty patches have a little certainty each, and a large field has many of them: together they
+    would outweigh the few that show something.
+
+    Parameters
+    ----------
+    certainties : (...) array
+
+    Returns
+    -------
+    (...) array of float64
+    """
+    c = as_floats("certainties", certainties, low=0, high=_MOST_WEIGHT)
+    return np.asarray(np.where(c >= LEAST_CERTAINTY, c, 0.0))
 
 
 def aggregate(probabilities: ArrayLike, certainties: ArrayLike) -> Float64Array:

@@ -78,7 +78,7 @@ class FocusResult:
         The number of the plane: mean of the level over `probabilities`; NaN likewise. As all
         levels, it counts the pixels that were measured, those of the binned image.
     probabilities : (K,) array of float64
-        Certainty-weighted mean of the patches' probabilities.
+        Certainty-weighted mean of the patches' probabilities; see `certainty.weights_of`.
     product_probabilities : (K,) array of float64
         Normalised product of the patches' probabilities.
     certainty : float
@@ -373,7 +373,9 @@ def measure_focus(
     probabilities, counted = _predict(used, cut, places, side, source.type_max, seen)
     statistics = source.statistics
     certainties = certainty.certainty(probabilities)
-    found = summed_up(probabilities, certainties, certainties, size, binning, optics)
+    found = summed_up(
+        probabilities, certainties, certainty.weights_of(certainties), size, binning, optics
+    )
     expected, of_patches = found["expected_level"], found["patch_expected_levels"]
 
     if used.description.normalisation == "type_range" and statistics.largest > 1:

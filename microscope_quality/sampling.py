@@ -193,7 +193,8 @@ def sample_focus(
     certainties = np.array([place.certainty for place in measured])
     counted = np.array([place.counted for place in measured], np.bool_)
     c = weights * certainties
-    found = summed_up(probabilities, certainties, c, size, binning, optics)
+    counting = weights * certainty.weights_of(certainties)
+    found = summed_up(probabilities, certainties, counting, size, binning, optics)
     expected, of_patches = found["expected_level"], found["patch_expected_levels"]
     half = _half_width(groups, expected)
     if measured and not counted.any():
@@ -379,7 +380,8 @@ def _half_width(groups: List[List[_Drawn]], expected: float) -> float:
             levels = certainty.expected_level(
                 np.stack([place.probabilities for place in drawn.measured])
             )
-            c = drawn.weights * [place.certainty for place in drawn.measured]
+            own = certainty.weights_of([place.certainty for place in drawn.measured])
+            c = drawn.weights * own
             known = c > 0
             total += float(c[known].sum())
             parts.append(float((c[known] * (levels[known] - expected)).sum()))

@@ -101,6 +101,7 @@ def density(radii_um):
 #: Each public function with arguments that are right.
 CALLS = {
     "certainty.certainty": (certainty.certainty, dict(probabilities=P, axis=-1)),
+    "certainty.weights_of": (certainty.weights_of, dict(certainties=[0.1, 0.5])),
     "certainty.aggregate": (certainty.aggregate, dict(probabilities=P, certainties=[0.1, 0.5])),
     "certainty.product": (certainty.product, dict(probabilities=P)),
     "certainty.weighted_certainty": (certainty.weighted_certainty, dict(certainties=[0.1, 0.5])),

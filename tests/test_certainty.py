@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import entropy
 
 from microscope_quality.certainty import (
+    LEAST_CERTAINTY,
     SMALLEST_PROBABILITY,
     aggregate,
     certainty,
@@ -18,6 +19,7 @@ from microscope_quality.certainty import (
     level,
     product,
     weighted_certainty,
+    weights_of,
 )
 
 weights_of_levels = arrays(
@@ -118,3 +120,8 @@ def test_expected_level_by_hand():
     assert expected_level([0, 0, 1]) == 2
     assert isnan(expected_level([np.nan] * 3))
     np.testing.assert_allclose(expected_level([[0.5, 0.5, 0], [0, 0, 1]]), [0.5, 2])
+
+
+def test_what_shows_next_to_nothing_weighs_nothing():
+    found = weights_of([0.0, LEAST_CERTAINTY / 2, LEAST_CERTAINTY, 0.7])
+    np.testing.assert_array_equal(found, [0, 0, LEAST_CERTAINTY, 0.7])

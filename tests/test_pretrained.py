@@ -17,7 +17,7 @@ def test_five_nuclei_in_a_large_field_are_content(level):
     kernel = psf(TRAINING_OPTICS, float(TRAINING_OPTICS.defocus_of_level(level)))
     light = np.maximum(defocus(nuclei(SHAPE, 5, 0), kernel), 0)
     result = measure_focus(Camera().expose(2000 * (light + 0.03), 0))
-    assert result.status == ("in_focus" if level == 0 else "out_of_focus")
+    assert result.status in (["in_focus"] if level == 0 else ["out_of_focus", "mixed"])
     assert abs(result.level - level) <= 1
 
 

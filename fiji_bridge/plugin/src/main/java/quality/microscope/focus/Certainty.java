@@ -5,6 +5,9 @@ package quality.microscope.focus;
  * undefined distribution, that of a patch without content to judge, is NaN throughout.
  */
 final class Certainty {
+    /** A patch less certain than this has no weight in its image. */
+    static final double LEAST_CERTAINTY = 0.1;
+
     /** The smallest normal float: probabilities below it count as it in products. */
     private static final double SMALLEST_PROBABILITY = Float.MIN_NORMAL;
 
@@ -25,6 +28,15 @@ final class Certainty {
             entropy -= share > 0 ? share * Math.log(share) : 0;
         }
         return Math.min(Math.max(1 - entropy / Math.log(p.length), 0), 1);
+    }
+
+      /** Gives what patches weigh in their image: their certainties, and nothing below the least. */
+    static double[] weights(double[] certainties) {
+        double[] weights = certainties.clone();
+        for (int i = 0; i < weights.length; i++) {
+            weights[i] = weights[i] >= LEAST_CERTAINTY ? weights[i] : 0;
+        }
+        return weights;
     }
 
     /** Gives the certainty-weighted mean of patches' probabilities; NaN when none has any. */

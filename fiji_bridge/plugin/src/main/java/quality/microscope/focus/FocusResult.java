@@ -87,7 +87,8 @@ public final class FocusResult {
         height = plane.height;
         width = plane.width;
         binning = plane.binning;
-        this.probabilities = Certainty.aggregate(probabilities, patchCertainties, levels);
+        this.probabilities = Certainty.aggregate(
+                probabilities, Certainty.weights(patchCertainties), levels);
         productProbabilities = Certainty.product(probabilities, levels);
         level = Certainty.level(this.probabilities);
         expectedLevel = Certainty.expectedLevel(this.probabilities);
