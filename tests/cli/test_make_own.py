@@ -117,6 +117,7 @@ def test_the_example_of_the_readme_makes_a_model_that_measures(tmp_path):
         "left out: docs/sample/B01_s2_actin.tif: blurred: ",
         "left out: docs/sample/B02_s1_dna.tif: shows nothing",
         "step ",
+        "finding how sure the model may be …",
         "measuring the model on 50,000 empty patches and 1 held-out image at 11 levels …",
         "11 held-out synthetic images: ",
         "all of their 220 patches, empty ones too: ",
