@@ -365,6 +365,8 @@ def find_images(
         raise SettingsError(f"A model is for one optics; the sets are for several: {told}.")
     if optics is not None:
         stream = replace(stream, microscope=replace(stream.microscope, optics=optics))
+    # Images of a set are as they were made: processed noise would tell which patches are empty.
+    stream = replace(stream, processed_fraction=0.0)
     record = {"stored_sets": len(folders)}
     return TrainingImages(images, StoredBlocks, stored.labelled, stream, {}, record)
 
