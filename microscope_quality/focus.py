@@ -368,14 +368,13 @@ def measure_focus(
         contrasts.append(np.stack(patch_contrasts(patches, masks)))
         return patches, masks
 
-    surest = SurestPatches()
-    seen = surest.add if optics is None else None
+    surest = SurestPatches() if optics is None else None
+    seen = None if surest is None else surest.add
     probabilities, counted = _predict(used, cut, places, side, source.type_max, seen)
     statistics = source.statistics
     certainties = certainty.certainty(probabilities)
-    found = summed_up(
-        probabilities, certainties, certainty.weights_of(certainties), size, binning, optics
-    )
+    stands_for = np.ones(len(certainties))
+    found = summed_up(probabilities, certainties, stands_for, size, binning, optics)
     expected, of_patches = found["expected_level"], found["patch_expected_levels"]
 
     if used.description.normalisation == "type_range" and statistics.largest > 1:
@@ -395,8 +394,7 @@ def measure_focus(
     status = verdicts.status_of(expected, of_patches, certainties, focus.sure_certainty, limit)
     if is_left_too_small(height, width, size, binning):
         status = TOO_SMALL.key
-    if status == OUT_OF_FOCUS.key and surest.hint:
-        messages.append(surest.hint)
+    messages += hints_of(status, surest)
     return FocusResult(
         **found,
         mean_certainty=float(certainties[counted].mean()) if counted.any() else 0.0,
@@ -411,10 +409,16 @@ def measure_focus(
     )
 
 
+def hints_of(status: str, surest: Optional[SurestPatches]) -> List[str]:
+    """Give what is to be said of a plane of a status; `surest` are its patches if need be."""
+    hint = surest.hint if surest is not None and status == OUT_OF_FOCUS.key else ""
+    return [hint] if hint else []
+
+
 def summed_up(
     probabilities: Float64Array,
     certainties: Float64Array,
-    weights: Float64Array,
+    stands_for: Float64Array,
     patch_size: int,
     binning: int,
     optics: Optional[Optics],
@@ -425,8 +429,9 @@ def summed_up(
     ----------
     probabilities, certainties : (n, K) and (n,) array
         Of the patches.
-    weights : (n,) array
-        Of the patches in the plane's probabilities.
+    stands_for : (n,) array
+        Patches of the plane that each one stands for. In the plane's probabilities they weigh as
+        `certainty.weights_of` has it.
     patch_size : int
         Of the model.
     binning : int
@@ -439,6 +444,7 @@ def summed_up(
     dict
         Attributes of `FocusResult` by name.
     """
+    weights = stands_for * certainty.weights_of(certainties)
     overall = certainty.aggregate(probabilities, weights)
     expected = float(certainty.expected_level(overall))
     blur = BLUR_PX_PER_LEVEL * expected * binning

@@ -14,6 +14,7 @@ from microscope_quality.arguments import as_count, as_number, as_seed
 from microscope_quality.contrast import patch_contrasts, plane_contrast
 from microscope_quality.focus import (
     FocusResult,
+    hints_of,
     is_left_too_small,
     summed_up,
     without_patch,
@@ -24,7 +25,7 @@ from microscope_quality.normalisation import half_unmasked
 from microscope_quality.optics import Optics
 from microscope_quality.resampling import Rescaling, binned, binning_of
 from microscope_quality.spectrum import SurestPatches
-from microscope_quality.statuses import OUT_OF_FOCUS, TOO_SMALL
+from microscope_quality.statuses import TOO_SMALL
 
 Float64Array = NDArray[np.float64]
 
@@ -175,7 +176,7 @@ def sample_focus(
     binning, messages = binning_of(optics, focus.optics, rescale)
     size = used.description.patch_size
     side = size * binning
-    source = _Source(plane, used, binning)
+    source = _Source(plane, used, binning, SurestPatches() if optics is None else None)
     rows, columns = tiles.starts(source.height, side), tiles.starts(source.width, side)
     groups: List[List[_Drawn]] = []
     if not len(rows) or not len(columns):
@@ -193,8 +194,7 @@ def sample_focus(
     certainties = np.array([place.certainty for place in measured])
     counted = np.array([place.counted for place in measured], np.bool_)
     c = weights * certainties
-    counting = weights * certainty.weights_of(certainties)
-    found = summed_up(probabilities, certainties, counting, size, binning, optics)
+    found = summed_up(probabilities, certainties, weights, size, binning, optics)
     expected, of_patches = found["expected_level"], found["patch_expected_levels"]
     half = _half_width(groups, expected)
     if measured and not counted.any():
@@ -208,8 +208,7 @@ def sample_focus(
     )
     if is_left_too_small(source.height, source.width, size, binning):
         status = TOO_SMALL.key
-    if status == OUT_OF_FOCUS.key and optics is None and source.surest.hint:
-        messages.append(source.surest.hint)
+    messages += hints_of(status, source.surest)
     return SampleResult(
         **found,
         mean_certainty=float(of_counted @ certainties / total) if total > 0 else 0.0,
@@ -296,7 +295,13 @@ def _weights(of_stratum: int, measured: List[_Place], sure: float) -> Float64Arr
 class _Source:
     """Patches at places of a plane, at the model's sampling, and their pixels' highest values."""
 
-    def __init__(self, plane: ArrayLike, model: FocusModel, binning: int) -> None:
+    def __init__(
+        self,
+        plane: ArrayLike,
+        model: FocusModel,
+        binning: int,
+        surest: Optional[SurestPatches],
+    ) -> None:
         self._plane: Any = plane
         self._unmasked: Optional[NDArray[np.bool_]] = None
         if not planes.is_lazy(plane):
@@ -306,7 +311,7 @@ class _Source:
         self.sure_certainty = model.description.sure_certainty
         self._model, self._binning = model, binning
         self._side = model.description.patch_size * binning
-        self.surest = SurestPatches()
+        self.surest = surest
 
     def measure(self, places: NDArray[np.intp]) -> List[_Place]:
         """Measure patches by y and x of their upper left pixels."""
@@ -336,7 +341,8 @@ class _Source:
             type_max=planes.largest_value(self.dtype),
         )
         certainties = certainty.certainty(probabilities)
-        self.surest.add(stacked, some_masked, certainties)
+        if self.surest is not None:
+            self.surest.add(stacked, some_masked, certainties)
         values = zip(
             places.tolist(),
             probabilities,

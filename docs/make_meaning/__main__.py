@@ -6,8 +6,8 @@ needs the extra ``evaluate``. ``--data`` names the folder of real images that
 are parts, such as ``sampling``; all unless given.
 
 A part measures and gives its numbers as text, and a function that draws what was measured. The
-numbers are kept in docs/meaning/numbers.json and written into docs/meaning.md wherever the page has
-``<!--name-->`` before a number; a sentence cannot say another number than was measured.
+numbers are kept in docs/meaning/numbers.json, and written into meaning.md and limit.md wherever
+there is ``<!--name-->`` before a number; a sentence cannot say another number than was measured.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from docs.make_meaning.real import real
 from docs.make_meaning.specimens import Numbers, Part
 
 DOCS = Path(__file__).parents[1]
-PAGE, FOLDER = DOCS / "meaning.md", DOCS / "meaning"
+PAGES, FOLDER = (DOCS / "meaning.md", DOCS / "limit.md"), DOCS / "meaning"
 # A number as the page writes it, or a status, after the name that it is known by.
 CARRIED = re.compile(r"<!--([a-z_0-9]+)-->(`[a-z_]+`|−?\d+(?:,\d{3})*(?:\.\d+)?(?: %)?)")
 
@@ -82,9 +82,9 @@ def main() -> None:
     kept.update(measured_now)
     ordered = {name: kept[name] for name in (*PARTS, "real") if name in kept}
     record.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    if PAGE.exists():
-        every = {key: value for numbers in ordered.values() for key, value in numbers.items()}
-        PAGE.write_text(filled(PAGE.read_text("utf-8"), every), "utf-8")
+    every = {key: value for numbers in ordered.values() for key, value in numbers.items()}
+    for page in filter(Path.exists, PAGES):
+        page.write_text(filled(page.read_text("utf-8"), every), "utf-8")
 
 
 if __name__ == "__main__":

@@ -78,26 +78,26 @@ class View:
     def _nominal(self, level: int) -> float:
         return max(0.0, abs(level) + self.offset) if self.by_light else float(abs(level))
 
-    def _kernel(self, nominal: float) -> FloatArray:
+    def _kernel(self, signed: float) -> FloatArray:
         if self.depth_um:
             kernel = aberrated_psf(
                 self.microscope.optics,
-                self.microscope.defocus_um(nominal),
+                self.microscope.defocus_um(signed),
                 depth_um=self.depth_um,
                 sample_index=self.sample_index,
             )
         else:
-            kernel = self.microscope.kernel(nominal, self.aberrations)
+            kernel = self.microscope.kernel(signed, self.aberrations)
         if self.confocal:
             kernel = kernel**2
             kernel /= kernel.sum()
         return kernel
 
-    def spread(self, nominal: float) -> float:
+    def spread(self, signed: float) -> float:
         """Give the blur diameter of a level's kernel, in levels."""
         if self.confocal or self.one_sided:
-            return kernel_blur_diameter_px(self._kernel(nominal)) / BLUR_PX_PER_LEVEL
-        distance_um = abs(self.microscope.defocus_um(nominal))
+            return kernel_blur_diameter_px(self._kernel(signed)) / BLUR_PX_PER_LEVEL
+        distance_um = abs(self.microscope.defocus_um(signed))
         return float(self.microscope.optics.level(distance_um))
 
 
