@@ -209,7 +209,7 @@ def test_a_missing_library_for_the_curves_is_said_at_once(sharp, tmp_path, monke
     [
         (["--optics", "na=0.75,n=1,wavelength_um=0.5,pixel_size_um=0.65"], "leave --optics away"),
         (["--tilt", 0, 2], "leave the options of the microscope away"),
-        (["--exact"], "leave the options of the microscope away"),
+        (["--paraxial"], "leave the options of the microscope away"),
     ],
 )
 def test_a_set_is_not_trained_on_for_another_microscope(sharp, tmp_path, arguments, said):

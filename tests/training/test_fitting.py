@@ -202,7 +202,7 @@ def test_validation_patches_are_of_no_training_stream(images, monkeypatch):
     task = defocus(images, images, StreamSettings(patch_size=PATCH, empty_fraction=0.3))
     checked, _ = fitting.validation_patches(task, 0)
     for seed, stream in ((0, 0), (0, fitting.WORKER_STREAM + 1), (1, 0)):
-        batches = fitting._batches(task, seed, stream, 256, 0, 0)
+        batches = fitting._batches(task, seed, stream, 256, 0, 0, 1)
         # Of the blocks that were checked on, and those after.
         found = np.concatenate([next(batches)[0] for _ in range(8)])
         batches.close()

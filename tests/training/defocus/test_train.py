@@ -202,8 +202,16 @@ def test_a_model_may_be_trained_on(trained, sharp, tmp_path):
     before, after = (
         np.load(folder / "weights.npz") for folder in (out / "tiny", tmp_path / "out" / "tuned")
     )
+    # The temperature of the softmax is in the weights of the last layer.
+    last = description.layers[-1]["name"]
     with before, after:
-        moved = max(np.abs(before[name] - after[name]).max() for name in before.files)
+        degrees = {
+            name: record["temperature"] if name.startswith(f"{last}/") else 1.0
+            for name in before.files
+        }
+        moved = max(
+            np.abs(before[name] - degrees[name] * after[name]).max() for name in before.files
+        )
     assert 0 < moved <= 1.01 * recipe.learning_rate / 10
     # What the first model has seen, this one has seen.
     assert set(origin.training["training_files"]) < set(record["training_files"])
