@@ -238,7 +238,7 @@ def _measures(
     *,
     model: Optional[str],
     optics: Optional[str],
-    rescale: Rescale,
+    rescale: str,
     in_focus_limit: Optional[float],
     sample: Optional[int],
     seed: int,
@@ -251,7 +251,8 @@ def _measures(
     given = {
         "model": model,
         "optics": None if optics is None else parse_values(optics),
-        "rescale": None if rescale is Rescale.auto else rescale.value,
+        # Some versions of typer give an option's word here, others its member.
+        "rescale": None if rescale == Rescale.auto else Rescale(rescale).value,
         "in_focus_limit": in_focus_limit,
         "sample": sample,
         "seed": seed or None,
