@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
-from scipy.stats import spearmanr
 from threadpoolctl import threadpool_limits
 
 from benchmarks.figure import Figure, print_rows
@@ -79,9 +78,9 @@ def of_stack(
             (
                 shown,
                 f"best {figures.best_z:g} ({figures.best_status or 'none'}), level's Spearman "
-                f"{figures.spearman:.2f} (sides {figures.spearman_sides:.2f}), contrast's "
-                f"{of_contrast(figures):.2f}, far planes in focus {figures.far_in_focus} of "
-                f"{figures.far}",
+                f"{figures.spearman:.2f} (sides {figures.spearman_sides:.2f}), sharpness's "
+                f"{figures.by_sharpness.spearman:.2f} ({figures.by_sharpness.spearman_sides:.2f}), "
+                f"far planes in focus {figures.far_in_focus} of {figures.far}",
             )
         )
     others = ", ".join(
@@ -101,15 +100,6 @@ def of_stack(
         own.within_depth == 1,
     )
     return figure._replace(value=f"{figure.value}; {others}")
-
-
-def of_contrast(figures: StackFigures) -> float:
-    """Give the rank correlation of the product's contrast, which chooses among near planes."""
-    known = np.isfinite(figures.contrast)
-    if np.count_nonzero(known) < 3:
-        return float("nan")
-    distance = np.abs(figures.z - figures.focus)
-    return float(spearmanr(distance[known], -figures.contrast[known]).statistic)
 
 
 def summed(
@@ -135,11 +125,17 @@ def summed(
     yield figure._replace(value=f"{figure.value}; {others}")
     for what, stacks in (("all", list(found)), ("those of one focus", one_focus)):
         for how, rank in _RANKS.items():
-            ranks = {
-                name: [rank(found[stack][name]) for stack in stacks]
-                for name in [name for _, name in names] + list(measures)
-            }
-            yield _compared(f"Spearman with distance, {how}, {what} ({len(stacks)})", names, ranks)
+            classical = {name: [rank(found[stack][name]) for stack in stacks] for name in measures}
+            for order, of_product in _ORDERS.items():
+                own_ranks = {
+                    name: [rank(of_product(found[stack][name])) for stack in stacks]
+                    for _, name in names
+                }
+                yield _compared(
+                    f"Spearman with distance, {how}, {what} ({len(stacks)}): the {order}'s",
+                    names,
+                    {**own_ranks, **classical},
+                )
     far = {
         name: (
             sum(figures.far_in_focus for figures in _of_model(found, name)),
@@ -161,6 +157,18 @@ _RANKS: Dict[str, Callable[[Followed], float]] = {
 }
 
 
+def _by_sharpness(followed: Followed) -> Followed:
+    assert isinstance(followed, StackFigures)
+    return followed.by_sharpness
+
+
+# What a plane's level tells, and what chooses the best plane of a stack.
+_ORDERS: Dict[str, Callable[[Followed], Followed]] = {
+    "level": lambda followed: followed,
+    "sharpness": _by_sharpness,
+}
+
+
 def _of_model(found: Stacks, name: str) -> List[StackFigures]:
     return [of[name] for of in found.values() if isinstance(of[name], StackFigures)]
 
@@ -173,7 +181,7 @@ def _compared(what: str, names: Sequence[Tuple[str, str]], ranks: Dict[str, List
     models = [name for _, name in names]
     classical = {name: text[name] for name in ranks if name not in models}
     figure = beside(
-        f"{what}: mean (median)",
+        f"{what}, mean (median)",
         [(shown, text[name]) for shown, name in names],
         "above every classical one",
         all(means[models[0]] > means[name] for name in classical),

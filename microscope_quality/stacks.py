@@ -240,7 +240,7 @@ def best_of(
     int or None, float or None, int
         The best plane and the best position, and the plane that speaks for the stack.
     """
-    sharpness = _sharpness(statuses, *map(np.array, (expected_levels, certainties, contrasts)))
+    sharpness = sharpness_of(statuses, expected_levels, certainties, contrasts)
     if np.isnan(sharpness).all():
         return None, None, verdicts.representative(statuses, expected_levels)
     before = _before(sharpness)
@@ -264,16 +264,29 @@ def spoken(
     return (math.nan if status in BLANK else expected_levels[speaker]), status
 
 
-def _sharpness(
+def sharpness_of(
     statuses: Sequence[str],
-    expected_levels: Float64Array,
-    certainties: Float64Array,
-    contrasts: Float64Array,
+    expected_levels: Sequence[float],
+    certainties: Sequence[float],
+    contrasts: Sequence[float],
 ) -> Float64Array:
     """Give planes' contrasts over the highest, halved for every two levels above the lowest.
 
-    It is NaN where it is not known, and for all planes when none has content.
+    It orders the planes of one stack; those of different stacks it does not compare.
+
+    Parameters
+    ----------
+    statuses, expected_levels, certainties, contrasts : sequences
+        As of `best_of`.
+
+    Returns
+    -------
+    (n,) array of float64
+        From 0 to 1; NaN where it is not known, and for all planes when none has content.
     """
+    expected_levels, certainties, contrasts = map(
+        np.array, (expected_levels, certainties, contrasts)
+    )
     measured = np.array([status != ERROR.key for status in statuses])
     content = measured & np.array([status not in BLANK for status in statuses])
     content &= np.isfinite(expected_levels)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from microscope_quality.focus import FocusResult
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
-from microscope_quality.stacks import best_plane
+from microscope_quality.stacks import best_plane, sharpness_of
 from microscope_quality.statuses import IN_FOCUS
 
 FloatArray = npt.NDArray[np.float64]
@@ -218,6 +218,9 @@ class StackFigures(Followed):
         z of the focus: the one that is known, or else the best position; NaN without any.
     focus_known : bool
         It was given.
+    by_sharpness : Followed
+        How the order by which the best plane is chosen, `microscope_quality.stacks.sharpness_of`,
+        follows the focus.
     best_status : str
         Of the best plane; empty without any.
     geometric_level : (n,) array
@@ -248,6 +251,7 @@ class StackFigures(Followed):
     status: tuple[str, ...]
     focus: float
     focus_known: bool
+    by_sharpness: Followed
     best_status: str
     geometric_level: FloatArray
     slope: float
@@ -359,15 +363,19 @@ def stack_figures(
             slope = float(np.polyfit(true_px, given_px, 1)[0])
         nearest_level = np.minimum(np.floor(geometric + 0.5), last)
         within = float(np.mean(np.abs(level - nearest_level) <= 1))
+    certainty = np.array([result.certainty for result in results])
+    contrast = np.array([result.contrast for result in results])
+    sharpness = sharpness_of(status, expected, certainty, contrast)
     return StackFigures(
         **vars(followed(places, expected, best)),
+        by_sharpness=followed(places, -sharpness, best),
         stack=stack,
         model=model,
         z=places.z,
         level=level,
         expected_level=expected,
-        certainty=np.array([result.certainty for result in results]),
-        contrast=np.array([result.contrast for result in results]),
+        certainty=certainty,
+        contrast=contrast,
         status=status,
         focus=places.focus,
         focus_known=focus is not None,

@@ -116,16 +116,17 @@ def stack_comparison(evaluation: Evaluation) -> tuple[list[str], list[list[str]]
     -------
     head : list of str
     rows : list of list of str
-        The stack, its planes, the plane in focus where it is known, and of each model and measure
-        the best plane and the rank correlation with the distance from focus; in the last row the
-        hits, and the means of the correlations.
+        The stack, its planes, the plane in focus where it is known, and of each model's level and
+        sharpness and each measure the best plane and the rank correlation with the distance from
+        focus; in the last row the hits, and the means of the correlations.
     """
-    names = [model.name for model in evaluation.models]
+    names = [name for model in evaluation.models for name in (model.name, _sharpness(model.name))]
     names += list(dict.fromkeys(one.measure for one in evaluation.stack_measures))
     found: dict[str, dict[str, Followed]] = {}
     planes: dict[str, tuple[int, str]] = {}
     for model in evaluation.stacks:
-        found.setdefault(model.stack, {})[model.model] = model
+        of = found.setdefault(model.stack, {})
+        of[model.model], of[_sharpness(model.model)] = model, model.by_sharpness
         known = f"{model.focus:g}" if model.focus_known else "–"
         planes[model.stack] = len(model.z), known
     for measure in evaluation.stack_measures:
@@ -143,6 +144,10 @@ def stack_comparison(evaluation: Evaluation) -> tuple[list[str], list[list[str]]
         summed.append(f"{share}{mean:.2f}")
     head = ["stack", "planes", "in focus", *map(measure_name, names)]
     return head, [*rows, ["hits, mean", "", "", *summed]]
+
+
+def _sharpness(model: str) -> str:
+    return f"{model}'s sharpness"
 
 
 def _followed_text(one: Followed) -> str:

@@ -9,7 +9,7 @@ import pytest
 from microscope_quality.errors import SettingsError
 from microscope_quality.evaluation.binary import BinaryResult
 from microscope_quality.evaluation.results import ExamplePatches
-from microscope_quality.evaluation.stacks import StackFigures
+from microscope_quality.evaluation.stacks import Followed, StackFigures
 from microscope_quality.metrics import Calibration, RiskCoverage
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -187,7 +187,8 @@ def test_a_stack_has_a_line_for_each_model():
             best_z=2.0, best_plane_error=0.0, within_depth=1.0, spearman=1.0, spearman_below=1.0,
             spearman_above=1.0, stack="s", model=model, z=z, level=level, expected_level=level,
             certainty=np.full(5, 0.5), contrast=4 - level, status=("out_of_focus",) * 5, focus=2.0,
-            focus_known=known, best_status="out_of_focus",
+            focus_known=known, by_sharpness=Followed(2.0, 0.0, 1.0, 1.0, 1.0, 1.0),
+            best_status="out_of_focus",
             geometric_level=level * 1.5 if known else n, slope=1.0, within_one=1.0,
             depth_um=1.0, far=0, far_in_focus=0,
         )  # fmt: skip

@@ -16,7 +16,7 @@ from microscope_quality.evaluation.results import (
     ExamplePatches,
     ModelEvaluation,
 )
-from microscope_quality.evaluation.stacks import StackFigures
+from microscope_quality.evaluation.stacks import Followed, StackFigures
 from microscope_quality.metrics import Predictions, summary
 from microscope_quality.optics import Optics
 from microscope_quality.training.defocus.microscope import Microscope
@@ -98,7 +98,8 @@ def _stack(model, z0=0.0):
         best_z=2.0, best_plane_error=z0, within_depth=float(z0 == 0), spearman=0.875,
         spearman_below=1.0, spearman_above=1.0, stack="stack", model=model, z=z, level=level,
         expected_level=level, certainty=np.full(5, 0.5), contrast=4 - level,
-        status=("in_focus",) * 5, focus=2.0, focus_known=True, best_status="in_focus",
+        status=("in_focus",) * 5, focus=2.0, focus_known=True,
+        by_sharpness=Followed(2.0, z0, float(z0 == 0), 1.0, 1.0, 1.0), best_status="in_focus",
         geometric_level=np.full(5, np.nan), slope=float("nan"), within_one=float("nan"),
         depth_um=float("nan"), far=0, far_in_focus=0,
     )  # fmt: skip

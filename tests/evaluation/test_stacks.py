@@ -193,3 +193,17 @@ def test_classical_measures_are_turned_so_that_they_rise_with_blur(any_result):
     assert np.isnan(nothing.spearman)
     assert np.isnan(nothing.spearman_sides)
     assert nothing.within_depth == 0
+
+
+def test_sharpness_orders_planes_of_equal_levels(any_result):
+    contrasts = [1, 2, 5, 9, 4, 3, 1.5]
+    given = [
+        replace(plane, contrast=contrast)
+        for plane, contrast in zip(
+            planes(any_result, [6.0, 4.0, 1.0, 1.0, 1.0, 4.0, 6.0]), contrasts
+        )
+    ]
+    found = stack_figures("s", "m", range(7), given, focus=at(3))
+    assert found.by_sharpness.best_z == 3
+    assert found.spearman < found.by_sharpness.spearman
+    assert found.by_sharpness.spearman_sides == pytest.approx(1)
