@@ -62,7 +62,7 @@ Of each image:
    when no plane has content. The volume's other measurements are those of that plane: *InFocus*
    tells whether it is in focus.
 -  *Status:* The verdict as a word: *in_focus*, *out_of_focus*, *mixed*, *no_content*, or
-   *too_small* when rescaling leaves less than a patch of the image.
+   *too_small* when the image, or what rescaling leaves of it, is less than a patch.
 -  *Message:* Why a number is missing, and what else is to be said of the measurement, in sentences;
    mostly empty. The log tells it too, but for why the saturated pixels cannot be told.
 -  *Probability:* The probability of each level, if wanted.

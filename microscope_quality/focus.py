@@ -88,7 +88,7 @@ class FocusResult:
         least half unmasked; 0 without any.
     status : str
         ``"too_small"``, ``"no_content"``, ``"mixed"``, ``"in_focus"`` or ``"out_of_focus"``, the
-        first that applies: binning leaves less than a patch; no more patches are sure than chance
+        first that applies: a side is shorter than a patch; no more patches are sure than chance
         makes on an empty image; more than a fifth of the sure ones have an expected level over 1.5
         levels from the plane's; the plane's is at most the limit; or none of these.
     message : str
@@ -328,9 +328,9 @@ def measure_focus(
     Returns
     -------
     FocusResult
-        Without a patch to judge (a side shorter than a patch, all masked, or constant) its level
-        is NaN, its status ``"no_content"``, or ``"too_small"`` when only binning made it shorter,
-        and its message says why.
+        Without a patch to judge its level is NaN, and its message says why; its status is
+        ``"too_small"`` when a side, as it is binned, is shorter than a patch, or ``"no_content"``
+        when all patches are masked or constant.
 
     Raises
     ------
@@ -392,7 +392,7 @@ def measure_focus(
         or_border = ", or show little but the mask's border" if some_masked else ""
         messages.append(f"All patches are constant{or_border}.")
     status = verdicts.status_of(expected, of_patches, certainties, focus.sure_certainty, limit)
-    if is_left_too_small(height, width, size, binning):
+    if is_too_small(height, width, size, binning):
         status = TOO_SMALL.key
     messages += hints_of(status, surest)
     return FocusResult(
@@ -541,16 +541,15 @@ def _predict(
     return probabilities, counted
 
 
-def is_left_too_small(height: int, width: int, patch_size: int, binning: int) -> bool:
-    """Tell whether a plane has a patch as it is, but none when it is binned."""
-    least = min(height, width)
-    return patch_size <= least < patch_size * binning
+def is_too_small(height: int, width: int, patch_size: int, binning: int) -> bool:
+    """Tell whether a plane has no patch, as it is binned."""
+    return min(height, width) < patch_size * binning
 
 
 def without_patch(height: int, width: int, patch_size: int, binning: int) -> str:
     """Say in a sentence that a plane has no patch."""
     shape, need = f"{height} x {width} pixels", f"a patch needs {patch_size} x {patch_size}"
-    if not is_left_too_small(height, width, patch_size, binning):
+    if min(height, width) < patch_size:
         return f"The image has {shape}; {need}."
     left = f"{height // binning} x {width // binning}"
     return f"The image has {shape}, {left} at the model's sampling; {need}."

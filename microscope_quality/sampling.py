@@ -15,7 +15,7 @@ from microscope_quality.contrast import patch_contrasts, plane_contrast
 from microscope_quality.focus import (
     FocusResult,
     hints_of,
-    is_left_too_small,
+    is_too_small,
     summed_up,
     without_patch,
 )
@@ -206,7 +206,7 @@ def sample_focus(
     status = verdicts.status_of(
         expected, of_patches, certainties, focus.sure_certainty, limit, weights
     )
-    if is_left_too_small(source.height, source.width, size, binning):
+    if is_too_small(source.height, source.width, size, binning):
         status = TOO_SMALL.key
     messages += hints_of(status, source.surest)
     return SampleResult(

@@ -87,7 +87,7 @@ TOO_SMALL = Status(
     "▫",
     "#b0a58c",
     1,
-    "too small for a patch at the model's sampling",
+    "smaller than a patch",
     "square-open",
     "\\",
     is_rare=True,

@@ -557,7 +557,7 @@ def test_all_that_is_public_is_tried():
     # `stacks.best_of` takes rows of tables as well, and `stacks.best_plane` checks what it is
     # given. What else the modules do for each other is tried through those that ask for it.
     elsewhere = {"sampling.SampleResult.to_row", "focus.summed_up"}
-    elsewhere |= {"focus.is_left_too_small", "focus.without_patch", "focus.hints_of"}
+    elsewhere |= {"focus.is_too_small", "focus.without_patch", "focus.hints_of"}
     elsewhere |= {"stacks.best_of", "stacks.sharpness_of", "stacks.spoken"}
     elsewhere |= {"optics.checked_value", "normalisation.check_normalisation"}
     of_planes = ("planes.Plane", "planes.TopValues", "spectrum.SurestPatches")

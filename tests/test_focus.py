@@ -198,10 +198,10 @@ def test_constant_planes_have_no_content(model, value):
 
 
 @pytest.mark.parametrize("shape", [(83, 500), (500, 83), (1, 1), (83, 83)])
-def test_small_planes_have_no_content(model, shape):
+def test_planes_smaller_than_a_patch_are_too_small(model, shape):
     plane = np.random.default_rng(0).integers(0, 99, shape)
     result = measure_focus(plane, model)
-    assert_undefined(result)
+    assert_undefined(result, "too_small")
     assert f"{shape[0]} x {shape[1]} pixels; a patch needs 84 x 84" in result.message
     assert result.patch_probabilities.shape == (0, 11)
     assert result.patch_positions.shape == (0, 2)
@@ -494,10 +494,10 @@ def test_what_binning_leaves_smaller_than_a_patch_is_too_small(model):
         shape = f"{plane.shape[0] // 2} x {plane.shape[1] // 2}"
         assert f"{shape} at the model's sampling; a patch needs 84 x 84" in result.message
         assert measure_focus(plane, model, optics=OIL, rescale="off").level == 0
-    # An image that is smaller by itself has no content, as it has not without optics.
+    # So is an image that is smaller by itself.
     for optics in (None, OIL):
         result = measure_focus(coded.plane([[0]])[:83], model, optics=optics)
-        assert_undefined(result)
+        assert_undefined(result, "too_small")
         assert result.message == "The image has 83 x 84 pixels; a patch needs 84 x 84."
 
 

@@ -140,8 +140,8 @@ def test_statuses(model):
 def test_undefined_planes(model):
     constant = sample_focus(np.zeros((2000, 2000), np.uint16), model, places=20)
     small = sample_focus(np.zeros((50, 2000), np.uint16), model, places=20)
-    for result in (constant, small):
-        assert result.status == "no_content"
+    for result, status in ((constant, "no_content"), (small, "too_small")):
+        assert result.status == status
         assert isnan(result.expected_level)
         assert isnan(result.expected_level_low)
         assert isnan(result.expected_level_high)

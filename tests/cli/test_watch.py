@@ -525,8 +525,8 @@ def test_results_of_another_folder_are_not_mixed_in(plate, model, tmp_path):
 def test_what_is_too_small_is_said_to_be(plate, model, tmp_path):
     Image.new("L", (50, 50)).save(plate / "small.png")
     said = once(plate, "--model", model, "--out", tmp_path / "out")
-    assert status(tmp_path / "out", "small.png") == ["no_content"]
-    assert re.search(r"small\.png .*no content +The image has 50 x 50 pixels; a patch needs", said)
+    assert status(tmp_path / "out", "small.png") == ["too_small"]
+    assert re.search(r"small\.png .*too small +The image has 50 x 50 pixels; a patch needs", said)
 
 
 def test_a_port_that_is_taken_leaves_nothing_behind(plate, model, tmp_path):

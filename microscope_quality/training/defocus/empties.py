@@ -168,9 +168,9 @@ def dust(rng: np.random.Generator, shape: Shape, patch_size: int) -> FloatArray:
     light = np.ones(shape, dtype=np.float32)
     patches = height * width / patch_size**2
     for _ in range(int(rng.integers(1, 5) * max(1.0, np.sqrt(patches)))):
-        radius = log_uniform(rng, 6, 40)
+        radius = log_uniform(rng, 6, 80)
         softness = max(1.2, radius * log_uniform(rng, 0.12, 0.6))
-        depth = log_uniform(rng, 0.003, 0.05)
+        depth = log_uniform(rng, 0.003, 0.08)
         hole = rng.uniform(0.3, 0.85) * radius if rng.random() < 0.5 else 0.0
         filled = rng.uniform(0.4, 1.2)
         cy, cx = rng.uniform(-0.5 * radius, np.array(shape) + 0.5 * radius)

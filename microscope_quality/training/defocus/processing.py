@@ -275,17 +275,17 @@ def inverted(rng: np.random.Generator) -> Processing:
 
 
 KINDS: dict[str, tuple[float, Callable[[np.random.Generator], Processing]]] = {
-    "gaussian": (0.22, gaussian),
-    "median": (0.08, median),
-    "shifted": (0.11, shifted),
-    "rotated": (0.07, rotated),
-    "enlarged": (0.17, enlarged),
+    "gaussian": (0.205, gaussian),
+    "median": (0.075, median),
+    "shifted": (0.1, shifted),
+    "rotated": (0.065, rotated),
+    "enlarged": (0.19, enlarged),
     "reduced": (0.05, reduced),
-    "demosaiced": (0.04, demosaiced),
-    "wavelet_denoised": (0.05, wavelet_denoised),
+    "demosaiced": (0.035, demosaiced),
+    "wavelet_denoised": (0.045, wavelet_denoised),
     "flat_field_corrected": (0.03, flat_field_corrected),
-    "compressed": (0.06, compressed),
-    "inverted": (0.06, inverted),
+    "compressed": (0.05, compressed),
+    "inverted": (0.095, inverted),
     "sharpened": (0.03, sharpened),
     "deconvolved": (0.03, deconvolved),
 }

@@ -34,7 +34,7 @@ from microscope_quality.training.defocus.microscope import Faults, Microscope
 from microscope_quality.training.defocus.processing import Processing, draw_processing
 from microscope_quality.training.defocus.specimens import cells, points
 from microscope_quality.training.defocus.transmitted import TransmittedLight, draw_transmitted
-from microscope_quality.training.defocus.views import View, draw_view
+from microscope_quality.training.defocus.views import View, beyond_focus, draw_view
 from microscope_quality.training.entries import entry_of
 
 FloatArray = npt.NDArray[np.float32]
@@ -175,9 +175,9 @@ BROAD = StreamSettings(
     cells_fraction=0.12,
     propagated_fraction=0.03,
     haze_fraction=0.08,
-    processed_fraction=0.4,
+    processed_fraction=0.45,
     dim_fraction=0.12,
-    structured_fraction=0.6,
+    structured_fraction=0.7,
 )
 """The stream of any objective, any specimen and noise as it is in people's images."""
 
@@ -318,6 +318,7 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._index = 0
         by_kind: dict[str, list[int]] = {}
         for number, image in enumerate(self.images):
             by_kind.setdefault(image.kind, []).append(number)
@@ -385,10 +386,9 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
         patch = digitise(rng, normal, electrons, settings, saturation=region.faults.saturation)
         # The blurred noise of an empty place would tell the level, but only here.
         content = bool(np.ptp(smooth[cut]) > least_shown)
-        if settings.many_objectives:
-            if not content and region.of_points:
-                content = bool(np.ptp(light) > least_shown)
-            content = content and _stands_out(expected, label)
+        if not content and region.of_points:
+            content = bool(np.ptp(light) > least_shown)
+        content = content and _stands_out(expected, label)
         if processing is not None:
             patch = processing.processed(patch, size)
             label = math.hypot(label * processing.scale, processing.blur_px / BLUR_PX_PER_LEVEL)
@@ -523,7 +523,7 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
             region.blurred[level] = transmitted.image(region.spectrum, distance_um)
         spreads = (transmitted.blur_diameter_px(z) for z in (distance_um, 0.0))
         far, near = (spread / BLUR_PX_PER_LEVEL for spread in spreads)
-        return region.blurred[level], math.sqrt(max(0.0, far**2 - near**2))
+        return region.blurred[level], beyond_focus(far, near)
 
     def _defocused(
         self,

@@ -80,8 +80,8 @@ def vignetting(rng: np.random.Generator, shape: Shape) -> FloatArray:
 
 def interference(rng: np.random.Generator, shape: Shape) -> FloatArray:
     """Give fringes of coherent light: straight ones, or rings around a grain far away."""
-    period = log_uniform(rng, 5, 80)
-    depth = log_uniform(rng, 0.01, 0.4)
+    period = log_uniform(rng, 5, 140)
+    depth = log_uniform(rng, 0.004, 0.4)
     cy, cx = rng.uniform(-1, 2, size=2) * shape
     across, along = _turned(rng, shape, cy, cx)
     if rng.random() < 0.5:
@@ -119,7 +119,7 @@ STRUCTURES: dict[str, Callable[[np.random.Generator, Shape], FloatArray]] = {
 """What gives each kind of structure."""
 
 # Those that look most like something are drawn the most often.
-_SHARES = {"glow": 2.0, "well_rim": 3.0, "wide_shadow": 1.5, "interference": 4.0, "meniscus": 2.0}
+_SHARES = {"glow": 2.0, "well_rim": 4.0, "wide_shadow": 2.0, "interference": 5.0, "meniscus": 2.0}
 _CUMULATED = np.cumsum([_SHARES.get(kind, 0.75) for kind in STRUCTURES])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.light import kernel_blur_diameter_px
-from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS, Optics
 from microscope_quality.training.defocus.exposure import log_uniform
 from microscope_quality.training.defocus.microscope import IDEAL, Aberrations, Microscope
 from microscope_quality.training.defocus.psfs import aberrated_psf
@@ -71,7 +71,8 @@ class View:
     def label(self, level: int) -> float:
         """Give the level that a network is to tell of that kernel.
 
-        By light, it is the spread that defocus adds to that of the view in focus, both squared.
+        By light, it is the spread beyond that of a view in focus, both squared: its own, or where
+        its pixels are finer, that of `TRAINING_OPTICS`.
         """
         return _label(self, level) if self.by_light else float(abs(level))
 
@@ -103,8 +104,21 @@ class View:
 
 @lru_cache(maxsize=8192)
 def _label(view: View, level: int) -> float:
-    spread = view.spread(math.copysign(view._nominal(level), level))
-    return math.sqrt(max(0.0, spread**2 - view.spread(0.0) ** 2))
+    return beyond_focus(view.spread(math.copysign(view._nominal(level), level)), view.spread(0.0))
+
+
+def beyond_focus(spread: float, in_focus: float) -> float:
+    """Give the level that a network is to tell of a spread of light.
+
+    Parameters
+    ----------
+    spread : float
+        Blur diameter in levels.
+    in_focus : float
+        That of the same view in focus. What it exceeds that of `TRAINING_OPTICS` by cannot be told
+        from defocus, so that it counts as such.
+    """
+    return math.sqrt(max(0.0, spread**2 - min(in_focus, float(TRAINING_OPTICS.level(0.0))) ** 2))
 
 
 def draw_view(rng: np.random.Generator) -> View:

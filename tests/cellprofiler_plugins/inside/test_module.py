@@ -637,7 +637,7 @@ def test_an_image_smaller_than_a_patch_is_named_and_the_others_go_on(focus, work
     assert np.isnan(measured(space, "Level", "Small"))
     said = "The image has 60 x 350 pixels; a patch needs 84 x 84."
     assert measured(space, "Message", "Small") == said
-    assert measured(space, "Status", "Small") == "no_content"
+    assert measured(space, "Status", "Small") == "too_small"
     assert measured(space, "Message") == ""
     assert measured(space, "Status") == "in_focus"
     assert measured(space, "NoContent", "Small") == 1

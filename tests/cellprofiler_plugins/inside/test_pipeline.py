@@ -281,7 +281,7 @@ def test_an_image_that_is_too_small_is_named_and_the_run_goes_on(
     assert len(rows) == 4
     small = rows["s3_actin.tif"]
     assert np.isnan(number(small["ImageFocus_Level_Actin"]))
-    assert small["ImageFocus_Status_Actin"] == "no_content"
+    assert small["ImageFocus_Status_Actin"] == "too_small"
     told = "The image has 60 x 350 pixels; a patch needs 84 x 84."
     assert small["ImageFocus_Message_Actin"] == told
     assert rows["s1_actin.tif"]["ImageFocus_Message_Actin"] == ""

@@ -142,17 +142,15 @@ public final class FocusResult {
         return found.toArray(new double[0][]);
     }
 
-    private boolean isLeftTooSmall(FocusSettings settings) {
-        int least = Math.min(height, width);
-        int size = settings.model.patchSize;
-        return size <= least && least < size * binning;
+    private boolean isTooSmall(FocusSettings settings) {
+        return Math.min(height, width) < settings.model.patchSize * binning;
     }
 
     private String missing(FocusSettings settings, Plane plane, int patches, int measurable) {
         int size = settings.model.patchSize;
         if (patches == 0) {
             return "The image has " + height + " x " + width + " pixels"
-                    + (isLeftTooSmall(settings)
+                    + (Math.min(height, width) >= size
                             ? ", " + height / binning + " x " + width / binning
                                     + " at the model's sampling"
                             : "")
@@ -170,7 +168,7 @@ public final class FocusResult {
     }
 
     private String status(FocusSettings settings) {
-        if (isLeftTooSmall(settings)) {
+        if (isTooSmall(settings)) {
             return "too_small";
         }
         int defined = 0;

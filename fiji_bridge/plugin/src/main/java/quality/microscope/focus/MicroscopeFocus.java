@@ -59,9 +59,9 @@ public final class MicroscopeFocus {
      * @param plane of 8, 16 or 32 bits; colour, also indexed, only when its three channels are
      *     equal, see {@link #channel} and {@link #luminance}. NaN and infinite pixels are left out
      *     like masked ones, and so are black surroundings, such as a stitched image's.
-     * @return without a patch to judge (a side shorter than a patch, all masked, or constant) its
-     *     level is NaN, its status {@code no_content}, or {@code too_small} when only binning made
-     *     it shorter, and its message says why
+     * @return without a patch to judge its level is NaN, and its message says why; its status is
+     *     {@code too_small} when a side, as it is binned, is shorter than a patch, or {@code
+     *     no_content} when all patches are masked or constant
      * @throws FocusException for different colour channels and a mask of another size; when
      *     rescaling is on, also without optics, and for optics of a sampling over 4 times coarser or
      *     16 times finer than the model's

@@ -293,7 +293,7 @@ public class CommandsTest {
             run(image, "Measure Focus...", "overlay legend level_map certainty_map "
                     + "probability_stack");
             int row = results().size() - 1;
-            assertEquals("no_content", results().getStringValue("status", row));
+            assertEquals("too_small", results().getStringValue("status", row));
             assertTrue(results().getStringValue("message", row).contains("a patch needs 84 x 84"));
         }
     }

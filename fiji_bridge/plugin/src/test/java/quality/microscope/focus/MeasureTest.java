@@ -36,7 +36,7 @@ public class MeasureTest {
                 assertEquals(other, result.height);
                 assertEquals(side < 84, Double.isNaN(result.level));
                 if (side < 84) {
-                    assertEquals("no_content", result.status);
+                    assertEquals("too_small", result.status);
                     assertEquals(
                             "The image has " + other + " x " + side + " pixels; a patch needs "
                                     + "84 x 84.", result.message);
