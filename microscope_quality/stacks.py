@@ -266,9 +266,9 @@ def spoken(
 
 def sharpness_of(
     statuses: Sequence[str],
-    expected_levels: Sequence[float],
-    certainties: Sequence[float],
-    contrasts: Sequence[float],
+    expected_levels: ArrayLike,
+    certainties: ArrayLike,
+    contrasts: ArrayLike,
 ) -> Float64Array:
     """Give planes' contrasts over the highest, halved for every two levels above the lowest.
 
@@ -276,7 +276,7 @@ def sharpness_of(
 
     Parameters
     ----------
-    statuses, expected_levels, certainties, contrasts : sequences
+    statuses, expected_levels, certainties, contrasts : sequences or arrays
         As of `best_of`.
 
     Returns
@@ -284,25 +284,24 @@ def sharpness_of(
     (n,) array of float64
         From 0 to 1; NaN where it is not known, and for all planes when none has content.
     """
-    expected_levels, certainties, contrasts = map(
-        np.array, (expected_levels, certainties, contrasts)
+    levels, sure, detail = (
+        np.array(numbers, np.float64) for numbers in (expected_levels, certainties, contrasts)
     )
     measured = np.array([status != ERROR.key for status in statuses])
     content = measured & np.array([status not in BLANK for status in statuses])
-    content &= np.isfinite(expected_levels)
+    content &= np.isfinite(levels)
     if not content.any():
         return np.full(len(content), math.nan)
-    weights = np.where(certainties[content] > 0, certainties[content], 0.0)
-    levels = expected_levels[content]
-    mean = np.average(levels, weights=weights if weights.any() else None)
-    halvings = (np.where(content, expected_levels, mean) - levels.min()) / HALVING_LEVELS
-    known = measured & np.isfinite(contrasts)
-    if not known[content].all() or not contrasts[content].any():
-        contrasts, known = np.ones(len(content)), content
+    weights = np.where(sure[content] > 0, sure[content], 0.0)
+    mean = np.average(levels[content], weights=weights if weights.any() else None)
+    halvings = (np.where(content, levels, mean) - levels[content].min()) / HALVING_LEVELS
+    known = measured & np.isfinite(detail)
+    if not known[content].all() or not detail[content].any():
+        detail, known = np.ones(len(content)), content
     # A frame of noise stands out alone; what is in focus has planes beside it that nearly are.
-    around = np.pad(np.where(known, contrasts, 0.0), 1)
+    around = np.pad(np.where(known, detail, 0.0), 1)
     beside = np.maximum(around[:-2], around[2:])
-    supported = np.where(content, contrasts, np.minimum(contrasts, beside))
+    supported = np.where(content, detail, np.minimum(detail, beside))
     shares = np.where(known, supported, math.nan) / supported[known].max()
     return np.asarray(shares * 0.5**halvings)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import fields
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Mapping, Optional
 
 import typer
@@ -80,7 +81,8 @@ class BareRescaleCommand(typer.core.TyperCommand):
             if word == "--rescale" and number < end:
                 following = "".join(args[number + 1 : number + 2])
                 # A mistyped value is refused; a path or another option is none.
-                given += [] if following in values else [Rescale.on.value]
+                is_none = not following or following[0] == "-" or Path(following).exists()
+                given += [Rescale.on.value] if is_none and following not in values else []
         return super().parse_args(ctx, given)
 
 

@@ -77,6 +77,21 @@ class KnownOptics:
         return {name: known[name] for name in _PLAUSIBLE if known[name] is not None}
 
 
+def told(
+    known: KnownOptics | None, given: Mapping[str, float] | None = None
+) -> tuple[dict[str, float], str]:
+    """Give what a file and the user tell of the optics, and the names of what neither does.
+
+    Parameters
+    ----------
+    known, given
+        As of `optics_of`.
+    """
+    values = {**(known or KnownOptics()).values, **(given or {})}
+    missing = [name for name in _PLAUSIBLE if name not in values]
+    return values, ", ".join("n" if name == "refractive_index" else name for name in missing)
+
+
 def optics_of(
     known: KnownOptics | None, given: Mapping[str, float] | None = None, wanted: str = "optics"
 ) -> tuple[Optics | None, str]:
@@ -97,15 +112,12 @@ def optics_of(
         None when something is missing; then, and when something was left out, what is to be
         said, else an empty text.
     """
-    found = (known or KnownOptics()).values
     messages = [known.message] if known is not None and known.message else []
-    values = {**found, **(given or {})}
-    missing = [name for name in _PLAUSIBLE if name not in values]
+    values, missing = told(known, given)
     if missing:
         # A pixel size alone is in most files, and asks for nothing.
         if given:
-            names = ", ".join("n" if name == "refractive_index" else name for name in missing)
-            messages.append(f"No {wanted}: neither optics nor the file tells {names}.")
+            messages.append(f"No {wanted}: neither optics nor the file tells {missing}.")
         return None, " ".join(messages)
     try:
         return Optics(**values), " ".join(messages)

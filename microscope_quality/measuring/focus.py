@@ -14,7 +14,7 @@ from typing import Any
 from microscope_quality.arguments import as_count
 from microscope_quality.errors import MicroscopeQualityError, SettingsError
 from microscope_quality.files.columns import Column
-from microscope_quality.files.metadata import optics_of
+from microscope_quality.files.metadata import KnownOptics, optics_of, told
 from microscope_quality.files.pictures import Legend
 from microscope_quality.files.plane import Plane
 from microscope_quality.files.tables import as_number
@@ -34,9 +34,9 @@ from microscope_quality.measuring.measure import (
     hex_colours,
 )
 from microscope_quality.model import FocusModel, ModelDescription
-from microscope_quality.optics import BLUR_PX_PER_LEVEL, parse_values
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics, parse_values
 from microscope_quality.overlay import legend, overlay
-from microscope_quality.resampling import Rescaling, as_rescaling
+from microscope_quality.resampling import Rescaling, as_rescaling, binning_of
 from microscope_quality.sampling import FEWEST_PLACES, sample_focus
 from microscope_quality.stacks import best_of, spoken
 from microscope_quality.statuses import FOCUS_STATUSES, IN_FOCUS, MIXED, OUT_OF_FOCUS
@@ -276,8 +276,11 @@ class Focus(Measure):
     def run(self, plane: Plane) -> Result:
         optics, message = optics_of(plane.known_optics, self.optics, "defocus_um")
         if optics is None and as_rescaling(self.rescale) == "on":
-            why = message or "Neither the file nor the command tells all of them."
+            missing = told(plane.known_optics, self.optics)[1]
+            why = message or f"Neither the file nor --optics tells {missing}."
             raise SettingsError(f"Rescaling is on, but the optics are not known. {why}")
+        if optics is None and not message and as_rescaling(self.rescale) == "auto":
+            message = _maybe_finer(plane.known_optics, _model(self.model).description.focus.optics)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             measure: Callable[..., FocusResult] = measure_focus
@@ -410,6 +413,20 @@ def _recorded_rescaling(rescale: object) -> Rescaling:
         return as_rescaling(rescale)
     except MicroscopeQualityError:
         return "off"
+
+
+def _maybe_finer(known: KnownOptics | None, of_model: Optics) -> str:
+    """Say what is missing to bin an image that green light would show finer than a model knows."""
+    values, missing = told(known)
+    if not {"na", "pixel_size_um"} <= set(values):
+        return ""
+    assumed = {"refractive_index": 1.515, "wavelength_um": 0.52, **values}
+    if binning_of(Optics(**assumed), of_model, "auto")[0] == 1:
+        return ""
+    return (
+        f"It may be sampled more finely than the model knows; the file does not tell {missing}, "
+        "which --optics can."
+    )
 
 
 def _sure_certainty(model: str | None) -> float:

@@ -152,7 +152,24 @@ def test_images_are_rescaled_by_themselves_when_their_optics_are_known(model, tm
     run("measure", tmp_path / "a.tif", tmp_path / "b.ome.tif", *common, "--rescale", code=1)
     one, other = table(tmp_path / "out" / "results.csv")
     assert "Rescaling is on, but the optics are not known" in one["error"]
+    assert "tells na, n, wavelength_um, pixel_size_um." in one["error"]
     assert (one["binning"], one["level"], other["binning"]) == ("", "", "2")
+
+
+def test_what_is_missing_to_rescale_is_named_where_it_would_matter(model, tmp_path):
+    plane = coded.plane([[1, 1], [1, 1]])
+    without_wave = OME.format(w=plane.shape[1], h=plane.shape[0], unit="", wave="")
+    for name, pixel_um in (("coarse", "0.5"), ("fine", "0.2")):
+        text = without_wave.replace("0.325", pixel_um)
+        tifffile.imwrite(tmp_path / f"{name}.ome.tif", plane, description=text, metadata=None)
+    common = ("--model", model, "--overlay", "none")
+    measure(tmp_path, *common, "--out", tmp_path / "out")
+    coarse, fine = table(tmp_path / "out" / "results.csv")
+    assert (coarse["message"], fine["binning"]) == ("", "1")
+    assert "the file does not tell wavelength_um, which --optics can." in fine["message"]
+    measure(tmp_path, *common, "--out", tmp_path / "out", "--optics", "wavelength_um=0.52")
+    coarse, fine = table(tmp_path / "out" / "results.csv")
+    assert (coarse["binning"], fine["binning"], fine["message"]) == ("1", "2", "")
 
 
 def test_what_binning_leaves_too_small_says_so(model, tmp_path):
@@ -325,6 +342,7 @@ def test_a_missing_file_beside_a_good_one_is_a_row(plate, model, tmp_path):
         (["missing.tif"], "There is no file or folder"),
         (["nothing*.tif"], "There is no image"),
         (["A01_s1.tif", "--rescale=yes"], "--rescale"),
+        (["A01_s1.tif", "--rescale", "yes"], "--rescale"),
         (["A01_s1.tif", "--optics", "na=2,n=1"], "na must be below"),
         (["A01_s1.tif", "--optics", "na=0.5;n=1"], "na"),
         (

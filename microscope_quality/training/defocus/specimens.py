@@ -18,8 +18,9 @@ POINTS = (1.0, 400.0)
 def points(rng: np.random.Generator, side: int, patch_size: int) -> FloatArray:
     """Draw a field of points, or of beads, as sharp as no lens shows them.
 
-    Spots of FISH, vesicles, colloids, beads and dense texture: 1 to 400 on the area of a patch, alike or of a
-    hundred brightnesses, scattered or in clusters, alone or over the dim haze of a cell.
+    Spots of FISH, vesicles, colloids, beads and dense texture: 1 to 400 on the area of a patch, all
+    alike or of a hundred brightnesses, scattered or in clusters, alone or over the dim haze of a
+    cell.
 
     Parameters
     ----------
