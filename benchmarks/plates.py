@@ -116,7 +116,7 @@ def measure() -> Iterator[Figure]:
         yield Figure(
             f"a plate named as by {layout.title}: recognised; stacks whose best plane, verdict "
             "and file are right",
-            f"{', '.join(found)}; {right} of {len(wanted)}",
+            f"{', '.join(found)}; {f'{right} of {len(wanted)}' if wanted else 'no z, no stack'}",
             f"{layout.name}; all",
             found == [layout.name] and sorted(stacks.values()) == wanted,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,7 +75,7 @@ def show(
         "normalisation": description.normalisation,
         **_of_task(description),
         "sha256": description.sha256,
-        "licences": "\n".join(str(licence) for licence in description.licences) or "none stated",
+        "licences": "\n".join(map(_licence, description.licences)) or "none stated",
     }
     for key, value in description.training.items():
         lines[f"training: {key}"] = _brief(value)
@@ -83,6 +83,14 @@ def show(
     for key, value in lines.items():
         for i, line in enumerate(str(value).splitlines() or [""]):
             typer.echo(f"{key if i == 0 else '':<{width}}  {line}")
+
+
+def _licence(entry: Any) -> str:
+    """Give the images of a licence in words; what a model's own author wrote, as it stands."""
+    if not isinstance(entry, Mapping):
+        return str(entry)
+    told = [str(entry[key]) for key in ("kind", "source", "licence") if entry.get(key)]
+    return f"{entry.get('images', '?')} images: {'; '.join(told)}"
 
 
 @models.command()

@@ -265,8 +265,9 @@ def _training(record: Mapping[str, Any], pictures: Sequence[str]) -> list[str]:
             )
             paragraphs.append(
                 f"The weights are those of step {record['best_step']:,}, which has the lowest "
-                "ranked probability score on patches of the held-out images."
-                + (early if ends[-1] < stages[-1]["steps"] else "")
+                "ranked probability score on patches of the held-out images"
+                + (" in the last stage." if len(stages) > 1 else ".")
+                + (early if record["patience"] and ends[-1] < stages[-1]["steps"] else "")
             )
     versions = record.get("versions") or {}
     if versions:

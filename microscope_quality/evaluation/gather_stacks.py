@@ -82,7 +82,8 @@ def gather_stacks(
     known = read_best(best)
     missing = sorted(set(known) - {stack.name for stack in data.stacks})
     stacks = [replace(stack, focus=known.get(stack.name, stack.focus)) for stack in data.stacks]
-    notes = [f"{best}: no z-stack is named {', '.join(missing)}."] if missing else []
+    there = f" (the first is {data.stacks[0].name})" if data.stacks else ""
+    notes = [f"{best}: no z-stack is named {', '.join(missing)}{there}."] if missing else []
     return replace(data, stacks=tuple(stacks), notes=(*data.notes, *notes))
 
 

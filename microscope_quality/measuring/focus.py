@@ -178,7 +178,7 @@ class Focus(Measure):
     @property
     def charts(self) -> tuple[Chart, ...]:
         corners = (
-            "unsure:|empty or noise",
+            "unsure:|empty, noise, or|hard to judge",
             "few patches sure,|but alike",
             "sure but unlike:|several levels",
             "sure and alike:|one level",

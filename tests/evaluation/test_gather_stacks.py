@@ -189,7 +189,9 @@ def test_where_focus_is_known(listed):
     }
     found = gather_stacks([str(listed)], best=best)
     assert [stack.focus for stack in found.stacks] == [KnownFocus(1, 0, 1, (2,)), None]
-    assert found.notes == (f"{best}: no z-stack is named gone.",)
+    assert found.notes == (
+        f"{best}: no z-stack is named gone (the first is {found.stacks[0].name}).",
+    )
 
 
 @pytest.mark.parametrize(
