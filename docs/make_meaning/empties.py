@@ -36,9 +36,9 @@ def empties() -> Part:
         rows = -(-len(KINDS) // _COLUMNS)
         side = SHAPE[0] // _AVERAGED * _TIMES / 2
         canvas = Canvas(round(rows * (side + _TEXT)))
-        step = (WIDTH_PX - side - 34) / (_COLUMNS - 1)
+        step = (WIDTH_PX - side - 38) / (_COLUMNS - 1)
         for place, (kind, count) in enumerate(right.items()):
-            left, top = place % _COLUMNS * step, place // _COLUMNS * (side + _TEXT)
+            left, top = 2 + place % _COLUMNS * step, place // _COLUMNS * (side + _TEXT)
             # The brightest of some: its structure stands out from its noise.
             plane = max(
                 (empty_field(kind, number, SHAPE) for number in range(8)),
@@ -46,11 +46,11 @@ def empties() -> Part:
             )
             n = SHAPE[0] // _AVERAGED
             small = plane.reshape(n, _AVERAGED, n, _AVERAGED).mean(axis=(1, 3))
-            # Few greys: noise is what makes the file large.
-            shades = grey(small, *np.percentile(small, [0.5, 99.5]).tolist()) // 20 * 20
+            # So many greys that what is smooth has no steps, and no more: noise makes files large.
+            shades = grey(small, *np.percentile(small, [0.5, 99.5]).tolist()) // 5 * 5
             canvas.paste(enlarged(shades, _TIMES).convert("RGB"), left, top)
             canvas.text(left, top + side + 19, kind)
             canvas.text(left, top + side + 39, f"no content: {count} of {FIELDS_PER_KIND}", SOFT)
-        return canvas.finished()
+        return canvas.image.convert("L")
 
     return numbers, draw

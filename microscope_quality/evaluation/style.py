@@ -164,6 +164,9 @@ def _save(figure: Figure, target: Any, **how: Any) -> None:
         engine = figure.get_layout_engine()
         if engine is not None:
             engine.execute(figure)
+            if any(axes.get_aspect() != "auto" for axes in figure.axes):
+                # Where a title stands is known only once the first time has made axes square.
+                engine.execute(figure)
             figure.set_layout_engine("none")
         figure.savefig(target, **how)
 
