@@ -18,7 +18,7 @@ from microscope_quality.files.columns import names, plane_columns, stack_columns
 from microscope_quality.files.tables import CHECKSUM, GROUPS
 from microscope_quality.measuring.focus import Focus
 from microscope_quality.overlay import colours, patch_colours, visible_parts
-from microscope_quality.statuses import BLANK, FOCUS_STATUSES, IN_FOCUS, NO_CONTENT
+from microscope_quality.statuses import BLANK, FOCUS_STATUSES, IN_FOCUS, NO_CONTENT, TOO_SMALL
 
 #: Titles of ImageJ's tables, as the plugin has them.
 PLANES, STACKS, FOLDER = "Focus of Planes", "Focus of Stacks", "Focus of Folder"
@@ -271,6 +271,8 @@ def _stack_row(source: Image, stack: MeasuredStack) -> dict[str, Value | None]:
     row.pop("z", None)
     best_z = best_position = math.nan
     message = "" if result.status == IN_FOCUS.key else "The best plane is not in focus."
+    if result.status == TOO_SMALL.key:
+        message = "The planes are too small for a level: the best one has the highest contrast."
     if result.best_plane is None:
         message = "No plane has content."
     if result.best_plane is not None and result.best_position is not None:

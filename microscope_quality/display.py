@@ -285,7 +285,8 @@ def plot_stack(stack: StackResult, *, ax: Any = None) -> Any:
     said = "No plane has content"
     if stack.best_plane is not None:
         said = f"Best plane {stack.best_plane} · {in_words(stack.representative)}"
-        ax.legend(fontsize="small", frameon=False, loc="best")
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(fontsize="small", frameon=False, loc="best")
     ax.set_title(said, loc="left", fontsize="medium")
     return ax
 

@@ -18,7 +18,7 @@ from microscope_quality.focus import FocusResult, measure_focus
 from microscope_quality.model import ModelLike, as_model
 from microscope_quality.optics import Optics
 from microscope_quality.resampling import Rescaling
-from microscope_quality.statuses import BLANK, ERROR
+from microscope_quality.statuses import BLANK, ERROR, TOO_SMALL
 
 Float64Array = NDArray[np.float64]
 
@@ -35,8 +35,8 @@ class StackResult:
     Attributes
     ----------
     best_plane : int or None
-        Index of the sharpest plane, whether in focus or not; None when no plane has content. See
-        `best_plane` for how it is found.
+        Index of the sharpest plane, whether in focus or not; None when no plane has content, unless
+        planes are too small for a level. See `best_plane` for how it is found.
     best_position : float or None
         The same, interpolated between planes.
     expected_level : float
@@ -205,7 +205,8 @@ def best_plane(results: Sequence[FocusResult]) -> StackResult:
     not a lower level. A plane without content has no level: it takes the mean of the others', by
     their certainties, and is the best one if its contrast is so much higher, as where a bead in
     focus fills a patch and its rings fill many; but no more of it counts than a plane beside it
-    has, so that no frame of noise is the best one. Without contrasts, levels alone decide.
+    has, so that no frame of noise is the best one. Without contrasts, levels alone decide; of
+    planes that are too small for a level, contrasts alone.
     """
     results = as_list("results", results, "results")
     wrong = [one for one in results if not isinstance(one, FocusResult)]
@@ -282,7 +283,8 @@ def sharpness_of(
     Returns
     -------
     (n,) array of float64
-        From 0 to 1; NaN where it is not known, and for all planes when none has content.
+        From 0 to 1; NaN where it is not known, and for all planes when none has content, unless
+        they are too small for a level.
     """
     levels, sure, detail = (
         np.array(numbers, np.float64) for numbers in (expected_levels, certainties, contrasts)
@@ -290,6 +292,9 @@ def sharpness_of(
     measured = np.array([status != ERROR.key for status in statuses])
     content = measured & np.array([status not in BLANK for status in statuses])
     content &= np.isfinite(levels)
+    if not content.any():
+        content = np.array([status == TOO_SMALL.key for status in statuses]) & np.isfinite(detail)
+        levels = np.zeros(len(content))
     if not content.any():
         return np.full(len(content), math.nan)
     weights = np.where(sure[content] > 0, sure[content], 0.0)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from microscope_quality.errors import ArgumentError, ImageError, SettingsError
 from microscope_quality.focus import measure_focus
 from microscope_quality.model import FocusModel
 from microscope_quality.optics import Optics
+from microscope_quality.simulate import nuclei
 from microscope_quality.stacks import best_of, best_plane, measure_stack
 
 OIL = Optics(na=1.4, refractive_index=1.515, wavelength_um=0.52, pixel_size_um=0.108)
@@ -289,10 +291,22 @@ def test_stacks_turn_optics_and_limit_on(model):
     assert [one.binning for one in off.results] == [1]
 
 
-def test_planes_that_binning_leaves_too_small_have_no_best_one(model):
-    result = measure_stack([coded.plane([[0]])] * 2, model, optics=OIL)
-    assert (result.best_plane, result.status) == (None, "too_small")
-    assert isnan(result.expected_level)
+def test_of_planes_that_are_too_small_contrast_alone_tells(model):
+    light = nuclei((150, 160), 12, 3)[40:, 30:]
+    planes = [gaussian_filter(light, abs(z - 4) + 0.5) * 1e4 for z in range(9)]
+    whole = measure_stack(planes, model)
+    assert whole.status != "too_small"
+    for small in ([plane[:64, :70] for plane in planes], [plane[:60] for plane in planes]):
+        result = measure_stack(small, model)
+        assert (result.best_plane, result.status) == (4, "too_small")
+        assert isnan(result.expected_level)
+        contrasts = [one.contrast for one in result.results]
+        assert contrasts == sorted(contrasts[:5]) + sorted(contrasts[5:], reverse=True)
+    binned = measure_stack([plane[:100, :100] for plane in planes], model, optics=OIL)
+    assert (binned.best_plane, binned.status) == (4, "too_small")
+    # Ten pixels have no contrast.
+    none = measure_stack([plane[:10] for plane in planes], model)
+    assert (none.best_plane, none.status) == (None, "too_small")
 
 
 def test_a_frame_of_noise_is_not_the_best_plane():

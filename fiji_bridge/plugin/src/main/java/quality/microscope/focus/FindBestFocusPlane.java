@@ -136,6 +136,9 @@ public final class FindBestFocusPlane extends Command {
         if (stack.bestPlane == 0) {
             return "No plane has content.";
         }
+        if (stack.status.equals("too_small")) {
+            return "The planes are too small for a level: the best one has the highest contrast.";
+        }
         return stack.status.equals("in_focus") ? "" : "The best plane is not in focus.";
     }
 

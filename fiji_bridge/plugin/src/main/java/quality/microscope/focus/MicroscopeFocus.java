@@ -73,6 +73,10 @@ public final class MicroscopeFocus {
         boolean[] counted = new boolean[places.length];
         double[][] contrasts = new double[places.length][];
         double[][] probabilities = predict(settings, prepared, places, counted, contrasts);
+        if (places.length == 0) {
+            // Of the planes of a small stack, contrast tells the sharpest.
+            contrasts = contrastsOfSmall(prepared);
+        }
         return new FocusResult(
                 settings, prepared, places, probabilities, counted, Contrast.ofPlane(contrasts));
     }
@@ -110,7 +114,8 @@ public final class MicroscopeFocus {
      * That is the vertex of the parabola through the logarithms of the curve there and beside it.
      * Beyond an end of the stack, logarithms of the sharpness go on as the three planes there say by
      * a parabola, but not above the last of them. A plane without content has no level: it takes the
-     * mean of the others', by their certainties. Without contrasts, levels alone decide.
+     * mean of the others', by their certainties. Without contrasts, levels alone decide; of planes
+     * that are too small for a level, contrasts alone.
      *
      * @param results in the planes' order, one at least
      */
@@ -129,11 +134,25 @@ public final class MicroscopeFocus {
         }
         double[] best = best(expected, certainties, contrasts);
         if (best == null) {
+            best = best(levelsOfSmall(results), certainties, contrasts);
+        }
+        if (best == null) {
             return new StackResult(0, Double.NaN, Double.NaN, results.get(0).status, results);
         }
         int plane = (int) best[0];
         return new StackResult(
                 plane + 1, best[1] + 1, expected[plane], results.get(plane).status, results);
+    }
+
+    /** Gives 0 for planes that are too small for a level but have a contrast, NaN for others. */
+    private static double[] levelsOfSmall(List<FocusResult> results) {
+        double[] levels = new double[results.size()];
+        for (int i = 0; i < levels.length; i++) {
+            FocusResult one = results.get(i);
+            boolean known = one.status.equals("too_small") && !Double.isNaN(one.contrast);
+            levels[i] = known ? 0 : Double.NaN;
+        }
+        return levels;
     }
 
     /**
@@ -360,6 +379,24 @@ public final class MicroscopeFocus {
             patches = new float[model.network.chunk * pixels];
             probabilities = new float[model.network.chunk * model.levels];
         }
+    }
+
+    /** Gives the contrasts of a plane without a patch, of squares as large as it has. */
+    private static double[][] contrastsOfSmall(Plane plane) {
+        int size = Math.min(plane.height, plane.width) / plane.binning;
+        if (size == 0) {
+            return new double[0][];
+        }
+        int[][] places = Tiles.positions(plane.height, plane.width, size * plane.binning);
+        double[][] contrasts = new double[places.length][];
+        Cut cut = new Cut(size, plane.binning);
+        for (int i = 0; i < places.length; i++) {
+            boolean bordered = cut.of(plane, places[i]);
+            plane.bordered.addAndGet(bordered ? 1 : 0);
+            boolean[] unmasked = bordered || plane.unmasked != null ? cut.unmasked : null;
+            contrasts[i] = Contrast.ofPatch(cut.values, unmasked, size);
+        }
+        return contrasts;
     }
 
     /** Gives patches' probabilities, which of them are at least half unmasked, and contrasts. */

@@ -7,7 +7,7 @@ import java.util.List;
 public final class StackResult {
     /**
      * The sharpest plane, in focus or not, counted from 1 as ImageJ counts slices; 0 when no plane
-     * has content.
+     * has content, unless planes are too small for a level.
      */
     public final int bestPlane;
     /** The same, interpolated between planes; NaN likewise. */

@@ -459,6 +459,25 @@ public class CommandsTest {
     }
 
     @Test
+    public void ofPlanesThatAreTooSmallContrastTells() {
+        ImageStack small = new ImageStack(60, 64);
+        for (int z = 0; z < 5; z++) {
+            ImageProcessor plane = Sample.open("A01_s1_dna.tif").getProcessor().convertToFloat();
+            plane.blurGaussian(1 + 2 * Math.abs(z - 3));
+            plane.setRoi(180, 120, 60, 64);
+            small.addSlice(plane.crop());
+        }
+        ImagePlus image = new ImagePlus("small", small);
+        image.setDimensions(1, 5, 1);
+        run(image, "Find Best Focus Plane...", "");
+        assertEquals(4, results().getValue("best_z", 0), 0);
+        assertEquals("too_small", results().getStringValue("status", 0));
+        assertEquals("", results().getStringValue("expected_level", 0));
+        assertTrue(results().getStringValue("message", 0).contains("highest contrast"));
+        assertEquals(4, image.getZ());
+    }
+
+    @Test
     public void aStackWithoutContentHasNoBestPlane() {
         ImageStack empty = new ImageStack(100, 100);
         empty.addSlice(new ByteProcessor(100, 100));
