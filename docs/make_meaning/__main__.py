@@ -6,7 +6,7 @@ needs the extra ``evaluate``. ``--data`` names the folder of real images that
 are parts, such as ``sampling``; all unless given.
 
 A part measures and gives its numbers as text, and a function that draws what was measured. The
-numbers are kept in docs/meaning/numbers.json, and written into meaning.md and limit.md wherever
+numbers are kept in docs/meaning/numbers.json, and written into the `PAGES` wherever
 there is ``<!--name-->`` before a number; a sentence cannot say another number than was measured.
 """
 
@@ -31,7 +31,8 @@ from docs.make_meaning.real import real
 from docs.make_meaning.specimens import Numbers, Part
 
 DOCS = Path(__file__).parents[1]
-PAGES, FOLDER = (DOCS / "meaning.md", DOCS / "limit.md"), DOCS / "meaning"
+PAGES = tuple(DOCS / name for name in ("meaning.md", "limit.md", "results.md"))
+FOLDER = DOCS / "meaning"
 # A number as the page writes it, or a status, after the name that it is known by.
 CARRIED = re.compile(r"<!--([a-z_0-9]+)-->(`[a-z_]+`|−?\d+(?:,\d{3})*(?:\.\d+)?(?: %)?)")
 

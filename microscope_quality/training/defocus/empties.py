@@ -65,14 +65,24 @@ def empty_patch(
 
 
 def empty_certainty(
-    model: FocusModel, rng: np.random.Generator, count: int, recording: Recording
+    model: FocusModel,
+    rng: np.random.Generator,
+    count: int,
+    recording: Recording,
+    *,
+    structured: float = 0.0,
 ) -> npt.NDArray[np.float64]:
-    """Give how certain a model is of each of so many patches that show nothing."""
+    """Give how certain a model is of each of so many patches that show nothing.
+
+    `structured` is the share of them with a structure, as of :func:`empty_patch`.
+    """
     normal = NormalNoise(rng)
     found = np.empty(count)
     for start in range(0, count, _AT_A_TIME):
         part = found[start : start + _AT_A_TIME]
-        patches = np.stack([empty_patch(rng, normal, recording) for _ in part])
+        patches = np.stack(
+            [empty_patch(rng, normal, recording, structured=structured) for _ in part]
+        )
         part[:] = certainty(model.predict(patches, type_max=65535))
     return found
 

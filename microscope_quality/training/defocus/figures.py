@@ -28,6 +28,10 @@ from microscope_quality.training.state import Arrays
 from microscope_quality.version import __version__
 
 SURE_EMPTY_FRACTION = 0.001
+# Of those that have a structure, of which some look like an object in part.
+SURE_STRUCTURED_FRACTION = 0.01
+# For so many empty patches without one there is one with.
+EMPTY_FOR_STRUCTURED = 4
 # Of the seed's streams; those of `fitting` have other numbers.
 EMPTY_STREAM = 2
 EMPTY_AT_A_TIME = 1000
@@ -74,13 +78,16 @@ class Examination:
     def __call__(self, part: tuple[str, int]) -> Arrays:
         """Give the answers to a part of the questions."""
         kind, number = part
-        return self._empty(number) if kind == "empty" else self._image(number)
+        if kind == "image":
+            return self._image(number)
+        return self._empty(number, structured=kind == "structured")
 
     def parts(self) -> dict[str, tuple[str, int]]:
         """List the parts by name; first the images, of which one may take long."""
         counts = {
             "image": len(self.images),
             "empty": -(-self.empty_patches // EMPTY_AT_A_TIME),
+            "structured": -(-self._structured_patches // EMPTY_AT_A_TIME),
         }
         return {
             f"{kind}-{number}": (kind, number) for kind, n in counts.items() for number in range(n)
@@ -96,12 +103,20 @@ class Examination:
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
 
-    def _empty(self, number: int) -> Arrays:
+    @property
+    def _structured_patches(self) -> int:
+        return self.empty_patches // EMPTY_FOR_STRUCTURED if self.stream.structured_fraction else 0
+
+    def _empty(self, number: int, *, structured: bool) -> Arrays:
         # Random numbers of its own, so that it does not matter who makes which parts.
-        key = np.random.SeedSequence((self.seed, number), spawn_key=(EMPTY_STREAM,))
-        count = min(EMPTY_AT_A_TIME, self.empty_patches - number * EMPTY_AT_A_TIME)
-        rng = np.random.default_rng(key)
-        return {"certainty": empty_certainty(self._model, rng, count, self.stream)}
+        stream = (EMPTY_STREAM, 1) if structured else (EMPTY_STREAM,)
+        rng = np.random.default_rng(np.random.SeedSequence((self.seed, number), spawn_key=stream))
+        patches = self._structured_patches if structured else self.empty_patches
+        count = min(EMPTY_AT_A_TIME, patches - number * EMPTY_AT_A_TIME)
+        share = 1.0 if structured else 0.0
+        return {
+            "certainty": empty_certainty(self._model, rng, count, self.stream, structured=share)
+        }
 
     def _image(self, number: int) -> Arrays:
         true, results = measured(self._model, self.labelled([self.images[number]]))
@@ -135,7 +150,8 @@ def examined(
     Returns
     -------
     sure_certainty : float
-        The certainty that at most 1 in 1,000 empty patches reaches.
+        The certainty that at most 1 in 1,000 empty patches reaches, and at most 1 in 100 of those
+        with a structure, if the stream has such.
     figures : dict
         ``validation_images`` and ``validation_patches``, if there are images: the number of
         ``images`` or ``patches``, the shares ``exact`` and ``within_one``, ``mean_rps``,
@@ -153,7 +169,14 @@ def examined(
             if other != own and re.fullmatch("measured-[0-9a-f]{16}", other.name):
                 shutil.rmtree(other)
     found = in_parts(examination, examination.parts(), own, workers=workers, report=report)
-    empty = [arrays["certainty"] for name, arrays in found.items() if name.startswith("empty")]
+    sure = max(
+        sure_certainty(np.concatenate(certainties), fraction)
+        for kind, fraction in (
+            ("empty", SURE_EMPTY_FRACTION),
+            ("structured", SURE_STRUCTURED_FRACTION),
+        )
+        if (certainties := [a["certainty"] for name, a in found.items() if name.startswith(kind)])
+    )
     figures = {}
     for what in ("images", "patches") if examination.images else ():
         parts = []
@@ -165,7 +188,7 @@ def examined(
             names, kinds = [image.entry] * len(true), [image.kind] * len(true)
             parts.append(Predictions.of(names, kinds, true, *predicted))
         figures[f"validation_{what}"] = _figures(metrics.joined(parts), what)
-    return sure_certainty(np.concatenate(empty)), figures
+    return sure, figures
 
 
 def held_out_temperature(model: FocusModel, labelled: Labelled, images: Sequence[Any]) -> float:
@@ -196,16 +219,19 @@ def held_out_temperature(model: FocusModel, labelled: Labelled, images: Sequence
     return round(temperature(np.concatenate(known), np.eye(N_LEVELS)[levels]), 4)
 
 
-def sure_certainty(of_empty: npt.NDArray[np.float64]) -> float:
-    """Find the certainty that at most 1 in 1,000 of such empty patches reaches.
+def sure_certainty(
+    of_empty: npt.NDArray[np.float64], fraction: float = SURE_EMPTY_FRACTION
+) -> float:
+    """Find the certainty that at most a fraction of such empty patches reaches.
 
     Parameters
     ----------
     of_empty : ndarray, shape (n,)
         The model's certainties of empty patches that training did not see.
+    fraction : float
     """
     reached = np.sort(of_empty)
-    allowed = int(SURE_EMPTY_FRACTION * len(reached))
+    allowed = int(fraction * len(reached))
     # One step above the highest certainty that must not reach it.
     return min(1.0, float(np.ceil(reached[-allowed - 1] * 1e4 + 1) / 1e4))
 

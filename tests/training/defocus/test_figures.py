@@ -103,6 +103,27 @@ def test_the_certainty_is_that_of_empty_patches_of_the_seed(sharp, whole):
     assert whole[0] == sure_certainty(np.concatenate(certainties))
 
 
+def test_the_certainty_is_also_that_of_one_in_a_hundred_with_a_structure(tmp_path):
+    asked = examination(tmp_path)
+    with_structure = replace(asked.stream, structured_fraction=0.5)
+    asked = replace(asked, images=[], stream=with_structure, empty_patches=1000)
+    sure, _ = examined(asked, tmp_path / "out")
+    model = FocusModel(asked.description, asked.weights)
+    certainties = [
+        empty_certainty(
+            model,
+            np.random.default_rng(np.random.SeedSequence((0, 0), spawn_key=key)),
+            count,
+            asked.stream,
+            structured=share,
+        )
+        for key, count, share in (((2,), 1000, 0.0), ((2, 1), 250, 1.0))
+    ]
+    plain, structured = certainties
+    assert sure == max(sure_certainty(plain), sure_certainty(structured, 0.01))
+    assert np.mean(structured >= sure_certainty(plain)) > 0.01
+
+
 @pytest.mark.training
 def test_processes_find_the_same(sharp, whole, tmp_path):
     assert examined(examination(sharp), tmp_path, workers=2) == whole
