@@ -12,13 +12,13 @@ from microscope_quality.training.defocus.exposure import log_uniform
 FloatArray = npt.NDArray[np.float32]
 
 # In the area of a patch.
-POINTS = (1.0, 400.0)
+POINTS = (1.0, 100.0)
 
 
 def points(rng: np.random.Generator, side: int, patch_size: int) -> FloatArray:
     """Draw a field of points, or of beads, as sharp as no lens shows them.
 
-    Spots of FISH, vesicles, colloids, beads and dense texture: 1 to 400 on the area of a patch, all
+    Spots of FISH, vesicles, colloids, beads and dense texture: 1 to 100 on the area of a patch, all
     alike or of a hundred brightnesses, scattered or in clusters, alone or over the dim haze of a
     cell.
 

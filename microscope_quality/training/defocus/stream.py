@@ -34,7 +34,7 @@ from microscope_quality.training.defocus.microscope import Faults, Microscope
 from microscope_quality.training.defocus.processing import Processing, draw_processing
 from microscope_quality.training.defocus.specimens import cells, points
 from microscope_quality.training.defocus.transmitted import TransmittedLight, draw_transmitted
-from microscope_quality.training.defocus.views import View, beyond_focus, draw_view
+from microscope_quality.training.defocus.views import View, draw_view
 from microscope_quality.training.entries import entry_of
 
 FloatArray = npt.NDArray[np.float32]
@@ -523,7 +523,7 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
             region.blurred[level] = transmitted.image(region.spectrum, distance_um)
         spreads = (transmitted.blur_diameter_px(z) for z in (distance_um, 0.0))
         far, near = (spread / BLUR_PX_PER_LEVEL for spread in spreads)
-        return region.blurred[level], beyond_focus(far, near)
+        return region.blurred[level], math.sqrt(max(0.0, far**2 - near**2))
 
     def _defocused(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.light import kernel_blur_diameter_px
-from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS, Optics
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
 from microscope_quality.training.defocus.exposure import log_uniform
 from microscope_quality.training.defocus.microscope import IDEAL, Aberrations, Microscope
 from microscope_quality.training.defocus.psfs import aberrated_psf
@@ -25,6 +25,8 @@ OBJECTIVES = (
 )
 # A pixel in units of λ/NA: 0.25 is Nyquist's, 0.65 that of `TRAINING_OPTICS`.
 SAMPLINGS = (0.26, 0.65, 1.3)
+# In focus a point is so wide with pixels 1.6 times finer than those of `TRAINING_OPTICS`.
+WIDEST_FOCUS_LEVELS = 0.6
 WAVELENGTHS_UM = (0.44, 0.7)
 SAMPLE_INDICES = (1.33, 1.46)
 CONFOCAL_SHARE = 0.12
@@ -71,8 +73,8 @@ class View:
     def label(self, level: int) -> float:
         """Give the level that a network is to tell of that kernel.
 
-        By light, it is the spread beyond that of a view in focus, both squared: its own, or where
-        its pixels are finer, that of `TRAINING_OPTICS`.
+        By light, it is the spread beyond that of the view in focus, both squared. What is wider in
+        focus than `WIDEST_FOCUS_LEVELS` cannot be told from defocus, and the rest counts as such.
         """
         return _label(self, level) if self.by_light else float(abs(level))
 
@@ -104,21 +106,9 @@ class View:
 
 @lru_cache(maxsize=8192)
 def _label(view: View, level: int) -> float:
-    return beyond_focus(view.spread(math.copysign(view._nominal(level), level)), view.spread(0.0))
-
-
-def beyond_focus(spread: float, in_focus: float) -> float:
-    """Give the level that a network is to tell of a spread of light.
-
-    Parameters
-    ----------
-    spread : float
-        Blur diameter in levels.
-    in_focus : float
-        That of the same view in focus. What it exceeds that of `TRAINING_OPTICS` by cannot be told
-        from defocus, so that it counts as such.
-    """
-    return math.sqrt(max(0.0, spread**2 - min(in_focus, float(TRAINING_OPTICS.level(0.0))) ** 2))
+    spread = view.spread(math.copysign(view._nominal(level), level))
+    in_focus = min(view.spread(0.0), WIDEST_FOCUS_LEVELS)
+    return math.sqrt(max(0.0, spread**2 - in_focus**2))
 
 
 def draw_view(rng: np.random.Generator) -> View:

@@ -7,7 +7,12 @@ import pytest
 
 from microscope_quality.light import kernel_blur_diameter_px
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS
-from microscope_quality.training.defocus.views import SAMPLINGS, View, draw_view
+from microscope_quality.training.defocus.views import (
+    SAMPLINGS,
+    WIDEST_FOCUS_LEVELS,
+    View,
+    draw_view,
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +45,17 @@ def test_a_label_is_the_light_that_defocus_spreads(views, number, level):
     assert kernel.sum() == pytest.approx(1)
     spread, own = (kernel_blur_diameter_px(k) / BLUR_PX_PER_LEVEL for k in (kernel, in_focus))
     # What lies outside of a kernel is up to a hundredth of the light.
-    expected = np.sqrt(spread**2 - min(own, TRAINING_OPTICS.level(0)) ** 2)
+    expected = np.sqrt(spread**2 - min(own, WIDEST_FOCUS_LEVELS) ** 2)
     assert view.label(side_of(view, level)) == pytest.approx(expected, rel=0.05)
 
 
 def test_a_view_in_focus_has_level_0_unless_its_pixels_are_finer(views):
-    usual = TRAINING_OPTICS.level(0)
+    widest = WIDEST_FOCUS_LEVELS
+    assert TRAINING_OPTICS.level(0) < widest
     for view in views[:12]:
         if view.offset <= 0:
-            finer = max(view.spread(0), usual)
-            assert view.label(0) == pytest.approx(np.sqrt(finer**2 - usual**2), abs=1e-6)
+            finer = max(view.spread(0), widest)
+            assert view.label(0) == pytest.approx(np.sqrt(finer**2 - widest**2), abs=1e-6)
             assert view.label(0) < 1.2
 
 
