@@ -29,7 +29,7 @@ from microscope_quality.version import __version__
 
 SURE_EMPTY_FRACTION = 0.001
 # Of those that have a structure, of which some look like an object in part.
-SURE_STRUCTURED_FRACTION = 0.01
+SURE_STRUCTURED_FRACTION = 0.02
 # For so many empty patches without one there is one with.
 EMPTY_FOR_STRUCTURED = 4
 # Of the seed's streams; those of `fitting` have other numbers.
@@ -150,7 +150,7 @@ def examined(
     Returns
     -------
     sure_certainty : float
-        The certainty that at most 1 in 1,000 empty patches reaches, and at most 1 in 100 of those
+        The certainty that at most 1 in 1,000 empty patches reaches, and at most 1 in 50 of those
         with a structure, if the stream has such.
     figures : dict
         ``validation_images`` and ``validation_patches``, if there are images: the number of

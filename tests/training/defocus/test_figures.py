@@ -103,7 +103,7 @@ def test_the_certainty_is_that_of_empty_patches_of_the_seed(sharp, whole):
     assert whole[0] == sure_certainty(np.concatenate(certainties))
 
 
-def test_the_certainty_is_also_that_of_one_in_a_hundred_with_a_structure(tmp_path):
+def test_the_certainty_is_also_that_of_one_in_fifty_with_a_structure(tmp_path):
     asked = examination(tmp_path)
     with_structure = replace(asked.stream, structured_fraction=0.5)
     asked = replace(asked, images=[], stream=with_structure, empty_patches=1000)
@@ -120,8 +120,8 @@ def test_the_certainty_is_also_that_of_one_in_a_hundred_with_a_structure(tmp_pat
         for key, count, share in (((2,), 1000, 0.0), ((2, 1), 250, 1.0))
     ]
     plain, structured = certainties
-    assert sure == max(sure_certainty(plain), sure_certainty(structured, 0.01))
-    assert np.mean(structured >= sure_certainty(plain)) > 0.01
+    assert sure == max(sure_certainty(plain), sure_certainty(structured, 0.02))
+    assert np.mean(structured >= sure_certainty(plain)) > 0.02
 
 
 @pytest.mark.training
