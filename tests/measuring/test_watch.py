@@ -177,7 +177,7 @@ def test_the_example_of_the_documentation(pytestconfig, tmp_path):
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert "A01_s1_dna.tif in focus" in said
-    assert "B01_s2_actin.tif is at level 7.0, above 3" in said
+    assert "B01_s2_actin.tif is at level 7.2, above 3" in said
     assert len(list(read_table(tmp_path / "watched" / "results.csv"))) == 15
 
 

@@ -683,7 +683,7 @@ public final class WindowCheck {
                 .replace("/data/focus.csv", csv.getPath());
         open("B03_s1_dna_stack.tif", 20, 130, 1);
         String result = IJ.runMacro(macro + "return d2s(level, 1) + ' ' + slice + ' ' + status;");
-        require("4.9 4 in_focus".equals(result), "The page's macro gives " + result);
+        require("5.0 4 in_focus".equals(result), "The page's macro gives " + result);
         rows(Table.PLANES, 8);
         rows(Table.FOLDER, 15);
         require(Files.readAllLines(csv.toPath()).size() == 16, "The page's table is not complete.");
