@@ -103,8 +103,9 @@ def true_and_measured() -> Part:
     steady = np.concatenate(
         [found[kind, p] for kind in ("nuclei", "filaments") for p in DEFOCUS_PHOTONS]
     )
-    one = np.concatenate([most[kind, p][:, 2] for kind in KINDS for p in DEFOCUS_PHOTONS])
-    numbers["defocus_one_as_zero"] = share_text((one == 0).mean())
+    for words, true, other in (("one_as_zero", 1, 0), ("zero_as_one", 0, 1)):
+        called = [most[kind, p][:, 2 * true] for kind in KINDS for p in DEFOCUS_PHOTONS]
+        numbers[f"defocus_{words}"] = share_text((np.concatenate(called) == other).mean())
     for k in (5, 8, 10):
         numbers[f"defocus_{k}_reads"] = level_text(np.nanmean(steady[:, 2 * k]))
     beyond = DEFOCUS_LEVELS >= 12
