@@ -1,14 +1,15 @@
 """Make docs/watching.jpg: the page of a watch, as a browser shows it while images arrive.
 
 Run it as ``python docs/make_watching.py``; it needs Playwright and a Chromium, whose path
-``--chromium`` gives if it is not Playwright's own. ``--to FOLDER`` puts pictures of several widths
-there instead.
+``--chromium`` gives if it is neither on the path nor Playwright's own. ``--to FOLDER`` puts
+pictures of several widths there instead.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -60,7 +61,8 @@ def make(folder: Path, number: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chromium", help="path of a Chromium")
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    parser.add_argument("--chromium", default=found, help="path of a Chromium")
     parser.add_argument("--to", type=Path, help="folder for pictures of several widths")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

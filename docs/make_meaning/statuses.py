@@ -101,8 +101,8 @@ def regimes() -> Part:
         for x, y, words, across_ in (
             (0.01, 0.97, "little to see,\nwhich agrees", "left"),
             (0.99, 0.97, "much to see, which agrees", "right"),
-            (0.01, threshold - 0.02, "nothing to see", "left"),
-            (0.99, threshold - 0.02, "much to see, which disagrees", "right"),
+            (0.01, 0.355, "nothing to see", "left"),
+            (0.99, 0.355, "much to see, which disagrees", "right"),
         ):
             ax.text(x, y, words, ha=across_, va="top", color=SOFT, fontstyle="italic")
         ax.set_xlim(0, 1)
