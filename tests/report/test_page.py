@@ -124,7 +124,7 @@ def test_a_rare_status_is_named_where_an_image_has_it(tmp_path):
             assert (text in html.replace('": "', '":"')) == bool(small)
         assert 'id="drop-no_content"' in html
     assert "too small images" in html
-    assert "1 is too small for a patch at the model&#39;s sampling" in html
+    assert "1 is smaller than a patch" in html
 
 
 def test_what_is_counted_is_said_beside_planes_and_files(tmp_path):

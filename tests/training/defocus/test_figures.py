@@ -16,7 +16,7 @@ from microscope_quality.focus import measure_focus
 from microscope_quality.metrics import Predictions, confusion_of, summary
 from microscope_quality.model import FocusModel, find_model, read_model
 from microscope_quality.simulate import nuclei
-from microscope_quality.training.defocus import sets
+from microscope_quality.training.defocus import figures, sets
 from microscope_quality.training.defocus.empties import empty_certainty
 from microscope_quality.training.defocus.figures import (
     Examination,
@@ -103,7 +103,9 @@ def test_the_certainty_is_that_of_empty_patches_of_the_seed(sharp, whole):
     assert whole[0] == sure_certainty(np.concatenate(certainties))
 
 
-def test_the_certainty_is_also_that_of_one_in_fifty_with_a_structure(tmp_path):
+@pytest.mark.parametrize("fraction", [0.02, 0.0])
+def test_the_certainty_is_also_that_of_few_with_a_structure(tmp_path, monkeypatch, fraction):
+    monkeypatch.setattr(figures, "SURE_STRUCTURED_FRACTION", fraction)
     asked = examination(tmp_path)
     with_structure = replace(asked.stream, structured_fraction=0.5)
     asked = replace(asked, images=[], stream=with_structure, empty_patches=1000)
@@ -120,8 +122,9 @@ def test_the_certainty_is_also_that_of_one_in_fifty_with_a_structure(tmp_path):
         for key, count, share in (((2,), 1000, 0.0), ((2, 1), 250, 1.0))
     ]
     plain, structured = certainties
-    assert sure == max(sure_certainty(plain), sure_certainty(structured, 0.02))
-    assert np.mean(structured >= sure_certainty(plain)) > 0.02
+    assert sure == max(sure_certainty(plain), sure_certainty(structured, fraction))
+    if not fraction:
+        assert sure > sure_certainty(plain)
 
 
 @pytest.mark.training
