@@ -84,8 +84,8 @@ def test_the_entries_work_in_real_windows(tmp_path):
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     assert done.returncode == 0 and len(lines) >= 8, done.stdout + done.stderr
     best, plane, pixels, windows, columns, elsewhere, said, error = lines[-8:]
-    assert best == "B03_s1_dna_stack.tif: best focus in slice 4 of 8, expected level 0.2, in focus"
-    assert plane.startswith("B03_s1_dna_stack.tif: level 0.2, in focus, certainty 0.")
+    assert best == "B03_s1_dna_stack.tif: best focus in slice 4 of 8, expected level 0.1, in focus"
+    assert plane.startswith("B03_s1_dna_stack.tif: level 0.1, in focus, certainty 0.")
     assert int(pixels) > 500
     assert "'Focus of Planes'" in windows and "'Focus of Stacks'" in windows
     assert "'Results'" not in windows

@@ -640,7 +640,7 @@ def test_an_image_smaller_than_a_patch_is_named_and_the_others_go_on(focus, work
     assert measured(space, "Status", "Small") == "too_small"
     assert measured(space, "Message") == ""
     assert measured(space, "Status") == "in_focus"
-    assert measured(space, "NoContent", "Small") == 1
+    assert measured(space, "NoContent", "Small") == 0
     assert measured(space, "Level") <= 1
 
 

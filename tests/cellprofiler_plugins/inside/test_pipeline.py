@@ -285,7 +285,7 @@ def test_an_image_that_is_too_small_is_named_and_the_run_goes_on(
     told = "The image has 60 x 350 pixels; a patch needs 84 x 84."
     assert small["ImageFocus_Message_Actin"] == told
     assert rows["s1_actin.tif"]["ImageFocus_Message_Actin"] == ""
-    assert number(rows["s3_actin.tif"]["ImageFocus_NoContent_Actin"]) == 1
+    assert number(rows["s3_actin.tif"]["ImageFocus_NoContent_Actin"]) == 0
     assert number(rows["s1_actin.tif"]["ImageFocus_NoContent_Actin"]) == 0
 
 

@@ -33,7 +33,7 @@ def test_every_type_and_size(stack, image_plus, assert_same, dtype, size):
     found = fiji_bridge.measure(image_plus(plane))
     expected = measure_focus(plane)
     assert_same(found, expected)
-    assert (found.status == "no_content") == (min(size) < 84)
+    assert (found.status == "too_small") == (min(size) < 84)
 
 
 def test_values_above_the_signed_types_are_not_negative(image_plus):

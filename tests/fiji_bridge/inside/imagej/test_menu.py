@@ -158,7 +158,7 @@ def test_measure_focus_of_the_current_plane(run, stack, image_plus, table):
     done = run("Measure_Focus", image=image)
     assert done.errors == ""
     expected = measure_focus(stack[3])
-    assert done.out == f"eight.tif: level 0.2, in focus, certainty {expected.certainty:.2f}"
+    assert done.out == f"eight.tif: level 0.1, in focus, certainty {expected.certainty:.2f}"
     assert str(done.vars.get("said")) == done.out
     assert table.size() == 1
     assert table.getValue("z", 0) == 4

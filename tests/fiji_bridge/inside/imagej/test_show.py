@@ -147,7 +147,7 @@ def test_undefined_numbers_are_empty(image_plus, table):
         assert str(table.getStringValue(name, 0)) == ""
         assert np.isnan(table.getValue(name, 0))
     assert str(table.getStringValue("message", 0)) == result.message != ""
-    assert str(table.getStringValue("status", 0)) == "no_content"
+    assert str(table.getStringValue("status", 0)) == "too_small"
 
 
 def test_a_hyperstacks_planes(stack, image_plus, table):
