@@ -391,12 +391,17 @@ public final class MicroscopeFocus {
         double[][] contrasts = new double[places.length][];
         Cut cut = new Cut(size, plane.binning);
         for (int i = 0; i < places.length; i++) {
-            boolean bordered = cut.of(plane, places[i]);
-            plane.bordered.addAndGet(bordered ? 1 : 0);
-            boolean[] unmasked = bordered || plane.unmasked != null ? cut.unmasked : null;
+            boolean[] unmasked = cut(cut, plane, places[i]);
             contrasts[i] = Contrast.ofPatch(cut.values, unmasked, size);
         }
         return contrasts;
+    }
+
+    /** Takes a patch and counts it if a border is left out; gives what counts, null for all. */
+    private static boolean[] cut(Cut cut, Plane plane, int[] place) {
+        boolean bordered = cut.of(plane, place);
+        plane.bordered.addAndGet(bordered ? 1 : 0);
+        return bordered || plane.unmasked != null ? cut.unmasked : null;
     }
 
     /** Gives patches' probabilities, which of them are at least half unmasked, and contrasts. */
@@ -440,11 +445,8 @@ public final class MicroscopeFocus {
         int[] measured = new int[last - first];
         int n = 0;
         for (int i = first; i < last; i++) {
-            boolean bordered = bench.cut.of(plane, places[i]);
-            plane.bordered.addAndGet(bordered ? 1 : 0);
+            boolean[] unmasked = cut(bench.cut, plane, places[i]);
             double[] values = bench.cut.values;
-            boolean[] unmasked =
-                    bordered || plane.unmasked != null ? bench.cut.unmasked : null;
             counted[i] = halfUnmasked(unmasked);
             contrasts[i] = Contrast.ofPatch(values, unmasked, size);
             if (model.normalise(
