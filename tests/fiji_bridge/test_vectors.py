@@ -27,8 +27,8 @@ def compare(found, expected, place):
         for i, value in enumerate(expected):
             compare(found[i], value, f"{place}/{i}")
     elif isinstance(expected, float):
-        # In single precision, BLAS rounds by its number of threads.
-        assert found == pytest.approx(expected, abs=3e-6, rel=3e-6), place
+        # In single precision, BLAS rounds by its number of threads and by the processor.
+        assert found == pytest.approx(expected, abs=3e-5, rel=3e-5), place
     else:
         assert found == expected, place
 
