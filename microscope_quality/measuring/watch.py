@@ -54,6 +54,7 @@ from microscope_quality.measuring.items import modified_text
 from microscope_quality.measuring.naming import Naming, Recognised, is_of_set, renamed
 from microscope_quality.measuring.reading import Reading, error_row, read_file
 from microscope_quality.measuring.rows import PlaneRow, RowReader, images_of
+from microscope_quality.measuring.run import check_folder
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.measuring.watch_events import (
     Event,
@@ -208,6 +209,7 @@ class Watch:
         self._naming = Naming(settings.pattern, settings.layout)
         if not where.folder.is_dir():
             raise FileError(f"There is no folder {where.folder}.")
+        check_folder(where.out)
         tables = {**settings.tables(), STACKS: names(self._columns[STACKS])}
         with contextlib.ExitStack() as stack:
             self._results = stack.enter_context(Results(where.out, tables, settings.id))

@@ -483,6 +483,7 @@ def test_a_copy_for_spreadsheets_that_is_open_elsewhere_is_written_later(plate, 
     ("arguments", "words"),
     [
         ([], "--out"),
+        (["--out", "{tmp}/focus.csv"], "--out must be a folder"),
         (["--out", "{tmp}/out", "--rescale=yes"], "--rescale"),
         (["--out", "{tmp}/out", "--alert-level", "10"], "no level is above it"),
         (["--out", "{tmp}/out", "--alert-status", "fine"], "--alert-status"),
