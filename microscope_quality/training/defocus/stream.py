@@ -103,7 +103,7 @@ class StreamSettings(Recording):
         Whose defocus and faults are simulated. A region has its own aberrations and tilt; a patch
         of a tilted specimen is of the level nearest to that at its centre.
     normalisation : str
-        The model's: ``"zscore"`` or ``"type_range"``.
+        The model's; see :func:`microscope_quality.normalisation.normalise`.
     photons : range
         Photoelectrons at the brightest percent of the sharp image, log-uniform.
     background : range
@@ -340,12 +340,12 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
     def _patches(
         self, rng: np.random.Generator, normal: NormalNoise
     ) -> Iterator[tuple[npt.NDArray[Any], float | None]]:
-        # Each level counts alike, those beyond the last one a twelfth.
+        # Each level counts alike, those beyond the last one an eighth.
         n = N_LEVELS + self.settings.farther_levels
         shares = None
         if n > N_LEVELS:
             shares = np.ones(n)
-            shares[N_LEVELS:] = 1 / 12
+            shares[N_LEVELS:] = 1 / 8
             shares /= shares.sum()
         while True:
             region = self._region(rng)
