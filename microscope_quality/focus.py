@@ -14,7 +14,7 @@ from microscope_quality.arguments import as_flag, as_number, plain
 from microscope_quality.contrast import patch_contrasts, plane_contrast
 from microscope_quality.model import FocusModel, ModelLike, as_model
 from microscope_quality.normalisation import half_unmasked
-from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, WIDEST_FOCUS_LEVELS, Optics
 from microscope_quality.planes import Patches, PlaneInBands, PlaneInMemory, is_lazy
 from microscope_quality.resampling import Rescaling, binned, binning_of
 from microscope_quality.spectrum import SurestPatches
@@ -94,10 +94,10 @@ class FocusResult:
     message : str
         What the caller should know about the measurement, in sentences; mostly empty.
     blur_diameter_px : float
-        Blur disc of the expected level, in the image's own pixels; at the last level it means "at
-        least". NaN when the level is.
+        Blur that defocus adds to that in focus, 3.08 px for a level, in the image's own pixels; at
+        the last level it means "at least". NaN when the level is.
     defocus_um : float
-        Distance from focus in µm, without a sign; NaN without optics.
+        Distance from focus in µm, without a sign, that adds so much; NaN without optics.
     saturated_fraction : float
         Share of the unmasked pixels that are clipped: those at the largest value of the type, or
         at the image's maximum when pixels pile up there; NaN for floats.
@@ -378,7 +378,7 @@ def measure_focus(
     statistics = source.statistics
     certainties = certainty.certainty(probabilities)
     stands_for = np.ones(len(certainties))
-    found = summed_up(probabilities, certainties, stands_for, size, binning, optics)
+    found = summed_up(probabilities, certainties, stands_for, size, binning, optics, focus.optics)
     expected, of_patches = found["expected_level"], found["patch_expected_levels"]
 
     if used.description.normalisation == "type_range" and statistics.largest > 1:
@@ -426,6 +426,7 @@ def summed_up(
     patch_size: int,
     binning: int,
     optics: Optional[Optics],
+    models: Optics,
 ) -> Dict[str, Any]:
     """Give what a `FocusResult` says of patches, and of the plane through their weighted mean.
 
@@ -442,6 +443,8 @@ def summed_up(
         Pixels of the image for one of the model.
     optics : Optics or None
         Of the image.
+    models : Optics
+        Of the model, which calls what is as wide as a point in focus of them level 0.
 
     Returns
     -------
@@ -452,6 +455,10 @@ def summed_up(
     overall = certainty.aggregate(probabilities, weights)
     expected = float(certainty.expected_level(overall))
     blur = BLUR_PX_PER_LEVEL * expected * binning
+    distance_um = math.nan
+    if optics is not None:
+        widest_px = BLUR_PX_PER_LEVEL * binning * max(WIDEST_FOCUS_LEVELS, models.level(0.0))
+        distance_um = optics.defocus_of_added_blur(blur, widest_px=widest_px)
     return {
         "level": float(certainty.level(overall)),
         "expected_level": expected,
@@ -460,7 +467,7 @@ def summed_up(
         "certainty": float(certainty.certainty(overall)),
         "max_certainty": float(certainties.max(initial=0)),
         "blur_diameter_px": blur,
-        "defocus_um": math.nan if optics is None else float(optics.defocus_um(blur)),
+        "defocus_um": distance_um,
         "patch_size_px": float(patch_size * binning),
         "binning": binning,
         "patch_levels": certainty.level(probabilities),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Dict, Mapping, TypeVar, cast
+from typing import Any, Dict, Mapping, TypeVar, Union, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,10 @@ BLUR_PX_PER_LEVEL = 3.08
 
 N_LEVELS = 11
 """Number of defocus levels, 0 (in focus) to 10."""
+
+WIDEST_FOCUS_LEVELS = 0.6
+"""What is wider in focus than this, in levels, looks like defocus: with pixels 1.6 times finer than
+those of `TRAINING_OPTICS` a point is so wide."""
 
 FloatArray = npt.NDArray[np.float64]
 _FloatOrArray = TypeVar("_FloatOrArray", float, FloatArray)
@@ -129,6 +133,52 @@ class Optics:
             blur = diameter_px * (self.pixel_size_um / self._unit_um)
             distance_um = defocus_of_blur(self.sine, blur) * self._unit_um
             return _as_given(blur_diameter_px, distance_um)
+
+    def added_blur_px(
+        self, defocus_um: _FloatOrArray, *, widest_px: Union[float, FloatArray] = math.inf
+    ) -> _FloatOrArray:
+        """Blur diameter that defocus adds to that of a point in focus: see `added_blur`.
+
+        Parameters
+        ----------
+        defocus_um : float or ndarray
+            Distance from focus in µm; its sign does not matter.
+        widest_px : float or ndarray
+            What the blur in focus exceeds counts as added.
+
+        Returns
+        -------
+        float or ndarray of float64
+            As `defocus_um`; NaN where that is NaN.
+        """
+        return added_blur(self.blur_diameter_px(defocus_um), self.blur_diameter_px(0.0), widest_px)
+
+    def defocus_of_added_blur(
+        self, added_px: _FloatOrArray, *, widest_px: float = math.inf
+    ) -> _FloatOrArray:
+        """Distance from focus, in µm and without a sign, that adds this blur to that in focus.
+
+        Parameters
+        ----------
+        added_px : float or ndarray
+            Blur diameter that defocus adds, in pixels, 0 or more.
+        widest_px : float
+            As for `added_blur_px`, whose inverse it is.
+
+        Returns
+        -------
+        float or ndarray of float64
+            As `added_px`; NaN where that is NaN.
+
+        Raises
+        ------
+        OpticsError
+            If a diameter is negative.
+        """
+        added = _magnitude("added_px", added_px)
+        with np.errstate(over="ignore"):
+            blur = np.hypot(added, min(self.blur_diameter_px(0.0), widest_px))
+        return _as_given(added_px, np.asarray(self.defocus_um(blur)))
 
     def level(self, defocus_um: _FloatOrArray) -> _FloatOrArray:
         """Defocus level at a distance from focus: the blur diameter over 3.08 px.
@@ -278,6 +328,29 @@ class Optics:
         return 2 * self.tangent(paraxial=paraxial) / self.pixel_size_um
 
 
+def added_blur(
+    blur: _FloatOrArray, in_focus: float, widest: Union[float, FloatArray] = math.inf
+) -> _FloatOrArray:
+    """Give the blur that is added to that in focus: of diameters, the squares add.
+
+    Parameters
+    ----------
+    blur : float or ndarray
+        Blur diameter, or level.
+    in_focus : float
+        That of the same optics in focus.
+    widest : float or ndarray
+        What `in_focus` exceeds counts as added.
+
+    Returns
+    -------
+    float or ndarray of float64
+        As `blur`.
+    """
+    beyond = np.square(blur) - np.minimum(in_focus, widest) ** 2
+    return _as_given(blur, np.sqrt(np.maximum(beyond, 0)))
+
+
 def checked_value(name: str, value: Any) -> float:
     """Give one of the values of `Optics`, or raise `OpticsError` when it is out of its range."""
     number = as_positive(name, value, error=OpticsError)
@@ -356,7 +429,7 @@ _FORM = "Optics are given as na=…,n=…,wavelength_um=…,pixel_size_um=…"
 _PARSED = (*(field.name for field in fields(Optics)), "magnification", "camera_pixel_um")
 
 TRAINING_OPTICS = Optics(na=0.5, refractive_index=1.0, wavelength_um=0.5, pixel_size_um=0.65)
-"""The optics that the pretrained models learned with: a 20×/0.5 dry objective."""
+"""The optics whose sampling the pretrained models know best: a 20×/0.5 dry objective."""
 
 
 def _magnitude(name: str, value: Any, *, signed: bool = False) -> FloatArray:

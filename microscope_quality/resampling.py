@@ -203,7 +203,7 @@ def resample(plane: NDArray[Any], shape: Tuple[int, int]) -> Float64Array:
         if length < pixels.shape[axis]:
             pixels = _area_mean(pixels, length, axis)
     if shape != pixels.shape:
-        # Imported where it is used: few images are coarser than the model's sampling.
+        # Imported where it is used: measuring bins, and enlarges nothing.
         from scipy import ndimage
 
         zoom = [new / old for new, old in zip(shape, pixels.shape)]

@@ -16,6 +16,7 @@ from microscope_quality.focus import (
     FocusResult,
     hints_of,
     is_too_small,
+    measure_focus,
     summed_up,
     without_patch,
 )
@@ -148,16 +149,16 @@ def sample_focus(
 
     Notes
     -----
-    *Estimate.* The whole plane's value is R = Σ c·e / Σ c over all patches, with their certainties
-    c and expected levels e, so both sums are estimated from the same places: the combined ratio
-    estimator of stratified sampling (W. G. Cochran, *Sampling Techniques*, 3rd edition, 1977,
-    section 6.11). Drawing on until some are sure would favour strata with content, were each drawn
-    patch to count alike. In a stratum of N patches of which n were drawn, x of them sure, the sure
-    ones stand for N·q patches and the others for N·(1 − q), where q = (x − 1)/(n − 1) when the
-    second sure one ended the drawing and q = x/n otherwise. That is the chance, given what was
-    seen, that the first patch drawn was a sure one, and so unbiased whatever the rule of stopping
-    (M. A. Girshick, F. Mosteller and L. J. Savage, Ann. Math. Statist. 17, 13, 1946); by the same
-    argument are the sums.
+    *Estimate.* The whole plane's value is R = Σ c·e / Σ c over all patches, with their weights c by
+    `certainty.weights_of` and expected levels e, so both sums are estimated from the same places:
+    the combined ratio estimator of stratified sampling (W. G. Cochran, *Sampling Techniques*, 3rd
+    edition, 1977, section 6.11). Drawing on until some are sure would favour strata with content,
+    were each drawn patch to count alike. In a stratum of N patches of which n were drawn, x of them
+    sure, the sure ones stand for N·q patches and the others for N·(1 − q), where q = (x − 1)/(n −
+    1) when the second sure one ended the drawing and q = x/n otherwise. That is the chance, given
+    what was seen, that the first patch drawn was a sure one, and so unbiased whatever the rule of
+    stopping (M. A. Girshick, F. Mosteller and L. J. Savage, Ann. Math. Statist. 17, 13, 1946); by
+    the same argument are the sums.
 
     *Interval.* A stratum's part in the error of R is the estimated sum of c·(e − R) over it. The
     variance of these parts is that of second differences, z₁ − 2·z₂ + z₃, between neighbouring
@@ -194,7 +195,7 @@ def sample_focus(
     certainties = np.array([place.certainty for place in measured])
     counted = np.array([place.counted for place in measured], np.bool_)
     c = weights * certainties
-    found = summed_up(probabilities, certainties, weights, size, binning, optics)
+    found = summed_up(probabilities, certainties, weights, size, binning, optics, focus.optics)
     expected, of_patches = found["expected_level"], found["patch_expected_levels"]
     half = _half_width(groups, expected)
     if measured and not counted.any():
@@ -209,6 +210,13 @@ def sample_focus(
     if is_too_small(source.height, source.width, size, binning):
         status = TOO_SMALL.key
     messages += hints_of(status, source.surest)
+    contrast = plane_contrast(
+        np.array([place.contrast for place in measured]),
+        np.array([place.noise for place in measured]),
+        weights,
+    )
+    if status == TOO_SMALL.key:
+        contrast = measure_focus(plane, used, optics=optics, rescale=rescale).contrast
     return SampleResult(
         **found,
         mean_certainty=float(of_counted @ certainties / total) if total > 0 else 0.0,
@@ -216,11 +224,7 @@ def sample_focus(
         status=status,
         message=" ".join(messages),
         saturated_fraction=_saturated_fraction(source.dtype, measured, weights),
-        contrast=plane_contrast(
-            np.array([place.contrast for place in measured]),
-            np.array([place.noise for place in measured]),
-            weights,
-        ),
+        contrast=contrast,
         height=source.height,
         width=source.width,
         patch_positions=np.array([(p.y, p.x) for p in measured], np.intp).reshape(-1, 2),

@@ -27,7 +27,7 @@ class Status:
     mark, hatch : str
         Of points and areas in charts, in the terms of Plotly.
     is_rare : bool
-        Whether a page names it only where an image has it.
+        Whether a page names it only where an image has it, and nobody wants to keep such images.
     """
 
     key: str
@@ -51,6 +51,11 @@ class Status:
         return self.badness == 1
 
     @property
+    def is_choice(self) -> bool:
+        """Whether some want to keep such images, others not."""
+        return self.badness in (1, 2) and not self.is_rare
+
+    @property
     def tint(self) -> str:
         """The colour as a ground to write on, as ``#rrggbb``."""
         parts = (int(self.colour[at : at + 2], 16) for at in (1, 3, 5))
@@ -62,6 +67,7 @@ class Status:
             **dataclasses.asdict(self),
             "said": self.said or self.words,
             "judged": self.is_judged,
+            "choice": self.is_choice,
         }
 
 

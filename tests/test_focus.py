@@ -433,7 +433,9 @@ def test_rescaled_planes_are_measured_at_the_models_sampling(model, factor):
         assert_same(result, own)
         assert result.message == ""
         assert result.blur_diameter_px == pytest.approx(factor * own.blur_diameter_px)
-        assert result.defocus_um == pytest.approx(optics.defocus_um(result.blur_diameter_px))
+        assert result.defocus_um == pytest.approx(
+            optics.defocus_of_added_blur(result.blur_diameter_px)
+        )
         assert result.patch_size_px == pytest.approx(84 * factor)
         np.testing.assert_array_equal(result.patch_positions, factor * own.patch_positions)
         assert (result.height, result.width) == finer.shape
@@ -462,6 +464,19 @@ def test_images_are_rescaled_by_themselves_when_their_optics_are_known(model, pl
         measure_focus(plain, model, optics={"na": 1})
 
 
+def test_what_defocus_adds_to_a_point_in_focus_is_turned_into_a_distance(model):
+    """What is wider in focus than a model's own points, it calls defocus."""
+    plane = coded.plane([[1, 1], [1, 1]])
+    for optics in (TRAINING_OPTICS, OIL):
+        result = measure_focus(plane, model, optics=optics, rescale="off")
+        blur_px = 3.08 * result.expected_level
+        in_focus = min(optics.level(0.0), 0.6)
+        total_px = 3.08 * np.hypot(result.expected_level, in_focus)
+        assert result.blur_diameter_px == pytest.approx(blur_px)
+        assert result.defocus_um == pytest.approx(optics.defocus_um(total_px))
+    assert OIL.level(0.0) > 0.6 > TRAINING_OPTICS.level(0.0)
+
+
 def test_levels_are_of_the_binned_image_and_blur_is_of_its_own(model):
     """What is out of focus is judged at the model's sampling, whatever that of the image."""
     finer = coded.plane([[1, 1], [1, 1]]).repeat(3, axis=0).repeat(3, axis=1)
@@ -470,7 +485,7 @@ def test_levels_are_of_the_binned_image_and_blur_is_of_its_own(model):
     assert result.level == 1
     assert result.status == "in_focus"
     assert result.blur_diameter_px == pytest.approx(3 * 3.08 * result.expected_level)
-    assert result.defocus_um == pytest.approx(optics.defocus_um(result.blur_diameter_px))
+    assert result.defocus_um == pytest.approx(optics.defocus_of_added_blur(result.blur_diameter_px))
 
 
 def test_equal_sampling_leaves_the_plane_as_it_is(model, plain):

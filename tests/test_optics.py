@@ -136,6 +136,25 @@ class TestOptics:
         assert optics.level(-defocus_um) == level
         assert optics.blur_diameter_px(-defocus_um) == diameter
 
+    @settings(deadline=None)
+    @given(any_sampling, st.floats(0.2, 1000), st.floats(0.1, 50))
+    def test_what_defocus_adds_is_inverted(self, optics, depths, widest_px):
+        defocus_um = depths * optics.refractive_index * optics.wavelength_um / optics.na**2
+        added = optics.added_blur_px(defocus_um)
+        assert added == optics.added_blur_px(-defocus_um)
+        total, focus = optics.blur_diameter_px(defocus_um), optics.blur_diameter_px(0.0)
+        assert math.hypot(added, focus) == pytest.approx(total, rel=1e-9)
+        near = pytest.approx(defocus_um, rel=1e-5)
+        assert optics.defocus_of_added_blur(added) == near
+        seen = optics.added_blur_px(defocus_um, widest_px=widest_px)
+        assert seen >= added
+        assert optics.defocus_of_added_blur(seen, widest_px=widest_px) == near
+        assert optics.added_blur_px(0.0) == 0
+        assert optics.defocus_of_added_blur(0.0) == pytest.approx(0, abs=1e-6 * defocus_um)
+        np.testing.assert_array_equal(
+            optics.added_blur_px(np.array([defocus_um, np.nan])), [added, np.nan]
+        )
+
     @pytest.mark.parametrize("optics", OBJECTIVES, ids=lambda optics: f"na{optics.na:g}")
     def test_blur_rises_steadily_to_the_ends_of_all_numbers(self, optics):
         defocus_um = np.concatenate([[0.0], np.geomspace(1e-9, 1e9, 5000), [1e300, np.inf]])

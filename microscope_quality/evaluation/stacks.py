@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.focus import FocusResult
-from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, WIDEST_FOCUS_LEVELS, Optics
 from microscope_quality.stacks import best_plane, sharpness_of
 from microscope_quality.statuses import IN_FOCUS
 
@@ -356,7 +356,10 @@ def stack_figures(
     slope = within = float("nan")
     distance_um = places.um_from(places.focus)
     if optics is not None and np.isfinite(distance_um).all():
-        geometric = optics.level(distance_um) / np.array([result.binning for result in results])
+        bins = np.array([result.binning for result in results])
+        per_level_px = BLUR_PX_PER_LEVEL * bins
+        widest_px = WIDEST_FOCUS_LEVELS * per_level_px
+        geometric = optics.added_blur_px(distance_um, widest_px=widest_px) / per_level_px
         usable = (geometric <= last) & ~np.isnan(expected)
         if np.count_nonzero(usable) >= 2 and np.ptp(geometric[usable]) > 0:
             true_px, given_px = (BLUR_PX_PER_LEVEL * x[usable] for x in (geometric, expected))

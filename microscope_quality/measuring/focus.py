@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from microscope_quality.arguments import as_count
-from microscope_quality.errors import MicroscopeQualityError, SettingsError
+from microscope_quality.errors import MicroscopeQualityError, OpticsError, SettingsError
 from microscope_quality.files.columns import Column
 from microscope_quality.files.metadata import KnownOptics, optics_of, told
 from microscope_quality.files.pictures import Legend
@@ -277,7 +277,7 @@ class Focus(Measure):
         optics, message = optics_of(plane.known_optics, self.optics, "defocus_um")
         if optics is None and as_rescaling(self.rescale) == "on":
             missing = told(plane.known_optics, self.optics)[1]
-            why = message or f"Neither the file nor --optics tells {missing}."
+            why = message or f"Neither the file nor the option optics tells {missing}."
             raise SettingsError(f"Rescaling is on, but the optics are not known. {why}")
         if optics is None and not message and as_rescaling(self.rescale) == "auto":
             message = _maybe_finer(plane.known_optics, _model(self.model).description.focus.optics)
@@ -420,8 +420,14 @@ def _maybe_finer(known: KnownOptics | None, of_model: Optics) -> str:
     values, missing = told(known)
     if not {"na", "pixel_size_um"} <= set(values):
         return ""
-    assumed = {"refractive_index": 1.515, "wavelength_um": 0.52, **values}
-    if binning_of(Optics(**assumed), of_model, "auto")[0] == 1:
+    # The sampling is the same with any index.
+    index = max(1.515, 1.01 * values["na"])
+    try:
+        assumed = Optics(**{"wavelength_um": 0.52, **values, "refractive_index": index})
+    except OpticsError:
+        # A file may tell anything.
+        return ""
+    if binning_of(assumed, of_model, "auto")[0] == 1:
         return ""
     return (
         f"It may be sampled more finely than the model knows; the file does not tell {missing}, "

@@ -353,7 +353,7 @@ class _Look:
         if not unknown and list(header) != [name for name in wanted if name in header]:
             self._columns.tell(f"{table} has not the columns of a run in their order")
         elif not unknown and len(header) < len(wanted):
-            missing = ", ".join(wanted[len(header) :])
+            missing = ", ".join(name for name in wanted if name not in header)
             self._columns.note = f"{table} is of an older version, without {missing}"
         if CHECKSUM not in header:
             self._checksums.note = f"{table} is of a version without them"

@@ -84,9 +84,10 @@ class Limits:
 
     def drops(self, status: Status) -> bool:
         """Whether images with a status are rejected whatever their numbers are."""
+        if status.is_choice:
+            return not (self.keeps_empty if status.is_blank else self.keeps_partly_bad)
         # An image that is too small is of no empty well.
-        kept = {1: self.keeps_empty and not status.is_rare, 2: self.keeps_partly_bad}
-        return status is ERROR or not kept.get(status.badness, True)
+        return status is ERROR or status.is_blank
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,7 @@ class Selection:
             if name
         }
         for status in measure.all_statuses:
-            empty = status.is_blank and not status.is_rare
+            empty = status.is_blank and status.is_choice
             words[status.key] = "without content" if empty else status.words
         counts = Counter(self.reasons)
         return [(counts[reason], said) for reason, said in words.items() if counts[reason]]

@@ -108,7 +108,7 @@ def test_optics_give_the_defocus(plate, model, tmp_path):
     text = "na=0.75,n=1,wavelength_um=0.52,pixel_size_um=0.325"
     measure(plate / "A02_s1.tif", "--model", model, "--out", tmp_path / "out", "--optics", text)
     (row,) = table(tmp_path / "out" / "results.csv")
-    expected = Optics.parse(text).defocus_um(float(row["blur_diameter_px"]))
+    expected = Optics.parse(text).defocus_of_added_blur(float(row["blur_diameter_px"]))
     assert float(row["defocus_um"]) == pytest.approx(expected, rel=1e-4)
 
 

@@ -13,6 +13,7 @@ from microscope_quality.evaluation.stacks import (
     places_of,
     stack_figures,
 )
+from microscope_quality.optics import BLUR_PX_PER_LEVEL
 from microscope_quality.simulate import nuclei
 
 at = KnownFocus.at
@@ -38,7 +39,7 @@ def planes(any_result, expected):
 
 def test_levels_as_the_light_has_them(any_result):
     z = np.arange(8, 17)
-    level = DRY.level(np.abs(z - 12) * 2.0)
+    level = DRY.added_blur_px(np.abs(z - 12) * 2.0) / BLUR_PX_PER_LEVEL
     # Half of the light is within the ray from 1/√2 of the pupil, but for diffraction.
     rays = np.abs(z - 12) * 2.0 * 2 * np.sqrt(2) * np.tan(np.arcsin(0.5 / np.sqrt(2))) / 0.65 / 3.08
     np.testing.assert_allclose(level, rays, atol=0.4)
@@ -55,7 +56,7 @@ def test_levels_as_the_light_has_them(any_result):
 
 def test_a_model_that_sees_half_the_blur(any_result):
     z = np.arange(-12, 13)
-    geometric = DRY.level(np.abs(z) * 2.0)
+    geometric = DRY.added_blur_px(np.abs(z) * 2.0) / BLUR_PX_PER_LEVEL
     given = planes(any_result, geometric / 2)
     found = stack_figures("s", "m", z, given, focus=at(0), z_um=2.0 * z, optics=DRY)
     inside = geometric <= 10
@@ -114,7 +115,7 @@ def test_out_of_focus_throughout_the_lowest_is_best(any_result):
 
 def test_levels_of_a_binned_image_are_those_of_its_bins(any_result):
     z = np.arange(-4, 5)
-    level = DRY.level(np.abs(z) * 2.0) / 2
+    level = DRY.added_blur_px(np.abs(z) * 2.0) / BLUR_PX_PER_LEVEL / 2
     given = [replace(result, binning=2) for result in planes(any_result, level)]
     found = stack_figures("s", "m", z, given, focus=at(0), z_um=2.0 * z, optics=DRY)
     np.testing.assert_allclose(found.geometric_level, level)

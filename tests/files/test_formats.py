@@ -373,7 +373,7 @@ def test_an_nd2s_optics_give_micrometres_in_the_results(tmp_path):
     with (tmp_path / "out" / "results.csv").open(newline="") as stream:
         (row,) = csv.DictReader(stream)
     optics = Optics(0.75, 1.0, 0.52, 0.325)
-    expected = optics.defocus_um(float(row["blur_diameter_px"]))
+    expected = optics.defocus_of_added_blur(float(row["blur_diameter_px"]))
     assert float(row["defocus_um"]) == pytest.approx(expected, rel=1e-4)
 
 

@@ -6,12 +6,14 @@ import { openGallery, openImage, thumb } from "./images.js";
 import { trust, value } from "./numbers.js";
 import { capital, images, told } from "./text.js";
 
-const droppable = statuses.filter((one) => one.badness === 1 || one.badness === 2);
+const choices = statuses.filter((one) => one.choice);
+/** Thrown out in any case. */
+const useless = statuses.filter((one) => one.badness === 1 && !one.choice);
 const limited = [["value", value], ["trust", trust]].filter(([, numbers]) => numbers);
 /** Why images are thrown out, by what stands in the list. */
 const REASONS = new Map([
   ...limited.map(([, numbers]) => [numbers.name, `by their ${numbers.label}`]),
-  ...droppable.map((one) => [one.key, one === empty ? "without content" : one.words]),
+  ...[...choices, ...useless].map((one) => [one.key, one === empty ? "without content" : one.words]),
   [failed.key, failed.words],
 ]);
 const LISTED = ["file", "series", "z", "c", "t", "plate", "well", "site", "channel", ...told, "status"];
@@ -28,7 +30,7 @@ let reasons = new Map();
 let kept = [];
 let rejected = [];
 function judge() {
-  const limits = { dropped: new Set(droppable.filter((one) => byId(`drop-${one.key}`).checked)) };
+  const limits = { dropped: new Set([...useless, ...choices.filter((one) => byId(`drop-${one.key}`).checked)]) };
   for (const [name] of limited) limits[name] = Number(byId(`${name}-limit`).value);
   reasons = new Map(shown.map((row) => [row, reasonFor(row, limits)]));
   kept = shown.filter((row) => !reasons.get(row));
@@ -83,7 +85,7 @@ export function startThreshold() {
     number.addEventListener("input", () => { if (number.value !== "") { slider.value = number.value; soon(); } });
     number.addEventListener("change", () => { number.value = slider.value; });
   }
-  for (const one of droppable) byId(`drop-${one.key}`).addEventListener("change", soon);
+  for (const one of choices) byId(`drop-${one.key}`).addEventListener("change", soon);
   document.querySelector(".limits").addEventListener("submit", (event) => event.preventDefault());
   byId("save-kept").addEventListener("click", () => saveList("kept.csv", kept));
   for (const id of ["save-rejected", "save-rejected-now"]) byId(id).addEventListener("click", () => saveList("rejected.csv", rejected));

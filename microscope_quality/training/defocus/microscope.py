@@ -110,7 +110,7 @@ class Microscope:
         Objective, light and sampling.
     paraxial : bool
         The published kernel, and the published levels of 2 µm, a step of the paraxial cone; else
-        the exact phase, and levels by the light that a kernel spreads.
+        the exact phase, and levels by the light that defocus spreads farther than the focus does.
     psf : str
         ``"bessel"``: the diffraction integral of this library; ``"gibson_lanni"``: that of S. F.
         Gibson and F. Lanni, J. Opt. Soc. Am. A 9, 154 (1992), for a specimen whose refractive
@@ -183,7 +183,7 @@ class Microscope:
             diameter_px = BLUR_PX_PER_LEVEL * abs(level)
             distance_um = self.optics.defocus_of_cone(diameter_px, paraxial=True)
         else:
-            distance_um = self.optics.defocus_of_level(abs(level))
+            distance_um = self.optics.defocus_of_added_blur(BLUR_PX_PER_LEVEL * abs(level))
         return math.copysign(distance_um, level)
 
     def kernel(self, level: float, aberrations: Aberrations = IDEAL) -> FloatArray:

@@ -25,8 +25,6 @@ FloatArray = npt.NDArray[np.float32]
 
 # √2 times the diameter that holds half of a Gaussian's light, for each pixel of its deviation.
 GAUSSIAN_BLUR_PX = 2 * math.sqrt(2) * math.sqrt(2 * math.log(2))
-# Pixels around a patch that its processing may need.
-MARGIN_PX = 6
 
 
 @dataclass(frozen=True)
@@ -43,16 +41,24 @@ class Processing:
         Blur diameter that it adds, in pixels of the processed image.
     apply : callable
         Takes a two-dimensional image, gives the processed one.
+    reach_px : int
+        How far around a pixel what it becomes is looked for.
+    turns_by : float
+        Angle by which the image is turned, in degrees.
     """
 
     kind: str
     scale: float
     blur_px: float
     apply: Callable[[FloatArray], FloatArray]
+    reach_px: int = 6
+    turns_by: float = 0.0
 
     def source_side(self, side: int) -> int:
         """Give the side of the square that a processed square of this side is made from."""
-        return math.ceil(side / self.scale) + 2 * MARGIN_PX
+        angle = math.radians(self.turns_by)
+        turned = side * (abs(math.cos(angle)) + abs(math.sin(angle)))
+        return math.ceil(turned / self.scale) + 2 * self.reach_px
 
     def processed(self, image: FloatArray, side: int) -> FloatArray:
         """Process an image of :meth:`source_side` and cut the middle out."""
@@ -121,7 +127,7 @@ def rotated(rng: np.random.Generator) -> Processing:
         turned = scipy.ndimage.affine_transform(image, matrix, offset, order=order, mode="mirror")
         return _float(turned)
 
-    return Processing("rotated", 1.0, 1.0 if order == 1 else 0.0, apply)
+    return Processing("rotated", 1.0, 1.0 if order == 1 else 0.0, apply, turns_by=angle)
 
 
 def enlarged(rng: np.random.Generator) -> Processing:
@@ -193,7 +199,8 @@ def wavelet_denoised(rng: np.random.Generator) -> Processing:
             smooth = next_smooth
         return _float(found + smooth)
 
-    return Processing("wavelet_denoised", 1.0, 0.0, apply)
+    reach_px = 2 * (2**scales - 1)
+    return Processing("wavelet_denoised", 1.0, 0.0, apply, reach_px=max(6, reach_px))
 
 
 def flat_field_corrected(rng: np.random.Generator) -> Processing:
@@ -237,7 +244,7 @@ def sharpened(rng: np.random.Generator) -> Processing:
         soft = scipy.ndimage.gaussian_filter(image, deviation, mode="mirror")
         return _float(image + np.float32(amount) * (image - soft))
 
-    return Processing("sharpened", 1.0, 0.0, apply)
+    return Processing("sharpened", 1.0, 0.0, apply, reach_px=8)
 
 
 def deconvolved(rng: np.random.Generator) -> Processing:
@@ -262,7 +269,7 @@ def deconvolved(rng: np.random.Generator) -> Processing:
             )
         return _float(found + low)
 
-    return Processing("deconvolved", 1.0, 0.0, apply)
+    return Processing("deconvolved", 1.0, 0.0, apply, reach_px=10)
 
 
 KINDS: dict[str, tuple[float, Callable[[np.random.Generator], Processing]]] = {

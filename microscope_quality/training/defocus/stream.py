@@ -18,7 +18,7 @@ import scipy.ndimage
 from microscope_quality.errors import FileError
 from microscope_quality.files.images import planes
 from microscope_quality.normalisation import normalise
-from microscope_quality.optics import BLUR_PX_PER_LEVEL, N_LEVELS, Optics
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, N_LEVELS, Optics, added_blur
 from microscope_quality.resampling import resample
 from microscope_quality.training.blocks import Block, BlockMaker, Image, place, turned
 from microscope_quality.training.defocus.empties import empty_patch
@@ -165,7 +165,7 @@ class StreamSettings(Recording):
 
 BROAD = StreamSettings(
     photons=(100.0, 50_000.0),
-    empty_fraction=0.2,
+    empty_fraction=0.25,
     transmitted_fraction=0.16,
     shrink_fraction=0.35,
     shrink=(0.45, 1.0),
@@ -173,11 +173,11 @@ BROAD = StreamSettings(
     farther_levels=6,
     points_fraction=0.12,
     cells_fraction=0.12,
-    propagated_fraction=0.03,
+    propagated_fraction=0.06,
     haze_fraction=0.08,
     processed_fraction=0.45,
     dim_fraction=0.12,
-    structured_fraction=0.7,
+    structured_fraction=0.8,
 )
 """The stream of any objective, any specimen and noise as it is in people's images."""
 
@@ -192,6 +192,8 @@ def stream_for(
         microscope=microscope,
         many_objectives=not described,
         empty_fraction=empty_fraction,
+        # Seen by objectives of their own.
+        propagated_fraction=0.0 if described else BROAD.propagated_fraction,
     )
 
 
@@ -501,14 +503,12 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
             return self._defocused(rng, region, level, place, side), float(level)
         signed = view.aberrations.side * level
         light = self._blurred(region, signed)[cut]
-        farther = abs(level) + region.haze_levels
-        last = N_LEVELS - 1 + self.settings.farther_levels
-        if region.haze and farther <= last:
-            light = (
-                light
-                + np.float32(region.haze)
-                * self._blurred(region, view.aberrations.side * farther)[cut]
-            )
+        if region.haze:
+            # Haze that ended at some level would tell it.
+            last = N_LEVELS - 1 + self.settings.farther_levels
+            farther = min(abs(level) + region.haze_levels, last)
+            haze = self._blurred(region, view.aberrations.side * farther)[cut]
+            light = light + np.float32(region.haze) * haze
         return light, view.label(signed)
 
     def _propagated(self, region: _Region, level: int) -> tuple[FloatArray, float]:
@@ -523,7 +523,7 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
             region.blurred[level] = transmitted.image(region.spectrum, distance_um)
         spreads = (transmitted.blur_diameter_px(z) for z in (distance_um, 0.0))
         far, near = (spread / BLUR_PX_PER_LEVEL for spread in spreads)
-        return region.blurred[level], math.sqrt(max(0.0, far**2 - near**2))
+        return region.blurred[level], added_blur(far, near)
 
     def _defocused(
         self,

@@ -10,7 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from microscope_quality.light import kernel_blur_diameter_px
-from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
+from microscope_quality.optics import (
+    BLUR_PX_PER_LEVEL,
+    WIDEST_FOCUS_LEVELS,
+    Optics,
+    added_blur,
+)
 from microscope_quality.training.defocus.exposure import log_uniform
 from microscope_quality.training.defocus.microscope import IDEAL, Aberrations, Microscope
 from microscope_quality.training.defocus.psfs import aberrated_psf
@@ -25,8 +30,6 @@ OBJECTIVES = (
 )
 # A pixel in units of λ/NA: 0.25 is Nyquist's, 0.65 that of `TRAINING_OPTICS`.
 SAMPLINGS = (0.26, 0.65, 1.3)
-# In focus a point is so wide with pixels 1.6 times finer than those of `TRAINING_OPTICS`.
-WIDEST_FOCUS_LEVELS = 0.6
 WAVELENGTHS_UM = (0.44, 0.7)
 SAMPLE_INDICES = (1.33, 1.46)
 CONFOCAL_SHARE = 0.12
@@ -107,8 +110,12 @@ class View:
 @lru_cache(maxsize=8192)
 def _label(view: View, level: int) -> float:
     spread = view.spread(math.copysign(view._nominal(level), level))
-    in_focus = min(view.spread(0.0), WIDEST_FOCUS_LEVELS)
-    return math.sqrt(max(0.0, spread**2 - in_focus**2))
+    return added_blur(spread, _in_focus(view), WIDEST_FOCUS_LEVELS)
+
+
+@lru_cache(maxsize=512)
+def _in_focus(view: View) -> float:
+    return view.spread(0.0)
 
 
 def draw_view(rng: np.random.Generator) -> View:

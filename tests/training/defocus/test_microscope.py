@@ -20,9 +20,20 @@ FAULTY = Microscope(
 )
 
 
+def test_neighbouring_levels_of_any_sampling_differ():
+    for pixel_size_um in (0.065, 0.09, 0.3):
+        microscope = Microscope(optics=Optics(1.4, 1.515, 0.52, pixel_size_um))
+        assert microscope.defocus_um(0) == 0
+        distances = [microscope.defocus_um(level) for level in range(4)]
+        assert np.diff(distances).min() > 0.05
+        one, other = (microscope.kernel(level) for level in (0, 1))
+        middle = len(one) // 2, len(other) // 2
+        assert one[middle[0], middle[0]] > 1.1 * other[middle[1], middle[1]]
+
+
 @pytest.mark.parametrize("level", [0, 1, 5, 10])
 def test_the_default_has_levels_by_light_on_both_sides_of_focus(level):
-    distance_um = TRAINING_OPTICS.defocus_of_level(level)
+    distance_um = TRAINING_OPTICS.defocus_of_added_blur(BLUR_PX_PER_LEVEL * level)
     expected = psf(TRAINING_OPTICS, distance_um)
     np.testing.assert_array_equal(Microscope().kernel(level), expected)
     np.testing.assert_array_equal(Microscope().kernel(-level), expected)
@@ -43,7 +54,7 @@ def test_kernels_have_the_aberrations_drawn():
     drawn = Aberrations(spherical_waves=0.1, astigmatism_waves=0.05, astigmatism_deg=30)
     expected = aberrated_psf(
         FAULTY.optics,
-        -FAULTY.optics.defocus_of_level(3),
+        -FAULTY.optics.defocus_of_added_blur(3 * BLUR_PX_PER_LEVEL),
         spherical_waves=0.1,
         astigmatism_waves=0.05,
         astigmatism_deg=30,

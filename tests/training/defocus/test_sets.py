@@ -8,7 +8,7 @@ import tifffile
 
 from microscope_quality.degrade import defocus, defocus_varying, tilted_levels, vignette
 from microscope_quality.errors import FileError, SettingsError
-from microscope_quality.optics import Optics
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, Optics
 from microscope_quality.psf import psf
 from microscope_quality.simulate import nuclei
 from microscope_quality.training.defocus.exposure import draw_exposure, signal
@@ -47,7 +47,9 @@ def test_an_image_of_a_set_is_what_its_row_says(sharp, tmp_path):
     optics = Optics(
         *(float(row[k]) for k in ("na", "refractive_index", "wavelength_um", "pixel_size_um"))
     )
-    assert float(row["defocus_um"]) == pytest.approx(optics.defocus_of_level(6.0))
+    assert float(row["defocus_um"]) == pytest.approx(
+        optics.defocus_of_added_blur(6.0 * BLUR_PX_PER_LEVEL)
+    )
     kernel = psf(optics, float(row["defocus_um"]), paraxial=row["paraxial"] == "1")
     light = defocus(signal(tifffile.imread(sharp / "1.tif")), kernel)
     rng = np.random.default_rng(int(row["seed"]))

@@ -8,7 +8,7 @@ from microscope_quality.training.defocus.specimens import cells, points
 SIDE = 260
 
 
-def test_are_one_to_sixty_in_a_patch_and_as_bright_as_light():
+def test_are_one_to_a_hundred_in_a_patch_and_as_bright_as_light():
     rng = np.random.default_rng(0)
     counts, peaks = [], []
     for _ in range(60):

@@ -51,6 +51,15 @@ def test_interference_has_a_period():
     assert periodic > 40
 
 
-def test_all_kinds_are_drawn():
+def test_each_kind_is_drawn_at_times_two_at_once(monkeypatch):
+    primes = dict(zip(STRUCTURES, (2, 3, 5, 7, 11, 13, 17)))
+    for kind, prime in primes.items():
+        monkeypatch.setitem(STRUCTURES, kind, lambda rng, shape, prime=prime: np.full(shape, prime))
     rng = np.random.default_rng(0)
-    assert all(structure(rng, SHAPE).shape == SHAPE for _ in range(50))
+    products = [int(structure(rng, (1, 1))[0, 0]) for _ in range(600)]
+    counts = {
+        kind: sum(product % prime == 0 for product in products) for kind, prime in primes.items()
+    }
+    assert min(counts.values()) > 15, counts
+    assert max(counts, key=counts.get) == "interference"
+    assert 60 < sum(product not in primes.values() for product in products) < 180

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from microscope_quality.light import kernel_blur_diameter_px
-from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS
+from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS, WIDEST_FOCUS_LEVELS
 from microscope_quality.training.defocus.views import (
     SAMPLINGS,
-    WIDEST_FOCUS_LEVELS,
     View,
     draw_view,
 )

@@ -242,10 +242,10 @@ public final class FocusOfRois extends Command {
         row.put("level", points.levels[k]);
         row.put("expected_level", points.expectedLevels[k]);
         row.put("certainty", points.certainties[k]);
-        double blur = Optics.BLUR_PX_PER_LEVEL * points.expectedLevels[k] * Binning.of(settings);
-        row.put("blur_diameter_px", blur);
-        row.put("defocus_um",
-                settings.optics == null ? Double.NaN : settings.optics.defocusUm(blur));
+        int binning = Binning.of(settings);
+        double expected = points.expectedLevels[k];
+        row.put("blur_diameter_px", Optics.BLUR_PX_PER_LEVEL * expected * binning);
+        row.put("defocus_um", settings.defocusUm(expected, binning));
         for (int level = 0; level < settings.model.levels; level++) {
             row.put("p" + level, points.probabilities[k][level]);
         }

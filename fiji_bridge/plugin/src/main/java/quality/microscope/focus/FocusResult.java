@@ -99,7 +99,7 @@ public final class FocusResult {
         status = status(settings);
         patchSizePx = settings.model.patchSize * binning;
         blurDiameterPx = Optics.BLUR_PX_PER_LEVEL * expectedLevel * binning;
-        defocusUm = settings.optics == null ? Double.NaN : settings.optics.defocusUm(blurDiameterPx);
+        defocusUm = settings.defocusUm(expectedLevel, binning);
         saturatedFraction = plane.saturatedFraction;
         this.contrast = contrast;
         List<String> sentences = new ArrayList<>(plane.messages);

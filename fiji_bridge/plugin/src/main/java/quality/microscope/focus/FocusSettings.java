@@ -46,6 +46,12 @@ public final class FocusSettings {
         return new FocusSettings(model, null, true, false, IN_FOCUS_LIMIT, null, share -> true);
     }
 
+    /** Gives the distance from focus of a level of the binned image, in µm; NaN without optics. */
+    double defocusUm(double level, int binning) {
+        return optics == null ? Double.NaN : optics.defocusOfAddedBlur(
+                Optics.BLUR_PX_PER_LEVEL * level * binning, model.optics.widestFocusPx() * binning);
+    }
+
     /** Takes another model: see {@link FocusModel#load}. */
     public FocusSettings model(String path) {
         return new FocusSettings(

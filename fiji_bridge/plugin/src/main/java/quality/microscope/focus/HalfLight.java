@@ -42,13 +42,7 @@ final class HalfLight {
         if (!(blur < GEOMETRIC[last])) {
             return blur;
         }
-        double cosine = Math.sqrt(1 - sine * sine);
-        int row = after(COSINES, cosine);
-        double share = (cosine - COSINES[row - 1]) / (COSINES[row] - COSINES[row - 1]);
-        double[] blurs = new double[last + 1];
-        for (int i = 0; i <= last; i++) {
-            blurs[i] = (1 - share) * BLURS[row - 1][i] + share * BLURS[row][i];
-        }
+        double[] blurs = blurs(sine);
         if (blur <= blurs[0]) {
             return 0;
         }
@@ -59,6 +53,22 @@ final class HalfLight {
         double near = GEOMETRIC[at - 1] * GEOMETRIC[at - 1];
         double far = GEOMETRIC[at] * GEOMETRIC[at];
         return Math.sqrt(near + between * (far - near));
+    }
+
+    /** Gives the blur diameter in focus, in wavelength / NA. */
+    static double inFocus(double sine) {
+        return blurs(sine)[0];
+    }
+
+    private static double[] blurs(double sine) {
+        double cosine = Math.sqrt(1 - sine * sine);
+        int row = after(COSINES, cosine);
+        double share = (cosine - COSINES[row - 1]) / (COSINES[row] - COSINES[row - 1]);
+        double[] blurs = new double[GEOMETRIC.length];
+        for (int i = 0; i < blurs.length; i++) {
+            blurs[i] = (1 - share) * BLURS[row - 1][i] + share * BLURS[row][i];
+        }
+        return blurs;
     }
 
     /** Gives the first place, but for 0, of rising values that is not below this one. */

@@ -8,6 +8,9 @@ public final class Optics {
     /** Pixels of blur diameter from one defocus level to the next. */
     public static final double BLUR_PX_PER_LEVEL = 3.08;
 
+    /** What is wider in focus than this, in levels, looks like defocus. */
+    private static final double WIDEST_FOCUS_LEVELS = 0.6;
+
     /** A wavelength above this is a number of nanometres: no light that forms an image is so long. */
     private static final double LONGEST_WAVELENGTH_UM = 20;
 
@@ -70,6 +73,30 @@ public final class Optics {
         double slope = 2 * Math.sqrt(2) * Math.tan(Math.asin(sine / Math.sqrt(2)));
         return HalfLight.geometric(sine, blurDiameterPx * sampling()) / slope
                 * wavelengthUm / na;
+    }
+
+    /**
+     * Gives the distance from focus, in µm and without a sign, at which defocus adds this blur to
+     * that in focus: of diameters, the squares add.
+     *
+     * @param addedPx blur diameter that defocus adds
+     * @param widestPx what the blur in focus exceeds counts as added
+     */
+    public double defocusOfAddedBlur(double addedPx, double widestPx) {
+        return defocusUm(Math.hypot(addedPx, Math.min(focusPx(), widestPx)));
+    }
+
+    /** Gives how wide a point in focus is, as for {@link #defocusUm}. */
+    private double focusPx() {
+        return HalfLight.inFocus(na / refractiveIndex) / sampling();
+    }
+
+    /**
+     * Gives what is as wide as a point in focus at most, where the pixels are near those of a model
+     * with these optics, in its pixels.
+     */
+    double widestFocusPx() {
+        return Math.max(WIDEST_FOCUS_LEVELS * BLUR_PX_PER_LEVEL, focusPx());
     }
 
     /** Gives the pixel size in units of the resolution, wavelength / NA. */
