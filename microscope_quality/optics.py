@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Dict, Mapping, TypeVar, Union, cast
+from typing import Any, Dict, Mapping, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -135,7 +135,7 @@ class Optics:
             return _as_given(blur_diameter_px, distance_um)
 
     def added_blur_px(
-        self, defocus_um: _FloatOrArray, *, widest_px: Union[float, FloatArray] = math.inf
+        self, defocus_um: _FloatOrArray, *, widest_px: float = math.inf
     ) -> _FloatOrArray:
         """Blur diameter that defocus adds to that of a point in focus: see `added_blur`.
 
@@ -143,7 +143,7 @@ class Optics:
         ----------
         defocus_um : float or ndarray
             Distance from focus in µm; its sign does not matter.
-        widest_px : float or ndarray
+        widest_px : float
             What the blur in focus exceeds counts as added.
 
         Returns
@@ -151,6 +151,7 @@ class Optics:
         float or ndarray of float64
             As `defocus_um`; NaN where that is NaN.
         """
+        widest_px = as_number("widest_px", widest_px, 0, infinite=True, error=OpticsError)
         return added_blur(self.blur_diameter_px(defocus_um), self.blur_diameter_px(0.0), widest_px)
 
     def defocus_of_added_blur(
@@ -176,6 +177,7 @@ class Optics:
             If a diameter is negative.
         """
         added = _magnitude("added_px", added_px)
+        widest_px = as_number("widest_px", widest_px, 0, infinite=True, error=OpticsError)
         with np.errstate(over="ignore"):
             blur = np.hypot(added, min(self.blur_diameter_px(0.0), widest_px))
         return _as_given(added_px, np.asarray(self.defocus_um(blur)))
@@ -328,9 +330,7 @@ class Optics:
         return 2 * self.tangent(paraxial=paraxial) / self.pixel_size_um
 
 
-def added_blur(
-    blur: _FloatOrArray, in_focus: float, widest: Union[float, FloatArray] = math.inf
-) -> _FloatOrArray:
+def added_blur(blur: _FloatOrArray, in_focus: float, widest: float = math.inf) -> _FloatOrArray:
     """Give the blur that is added to that in focus: of diameters, the squares add.
 
     Parameters
@@ -339,15 +339,23 @@ def added_blur(
         Blur diameter, or level.
     in_focus : float
         That of the same optics in focus.
-    widest : float or ndarray
+    widest : float
         What `in_focus` exceeds counts as added.
 
     Returns
     -------
     float or ndarray of float64
         As `blur`.
+
+    Raises
+    ------
+    OpticsError
+        If one of them is negative.
     """
-    beyond = np.square(blur) - np.minimum(in_focus, widest) ** 2
+    in_focus = as_number("in_focus", in_focus, 0, infinite=True, error=OpticsError)
+    widest = as_number("widest", widest, 0, infinite=True, error=OpticsError)
+    with np.errstate(over="ignore"):
+        beyond = np.square(_magnitude("blur", blur)) - min(in_focus, widest) ** 2
     return _as_given(blur, np.sqrt(np.maximum(beyond, 0)))
 
 

@@ -321,6 +321,12 @@ CALLS = {
     "optics.Optics.blur_diameter_px": (OPTICS.blur_diameter_px, dict(defocus_um=1.0)),
     "optics.Optics.defocus_um": (OPTICS.defocus_um, dict(blur_diameter_px=1.0)),
     "optics.Optics.level": (OPTICS.level, dict(defocus_um=1.0)),
+    "optics.Optics.added_blur_px": (OPTICS.added_blur_px, dict(defocus_um=1.0, widest_px=2.0)),
+    "optics.Optics.defocus_of_added_blur": (
+        OPTICS.defocus_of_added_blur,
+        dict(added_px=1.0, widest_px=2.0),
+    ),
+    "optics.added_blur": (optics.added_blur, dict(blur=3.0, in_focus=1.0, widest=2.0)),
     "optics.Optics.defocus_of_level": (OPTICS.defocus_of_level, dict(level=1.0)),
     "optics.Optics.cone_diameter_px": (
         OPTICS.cone_diameter_px,

@@ -356,10 +356,10 @@ def stack_figures(
     slope = within = float("nan")
     distance_um = places.um_from(places.focus)
     if optics is not None and np.isfinite(distance_um).all():
-        bins = np.array([result.binning for result in results])
-        per_level_px = BLUR_PX_PER_LEVEL * bins
-        widest_px = WIDEST_FOCUS_LEVELS * per_level_px
-        geometric = optics.added_blur_px(distance_um, widest_px=widest_px) / per_level_px
+        for k, result in enumerate(results):
+            px = BLUR_PX_PER_LEVEL * result.binning
+            added_px = optics.added_blur_px(distance_um[k], widest_px=WIDEST_FOCUS_LEVELS * px)
+            geometric[k] = added_px / px
         usable = (geometric <= last) & ~np.isnan(expected)
         if np.count_nonzero(usable) >= 2 and np.ptp(geometric[usable]) > 0:
             true_px, given_px = (BLUR_PX_PER_LEVEL * x[usable] for x in (geometric, expected))
