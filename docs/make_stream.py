@@ -162,7 +162,7 @@ def processing() -> None:
                 way.processed(image, 84),
             )
         )
-    sheet([panels[:6], panels[6:]], "processing")
+    sheet([panels[:7], panels[7:]], "processing")
 
 
 def empties() -> None:

@@ -131,7 +131,7 @@ class ModelDescription:
     patch_size : int
         Side of the patches in pixels, 1 to 1024.
     normalisation : str
-        ``"zscore"``, ``"zscore_upright"`` or ``"type_range"``: see `normalisation.normalise`.
+        ``"zscore"`` or ``"type_range"``: see `normalisation.normalise`.
     details : FocusTask or dict
         What belongs to the task: a `FocusTask` for focus, an object as it stands in the file for
         tasks that this version of the library does not know.

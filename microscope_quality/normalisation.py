@@ -11,7 +11,7 @@ from microscope_quality.arguments import as_number, as_numbers, as_text, shown
 from microscope_quality.errors import ImageError, MicroscopeQualityError, SettingsError
 from microscope_quality.masks import continued
 
-NORMALISATIONS = ("zscore", "zscore_upright", "type_range")
+NORMALISATIONS = ("zscore", "type_range")
 # A patch whose deviation is below this fraction of its mean's size is constant.
 CONSTANT_DEVIATION = 1e-6
 
@@ -30,17 +30,15 @@ def normalise(
 ) -> Tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Bring patches to the scale that a model was trained with.
 
-    ``zscore`` gives each patch mean 0 and population standard deviation 1. ``zscore_upright`` also
-    changes the sign of those whose skewness is negative, so that an image and its negative are the
-    same. ``type_range`` divides by the largest value of the image's type, as published by Yang et
-    al. (BMC Bioinformatics 19, 77, 2018). Masked pixels continue the others smoothly; see
-    `masks.continued`.
+    ``zscore`` gives each patch mean 0 and population standard deviation 1. ``type_range`` divides
+    by the largest value of the image's type, as published by Yang et al. (BMC Bioinformatics 19,
+    77, 2018). Masked pixels continue the others smoothly; see `masks.continued`.
 
     Parameters
     ----------
     patches : (n, P, P) array of any integer or float type
         Finite wherever they are unmasked.
-    normalisation : {"zscore", "zscore_upright", "type_range"}
+    normalisation : {"zscore", "type_range"}
         See above.
     masks : (n, P, P) array of bool, optional
         True where a pixel counts.
@@ -109,13 +107,10 @@ def normalise(
         counted &= (deviation > CONSTANT_DEVIATION * np.abs(mean))[:, 0]
         values[~counted] = 0
         to = normalised[chunk].reshape(values.shape)
-        if normalisation == "type_range":
-            np.add(values, mean * counted[:, np.newaxis], out=to)
+        if normalisation == "zscore":
+            np.multiply(values, 1 / np.where(counted[:, np.newaxis], deviation, 1), out=to)
         else:
-            gain = 1 / np.where(counted[:, np.newaxis], deviation, 1)
-            if normalisation == "zscore_upright":
-                gain[np.einsum("ij,ij->i", values * values, values) < 0] *= -1
-            np.multiply(values, gain, out=to)
+            np.add(values, mean * counted[:, np.newaxis], out=to)
         if order is not None:
             normalised[chunk] = to.reshape(-1, *patches.shape[1:])
         counts[chunk] = counted

@@ -30,7 +30,7 @@ from microscope_quality.model import (
     available_models,
     write_model,
 )
-from microscope_quality.normalisation import NORMALISATIONS, normalise
+from microscope_quality.normalisation import normalise
 from microscope_quality.optics import TRAINING_OPTICS, Optics
 from microscope_quality.planes import TopValues
 from microscope_quality.stacks import best_plane, measure_stack
@@ -53,9 +53,9 @@ FOUR = [84, 84, 168, 168]
 # An image is a file, a plane of it, a crop (y, x, height, width), a type, a spoiling and a mask.
 # uint8 and float32 come from 16 bits by >> 2 and / 4096; colour is red by >> 2, green by >> 3 and
 # blue by >> 4, taken by its luminance. "nan" makes each pixel with (31 y + 17 x) % 101 = 0 NaN,
-# "clip" ends at 1023, "shift" at 600 and is shifted left by 4 bits, "invert" is 4095 less the
-# image, "constant" is 7 throughout. A disc, of which a mask is one, is y, x of its middle and its
-# radius; outside of "inside" all is 0. "above" and "below" are masks too, by the image's values.
+# "clip" ends at 1023, "shift" at 600 and is shifted left by 4 bits, "constant" is 7 throughout. A
+# disc, of which a mask is one, is y, x of its middle and its radius; outside of "inside" all is 0.
+# "above" and "below" are masks too, by the image's values.
 CASES = [
     {"file": "A01_s1_dna.tif"},
     {"file": "A01_s2_dna.tif"},
@@ -72,7 +72,6 @@ CASES = [
     {"file": "A02_s1_dna.tif", "type": "float32", "spoil": "nan"},
     {"file": "A02_s2_dna.tif", "type": "luminance"},
     {"file": "B01_s1_actin.tif", "spoil": "clip"},
-    {"file": "B01_s2_actin.tif", "spoil": "invert"},
     {"file": "A01_s1_dna.tif", "spoil": "constant"},
     {"file": "A01_s1_dna.tif", "crop": [10, 20, 83, 300]},
     {"file": "A01_s1_dna.tif", "crop": [10, 20, 84, 84]},
@@ -192,8 +191,6 @@ def image(recipe):
         pixels = np.minimum(pixels, 1023).astype(np.uint16)
     elif recipe.get("spoil") == "shift":
         pixels = (np.minimum(pixels, 600) << 4).astype(np.uint16)
-    elif recipe.get("spoil") == "invert":
-        pixels = (4095 - pixels).astype(np.uint16)
     elif recipe.get("spoil") == "constant":
         pixels = np.full(pixels.shape, 7, np.uint16)
     if "inside" in recipe:
@@ -288,7 +285,7 @@ def without_model():
     recipe = {"file": "A01_s1_dna.tif", "crop": [100, 100, 84, 84], "mask": [40, 40, 40]}
     pixels, mask = image(recipe)
     zscores = []
-    for kind in NORMALISATIONS:
+    for kind in ("zscore", "type_range"):
         for masks in (None, mask[np.newaxis]):
             values, counts = normalise(pixels[np.newaxis], kind, masks=masks)
             zscores.append(

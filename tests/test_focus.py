@@ -16,7 +16,6 @@ from scipy.ndimage import gaussian_filter
 from microscope_quality.errors import ImageError, ModelNotFoundError, SettingsError
 from microscope_quality.focus import measure_at, measure_focus
 from microscope_quality.model import FocusModel
-from microscope_quality.normalisation import NORMALISATIONS
 from microscope_quality.optics import BLUR_PX_PER_LEVEL, TRAINING_OPTICS, Optics
 from microscope_quality.planes import is_lazy
 from microscope_quality.spectrum import HINT
@@ -758,7 +757,7 @@ class Elsewhere:
         lambda plane: plane * 0,
     ],
 )
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("normalisation", ["zscore", "type_range"])
 @pytest.mark.parametrize(("rescale", "side"), [("off", 84), ("auto", 168)])
 def test_planes_read_in_bands_give_the_same_bit_for_bit(
     tmp_path, make, normalisation, rescale, side

@@ -88,8 +88,6 @@ def _head(description: ModelDescription, parameters: int) -> list[str]:
     brought = {
         "zscore": "each brought to mean 0 and deviation 1, so that gain, offset and bit depth "
         "drop out",
-        "zscore_upright": "each brought to mean 0, deviation 1 and a skewness that is positive, so "
-        "that gain, offset, bit depth and sign drop out",
         "type_range": "divided by the largest value of their type, as published by Yang et al. "
         "(2018)",
     }[description.normalisation]

@@ -96,7 +96,7 @@ def _zscored(
     strides = (stride, 2, 2, 1)
     return Architecture(
         name=name,
-        normalisation="zscore_upright",
+        normalisation="zscore",
         layers=(
             *(
                 _conv(f"conv{number}", *shape, batch_norm=True)

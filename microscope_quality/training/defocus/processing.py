@@ -272,17 +272,27 @@ def deconvolved(rng: np.random.Generator) -> Processing:
     return Processing("deconvolved", 1.0, 0.0, apply, reach_px=10)
 
 
+def inverted(rng: np.random.Generator) -> Processing:
+    """Turn bright into dark, as an inverted display that was saved."""
+
+    def apply(image: FloatArray) -> FloatArray:
+        return _float(image.max() - image)
+
+    return Processing("inverted", 1.0, 0.0, apply)
+
+
 KINDS: dict[str, tuple[float, Callable[[np.random.Generator], Processing]]] = {
-    "gaussian": (0.215, gaussian),
-    "median": (0.09, median),
-    "shifted": (0.11, shifted),
+    "gaussian": (0.205, gaussian),
+    "median": (0.075, median),
+    "shifted": (0.1, shifted),
     "rotated": (0.065, rotated),
-    "enlarged": (0.22, enlarged),
+    "enlarged": (0.19, enlarged),
     "reduced": (0.05, reduced),
-    "demosaiced": (0.045, demosaiced),
-    "wavelet_denoised": (0.055, wavelet_denoised),
+    "demosaiced": (0.035, demosaiced),
+    "wavelet_denoised": (0.045, wavelet_denoised),
     "flat_field_corrected": (0.03, flat_field_corrected),
-    "compressed": (0.06, compressed),
+    "compressed": (0.05, compressed),
+    "inverted": (0.095, inverted),
     "sharpened": (0.03, sharpened),
     "deconvolved": (0.03, deconvolved),
 }

@@ -103,7 +103,7 @@ class StreamSettings(Recording):
         Whose defocus and faults are simulated. A region has its own aberrations and tilt; a patch
         of a tilted specimen is of the level nearest to that at its centre.
     normalisation : str
-        The model's; see :func:`microscope_quality.normalisation.normalise`.
+        The model's: ``"zscore"`` or ``"type_range"``.
     photons : range
         Photoelectrons at the brightest percent of the sharp image, log-uniform.
     background : range
@@ -165,7 +165,7 @@ class StreamSettings(Recording):
 
 BROAD = StreamSettings(
     photons=(100.0, 50_000.0),
-    empty_fraction=0.25,
+    empty_fraction=0.2,
     transmitted_fraction=0.16,
     shrink_fraction=0.35,
     shrink=(0.45, 1.0),
@@ -173,11 +173,11 @@ BROAD = StreamSettings(
     farther_levels=6,
     points_fraction=0.12,
     cells_fraction=0.12,
-    propagated_fraction=0.06,
+    propagated_fraction=0.03,
     haze_fraction=0.08,
     processed_fraction=0.45,
     dim_fraction=0.12,
-    structured_fraction=0.8,
+    structured_fraction=0.7,
 )
 """The stream of any objective, any specimen and noise as it is in people's images."""
 
@@ -342,12 +342,12 @@ class SharpBlocks(DefocusBlocks[SharpImage]):
     def _patches(
         self, rng: np.random.Generator, normal: NormalNoise
     ) -> Iterator[tuple[npt.NDArray[Any], float | None]]:
-        # Each level counts alike, those beyond the last one an eighth.
+        # Each level counts alike, those beyond the last one a twelfth.
         n = N_LEVELS + self.settings.farther_levels
         shares = None
         if n > N_LEVELS:
             shares = np.ones(n)
-            shares[N_LEVELS:] = 1 / 8
+            shares[N_LEVELS:] = 1 / 12
             shares /= shares.sum()
         while True:
             region = self._region(rng)

@@ -40,8 +40,7 @@ public final class FocusModel {
                     "layers", "training", "licences", "sha256");
     private static final List<String> OF_FOCUS =
             Arrays.asList("levels", "optics", "sure_certainty");
-    private static final List<String> NORMALISATIONS = 
-            Arrays.asList("zscore", "zscore_upright", "type_range");
+    private static final List<String> NORMALISATIONS = Arrays.asList("zscore", "type_range");
 
     private static final Map<String, Loaded> LOADED = new HashMap<>();
 
@@ -51,10 +50,7 @@ public final class FocusModel {
     public final int patchSize;
     /** Number of defocus levels, from 0 (in focus). */
     public final int levels;
-    /**
-     * {@code "zscore"}, {@code "zscore_upright"} or {@code "type_range"}: how patches are brought
-     * to the model's scale.
-     */
+    /** {@code "zscore"} or {@code "type_range"}: how patches are brought to the model's scale. */
     public final String normalisation;
     /** The microscope of the training images. */
     public final Optics optics;
@@ -279,21 +275,15 @@ public final class FocusModel {
         }
         double mean = sum / values.length;
         double squares = 0;
-        double cubes = 0;
         for (int i = 0; i < values.length; i++) {
             values[i] -= mean;
-            double square = values[i] * values[i];
-            squares += square;
-            cubes += square * values[i];
+            squares += values[i] * values[i];
         }
         double deviation = Math.sqrt(squares / values.length);
         if (!(deviation > CONSTANT_DEVIATION * Math.abs(mean))) {
             return false;
         }
         double gain = typeRange ? 1 : 1 / deviation;
-        if (cubes < 0 && normalisation.equals("zscore_upright")) {
-            gain = -gain;
-        }
         double offset = typeRange ? mean : 0;
         for (int i = 0; i < values.length; i++) {
             to[at + i] = (float) (values[i] * gain + offset);

@@ -74,8 +74,6 @@ final class Sample {
                 pixels.set(i, Math.min(pixels.get(i), 1023));
             } else if ("shift".equals(recipe.get("spoil"))) {
                 pixels.set(i, Math.min(pixels.get(i), 600) << 4);
-            } else if ("invert".equals(recipe.get("spoil"))) {
-                pixels.set(i, 4095 - pixels.get(i));
             } else if ("constant".equals(recipe.get("spoil"))) {
                 pixels.set(i, 7);
             }
