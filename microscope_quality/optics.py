@@ -180,7 +180,8 @@ class Optics:
         widest_px = as_number("widest_px", widest_px, 0, infinite=True, error=OpticsError)
         with np.errstate(over="ignore"):
             blur = np.hypot(added, min(self.blur_diameter_px(0.0), widest_px))
-        return _as_given(added_px, np.asarray(self.defocus_um(blur)))
+        # Without the rounding of what was squared.
+        return _as_given(added_px, np.where(added == 0, 0.0, self.defocus_um(blur)))
 
     def level(self, defocus_um: _FloatOrArray) -> _FloatOrArray:
         """Defocus level at a distance from focus: the blur diameter over 3.08 px.

@@ -45,7 +45,7 @@ def test_the_optics_of_an_objective_and_a_camera(sharp, tmp_path):
             assert float(row["defocus_um"]) == 0
             continue
         own = Optics.parse(optics)
-        blur_px = own.blur_diameter_px(float(row["defocus_um"]))
+        blur_px = own.added_blur_px(float(row["defocus_um"]))
         assert blur_px == pytest.approx(int(row["level"]) * 3.08, rel=1e-4)
 
 

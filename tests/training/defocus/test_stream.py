@@ -283,10 +283,10 @@ def test_each_part_of_the_broad_stream_can_be_had_alone(images, kind):
     assert np.isfinite(patches).all()
     assert not np.array_equal(patches, plain[0])
     np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
-    # Levels stay as mixed as they were.
+    # Of few regions, each at several levels.
     levels = targets @ np.arange(11)
-    assert np.ptp(levels) > 6
-    assert np.unique(targets.argmax(axis=1)).size > 5
+    assert np.ptp(levels) > 2
+    assert np.unique(levels).size > 3
 
 
 @pytest.mark.parametrize("level", [0.0, 3.0, 3.25, 9.99, 10.0, 15.0])
