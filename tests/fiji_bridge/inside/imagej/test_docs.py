@@ -29,6 +29,7 @@ def test_the_examples_work(pytestconfig, sample, tmp_path, monkeypatch, capsys):
     first, second, third = capsys.readouterr().out.strip().splitlines()
     assert first.endswith("in_focus")
     assert second == "sharpest: slice 4 in_focus"
-    assert float(third) == 0
+    (told,) = re.findall(r"result\.defocus_um\)  # ([\d.]+):", page)
+    assert f"{float(third):.1f}" == told
     assert (tmp_path / "measured.tif").is_file()
     assert (tmp_path / "measured.csv").read_text().startswith(" ,file,z,c,t,width,")
