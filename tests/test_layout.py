@@ -98,7 +98,17 @@ def test_annotations_are_not_evaluated(path):
 
 
 # A folder may import those before its own, and no other.
-ORDER = ("files", "batch", "measuring", "report", "training", "evaluation", "plugins", "cli")
+ORDER = (
+    "files",
+    "batch",
+    "measuring",
+    "report",
+    "rating",
+    "training",
+    "evaluation",
+    "plugins",
+    "cli",
+)
 # Beside the modules, what a folder does not need of those before it.
 APART = {"training": {"batch", "measuring", "report"}, "evaluation": {"measuring", "report"}}
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path not in MODULES)

@@ -1,0 +1,1 @@
+"""Scores that people give: labels of images, how raters agree, and studies of scores."""
