@@ -39,6 +39,7 @@ from microscope_quality.errors import (
     ModelError,
     ModelNotFoundError,
     OpticsError,
+    SettingsError,
     reason_of,
 )
 from microscope_quality.network import MOST_PATCH_SIZE, Network, Step, planned
@@ -52,6 +53,8 @@ DEFAULT_MODEL = "compact"
 
 _DESCRIPTION_FILE = "model.json"
 _WEIGHTS_FILE = "weights.npz"
+#: The file of a network that Keras or ONNX Runtime runs, instead of the weights for NumPy.
+KERAS_FILE = "model.keras"
 # Far above any model's; nothing beyond is read, whatever a file or an archive's header says.
 _MOST_DESCRIPTION_BYTES = 2**24
 _MOST_WEIGHTS_BYTES = 2**30
@@ -142,7 +145,7 @@ class ModelDescription:
     licences : tuple
         Licences of the images that it was trained on.
     sha256 : str
-        Checksum of ``weights.npz``, in hexadecimal; empty until written.
+        Checksum of its file of weights, in hexadecimal; empty until written.
 
     Raises
     ------
@@ -479,6 +482,26 @@ def read_model(
     return description, weights
 
 
+def read_description(folder: Union[str, os.PathLike[str]]) -> ModelDescription:
+    """Read what ``model.json`` says of a model, and none of its weights.
+
+    Parameters
+    ----------
+    folder : str or path
+        Of a model; see `find_model` for the folder of a name.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelError
+        As `FocusModel.from_pretrained`, but for what the weights have.
+    """
+    path = as_path("folder", folder)
+    why_not = _why_no_folder(path)
+    if why_not is not None:
+        raise ModelNotFoundError(f"There is no folder {shown_path(path)}{why_not}.")
+    return _read_description(path.resolve())
+
+
 def write_model(
     folder: Union[str, os.PathLike[str]],
     description: ModelDescription,
@@ -507,16 +530,54 @@ def write_model(
     FileError
         When the folder holds something else, or cannot be written.
     """
-    target = _resolved(as_path("folder", folder))
     arrays = {
         as_text("The name of a weight", key): as_array(f"weights[{shown(key)}]", value)
         for key, value in as_mapping("weights", weights).items()
     }
+    target = _resolved(as_path("folder", folder))
     Model(description, arrays)
     arrays = {key: array.astype(np.float32) for key, array in arrays.items()}
     archive = io.BytesIO()
     np.savez(archive, **arrays)  # type: ignore[arg-type]
-    content = archive.getvalue()
+    return write_folder(target, description, _WEIGHTS_FILE, archive.getvalue())
+
+
+def write_folder(
+    folder: Union[str, os.PathLike[str]],
+    description: ModelDescription,
+    name: str,
+    content: bytes,
+) -> ModelDescription:
+    """Write a model folder of a description and one file of weights, whole or not at all.
+
+    Parameters
+    ----------
+    folder : str or path
+        New, empty, or a model folder, which is replaced.
+    description : ModelDescription
+        Its `sha256` is filled in: that of the content.
+    name : {"weights.npz", "model.keras"}
+        Of the file of weights.
+    content : bytes
+        Of that file; not looked into.
+
+    Returns
+    -------
+    ModelDescription
+        With the checksum.
+
+    Raises
+    ------
+    FileError
+        When the folder holds something else, or cannot be written.
+    SettingsError
+        For another name.
+    """
+    target = _resolved(as_path("folder", folder))
+    as_a(ModelDescription, "description", description)
+    as_a(bytes, "content", content)
+    if as_text("name", name) not in (_WEIGHTS_FILE, KERAS_FILE):
+        raise SettingsError(f"name must be {_WEIGHTS_FILE} or {KERAS_FILE}, not {shown(name)}.")
     description = dataclasses.replace(description, sha256=hashlib.sha256(content).hexdigest())
     try:
         if target.exists() and not (
@@ -528,7 +589,7 @@ def write_model(
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
             fresh, old = Path(beside) / "new", Path(beside) / "old"
             fresh.mkdir()
-            (fresh / _WEIGHTS_FILE).write_bytes(content)
+            (fresh / name).write_bytes(content)
             text = json.dumps(description.to_dict(), indent=2, ensure_ascii=False) + "\n"
             (fresh / _DESCRIPTION_FILE).write_text(text, encoding="utf-8")
             if target.exists():

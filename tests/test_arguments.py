@@ -291,6 +291,19 @@ CALLS = {
     "model.find_model": (model.find_model, dict(name_or_path="compact")),
     "model.read_model": (model.read_model, dict(folder=available_models()["compact"])),
     "model.verify": (model.verify, dict(folder=available_models()["compact"])),
+    "model.read_description": (
+        model.read_description,
+        dict(folder=available_models()["compact"]),
+    ),
+    "model.write_folder": (
+        model.write_folder,
+        dict(
+            folder="/dev/null/m",
+            description=coded.description(),
+            name="model.keras",
+            content=b"weights",
+        ),
+    ),
     "model.write_model": (
         model.write_model,
         dict(folder="/dev/null/m", description=coded.description(), weights=coded.weights()),
@@ -577,7 +590,7 @@ def test_all_that_is_public_is_tried():
 @pytest.mark.parametrize("name", CALLS)
 def test_what_is_right_is_taken(name):
     function, right = CALLS[name]
-    if name == "model.write_model":
+    if name in ("model.write_model", "model.write_folder"):
         with pytest.raises(errors.FileError):
             function(**right)
     else:

@@ -1,0 +1,1 @@
+"""Ratings learned: from simulated faults of the instrument, and from labels."""
