@@ -178,8 +178,8 @@ def watch(
     130 stopped by Ctrl-C.
     """
     from microscope_quality.batch.alerts import AlertChannel, Command, Webhook
+    from microscope_quality.batch.local_server import address_of, is_loopback
     from microscope_quality.batch.run import n_cores
-    from microscope_quality.batch.status_page import address_of, is_loopback
     from microscope_quality.cli.copies import Copies
     from microscope_quality.cli.refusal import refused
     from microscope_quality.cli.screen import Screen

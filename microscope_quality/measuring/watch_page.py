@@ -29,7 +29,7 @@ class WatchPage(StatusPage):
     watch : Watch
         It is not entered yet: where the page cannot be served, nothing is to be left in a folder.
     address : (str, int)
-        Host and port, as `status_page.address_of` gives them.
+        Host and port, as `local_server.address_of` gives them.
 
     Raises
     ------

@@ -13,16 +13,9 @@ import time
 import pytest
 from PIL import Image
 
-from microscope_quality.batch import status_page
-from microscope_quality.batch.status_page import (
-    _MOST_CONNECTIONS,
-    MOST_CARDS,
-    Board,
-    Card,
-    StatusPage,
-    address_of,
-    is_loopback,
-)
+from microscope_quality.batch import local_server
+from microscope_quality.batch.local_server import _MOST_CONNECTIONS, address_of, is_loopback
+from microscope_quality.batch.status_page import MOST_CARDS, Board, Card, StatusPage
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.statuses import Status
 
@@ -267,7 +260,7 @@ def test_two_hundred_slow_clients_keep_nobody_out(page, board):
 
 
 def test_a_request_has_to_arrive_in_time_however_it_trickles(page, monkeypatch):
-    monkeypatch.setattr(status_page, "_HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(local_server, "_HEAD_SECONDS", 0.5)
     with connected(page) as one, contextlib.suppress(ConnectionError):
         for _ in range(10_000):
             one.send(b"G")
@@ -279,7 +272,7 @@ def test_a_request_has_to_arrive_in_time_however_it_trickles(page, monkeypatch):
 
 
 def test_an_answer_that_is_not_taken_is_cut_off(page, board, monkeypatch):
-    monkeypatch.setattr(status_page, "_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(local_server, "_ANSWER_SECONDS", 0.5)
     board.show(card("a.tif", picture=b"x" * 20_000_000))
     before = threading.active_count()
     with connected(page, 4096) as one:
