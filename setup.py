@@ -26,6 +26,7 @@ setup(
         "microscope_quality": ["py.typed"],
         "microscope_quality.batch": ["*.html", "*.css", "*.js"],
         "microscope_quality.evaluation": ["*.jinja"],
+        "microscope_quality.rating": ["*.html", "*.css", "*.js"],
         "microscope_quality.report": ["*.jinja", "*.css", "scripts/*.js"],
         "microscope_quality.pretrained": ["*/model.json", "*/weights.npz", "*/MODEL.md", "*/*.png"],
         "microscope_quality.cellprofiler_plugins": ["*.py"],
