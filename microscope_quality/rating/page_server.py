@@ -29,6 +29,8 @@ from microscope_quality.errors import FileError, MicroscopeQualityError
 _MOST_CONTENT_BYTES = 2**15
 _CONTENT_SECONDS = 10.0
 _JSON = "application/json"
+#: Kind of a page.
+HTML = "text/html; charset=utf-8"
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Picture:
-    """An answer that is no JSON: its bytes and their kind, such as ``image/png``."""
+    """An answer that is no JSON: its bytes and their kind, such as ``image/png``.
+
+    What is a page has a policy of its own, as `composed` gives it.
+    """
 
     content: bytes
     kind: str
+    policy: str = ""
 
 
 #: What answers a request: a `Picture`, what JSON can hold, or an error of this library, of which
@@ -65,11 +71,12 @@ class PageServer(LocalServer):
 
     Parameters
     ----------
-    page
-        Name of the page in this folder, such as ``"label_page"``.
+    pages
+        Name of the page in this folder, such as ``"label_page"``, which is at ``/``; or names of
+        several, by the first part of their address, such as ``"/t/"`` of ``/t/anything``.
     routes
-        What answers: by method and path, such as ``"GET /image"`` or ``"POST /score"``. The page
-        is at ``/``. Several are called at a time. What is told by POST is a JSON object.
+        What answers: by method and path, such as ``"GET /image"`` or ``"POST /score"``. Several
+        are called at a time. What is told by POST is a JSON object.
     host, port
         Where it listens, as `local_server.address_of` gives them; port 0 takes a free one.
 
@@ -80,12 +87,20 @@ class PageServer(LocalServer):
     """
 
     def __init__(
-        self, page: str, routes: Mapping[str, Route], host: str = "127.0.0.1", port: int = 0
+        self,
+        pages: str | Mapping[str, str],
+        routes: Mapping[str, Route],
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
-        token = secrets.token_urlsafe(18)
-        content, policy = composed(page)
+        named = {"/": pages} if isinstance(pages, str) else pages
         super().__init__(
-            _Handler, host, port, page=content, policy=policy, token=token, routes=dict(routes)
+            _Handler,
+            host,
+            port,
+            pages={path: composed(name) for path, name in named.items()},
+            token=secrets.token_urlsafe(18),
+            routes=dict(routes),
         )
 
 
@@ -125,15 +140,17 @@ def _digest(text: str) -> str:
 
 
 class _Handler(Handler):
-    page: bytes
-    policy: str
+    pages: dict[str, tuple[bytes, str]]
     token: str
     routes: dict[str, Route]
     methods = "GET, HEAD, POST"
 
     def give(self, asked: SplitResult) -> None:
-        if asked.path == "/":
-            self.answer(self.page, "text/html; charset=utf-8")
+        # The page at an address alone, or that of all addresses below one.
+        start = asked.path[: asked.path.find("/", 1) + 1] or asked.path
+        if start in self.pages:
+            content, policy = self.pages[start]
+            self.answer(content, HTML, **{"Content-Security-Policy": policy})
         elif self.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             self.refuse(HTTPStatus.FORBIDDEN)
         elif asked.path == "/token":
@@ -207,15 +224,10 @@ class _Handler(Handler):
             self.answer(_encoded(said), _JSON, HTTPStatus.INTERNAL_SERVER_ERROR)
             return
         if isinstance(given, Picture):
-            self.answer(given.content, given.kind)
+            policy = {"Content-Security-Policy": given.policy} if given.policy else {}
+            self.answer(given.content, given.kind, **policy)
         else:
             self.answer(_encoded(given), _JSON)
-
-    def answer(
-        self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK, **more: str
-    ) -> None:
-        """Answer as others do, with the policy of the page."""
-        super().answer(content, kind, status, **{"Content-Security-Policy": self.policy, **more})
 
 
 def _encoded(content: Any) -> bytes:

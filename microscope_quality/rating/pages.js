@@ -22,7 +22,7 @@ const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
 let token = "";
 
 async function freshToken() {
-  token = (await (await fetch("token", { cache: "no-store" })).json()).token;
+  token = (await (await fetch("/token", { cache: "no-store" })).json()).token;
 }
 
 // What went wrong on the other side, as a sentence of it.
