@@ -150,13 +150,17 @@ class _Handler(Handler):
         start = asked.path[: asked.path.find("/", 1) + 1] or asked.path
         if start in self.pages:
             content, policy = self.pages[start]
-            self.answer(content, HTML, **{"Content-Security-Policy": policy})
+            self._answer_page(content, HTML, policy)
         elif self.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             self.refuse(HTTPStatus.FORBIDDEN)
         elif asked.path == "/token":
             self.answer(_encoded({"token": self.token}), _JSON)
         else:
             self._route("GET", asked, {})
+
+    def _answer_page(self, content: bytes, kind: str, policy: str) -> None:
+        policies = {"Content-Security-Policy": policy} if policy else {}
+        self.answer(content, kind, HTTPStatus.OK, **policies)
 
     def do_POST(self) -> None:  # noqa: N802 - called by this name
         if not self.is_for_us():
@@ -224,8 +228,7 @@ class _Handler(Handler):
             self.answer(_encoded(said), _JSON, HTTPStatus.INTERNAL_SERVER_ERROR)
             return
         if isinstance(given, Picture):
-            policy = {"Content-Security-Policy": given.policy} if given.policy else {}
-            self.answer(given.content, given.kind, **policy)
+            self._answer_page(given.content, given.kind, given.policy)
         else:
             self.answer(_encoded(given), _JSON)
 
