@@ -264,7 +264,8 @@ class Model:
     description : ModelDescription
         What the model is.
     weights : mapping of str to ndarray
-        As `network.Network` takes them.
+        As `network.Network` takes them; and what the task has beside them, under its name and a
+        slash.
 
     Raises
     ------
@@ -280,7 +281,10 @@ class Model:
     def __init__(self, description: ModelDescription, weights: Mapping[str, NDArray[Any]]) -> None:
         self.check(description)
         self.description = description
-        self._network = Network(description.layers, weights, description.patch_size)
+        # Arrays under the task's own name are no layer's.
+        own = f"{description.task}/"
+        self._weights = {key: value for key, value in weights.items() if not key.startswith(own)}
+        self._network = Network(description.layers, self._weights, description.patch_size)
 
     def __repr__(self) -> str:
         """Tell its name, task and patches."""

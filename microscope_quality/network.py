@@ -15,6 +15,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from microscope_quality.arguments import as_count, as_mapping, as_numbers, as_text, shown
+from microscope_quality.descriptors import (
+    MULTIPLE,
+    N_DESCRIPTORS,
+    SMALLEST_PATCH_SIZE,
+    descriptors,
+)
 from microscope_quality.errors import ModelError
 
 Float32Array = NDArray[np.float32]
@@ -44,6 +50,8 @@ _MOST = {"filters": 2**14, "units": 2**16, "size": 128, "stride": MOST_PATCH_SIZ
 _LONGEST_VECTOR = 2**17
 # What sums may reach in a network; float32 ends at 3.4e38, which leaves room for their rounding.
 _LARGEST_VALUE = 1e38
+# Descriptors are logarithms; none is beyond it.
+_MOST_DESCRIPTOR = 100.0
 
 
 class Network:
@@ -61,6 +69,7 @@ class Network:
             {"kind": "max_pool", "size": int}                 stride = size, no padding
             {"kind": "flatten"}                               row, column, channel
             {"kind": "mean_max_pool"}                         means, then maxima, over the patch
+            {"kind": "descriptors"}                           see `descriptors.descriptors`
             {"kind": "dense", "name": str, "units": int, "activation": as above}
 
     weights : mapping of str to ndarray
@@ -97,6 +106,8 @@ class Network:
             kernel = bias = _NOTHING
             if step.kernel is not None:
                 kernel, bias, reach = _weights(step, weights, reach)
+            if step.layer["kind"] == "descriptors":
+                reach = _MOST_DESCRIPTOR
             prepared = _KINDS[step.layer["kind"]].prepared
             if prepared is None:
                 activation = _ACTIVATIONS[step.layer["activation"]]
@@ -238,7 +249,8 @@ def planned(layers: Sequence[Mapping[str, Any]], patch_size: int) -> List[Step]:
         if (len(shape) == 3) != (kind != "dense"):
             raise ModelError(
                 f"Layer {number} ({kind}) cannot take its input of shape {shape}: dense layers "
-                "take a vector, as flatten and mean_max_pool give it, all others an image."
+                "take a vector, as flatten, mean_max_pool and descriptors give it, all others an "
+                "image."
             )
         steps.append(_KINDS[kind].plan(layer, shape))
         shape = steps[-1].result
@@ -298,6 +310,18 @@ def _plan_flatten(layer: Mapping[str, Any], shape: Shape) -> Step:
 
 def _plan_mean_max_pool(layer: Mapping[str, Any], shape: Shape) -> Step:
     return Step(layer, shape, (2 * shape[2],), None, math.prod(shape), math.prod(shape))
+
+
+def _plan_descriptors(layer: Mapping[str, Any], shape: Shape) -> Step:
+    height, width, channels = shape
+    fits = height == width and channels == 1 and height % MULTIPLE == 0
+    if not fits or height < SMALLEST_PATCH_SIZE:
+        raise ModelError(
+            f"descriptors take patches whose side is a multiple of {MULTIPLE}, "
+            f"{SMALLEST_PATCH_SIZE} at least, and nothing before them, not {shape}."
+        )
+    pixels = math.prod(shape)
+    return Step(layer, shape, (N_DESCRIPTORS,), None, 24 * pixels, 24 * pixels)
 
 
 def _plan_dense(layer: Mapping[str, Any], shape: Shape) -> Step:
@@ -442,6 +466,18 @@ def _mean_max_pool(step: Step, kernel: Float32Array, bias: Float32Array) -> Prep
     return prepare
 
 
+def _descriptors(step: Step, kernel: Float32Array, bias: Float32Array) -> Prepare:
+    def prepare(n: int, destination: Float32Array) -> Tuple[Float32Array, Callable[[], None]]:
+        source = np.empty((n, *step.source), np.float32)
+
+        def run() -> None:
+            destination[:] = descriptors(source[..., 0])
+
+        return source, run
+
+    return prepare
+
+
 _NOTHING: Float32Array = np.empty(0, np.float32)
 
 
@@ -462,6 +498,7 @@ _KINDS: Dict[Any, _Kind] = {
     "max_pool": _Kind({"size"}, _plan_max_pool, _max_pool),
     "flatten": _Kind(set(), _plan_flatten, _flatten),
     "mean_max_pool": _Kind(set(), _plan_mean_max_pool, _mean_max_pool),
+    "descriptors": _Kind(set(), _plan_descriptors, _descriptors),
     "dense": _Kind({"name", "units", "activation"}, _plan_dense),
 }
 

@@ -100,11 +100,20 @@ TOO_SMALL = Status(
 )
 #: Of a measure that knows no limit between good and bad.
 MEASURED = Status("measured", "measured", "●", "#4f7fd9", 0)
+#: Of a rating: a score from the limit on, and below.
+GOOD = Status("good", "good", "●", "#3cbeff", 0)
+POOR = Status("poor", "poor", "○", "#f89045", 3, "", "circle-open", "/")
+#: Of a grab that failed: cut, empty, or the frame before once more. Its row says which.
+FAILED = Status(
+    "failed_grab", "failed grab", "!", "#b24bbd", 3, "failed grabs", "square-x-open", "x"
+)
 #: Of an image that could not be measured; its row says why.
 ERROR = Status("error", "not measured", "×", "#d1242f", 4, "", "x-thin-open", "-")
 
 #: Of focus, in the order in which they are shown.
 FOCUS_STATUSES = (IN_FOCUS, OUT_OF_FOCUS, MIXED, NO_CONTENT, TOO_SMALL)
+#: Of ratings, likewise.
+RATING_STATUSES = (GOOD, POOR, FAILED, NO_CONTENT, TOO_SMALL)
 #: Names of those of measured images with nothing to judge by.
 BLANK = (NO_CONTENT.key, TOO_SMALL.key)
 
