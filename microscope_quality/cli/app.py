@@ -8,6 +8,7 @@ import typer
 
 from microscope_quality.cli.commands import app as app
 from microscope_quality.cli.evaluate import evaluate
+from microscope_quality.cli.label import label
 from microscope_quality.cli.measure import measure
 from microscope_quality.cli.models import models
 from microscope_quality.cli.options import BareRescaleCommand
@@ -23,7 +24,7 @@ from microscope_quality.version import __version__
 
 app.command(cls=BareRescaleCommand)(measure)
 app.command(cls=BareRescaleCommand)(watch)
-for command in (report, select, verify, synthesize, train, evaluate, unseen):
+for command in (report, select, verify, label, synthesize, train, evaluate, unseen):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(plugin, name="plugin")

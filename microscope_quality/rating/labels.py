@@ -4,7 +4,7 @@ A CSV file with the columns of `COLUMNS`; each row is what one rater said at one
 
 ``image``
     Path of the file, from the table's folder on, with forward slashes; of a file of several planes
-    with the plane behind it, as in ``stack.tif#z=3`` (see `place_of_plane`).
+    with the plane behind it, as in ``stack.tif#z=3`` (see `plane_names`).
 ``y``, ``x``, ``size``
     Upper left pixel and side of a square patch; all three are empty for a whole image.
 ``score``

@@ -4,8 +4,8 @@ It listens on this computer alone unless it is told otherwise. A page of elsewhe
 nor tell it anything: what is told must come from the page itself, by a token that only the page
 is given and by the address that the browser says it is at.
 
-A page is made of ``NAME.html``, ``NAME.css`` and ``NAME.js``, in one file; ``pages.css`` and
-``pages.js`` are the look and the requests that all have in common.
+A page is made of ``NAME.html``, ``NAME.css`` and ``NAME.js``, in one file; ``pages.css``,
+``pages.js`` and ``viewer.js`` are the look, the requests and the images that all have in common.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def composed(name: str) -> tuple[bytes, str]:
         The page, and the policy by which a browser runs its own script alone.
     """
     style = f"{_source('pages.css')}{_source(f'{name}.css')}"
-    script = f"{_source('pages.js')}{_source(f'{name}.js')}"
+    script = "".join(map(_source, ("pages.js", "viewer.js", f"{name}.js")))
     html = _source(f"{name}.html")
     for mark, tag, inner in (("style", "style", style), ("script", "script", script)):
         before, found, after = html.partition(f"<!-- {mark} -->")
