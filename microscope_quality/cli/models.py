@@ -22,14 +22,14 @@ _NAME = "A name that `models list` gives, or a model's folder."
 def list_models() -> None:
     """List the models that come with the library."""
     from microscope_quality.errors import ModelError
-    from microscope_quality.model import DEFAULT_MODEL, FOCUS, available_models, verify
+    from microscope_quality.model import DEFAULT_MODEL, FOCUS, available_models
 
     found = available_models()
     width = max((len(name) for name in found), default=0)
     damaged = False
     for name, folder in found.items():
         try:
-            description = verify(folder)
+            description = _verified(folder)
             about = (
                 f"{description.task}: {description.architecture}, "
                 f"patches of {description.patch_size} px"
@@ -58,11 +58,9 @@ def show(
 
     Without a name, the default model.
     """
-    from microscope_quality.model import verify
-
     folder = _folder(name)
     with _failing(1):
-        description = verify(folder)
+        description = _verified(folder)
     if as_json:
         typer.echo(json.dumps(description.to_dict(), indent=2, ensure_ascii=False))
         return
@@ -70,7 +68,7 @@ def show(
         "name": description.name,
         "task": description.task,
         "folder": folder,
-        "architecture": f"{description.architecture}: {_layers(description.layers)}",
+        "architecture": _architecture(description),
         "patches": f"{description.patch_size} × {description.patch_size} px",
         "normalisation": description.normalisation,
         **_of_task(description),
@@ -105,13 +103,12 @@ def verify(
     """
     from microscope_quality.errors import ModelError
     from microscope_quality.model import available_models
-    from microscope_quality.model import verify as verify_folder
 
     damaged = False
     for name in names or list(available_models()):
         folder = _folder(name)
         try:
-            typer.echo(f"{name}: whole, sha256 {verify_folder(folder).sha256}")
+            typer.echo(f"{name}: whole, sha256 {_verified(folder).sha256}")
         except ModelError as error:
             damaged = True
             typer.echo(f"{name}: damaged: {error}")
@@ -134,6 +131,61 @@ def export_fiji(
     with _failing(1, "microscope-quality models export-fiji: "):
         description = export_model(folder, to)
     typer.echo(f"{to}: {description.name}, {to.stat().st_size} bytes, sha256 {description.sha256}")
+
+
+@models.command("export")
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=_NAME)],
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="As an ONNX file, which ONNX Runtime and others run.")
+    ] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", metavar="FILE", help="The file to write; else model.onnx in the model's folder."
+        ),
+    ] = None,
+) -> None:
+    """Write a model for other programs: a published network that rates, or a model of focus.
+
+    Needs Keras and ONNX Runtime: pip install 'microscope-quality[train,onnx]'. The file is tried
+    against Keras before it is in its place. Beside the model, it is what rates where Keras is not
+    installed. An older file of that name is replaced.
+    """
+    from microscope_quality.cli.quiet import import_keras
+    from microscope_quality.model import available_models
+    from microscope_quality.rating.published import ONNX_FILE
+
+    command = "microscope-quality models export: "
+    if not onnx:
+        typer.echo(f"{command}needs --onnx, the form to write", err=True)
+        raise typer.Exit(2)
+    folder = _folder(model)
+    if to is None and folder in (one.resolve() for one in available_models().values()):
+        typer.echo(
+            f"{command}needs --to FILE, as {model} came with the program, and nothing is written "
+            "there",
+            err=True,
+        )
+        raise typer.Exit(2)
+    path = to or folder / ONNX_FILE
+    with _failing(1, command):
+        with contextlib.suppress(ImportError):
+            import_keras()
+        from microscope_quality.training.exchange import export_onnx
+
+        difference = export_onnx(folder, path)
+    typer.echo(
+        f"{path}: {path.stat().st_size} bytes; differs from Keras by {difference:.1g} at most"
+    )
+
+
+def _verified(folder: Path) -> ModelDescription:
+    """Give a model's description, its weights checked."""
+    from microscope_quality.model import read_description, verify
+    from microscope_quality.rating.published import is_published, verify_published
+
+    return verify_published(folder) if is_published(read_description(folder)) else verify(folder)
 
 
 def _folder(name: str) -> Path:
@@ -168,6 +220,12 @@ def _of_task(description: ModelDescription) -> dict[str, str]:
         f"pixels of {optics.pixel_size_um:g} µm",
         "sure": f"a patch, from a certainty of {task.sure_certainty:.4g}",
     }
+
+
+def _architecture(description: ModelDescription) -> str:
+    if not description.layers:
+        return f"{description.architecture}, in Keras or ONNX Runtime"
+    return f"{description.architecture}: {_layers(description.layers)}"
 
 
 def _layers(layers: tuple[dict[str, Any], ...]) -> str:

@@ -305,7 +305,7 @@ def fit(
         )
         model.optimizer.build(model.trainable_variables)
     if found is not None:
-        _restore(folder / found["checkpoint"], _state(model))
+        restore(folder / found["checkpoint"], state_of(model))
         progress({"goes_on_from": reached.step, "steps": recipe.steps})
     checked: Block | None = None
     stream = WORKER_STREAM + devices.worker if devices.worker else 0
@@ -349,7 +349,7 @@ def fit(
         batches.close()
     best = reached.best
     if best is not None and devices.chief:
-        _restore(folder / _best_name(best), _weights(model))
+        restore(folder / _best_name(best), variables_of(model))
     return model, reached
 
 
@@ -495,19 +495,19 @@ def _logs(folder: Path) -> Callable[[dict[str, Any]], None]:
     return write
 
 
-def _weights(model: keras.Model) -> dict[str, Any]:
+def variables_of(model: keras.Model) -> dict[str, Any]:
     """Name what the network has learned, and the state of its dropout."""
     return {f"network/{number}": variable for number, variable in enumerate(model.variables)}
 
 
-def _state(model: keras.Model) -> dict[str, Any]:
+def state_of(model: keras.Model) -> dict[str, Any]:
     """Name all that a training goes on from. The learning rate is the stage's, not the state's."""
     optimiser = [value for value in model.optimizer.variables if value.name != "learning_rate"]
     numbered = {f"optimiser/{number}": variable for number, variable in enumerate(optimiser)}
-    return {**_weights(model), **numbered}
+    return {**variables_of(model), **numbered}
 
 
-def _restore(path: Path, variables: Mapping[str, Any]) -> None:
+def restore(path: Path, variables: Mapping[str, Any]) -> None:
     """Read variables that were written as arrays."""
     arrays = read_arrays(path)
     try:
@@ -531,9 +531,9 @@ def _checkpoint(
     """Write the state; the progress file names the files that are whole and belong together."""
     name = f"checkpoint-{reached.step}.npz"
     best = reached.best
-    write_arrays(folder / name, _state(model))
+    write_arrays(folder / name, state_of(model))
     if best is reached.history[-1]:
-        write_arrays(folder / _best_name(best), _weights(model))
+        write_arrays(folder / _best_name(best), variables_of(model))
     progress = {
         "architecture": architecture.name,
         "layers": architecture.layers,
