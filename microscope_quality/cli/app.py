@@ -13,8 +13,10 @@ from microscope_quality.cli.measure import measure
 from microscope_quality.cli.models import models
 from microscope_quality.cli.options import BareRescaleCommand
 from microscope_quality.cli.plugin import plugin
+from microscope_quality.cli.rate import rate
 from microscope_quality.cli.report import report
 from microscope_quality.cli.select import select
+from microscope_quality.cli.study import study
 from microscope_quality.cli.synthesize import synthesize
 from microscope_quality.cli.train import train
 from microscope_quality.cli.unseen import unseen
@@ -24,7 +26,7 @@ from microscope_quality.version import __version__
 
 app.command(cls=BareRescaleCommand)(measure)
 app.command(cls=BareRescaleCommand)(watch)
-for command in (report, select, verify, label, synthesize, train, evaluate, unseen):
+for command in (report, select, verify, label, study, synthesize, train, evaluate, unseen):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(plugin, name="plugin")

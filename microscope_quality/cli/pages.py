@@ -42,6 +42,11 @@ NoBrowserOption = Annotated[
 ]
 
 
+_OPEN_TO_ALL = (
+    "Anybody who can reach this computer sees the images there and can answer; it has no password."
+)
+
+
 def listening(
     make: Callable[[str, int], PageServer], host: str, port: Optional[int], usual: int
 ) -> PageServer:
@@ -67,7 +72,13 @@ def listening(
         return make(host, 0)
 
 
-def serve(server: PageServer, host: str, *, no_browser: bool) -> int:
+def serve(
+    server: PageServer,
+    host: str,
+    *,
+    no_browser: bool,
+    warning: str = _OPEN_TO_ALL,
+) -> int:
     """Serve a page until a signal asks to stop, and give the exit code.
 
     Parameters
@@ -78,6 +89,8 @@ def serve(server: PageServer, host: str, *, no_browser: bool) -> int:
         Where it listens.
     no_browser
         Whether no browser is to be opened.
+    warning
+        What is said where it listens to others.
     """
     from microscope_quality.batch.local_server import is_loopback
     from microscope_quality.cli.interruption import INTERRUPTED, handled
@@ -93,11 +106,7 @@ def serve(server: PageServer, host: str, *, no_browser: bool) -> int:
     with handled(ask, "SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"), server:
         typer.echo(f"The page is at {server.url} - Ctrl-C stops.")
         if not is_loopback(host):
-            typer.echo(
-                "Anybody who can reach this computer sees the images there and can answer; it has "
-                "no password.",
-                err=True,
-            )
+            typer.echo(warning, err=True)
         if not no_browser:
             _open(server.url)
         # Windows hands signals on between waits alone.
