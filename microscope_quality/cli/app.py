@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from microscope_quality.cli.agreement import agreement
 from microscope_quality.cli.commands import app as app
 from microscope_quality.cli.evaluate import evaluate
 from microscope_quality.cli.label import label
@@ -26,7 +27,7 @@ from microscope_quality.version import __version__
 
 app.command(cls=BareRescaleCommand)(measure)
 app.command(cls=BareRescaleCommand)(watch)
-for command in (report, select, verify, label, study, synthesize, train, evaluate, unseen):
+for command in (report, select, verify, label, agreement, study, synthesize, train, evaluate, unseen):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(plugin, name="plugin")
