@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _image_option = partial(typer.Option, rich_help_panel="Images")
 _check_option = partial(typer.Option, rich_help_panel="Check of the images")
+_labels_option = partial(typer.Option, rich_help_panel="Labels")
 _training_option = partial(typer.Option, rich_help_panel="Training")
 # Reasons shown on the screen; the model's record has them all.
 _SHOWN = 10
@@ -29,23 +30,30 @@ _USEFUL = 0.9
 
 def train(
     context: typer.Context,
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IN...",
-            help="Sharp images or z-stacks: files, folders or patterns; or folders that "
-            "synthesize wrote.",
-        ),
-    ],
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder for the checkpoint and the model.")
     ],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="IN...",
+            help="Sharp images or z-stacks: files, folders or patterns; or folders that "
+            "synthesize wrote. With --labels the folder from which on the table names images, if "
+            "that is not its own.",
+            show_default=False,
+        ),
+    ] = None,
     name: Annotated[
         str, typer.Option(help="Name of the model, and of its folder in DIR.")
     ] = "model",
     architecture: Annotated[
-        str, typer.Option(help="compact; small or large; or yang2018, the published network.")
-    ] = "compact",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="compact, unless told otherwise; small or large; or yang2018, the published "
+            "network. With --labels qen, dcnn_iqa_14, miqa or sted, as published.",
+        ),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -70,7 +78,7 @@ def train(
             help="What stays on one side of the split: a regular expression for the file's name "
             "with named groups, such as `(?P<well>[A-P]\\d+)`, or column=NAME of the manifest. "
             "A group z tells the planes of a z-stack apart, a group channel the channels of a "
-            "field.",
+            "field. With --labels also folder, image, or column=NAME of the labels.",
         ),
     ] = None,
     validation_fraction: Annotated[
@@ -106,6 +114,35 @@ def train(
             "--strict", help="Leave them out even where they are most of a kind (a folder)."
         ),
     ] = False,
+    labels: Annotated[
+        Path | None,
+        _labels_option(
+            metavar="CSV",
+            help="Learn to rate images from this table of scores, as `label` writes it, instead "
+            "of their focus.",
+        ),
+    ] = None,
+    patch_size: Annotated[
+        int | None,
+        _labels_option(
+            min=1,
+            metavar="PX",
+            help="Side of the network's patches; else the published one, or that of the smallest "
+            "labelled patch.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        _labels_option(
+            min=1, metavar="N", help="Passes through the labels; else as many as published."
+        ),
+    ] = None,
+    imagenet: Annotated[
+        Path | None,
+        _labels_option(
+            metavar="FILE", help="For qen: weights of Keras' ResNet50, which it begins with."
+        ),
+    ] = None,
     optics: microscope.OpticsOption = None,
     exact: microscope.ExactOption = True,
     psf: microscope.PsfOption = "bessel",
@@ -175,7 +212,9 @@ def train(
         bool, _training_option("--tensorboard", help="Write the curves into DIR/logs too.")
     ] = False,
 ) -> None:
-    """Train a focus model on sharp images; their defocused versions are made on the way.
+    """Train a model: of focus on sharp images, or one that rates images on labels.
+
+    Of sharp images, the defocused versions are made on the way.
 
     Needs Keras and TensorFlow: pip install 'microscope-quality[train]'. A hundred images take some
     20 minutes on two cores; with fewer, go on from the model that comes with the program. State is
@@ -186,6 +225,8 @@ def train(
     the microscope.
 
     Example: microscope-quality train sharp/ --out training --from compact --steps 500
+
+    On labels: microscope-quality train --labels labels.csv --architecture qen --out rating
     """
     from rich.console import Console
 
@@ -193,29 +234,35 @@ def train(
     from microscope_quality.cli.options import settings_among
     from microscope_quality.cli.quiet import import_keras
     from microscope_quality.cli.refusal import refusing
+    from microscope_quality.cli.train_labels import check_options, train_labels
     from microscope_quality.evaluation.card import CARD, write_card
     from microscope_quality.training.defocus.stream import stream_for
     from microscope_quality.training.defocus.train import TrainingSettings
     from microscope_quality.training.defocus.train import train as run
 
+    if labels is not None:
+        train_labels(context)
+        return
     # Lines of a log are not for folding.
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     display = Display(screen)
     remedy = "pip install 'microscope-quality[train]' brings what training needs"
     try:
         with refusing("train", remedy=remedy):
+            check_options(context, on_labels=False)
             simulated = microscope.microscope_of(**context.params)
-            microscope.check_sets(paths, simulated, optics_given=optics is not None)
+            microscope.check_sets(paths or [], simulated, optics_given=optics is not None)
+            given = {**context.params, "architecture": architecture or "compact"}
             settings = TrainingSettings(
                 stream=stream_for(simulated, empty_fraction),
-                **settings_among(context.params, TrainingSettings),
+                **settings_among(given, TrainingSettings),
             )
             if screen.is_terminal:
                 screen.print("starting TensorFlow …")
             import_keras()
             with display:
                 description = run(
-                    paths,
+                    paths or [],
                     out,
                     name,
                     settings,
@@ -272,7 +319,7 @@ class Display:
     def show(self, record: dict[str, Any]) -> None:
         """Show a record of the training, of whatever kind."""
         if "at" in record:
-            left = _duration(record["seconds_left"])
+            left = duration(record["seconds_left"])
             self._move(
                 f"step {record['at']:,} of {record['steps']:,}",
                 *(record["at"], record["steps"]),
@@ -309,7 +356,7 @@ class Display:
             before = f" ({done / total:.0%} is done already)" if done else ""
             self._screen.print(f"{self._doing}{before} …", markup=False)
         if "seconds_left" in record:
-            share, left = f"{done / total:.0%}", f"{_duration(record['seconds_left'])} left"
+            share, left = f"{done / total:.0%}", f"{duration(record['seconds_left'])} left"
             self._move(share, done, total, left)
             if not self._screen.is_terminal and time.monotonic() - self._told >= _QUIET_S:
                 self._told = time.monotonic()
@@ -349,7 +396,7 @@ class Display:
                 f"{record['validation_within_one']:.1%} within one"
             )
         line += f"   {record['patches_per_second']:,} patches/s"
-        self._screen.print(f"{line}   {_duration(record['seconds_left'])} left")
+        self._screen.print(f"{line}   {duration(record['seconds_left'])} left")
 
     def _measured(self, record: dict[str, Any]) -> None:
         for what, told in (
@@ -370,7 +417,7 @@ class Display:
             )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Write a time as a person would say it."""
     if seconds < 90:
         return f"{seconds:.0f} s"

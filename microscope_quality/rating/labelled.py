@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,11 @@ from numpy.typing import NDArray
 
 from microscope_quality.arguments import as_count
 from microscope_quality.errors import FileError, ImageError, SettingsError
-from microscope_quality.files.images import open_image
-from microscope_quality.files.plane import Page, Plane
 from microscope_quality.rating.labels import Label, check_usable
+from microscope_quality.rating.plane_names import file_of, read_plane
 
 #: Patches that are cut from one labelled patch, or whole image, that is larger.
 MOST_CROPS = 16
-
-# A plane of a file of several, as in ``stack.tif#z=3``.
-_PLANE = re.compile(r"(?P<file>.+)#(?P<place>(?:series|z|c|t)=\d+(?:[,&](?:series|z|c|t)=\d+)*)")
 
 
 @dataclass(frozen=True)
@@ -87,7 +82,7 @@ def labelled_patches(labels: Sequence[Label], folder: Path) -> list[LabelledPatc
     for label in labels:
         if not label.is_skipped:
             of_place[label.place].append(label)
-    found = {name: _file_of(folder, name) for name, *_ in of_place}
+    found = {name: file_of(name, folder) for name, *_ in of_place}
     missing = [name for name, (path, _) in found.items() if not path.exists()]
     if missing:
         raise FileError(
@@ -117,7 +112,7 @@ def smallest_side(patches: Sequence[LabelledPatch]) -> int:
     """
     sides = {patch.size for patch in patches if patch.size is not None}
     for path, plane in {(p.path, tuple(p.plane.items())) for p in patches if p.size is None}:
-        sides.add(min(_plane_of(path, dict(plane)).array.shape))
+        sides.add(min(read_plane(path, dict(plane)).array.shape))
     return min(side for side in sides if side is not None)
 
 
@@ -162,7 +157,7 @@ def read_patches(
     cut: dict[int, NDArray[Any]] = {}
     for done, ((path, plane), numbers) in enumerate(of_plane.items()):
         report(done, len(of_plane))
-        array = _plane_of(path, dict(plane)).array
+        array = read_plane(path, dict(plane)).array
         for number in numbers:
             cut[number] = _crops(array, patches[number], patch_size, most)
     report(len(of_plane), len(of_plane))
@@ -204,40 +199,3 @@ def _spread(start: int, length: int, patch_size: int, most: int) -> list[int]:
     if number == 1:
         return [start + last // 2]
     return [start + round(last * k / (number - 1)) for k in range(number)]
-
-
-def _file_of(folder: Path, image: str) -> tuple[Path, dict[str, int]]:
-    """Give the file that a label names, and which plane of it."""
-    if (folder / image).exists():
-        return folder / image, {}
-    found = _PLANE.fullmatch(image)
-    if found is None:
-        return folder / image, {}
-    places = (one.split("=") for one in re.split("[,&]", found["place"]))
-    return folder / found["file"], {axis: int(number) for axis, number in places}
-
-
-def _plane_of(path: Path, place: Mapping[str, int]) -> Plane:
-    image = open_image(path)
-    pages = [page for page in image.pages if _may_be(page, place)]
-    planes: list[Plane] = []
-    # Two are enough to know that one cannot be told.
-    for page in pages[:2]:
-        planes += [
-            plane
-            for plane in image.read(page, luminance=True)
-            if all(getattr(plane, axis) == number for axis, number in place.items())
-        ]
-    if len(planes) == 1:
-        return planes[0]
-    named = ", ".join(f"{axis} = {number}" for axis, number in place.items())
-    if not planes:
-        raise FileError(f"{path}: has no plane {named}".rstrip())
-    raise FileError(
-        f"{path}: has several planes {named}".rstrip()
-        + f", and a label must name one, as in {path.name}#z=0"
-    )
-
-
-def _may_be(page: Page, place: Mapping[str, int]) -> bool:
-    return all(getattr(page, axis) in (None, number) for axis, number in place.items())
