@@ -200,12 +200,13 @@ def check_usable(labels: Sequence[Label]) -> None:
         There is none, or all have one score.
     """
     labels = [as_a(Label, "labels", label) for label in as_list("labels", labels, "labels")]
+    number = sum(not label.is_skipped for label in labels)
     scores = {label.score for label in labels if not label.is_skipped}
     if not scores:
         raise SettingsError("labels must have a score, and none of them has one.")
     if len(scores) == 1:
         raise SettingsError(
-            f"labels must have different scores, and all {len(labels)} have {scores.pop():g}: "
+            f"labels must have different scores, and all {number} have {scores.pop():g}: "
             "give scores to images from the worst to the best."
         )
 
@@ -324,7 +325,7 @@ class LabelsFile:
 
     def _read_again(self) -> None:
         """Take in what the file holds; mend its end, or write it if it is missing."""
-        if not os.path.lexists(self.path):
+        if not os.path.lexists(self.path) or _is_blank(self.path):
             with whole(self.path) as part:
                 part.write_bytes(tables.encoded_header(self._columns) + self._encoded(self._rows))
         _mend(self.path)
@@ -358,6 +359,14 @@ def _as_stored(label: Label) -> Label:
     for name in ("rater", "time", "comment"):
         values[name] = " ".join(values[name].split())
     return Label(**values)
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether a file holds nothing, or the beginning of a header alone."""
+    header = tables.encoded_header(COLUMNS)
+    with refusals(path), open_regular(path) as stream:
+        start = stream.read(len(header))
+    return len(start) < len(header) and header.startswith(start)
 
 
 def _state(path: Path) -> tuple[int, ...]:
