@@ -48,8 +48,8 @@ def spectral_concordance(image: NDArray[Any], ideal: NDArray[Any]) -> Float64Arr
     ``2 Re<D, g S> / (<D, D> + <g S, g S>)``, 0 where that is negative: the concordance correlation
     coefficient (L. I. Lin, Biometrics 45, 255, 1989) of coefficients whose means are 0. It falls
     with contrast that is lost, with noise that is added, and with displacement. The contrast g is
-    that of the structure coarser than all rings, ``Re<D, S> / <S, S>`` there, 0.05 at least: a
-    microscope's gain and offset are no fault of its image.
+    that of the structure coarser than all rings, ``Re<D, S> / <S, S>`` there, at least 0.05 of what
+    it is of two images that are alike: a microscope's gain and offset are no fault of its image.
     """
     image = as_numbers("image", image, shape=(None, None), error=ImageError)
     ideal = as_numbers("ideal", ideal, shape=(None, None), error=ImageError)
@@ -67,7 +67,8 @@ def spectral_concordance(image: NDArray[Any], ideal: NDArray[Any]) -> Float64Arr
     both = np.bincount(ring, (d * s.conj()).real * twice, n)
     of_image = np.bincount(ring, (d * d.conj()).real * twice, n)
     of_ideal = np.bincount(ring, (s * s.conj()).real * twice, n)
-    contrast = _LEAST_CONTRAST
+    whole = of_ideal.sum()
+    contrast = _LEAST_CONTRAST * np.sqrt(of_image.sum() / whole) if whole > 0 else 0.0
     if of_ideal[0] > 0:
         contrast = max(both[0] / of_ideal[0], contrast)
     total = of_image + contrast**2 * of_ideal

@@ -17,6 +17,9 @@ Float32Array = NDArray[np.float32]
 
 #: A field is scaled down by so much at the most.
 MOST_SCALE = 2.5
+#: Share of the fields that are a little soft themselves, and how much at the most, in pixels: not
+#: every specimen is as sharp as a microscope could show it, which is no fault of the image.
+SOFT_SHARE, MOST_SOFTNESS_PX = 0.5, 1.1
 # Less is no scaling, but interpolation that smooths.
 _LEAST_SCALE = 1.02
 _DRAWN_SIDE_PX = 640
@@ -87,9 +90,8 @@ def sharp_field(
     most = max(source.least_scale, min(MOST_SCALE, 1.6 * min(image.shape) / side_px))
     scale = float(np.exp(rng.uniform(np.log(source.least_scale), np.log(most))))
     field = scaled_square(image, side_px, scale, rng)
-    if source.least_scale == 1 and rng.random() < 0.2:
-        # Not every specimen is as sharp as the microscope can show it.
-        field = gaussian_filter(field, rng.uniform(0, 0.8))
+    if source.least_scale == 1 and rng.random() < SOFT_SHARE:
+        field = gaussian_filter(field, rng.uniform(0, MOST_SOFTNESS_PX))
     field = np.rot90(field, int(rng.integers(4)))
     if rng.random() < 0.5:
         field = field[:, ::-1]
