@@ -67,6 +67,8 @@ def fit_rater(
     keras.utils.set_random_seed(seed)
     seen, wanted = _with_mirrored(training)
     centre, scale = seen.mean(axis=0), seen.std(axis=0) + _LEAST_DEVIATION
+    # Cells without a coefficient give one number for all patches: scaled up, it would cost digits.
+    scale[scale < 2 * _LEAST_DEVIATION] = 1
     middle, deviation = wanted.mean(axis=0), wanted.std(axis=0) + _LEAST_DEVIATION
     k = len(OUTPUTS)
 
