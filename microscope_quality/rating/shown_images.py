@@ -105,10 +105,12 @@ class ShownImages:
         held = self._of(name)
         top, left, height, width = region
         rows, columns = held.plane.shape
+        # From the level on at which all is one pixel, there is no further one.
         factor = 2 ** min(max(level, 0), _LARGEST_LEVEL)
         first, start = row * TILE * factor, column * TILE * factor
         inside = 0 <= top <= top + height <= rows and 0 <= left <= left + width <= columns
-        if not (inside and level >= 0 and 0 <= first < height and 0 <= start < width):
+        is_level = level >= 0 and factor < 2 * max(height, width)
+        if not (inside and is_level and 0 <= first < height and 0 <= start < width):
             raise SettingsError(f"There is no such part of an image of {rows} x {columns} pixels.")
         stop = min(height, first + TILE * factor)
         end = min(width, start + TILE * factor)

@@ -123,6 +123,8 @@ def test_pixels_that_are_no_numbers_are_black(tmp_path):
         ((0, 0, 0, 0), (0, 0, 0)),
         (ALL, (-1, 0, 0)),
         (ALL, (0, -1, 0)),
+        (ALL, (12, 0, 0)),
+        (ALL, (2**40, 0, 0)),
     ],
 )
 def test_there_are_no_other_tiles(shown, region, tile):
