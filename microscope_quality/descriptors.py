@@ -132,7 +132,7 @@ def mirrored(found: Float32Array) -> Float32Array:
         grid = found[:, at : at + cells].reshape(-1, len(look.radii) - 1, look.angles)
         other[:, at : at + cells] = grid[:, :, ::-1].reshape(-1, cells)
         at += cells
-    return other
+    return np.asarray(other)
 
 
 def _of_patch(x: Float32Array) -> Float32Array:

@@ -222,6 +222,12 @@ class RatingModel(Model):
             return self._networks[side]
 
 
+def without_own_score(description: ModelDescription) -> Dict[str, Any]:
+    """Give what a rater's description tells beside its network, but for a lab's own score."""
+    task = RatingTask.from_dict(_mapping(description.details))
+    return dataclasses.replace(task, own_score=None).to_dict()
+
+
 def _mapping(details: Any) -> Mapping[str, Any]:
     if not isinstance(details, Mapping):
         raise ModelError(f"{RATING} must be an object, not {shown(details)}.")

@@ -169,5 +169,3 @@ def _with_mirrored(of: RatingSet) -> tuple[Float32Array, Float32Array]:
     turned[:, DIAGONAL] *= -1
     seen = np.concatenate([of.descriptors, mirrored(of.descriptors)])
     return seen, np.concatenate([of.outputs, turned])
-
-

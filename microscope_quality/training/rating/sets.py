@@ -33,7 +33,7 @@ class RatingSet(NamedTuple):
     outputs: Float32Array
 
 
-def drawn_set(sources: Sequence[Source], number: int, seed: int) -> RatingSet:
+def drawn_set(sources: Sequence[Source], number: int, seed: int | Sequence[int]) -> RatingSet:
     """Degrade so many random fields of sources; the same seed gives the same set."""
     rng = np.random.default_rng(seed)
     sizes, odds = zip(*PATCH_SIZES.items())

@@ -107,10 +107,11 @@ def _borders(
     low, high = (np.array([one(u), one(v)]) for one in (np.min, np.max))
     number = int(np.clip(np.prod((high - low) / cell_px), 3, 4000)) + 2
     seeds = rng.uniform(low, high, (number, 2))
-    distances, nearest = cKDTree(seeds).query(np.stack([u, v], -1).reshape(-1, 2), k=2)
+    found = cKDTree(seeds).query(np.stack([u, v], -1).reshape(-1, 2), k=2)
+    distances, nearest = (np.asarray(one) for one in found)
     first, second = seeds[nearest[:, 0]], seeds[nearest[:, 1]]
     apart = np.linalg.norm(first - second, axis=1) + 1e-9
-    border = np.asarray(distances[:, 1] ** 2 - distances[:, 0] ** 2) / (2 * apart)
+    border = (distances[:, 1] ** 2 - distances[:, 0] ** 2) / (2 * apart)
     return border.reshape(u.shape).astype(np.float32), nearest[:, 0].reshape(u.shape)
 
 
