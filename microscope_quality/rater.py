@@ -476,10 +476,12 @@ class _Source:
         return part
 
     def count(self, part: NDArray[Any]) -> None:
-        """Count the highest values of a part."""
-        if part.dtype.kind != "f":
-            self._tops.add(part)
-            self._pixels += part.size
+        """Count the highest values of a part, without masked ones."""
+        if self.dtype.kind == "f":
+            return
+        values = part[np.isfinite(part)].astype(self.dtype) if part.dtype.kind == "f" else part
+        self._tops.add(values)
+        self._pixels += values.size
 
 
 def _rate(used: RatingModel, patches: NDArray[Any]) -> Rated:
