@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _image_option = partial(typer.Option, rich_help_panel="Images")
 _check_option = partial(typer.Option, rich_help_panel="Check of the images")
 _labels_option = partial(typer.Option, rich_help_panel="Labels")
+_rating_option = partial(typer.Option, rich_help_panel="Rating")
 _training_option = partial(typer.Option, rich_help_panel="Training")
 # Reasons shown on the screen; the model's record has them all.
 _SHOWN = 10
@@ -51,7 +52,8 @@ def train(
         typer.Option(
             metavar="NAME",
             help="compact, unless told otherwise; small or large; or yang2018, the published "
-            "network. With --labels qen, dcnn_iqa_14, miqa or sted, as published.",
+            "network. With --labels qen, dcnn_iqa_14, miqa or sted, as published; without one, a "
+            "score on what a rater sees.",
         ),
     ] = None,
     start: Annotated[
@@ -60,7 +62,7 @@ def train(
             "--from",
             metavar="MODEL",
             help="Go on from this model, name or folder, instead of from nothing: fewer steps, at "
-            "a lower rate.",
+            "a lower rate. With --labels the rater that the score stands on; else em.",
         ),
     ] = None,
     manifest: Annotated[
@@ -143,6 +145,37 @@ def train(
             metavar="FILE", help="For qen: weights of Keras' ResNet50, which it begins with."
         ),
     ] = None,
+    rating: Annotated[
+        bool,
+        _rating_option(
+            "--rating",
+            help="Learn to rate images: from faults of an electron microscope that are simulated "
+            "on sharp images, instead of defocus.",
+        ),
+    ] = False,
+    patches: Annotated[
+        int | None,
+        _rating_option(min=1000, metavar="N", help="Patches to learn from.", show_default="30000"),
+    ] = None,
+    coarse: Annotated[
+        list[Path] | None,
+        _rating_option(
+            metavar="PATH",
+            help="Further images that are a little soft or noisy: they are scaled down by 1.7 or "
+            "more. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    drawn_share: Annotated[
+        float | None,
+        _rating_option(
+            min=0,
+            max=0.9,
+            metavar="SHARE",
+            help="Share of the patches that are of drawn tissue, of many kinds.",
+            show_default="0.35",
+        ),
+    ] = None,
     optics: microscope.OpticsOption = None,
     exact: microscope.ExactOption = True,
     psf: microscope.PsfOption = "bessel",
@@ -212,7 +245,7 @@ def train(
         bool, _training_option("--tensorboard", help="Write the curves into DIR/logs too.")
     ] = False,
 ) -> None:
-    """Train a model: of focus on sharp images, or one that rates images on labels.
+    """Train a model: of focus on sharp images, or one that rates images, on these or on labels.
 
     Of sharp images, the defocused versions are made on the way.
 
@@ -226,7 +259,9 @@ def train(
 
     Example: microscope-quality train sharp/ --out training --from compact --steps 500
 
-    On labels: microscope-quality train --labels labels.csv --architecture qen --out rating
+    Own score: microscope-quality train --labels labels.csv --out rating
+
+    A rater: microscope-quality train --rating sharp/ --out rating
     """
     from rich.console import Console
 
@@ -235,6 +270,7 @@ def train(
     from microscope_quality.cli.quiet import import_keras
     from microscope_quality.cli.refusal import refusing
     from microscope_quality.cli.train_labels import check_options, train_labels
+    from microscope_quality.cli.train_rating import train_rating
     from microscope_quality.evaluation.card import CARD, write_card
     from microscope_quality.training.defocus.stream import stream_for
     from microscope_quality.training.defocus.train import TrainingSettings
@@ -243,13 +279,16 @@ def train(
     if labels is not None:
         train_labels(context)
         return
+    if rating:
+        train_rating(context)
+        return
     # Lines of a log are not for folding.
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     display = Display(screen)
     remedy = "pip install 'microscope-quality[train]' brings what training needs"
     try:
         with refusing("train", remedy=remedy):
-            check_options(context, on_labels=False)
+            check_options(context, "focus")
             simulated = microscope.microscope_of(**context.params)
             microscope.check_sets(paths or [], simulated, optics_given=optics is not None)
             given = {**context.params, "architecture": architecture or "compact"}

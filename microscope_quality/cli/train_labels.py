@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,37 @@ import typer
 
 from microscope_quality.cli.train import Display, duration
 
-# Options of `train` that both kinds of training have.
-_OF_BOTH = frozenset(
-    {
-        *("paths", "out", "name", "architecture", "start", "group_by", "validation_fraction"),
-        *("batch_size", "learning_rate", "patience", "seed"),
-    }
-)
-_OF_LABELS = frozenset({"labels", "patch_size", "epochs", "imagenet"})
+# What is trained, and what it is trained on.
+_KINDS = {
+    "focus": "training on focus",
+    "labels": "training on `labels`",
+    "own": "a score on what a rater sees",
+    "rating": "training with `rating`",
+}
+_OF_ALL = frozenset({"paths", "out", "name", "group_by", "seed"})
+# Options that some kinds of training have, and not others.
+_OF_KINDS = {
+    "labels": {
+        *("labels", "patch_size", "epochs", "imagenet", "architecture", "start"),
+        *("validation_fraction", "batch_size", "learning_rate", "patience"),
+    },
+    "own": {"labels", "start"},
+    "rating": {
+        *("rating", "patches", "coarse", "drawn_share", "epochs", "manifest", "workers"),
+        "validation_fraction",
+    },
+}
+# These focus has not; all others it has.
+_NOT_OF_FOCUS = {
+    *("labels", "patch_size", "epochs", "imagenet"),
+    *("rating", "patches", "coarse", "drawn_share"),
+}
 # Groups whose errors are shown.
 _SHOWN = 12
 
 
-def check_options(context: typer.Context, *, on_labels: bool) -> None:
-    """Refuse what was given for the other kind of training.
+def check_options(context: typer.Context, kind: str) -> None:
+    """Refuse what was given for another kind of training.
 
     Raises
     ------
@@ -37,11 +55,13 @@ def check_options(context: typer.Context, *, on_labels: bool) -> None:
         source = context.get_parameter_source(name)
         if source is None or source.name != "COMMANDLINE":
             continue
-        if on_labels and name not in _OF_BOTH | _OF_LABELS:
-            raise SettingsError(f"`{name}` is for training on sharp images, not on `labels`.")
-        if not on_labels and name in _OF_LABELS:
-            raise SettingsError(f"`{name}` is for training on `labels`, which are not given.")
+        own = name not in _NOT_OF_FOCUS if kind == "focus" else name in _OF_KINDS[kind] | _OF_ALL
+        if not own:
+            others = [told for one, told in _KINDS.items() if name in _OF_KINDS.get(one, ())]
+            others = others or [_KINDS["focus"]]
+            raise SettingsError(f"`{name}` is for {' and '.join(others)}, not for {_KINDS[kind]}.")
     paths = context.params["paths"]
+    on_labels = kind in ("labels", "own")
     if not on_labels and not paths:
         raise SettingsError("There must be sharp images to train on, or `labels`; none is named.")
     if on_labels and (len(paths or []) > 1 or not all(path.is_dir() for path in paths or [])):
@@ -70,10 +90,17 @@ def train_labels(context: typer.Context) -> None:
     remedy = "pip install 'microscope-quality[train]' brings what training needs"
     try:
         with refusing("train", remedy=remedy):
-            check_options(context, on_labels=True)
+            if given["architecture"] is None:
+                check_options(context, "own")
+                _train_own(given, display)
+                return
+            check_options(context, "labels")
             if given["start"] is not None or given["architecture"] not in NETWORKS:
                 names = ", ".join(sorted(NETWORKS))
-                raise SettingsError(f"architecture must be one of {names} to train on `labels`.")
+                raise SettingsError(
+                    f"architecture must be one of {names} to train on `labels` from nothing, "
+                    "or left away, for a score on what a rater sees (`start`)."
+                )
             settings = LabelSettings(**settings_among(given, LabelSettings))
             if screen.is_terminal:
                 screen.print("starting TensorFlow …")
@@ -97,6 +124,28 @@ def train_labels(context: typer.Context) -> None:
     typer.echo(f"without Keras: microscope-quality models export {model} --onnx")
 
 
+def _train_own(given: Mapping[str, Any], display: LabelDisplay) -> None:
+    """Fit a lab's own score to labels; that takes no Keras."""
+    from microscope_quality.rater import DEFAULT_RATER
+    from microscope_quality.training.rating.train_own import OwnSettings, train_own_score
+
+    out: Path = given["out"]
+    settings = OwnSettings(given["start"] or DEFAULT_RATER, given["group_by"], given["seed"])
+    with display:
+        train_own_score(
+            given["labels"],
+            out,
+            given["name"],
+            settings,
+            images=next(iter(given["paths"] or []), None),
+            command=shlex.join(["microscope-quality", *sys.argv[1:]]),
+            report=display.show,
+        )
+    model = shlex.quote(str(out / given["name"]))
+    typer.echo(f"the model:  {out / given['name']}")
+    typer.echo(f"to use it:  microscope-quality rate IMAGES --model {model}")
+
+
 class LabelDisplay(Display):
     """What a training on labels shows: a line that moves, and a line an epoch."""
 
@@ -111,6 +160,8 @@ class LabelDisplay(Display):
             done = self._step >= record["epochs"]
             told = "all epochs are done already" if done else "going on"
             self._screen.print(f"epoch {self._step:>4,}   {told}")
+        elif "cross_validated" in record:
+            self._told_of_own(record)
         elif "of_the_mean" in record:
             self._told_of_groups(record)
         elif "patch_size" in record:
@@ -135,6 +186,22 @@ class LabelDisplay(Display):
             f"{size} × {size} pixels; {record['epochs']:,} epochs"
         )
 
+    def _told_of_own(self, record: dict[str, Any]) -> None:
+        told, mean = record["cross_validated"], record["of_the_mean"]
+        self._screen.print(
+            f"{told['patches']:,} labelled patches; each predicted by a score that saw none of its "
+            f"group: RMSE {told['rmse']:.3f}, MAE {told['mae']:.3f}, correlation "
+            f"{_number(told['plcc'])} (the rater's own score: {_number(record['generic_plcc'])})"
+        )
+        if record["without_content"]:
+            self._screen.print(f"{record['without_content']:,} more have no content to rate")
+        if told["rmse"] >= 0.9 * mean["rmse"]:
+            self._screen.print(
+                "That is little better than giving every patch the mean score of the labels, an "
+                f"RMSE of {mean['rmse']:.3f}. More labels make it better.",
+                style="bold yellow",
+            )
+
     def _told_of_groups(self, record: dict[str, Any]) -> None:
         told, mean = record["validation"], record["of_the_mean"]
         self._screen.print(
@@ -154,3 +221,7 @@ class LabelDisplay(Display):
                 f"of {mean['rmse']:.3f}. More labels make it better, and so do more epochs.",
                 style="bold yellow",
             )
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
