@@ -325,15 +325,15 @@ def _keep(
                     old.unlink()
 
 
-# What a training stands on, and what is said of a state with another one.
+# What a training stands on, and what is said of a state with another one; the first that differs.
 _BASIS = {
     "architecture": "of another network",
     "patch_size": "with patches of another size",
-    "training": "on other labels",
-    "validation": "with other labels held out",
-    "imagenet": "from other weights",
     "seed": "with another seed",
     "recipe": "by another recipe: other epochs, batches, learning rate or patience",
+    "imagenet": "from other weights",
+    "training": "on other labels, or with other groups held out",
+    "validation": "with other labels held out",
 }
 
 
@@ -344,7 +344,7 @@ def _read_state(folder: Path, basis: dict[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name in basis if state.get(name) != basis[name]]
+        other = [name for name in _BASIS if state.get(name) != basis.get(name)]
     except (OSError, ValueError, AttributeError) as error:
         raise FileError(f"{path}: cannot be read: {reason_of(error, path)}") from error
     if other:
