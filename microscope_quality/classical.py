@@ -31,8 +31,10 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
-from microscope_quality.arguments import as_array, as_count, as_number
-from microscope_quality.errors import ImageError
+from microscope_quality import sem_quality
+from microscope_quality.arguments import as_count, as_number
+from microscope_quality.planes import as_finite
+from microscope_quality.sem_quality import spectral_snr
 
 Float64Array = NDArray[np.float64]
 Measures = Dict[str, Callable[[ArrayLike], float]]
@@ -66,8 +68,6 @@ _MEDIAN_SIZE = 0.6744897501960817
 # So many rows of pixels, and what is made of them, stay in a processor's cache.
 _BAND_ROWS = 32
 
-# Beyond this, the sums of squares of an image overflow 64-bit floats.
-_LARGEST = 1e100
 # What rounding may leave of a sum or transform that should be 0, against its values' size.
 _ROUNDING = 16 * float(np.finfo(np.float64).eps)
 
@@ -389,11 +389,21 @@ def laplacian_variance(plane: ArrayLike) -> float:
     -----
     LAP4 of Pertuz et al. (2013), after J. L. Pech-Pacheco et al., Proc. ICPR 3, 314 (2000).
     """
-    x = contrasting(plane)
-    if x is None or min(x.shape) < 3:
+    pixels = _pixels(plane)
+    if pixels.is_constant or min(pixels.shape) < 3:
         return math.nan
-    laplacian = x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:] - 4 * x[1:-1, 1:-1]
-    return float(laplacian.var())
+    count, mean, squares = 0, 0.0, 0.0
+    for x in _bands(pixels.x, 2):
+        laplacian = x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:] - 4 * x[1:-1, 1:-1]
+        of_band = float(laplacian.mean())
+        laplacian -= of_band
+        # Bands are put together without a difference of large sums.
+        shift, before = of_band - mean, count
+        count += laplacian.size
+        mean += shift * laplacian.size / count
+        squares += float(np.vdot(laplacian, laplacian))
+        squares += shift * shift * before * laplacian.size / count
+    return squares / count
 
 
 def laplacian_of_gaussian(plane: ArrayLike, sigma_px: float = LAPLACIAN_SIGMA_PX) -> float:
@@ -737,6 +747,29 @@ def noise_estimate(plane: ArrayLike) -> float:
     return deviation / 6
 
 
+def check_qual(plane: ArrayLike) -> float:
+    """Give the quality of WaferMapper's checkQual, `sem_quality.check_qual`, alone.
+
+    Parameters
+    ----------
+    plane : array_like, shape (height, width)
+        Of any real type; see there how it becomes 8-bit.
+
+    Returns
+    -------
+    float
+        In percent; higher is sharper. Gain and offset change it no more than by what becomes
+        saturated. -100 for an image that is rejected, as a failed grab; NaN for one with a side
+        under 205 pixels, and where no pixel differs from its neighbours.
+
+    Raises
+    ------
+    ImageError
+        If the plane is not two-dimensional, real, finite and larger than nothing.
+    """
+    return sem_quality.check_qual(plane).quality
+
+
 def measure_classical(plane: ArrayLike) -> Dict[str, float]:
     """Give all measures of `CLASSICAL`, faster than one by one.
 
@@ -807,6 +840,9 @@ CLASSICAL: Measures = {
     "percent_minimal": percent_minimal,
     "illumination_unevenness": illumination_unevenness,
     "noise_estimate": noise_estimate,
+    "check_qual": check_qual,
+    "laplacian_variance": laplacian_variance,
+    "spectral_snr": spectral_snr,
 }
 """What an image is measured by: see `measure_classical`."""
 
@@ -828,18 +864,7 @@ class _Pixels:
     """
 
     def __init__(self, plane: ArrayLike) -> None:
-        array = as_array("plane", plane, error=ImageError)
-        if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "buif":
-            raise ImageError(
-                "An image to measure must be two-dimensional, real and not empty, but is an array "
-                f"of shape {array.shape} and type {array.dtype}."
-            )
-        self.lowest, self.highest = float(array.min()), float(array.max())
-        if not (self.lowest >= -_LARGEST and self.highest <= _LARGEST):
-            raise ImageError(
-                f"An image to measure must be finite, from {-_LARGEST:g} to {_LARGEST:g}, but has "
-                f"values from {self.lowest:g} to {self.highest:g}."
-            )
+        array, self.lowest, self.highest = as_finite(plane)
         self.x: Float64Array = array.astype(np.float64)
         self.shape = self.x.shape
         self.mean = float(self.x.mean())

@@ -21,6 +21,8 @@ Cut = Callable[[NDArray[Any], NDArray[Any], int], NDArray[Any]]
 # The highest values of an image that are counted; the highest one piles up when it occurs so often,
 # and so many times as often as one expects.
 _TOP_VALUES, _LEAST_PILE, _PILE = 16, 8, 5.0
+# Beyond this, the sums of squares of an image overflow 64-bit floats.
+_LARGEST = 1e100
 
 
 class Statistics(NamedTuple):
@@ -351,6 +353,40 @@ def as_measured(pixels: NDArray[Any]) -> NDArray[Any]:
         return pixels
     with np.errstate(over="ignore"):
         return pixels.astype(np.float64)
+
+
+def as_finite(plane: ArrayLike) -> Tuple[NDArray[Any], float, float]:
+    """Give an image of which all pixels count, with its lowest and highest value.
+
+    Parameters
+    ----------
+    plane : array_like, shape (height, width)
+        Of any real type.
+
+    Returns
+    -------
+    pixels : (height, width) array
+        Of the plane's own type; no copy if it is an array.
+    lowest, highest : float
+
+    Raises
+    ------
+    ImageError
+        If the plane is not two-dimensional, real, finite and larger than nothing.
+    """
+    pixels = as_array("plane", plane, error=ImageError)
+    if pixels.ndim != 2 or pixels.size == 0 or pixels.dtype.kind not in "buif":
+        raise ImageError(
+            "An image to measure must be two-dimensional, real and not empty, but is an array "
+            f"of shape {pixels.shape} and type {pixels.dtype}."
+        )
+    lowest, highest = float(pixels.min()), float(pixels.max())
+    if not (lowest >= -_LARGEST and highest <= _LARGEST):
+        raise ImageError(
+            f"An image to measure must be finite, from {-_LARGEST:g} to {_LARGEST:g}, but has "
+            f"values from {lowest:g} to {highest:g}."
+        )
+    return pixels, lowest, highest
 
 
 def largest_value(dtype: Any) -> float:

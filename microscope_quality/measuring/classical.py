@@ -26,6 +26,9 @@ _COLUMNS = (
     Column("percent_minimal", "number", "Percent at minimum", 3),
     Column("illumination_unevenness", "share", "Illumination unevenness", 3),
     Column("noise_estimate", "number", "Noise estimate", 2),
+    Column("check_qual", "signed", "checkQual", 1),
+    Column("laplacian_variance", "number", "Laplacian variance", 1),
+    Column("spectral_snr", "signed", "Spectral signal-to-noise in dB", 1),
     Column("status"),
 )
 

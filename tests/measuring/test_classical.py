@@ -34,7 +34,7 @@ ALONE = Settings(measures=(Classical(),))
 BESIDE = Settings(measures=(Focus(), Classical()))
 
 
-def taken(defocus_um, seed=0, shape=(180, 200)):
+def taken(defocus_um, seed=0, shape=(210, 230)):
     light = defocus(nuclei(shape, 20, seed), psf(TRAINING_OPTICS, defocus_um))
     plane = Camera(offset=100, bit_depth=16).expose(2000 * (np.maximum(light, 0) + 0.05), seed)
     return plane.astype(np.uint16)
@@ -45,7 +45,7 @@ def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     for number, defocus_um in enumerate((0.0, 4.0, 9.0)):
         tifffile.imwrite(folder / f"{number}.tif", taken(defocus_um, number))
-    tifffile.imwrite(folder / "flat.tif", np.full((180, 200), 7, np.uint8))
+    tifffile.imwrite(folder / "flat.tif", np.full((210, 230), 7, np.uint8))
     undefined = taken(0.0).astype(np.float32)
     undefined[3, 4] = np.nan
     tifffile.imwrite(folder / "undefined.tif", undefined)
@@ -81,7 +81,7 @@ def test_the_table_has_what_the_functions_give(images, alone):
             expected = getattr(classical, number)(plane)
             assert float(rows[name][number]) == pytest.approx(expected, rel=1e-5)
         assert rows[name]["status"] == "measured"
-        assert (rows[name]["width"], rows[name]["height"]) == ("200", "180")
+        assert (rows[name]["width"], rows[name]["height"]) == ("230", "210")
     # The sharper, the more of what counts as good.
     power = [float(rows[name]["mid_band_power"]) for name in ("0.tif", "1.tif", "2.tif")]
     assert power == sorted(power, reverse=True)
