@@ -4,6 +4,9 @@
 focus, ``measure_at`` measures around points, ``sample_focus`` some places of a large plane. Results
 draw themselves: ``result.overlay(plane)``, ``result.plot(plane)``. ``measure_files(paths)``
 measures files, as the command does. `FocusModel` loads a model, `Optics` describes a microscope.
+
+``rate_image(plane)`` rates an image of an electron microscope as an expert would, and says why;
+``rate_files(paths)`` rates files. `RatingModel` loads a rater.
 """
 
 from __future__ import annotations
@@ -31,8 +34,10 @@ if TYPE_CHECKING:
     from microscope_quality.degrade import Camera, defocus
     from microscope_quality.measuring.classical import Classical
     from microscope_quality.measuring.focus import Focus
-    from microscope_quality.measuring.measure_files import MeasuredFiles, measure_files
+    from microscope_quality.measuring.measure_files import MeasuredFiles, measure_files, rate_files
+    from microscope_quality.measuring.rating import Rating
     from microscope_quality.measuring.settings import Settings
+    from microscope_quality.rater import RatingModel, RatingResult, rate_image
 
 __all__ = [
     "Camera",
@@ -45,6 +50,9 @@ __all__ = [
     "Optics",
     "PatchResult",
     "PointsResult",
+    "Rating",
+    "RatingModel",
+    "RatingResult",
     "SampleResult",
     "Settings",
     "StackResult",
@@ -57,6 +65,8 @@ __all__ = [
     "measure_files",
     "measure_focus",
     "measure_stack",
+    "rate_files",
+    "rate_image",
     "sample_focus",
 ]
 
@@ -70,6 +80,11 @@ _LATER = {
     "Focus": "measuring.focus",
     "MeasuredFiles": "measuring.measure_files",
     "measure_files": "measuring.measure_files",
+    "rate_files": "measuring.measure_files",
+    "Rating": "measuring.rating",
+    "RatingModel": "rater",
+    "RatingResult": "rater",
+    "rate_image": "rater",
     "Settings": "measuring.settings",
 }
 

@@ -1,16 +1,18 @@
-"""Pictures of focus: the plane in grey under its patches' levels and certainties in colour."""
+"""Pictures of results: the plane in grey under its patches' levels or scores in colour."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microscope_quality.arguments import as_a, as_count, as_floats, as_numbers
+from microscope_quality.concordance import LOWEST_SCORE
 from microscope_quality.errors import ArgumentError, SettingsError
 from microscope_quality.focus import FocusResult
 from microscope_quality.planes import as_plane, is_lazy
+from microscope_quality.rater import RatingResult
 from microscope_quality.resampling import resample, scaled_down
 from microscope_quality.sampling import SampleResult
 
@@ -46,8 +48,11 @@ _GLOW = 0.5
 # this much where the picture is black.
 _SMALLEST_FRAMED = 6
 _TINT_SMALL = 0.5
-# Side, in the picture, of the mark of a sampled place at least.
-_SMALLEST_MARK = 10
+# Side, in the picture, of the mark of a sampled place at least; of a place that has a rating, that
+# of each of its patches.
+_SMALLEST_MARK, _SMALLEST_OF_PLACE = 10, 6
+# Colours of scores.
+_SCORE_STEPS = 91
 # Pixels of a plane outside of memory that are read at a time.
 _BAND_PIXELS = 2**23
 # Such a plane is drawn in its own size up to so many pixels.
@@ -96,6 +101,55 @@ def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = 
     if isinstance(plane, FocusResult):
         raise ArgumentError("plane must be the image, and result what was measured of it, second.")
     as_a(FocusResult, "result", result)
+    smallest = _SMALLEST_MARK if isinstance(result, SampleResult) else None
+    return _drawn(plane, result, _of_patches(result), smallest, max_side)
+
+
+def score_overlay(
+    plane: ArrayLike, result: RatingResult, *, max_side: Optional[int] = None
+) -> ByteArray:
+    """Draw a plane under its patches' scores.
+
+    Each patch has a border and a tint: blue for a score of 1, over pink to yellow for 0.1. Blank
+    ones are left as they are.
+
+    Parameters
+    ----------
+    plane : (height, width) array
+        The one that was rated; see `overlay`.
+    result : RatingResult
+        Of `rater.rate_image`.
+    max_side : int, optional
+        As for `overlay`.
+
+    Returns
+    -------
+    (height, width, 3) array of uint8
+        As `overlay`.
+
+    Raises
+    ------
+    ImageError, SettingsError, FileError
+        As `overlay`.
+    """
+    if isinstance(plane, RatingResult):
+        raise ArgumentError("plane must be the image, and result its rating, second.")
+    as_a(RatingResult, "result", result)
+    smallest = None if result.places is None else _SMALLEST_OF_PLACE
+    return _drawn(plane, result, _of_scores(result.patch_scores), smallest, max_side)
+
+
+def _drawn(
+    plane: ArrayLike,
+    result: Union[FocusResult, RatingResult],
+    of_patches: Float32Array,
+    smallest_mark: Optional[int],
+    max_side: Optional[int],
+) -> ByteArray:
+    """Draw a plane under colours of its patches, NaN for those that have none.
+
+    Those of sampled places are drawn as squares of a side at least.
+    """
     grey, own_shape = _grey(plane, max_side)
     if own_shape != (result.height, result.width):
         raise SettingsError(
@@ -107,13 +161,14 @@ def overlay(plane: ArrayLike, result: FocusResult, *, max_side: Optional[int] = 
     side = result.patch_size_px * shrink
     line = max(1, round(side / 40))
     corners = (result.patch_positions * shrink).astype(np.float64)
-    if isinstance(result, SampleResult):
-        parts = _marks(corners, side, grey.shape)
+    if smallest_mark is not None:
+        parts = _marks(corners, side, grey.shape, smallest_mark)
     elif side < _SMALLEST_FRAMED:
-        return _to_bytes(_tinted(grey, corners, side, _of_patches(result)))
+        return _to_bytes(_tinted(grey, corners, side, of_patches))
     else:
         parts = _parts(corners, side)
-    for (top, left, bottom, right), colour in zip(parts, _of_patches(result)):
+    has_colour = ~np.isnan(of_patches[:, 0])
+    for (top, left, bottom, right), colour in zip(parts[has_colour], of_patches[has_colour]):
         area = (slice(top, bottom), slice(left, right))
         inner = grey[area][..., np.newaxis]
         share = _TINT_DARK + (_TINT_BRIGHT - _TINT_DARK) * inner
@@ -152,6 +207,24 @@ def legend(height: int, levels: int = 11) -> ByteArray:
     block = np.arange(6 * height) * levels // (6 * height)
     certainties = np.linspace(1, 0, height)[:, np.newaxis]
     return _to_bytes(_colours(np.broadcast_to(block, (height, len(block))), certainties, levels))
+
+
+def score_legend(height: int) -> ByteArray:
+    """Draw the colours of scores, without words.
+
+    Parameters
+    ----------
+    height : int
+        In pixels.
+
+    Returns
+    -------
+    (height, 6 * height, 3) array of uint8
+        From left to right the scores from 0.1 to 1.
+    """
+    height = as_count("height", height, 1, _HIGHEST_LEGEND)
+    scores = _of_scores(np.linspace(LOWEST_SCORE, 1, 6 * height))
+    return _to_bytes(np.broadcast_to(scores, (height, *scores.shape)))
 
 
 def level_colours(levels: int) -> ByteArray:
@@ -247,9 +320,11 @@ def _grey(plane: ArrayLike, max_side: Optional[int]) -> Tuple[Float32Array, Tupl
     return grey if grey.shape == shape else resample(grey, shape).astype(np.float32), own_shape
 
 
-def _marks(corners: Float64Array, side: float, shape: Tuple[int, int]) -> NDArray[np.intp]:
+def _marks(
+    corners: Float64Array, side: float, shape: Tuple[int, int], smallest: int
+) -> NDArray[np.intp]:
     """Give the squares of sampled places."""
-    wide = max(side, _SMALLEST_MARK)
+    wide = max(side, smallest)
     start = np.clip(np.round(corners - (wide - side) / 2), 0, None)
     end = np.minimum(start + round(wide), shape)
     return np.concatenate([start, end], axis=1).astype(np.intp)
@@ -271,7 +346,7 @@ def _tinted(
     of_pixels = of_pixels + patch_of(columns, grey.shape[1])
     light = _TINT_SMALL + (1 - _TINT_SMALL) * grey[..., np.newaxis]
     tinted: Float32Array = colours[of_pixels] * light
-    return tinted
+    return np.where(np.isnan(tinted), grey[..., np.newaxis], tinted)
 
 
 def _area_averaged(plane: Any, max_side: int) -> Float64Array:
@@ -316,6 +391,16 @@ def _of_patches(result: FocusResult) -> Float32Array:
     levels = np.where(undefined, 0, result.patch_levels).astype(np.intp)
     certainties = np.where(undefined, 0, result.patch_certainties)
     return _colours(levels, certainties, len(result.probabilities))
+
+
+def _of_scores(scores: NDArray[Any]) -> Float32Array:
+    """Give the colours of scores; NaN of NaN."""
+    worse = (1 - np.asarray(scores, np.float64)) / (1 - LOWEST_SCORE)
+    known = ~np.isnan(worse)
+    colours = np.full((*worse.shape, 3), np.nan, np.float32)
+    step = np.round(np.clip(worse[known], 0, 1) * (_SCORE_STEPS - 1)).astype(np.intp)
+    colours[known] = _ramp(_SCORE_STEPS)[step]
+    return colours
 
 
 def _ramp(levels: int) -> Float32Array:

@@ -28,6 +28,9 @@ class Status:
         Of points and areas in charts, in the terms of Plotly.
     is_rare : bool
         Whether a page names it only where an image has it, and nobody wants to keep such images.
+    is_void : bool
+        Whether the numbers of such an image mean nothing though it is bad: nobody wants to keep it,
+        whatever they are.
     """
 
     key: str
@@ -39,11 +42,12 @@ class Status:
     mark: str = "circle"
     hatch: str = ""
     is_rare: bool = False
+    is_void: bool = False
 
     @property
     def is_judged(self) -> bool:
         """Whether the numbers of such an image mean something."""
-        return self.badness not in (1, 4)
+        return self.badness not in (1, 4) and not self.is_void
 
     @property
     def is_blank(self) -> bool:
@@ -105,7 +109,15 @@ GOOD = Status("good", "good", "●", "#3cbeff", 0)
 POOR = Status("poor", "poor", "○", "#f89045", 3, "", "circle-open", "/")
 #: Of a grab that failed: cut, empty, or the frame before once more. Its row says which.
 FAILED = Status(
-    "failed_grab", "failed grab", "!", "#b24bbd", 3, "failed grabs", "square-x-open", "x"
+    "failed_grab",
+    "failed grab",
+    "!",
+    "#b24bbd",
+    3,
+    "failed grabs",
+    "square-x-open",
+    "x",
+    is_void=True,
 )
 #: Of an image that could not be measured; its row says why.
 ERROR = Status("error", "not measured", "×", "#d1242f", 4, "", "x-thin-open", "-")

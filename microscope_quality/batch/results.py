@@ -93,6 +93,8 @@ class Results:
         Of the run: rows with another one are measured again.
     again
         Keep nothing of an earlier run.
+    derived
+        Columns that follow from others: rows that are others in these alone are the same.
 
     Attributes
     ----------
@@ -118,6 +120,7 @@ class Results:
         settings_id: str,
         *,
         again: bool = False,
+        derived: Iterable[str] = (),
     ) -> None:
         from filelock import FileLock, Timeout
 
@@ -129,6 +132,7 @@ class Results:
         of_patches = self._columns.get(PATCHES, ())
         self._of_patches = next((name for name in of_patches if name in numbers), "")
         self._settings_id = settings_id
+        self._not_measured = _OF_NAMES.union(derived)
         self._kept: dict[str, _Kept] = {}
         # Descriptors of the logs, and how far each is valid.
         self._logs: dict[str, int] = {}
@@ -572,7 +576,7 @@ class Results:
     def _measured_rows(self, kept: _Kept, table: str) -> Iterator[tuple[str, ...]]:
         """Rows of a file without an error, as far as they tell what was measured."""
         columns = self._columns[table]
-        telling = [k for k, name in enumerate(columns) if name not in _OF_NAMES]
+        telling = [k for k, name in enumerate(columns) if name not in self._not_measured]
         spans = [page[table] for page in kept.pages if table in page]
         for _, content in self._contents(table, spans):
             for _, record in records(io.BytesIO(content)):

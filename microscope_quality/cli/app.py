@@ -27,7 +27,19 @@ from microscope_quality.version import __version__
 
 app.command(cls=BareRescaleCommand)(measure)
 app.command(cls=BareRescaleCommand)(watch)
-for command in (report, select, verify, label, agreement, study, synthesize, train, evaluate, unseen):
+for command in (
+    rate,
+    report,
+    select,
+    verify,
+    label,
+    agreement,
+    study,
+    synthesize,
+    train,
+    evaluate,
+    unseen,
+):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(plugin, name="plugin")

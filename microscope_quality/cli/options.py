@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Mapping, Optional
 import typer
 
 from microscope_quality.batch.budget import SECONDS
+from microscope_quality.cli.rows import Format
 from microscope_quality.measuring.layouts import LAYOUTS
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from microscope_quality.measuring.measure import Measure
     from microscope_quality.measuring.settings import Settings
+
+# Settings of measures that are what was typed.
+_AS_THEY_ARE = ("model", "in_focus_limit", "sample", "patches", "score_limit")
 
 #: Headings of options in the commands' help.
 WRITTEN = "What is written"
@@ -29,12 +33,78 @@ how = functools.partial(typer.Option, rich_help_panel=HOW)
 many = functools.partial(typer.Option, rich_help_panel=MANY)
 written = functools.partial(typer.Option, rich_help_panel=WRITTEN)
 
+
+class Pictures(str, Enum):
+    """Which planes get a picture."""
+
+    doubtful = "doubtful"
+    all = "all"
+    none = "none"
+
+
+ImagesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATHS",
+        help="Images (TIFF, PNG, JPEG, BMP, OME-Zarr, CZI, LIF, ND2), folders of them, or "
+        "patterns such as 'plate/**/*_w1.tif'.",
+        show_default=False,
+    ),
+]
+OutOption = Annotated[
+    Optional[Path],
+    written(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Folder for results.csv, stacks.csv (of z-stacks), overlays/ and run.json. What "
+        "an earlier run with the same settings measured there is kept, if it did not change.",
+        show_default=False,
+    ),
+]
+FormatOption = Annotated[
+    Optional[Format],
+    written(
+        "--format",
+        help="Write the rows of results.csv to standard output, for other programs, and "
+        "nothing else there.",
+        show_default="a summary to read",
+    ),
+]
+ParquetOption = Annotated[bool, written("--parquet", help="Write each table as Parquet too.")]
+XlsxOption = Annotated[
+    bool, written("--xlsx", help="Write results.csv as a workbook too, results.xlsx.")
+]
+ReportOption = Annotated[
+    bool, written("--report", help="Write report.html too, a page to look at and to sort by.")
+]
+AgainOption = Annotated[
+    bool,
+    written("--again", help="Measure also what was measured before and did not change."),
+]
+LimitMemoryOption = Annotated[
+    Optional[str],
+    many(
+        metavar="AMOUNT",
+        help="Memory for all jobs together, such as 4GB: large images wait for each other.",
+        show_default="no limit",
+    ),
+]
+ClusterOption = Annotated[
+    Optional[str],
+    many(
+        metavar="ADDRESS",
+        help="Measure on a Dask cluster: its scheduler's address, such as tcp://host:8786, or "
+        "scheduler file. The workers need this library, and the images under the same paths.",
+        show_default=False,
+    ),
+]
 MeasuresOption = Annotated[
     str,
     how(
         metavar="NAME,…",
-        help="What is measured: focus, classical. The first one named gives the verdict, the "
-        "others add columns.",
+        help="What is measured: focus, classical, rating. The first one named gives the verdict, "
+        "the others add columns.",
     ),
 ]
 OpticsOption = Annotated[
@@ -154,6 +224,33 @@ SampleOption = Annotated[
     ),
 ]
 SeedOption = Annotated[int, many(min=0, metavar="N", help="Of the random places of --sample.")]
+PatchesOption = Annotated[
+    Optional[int],
+    many(
+        min=1,
+        metavar="N",
+        help="Rate N random places of each plane, of 2 x 2 patches each, not all of it: for very "
+        "large images.",
+        show_default="all",
+    ),
+]
+ScoreLimitOption = Annotated[
+    Optional[float],
+    how(
+        metavar="SCORE",
+        help="The lowest score that counts as good, 0.1 to 1. Images that were rated with another "
+        "one are judged again, and not rated again.",
+        show_default="0.5",
+    ),
+]
+CheckGrabsOption = Annotated[
+    bool,
+    how(
+        help="Tell failed grabs apart: empty images, lines at an end that are empty or copies, and "
+        "a frame that came twice. Not for mosaics with a border, nor for images with a bar of "
+        "text.",
+    ),
+]
 JobsOption = Annotated[
     Optional[int],
     many(
@@ -238,26 +335,23 @@ def settings_of(
 def _measures(
     listed: str,
     *,
-    model: Optional[str],
-    optics: Optional[str],
-    rescale: str,
-    in_focus_limit: Optional[float],
-    sample: Optional[int],
-    seed: int,
-    **_: object,
+    optics: Optional[str] = None,
+    rescale: str = Rescale.auto,
+    seed: int = 0,
+    check_grabs: bool = True,
+    **options: Any,
 ) -> tuple[Measure, ...]:
     """Make measures with those of their settings that were given."""
     from microscope_quality.measuring.measures import measures_with
     from microscope_quality.optics import parse_values
 
     given = {
-        "model": model,
+        **{name: options.get(name) for name in _AS_THEY_ARE},
         "optics": None if optics is None else parse_values(optics),
         # Some versions of typer give an option's word here, others its member.
         "rescale": None if rescale == Rescale.auto else Rescale(rescale).value,
-        "in_focus_limit": in_focus_limit,
-        "sample": sample,
         "seed": seed or None,
+        "check_grabs": None if check_grabs else False,
     }
     given = {name: value for name, value in given.items() if value is not None}
     return measures_with(listed.split(","), given)

@@ -74,10 +74,12 @@ def watch(
     alert_level: Annotated[
         Optional[float],
         typer.Option(
+            "--alert-level",
+            "--alert-score",
             metavar="LEVEL",
             rich_help_panel=ALERTS,
             help="Raise an alert for an image whose expected level is above this, such as 2.5. "
-            "Where high numbers are good, for one that is below.",
+            "With --rate, for one whose score is below, such as 0.5.",
         ),
     ] = None,
     alert_status: Annotated[
@@ -86,9 +88,10 @@ def watch(
             metavar="VERDICT",
             rich_help_panel=ALERTS,
             help="Raise an alert for images with this verdict: out_of_focus, mixed, no_content or "
-            "too_small. Can be given several times. Where alerts are asked for at all, a file that "
-            "cannot be measured raises one too.",
-            show_default="out_of_focus, where alerts have somewhere to go",
+            "too_small; with --rate, poor, failed_grab, no_content or too_small. Can be given "
+            "several times. Where alerts are asked for at all, a file that cannot be measured "
+            "raises one too.",
+            show_default="out_of_focus, or poor and failed_grab, where alerts have somewhere to go",
         ),
     ] = None,
     alert_after: Annotated[
@@ -141,6 +144,16 @@ def watch(
             help="Also keep a copy of the table as results.xlsx.",
         ),
     ] = False,
+    rate: Annotated[
+        bool,
+        options.how(
+            "--rate",
+            help="Rate images of an electron microscope, as `microscope-quality rate` does, and "
+            "tell of bad ones what to do: refocus, restigmate, retake, or look.",
+        ),
+    ] = False,
+    score_limit: options.ScoreLimitOption = None,
+    check_grabs: options.CheckGrabsOption = True,
     measures: options.MeasuresOption = "focus",
     optics: options.OpticsOption = None,
     rescale: options.RescaleOption = options.Rescale.auto,
@@ -152,6 +165,7 @@ def watch(
     in_focus_limit: options.InFocusLimitOption = None,
     luminance: options.LuminanceOption = False,
     sample: options.SampleOption = None,
+    patches: options.PatchesOption = None,
     seed: options.SeedOption = 0,
     digest: options.DigestOption = True,
     jobs: options.JobsOption = None,
@@ -174,6 +188,9 @@ def watch(
     * Run a program when the focus is lost: `microscope-quality watch plate1/ --out results
     --alert-after 3 --on-alert 'python pause_microscope.py'`
 
+    * Rate the tiles of an electron microscope: `microscope-quality watch section12/ --out rated
+    --rate --alert-score 0.5 --serve 8765`
+
     Exit codes: 0 ended by --once or SIGTERM, 1 some files failed (with --once), 2 wrong use,
     130 stopped by Ctrl-C.
     """
@@ -184,7 +201,7 @@ def watch(
     from microscope_quality.cli.refusal import refused
     from microscope_quality.cli.screen import Screen
     from microscope_quality.cli.wording import OTHER_COLUMNS, edited
-    from microscope_quality.errors import MicroscopeQualityError
+    from microscope_quality.errors import MicroscopeQualityError, SettingsError
     from microscope_quality.files.tables import RESULTS
     from microscope_quality.measuring.file_verdicts import Threshold
     from microscope_quality.measuring.watch import Watch, WatchSettings
@@ -197,7 +214,12 @@ def watch(
     page = alerts = None
     with contextlib.ExitStack() as stack:
         try:
-            settings = options.settings_of(**context.params)
+            given = dict(context.params)
+            if rate and measures != "focus":
+                raise SettingsError("rate is for `measures` rating; do not give both.")
+            if rate:
+                given["measures"] = "rating"
+            settings = options.settings_of(**given)
             measure = settings.measure
             channels: list[AlertChannel] = []
             if on_alert is not None:

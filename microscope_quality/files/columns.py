@@ -86,6 +86,10 @@ class Column:
         return "" if number >= 0 or self.kind == "signed" else "number from 0"
 
 
+#: What more than one measure gives alike, and a table has once.
+SATURATED = Column("saturated_fraction", "share", "Saturated share", 4)
+
+
 def names(columns: Iterable[Column]) -> tuple[str, ...]:
     """Give the names of columns, as a table's header has them."""
     return tuple(column.name for column in columns)

@@ -43,17 +43,17 @@ class Legend:
     left, right : str
         What stands above its ends.
     upper, lower : str
-        What stands beside its upper and lower end.
+        What stands beside its upper and lower end, if they differ.
     marks : int
-        It has so many blocks, numbered from 0.
+        It has so many blocks, numbered from 0; 0 for a ramp.
     """
 
     colours: Callable[[int], NDArray[np.uint8]]
     left: str
     right: str
-    upper: str
-    lower: str
-    marks: int
+    upper: str = ""
+    lower: str = ""
+    marks: int = 0
 
 
 def write_picture(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from microscope_quality.files.pictures import MAX_SIDE, subject_of_picture, write_picture
@@ -17,13 +18,17 @@ from microscope_quality.measuring.settings import Settings
 
 @dataclass(frozen=True)
 class Wanted:
-    """A plane of a file that is to be drawn into a picture, with a remark."""
+    """A plane of a file that is to be drawn into a picture, with a remark.
+
+    `judged` are fields of its row that the plane alone does not tell.
+    """
 
     name: str
     path: Path
     place: Place
     picture: Path
     remark: str = ""
+    judged: Mapping[str, str] = field(default_factory=dict)
 
 
 def draw(measure: Measure, result: Result, wanted: Wanted, subject: str) -> None:
@@ -34,7 +39,7 @@ def draw(measure: Measure, result: Result, wanted: Wanted, subject: str) -> None
     FileError
         The picture cannot be written.
     """
-    row = as_text(result.row, [*result.row])
+    row = {**as_text(result.row, [*result.row]), **wanted.judged}
     write_picture(
         wanted.picture,
         result.drawn(MAX_SIDE),
@@ -49,6 +54,7 @@ def subject_of(settings: Settings, wanted: Wanted) -> str:
     """Name what a picture shows: the file as it is, the plane, how it is measured."""
     size_bytes, modified = identity(wanted.path)
     facts = [settings.id, size_bytes, modified, str(wanted.place), wanted.remark]
+    facts += [*wanted.judged.values()]
     return json.dumps([*facts, str(wanted.path.absolute())])
 
 

@@ -220,12 +220,22 @@ class Threshold:
             # Its numbers mean nothing.
             said = "has no content" if status is NO_CONTENT else f"is {status.words}"
             return f"{name} {said}" if status.key in self.statuses else ""
+        advice = measure.advice(verdict.row)
+        if status.is_void:
+            # It is worse than any number.
+            is_bad = status.key in self.statuses or self.limit is not None
+            return _advised(f"{name} is a {status.words}", advice) if is_bad else ""
         judged, at = measure.judged(verdict.row), measure.at(verdict.row, self.limit)
         worse = self.limit is not None and measure.badness(judged) > measure.badness(self.limit)
         if worse:
             side = "above" if measure.good == "low" else "below"
             said = f"{status.words}, {at}" if status.badness == 2 else at
-            return f"{name} is {said}, {side} {self.limit:g}"
+            return _advised(f"{name} is {said}, {side} {self.limit:g}", advice)
         if status.key in self.statuses:
-            return f"{name} is {status.words}, {at}"
+            return _advised(f"{name} is {status.words}, {at}", advice)
         return ""
+
+
+def _advised(said: str, advice: str) -> str:
+    """Say with what is wrong what to do about it, where that is known."""
+    return f"{said}: {advice}" if advice else said

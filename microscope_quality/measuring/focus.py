@@ -13,7 +13,7 @@ from typing import Any
 
 from microscope_quality.arguments import as_count
 from microscope_quality.errors import MicroscopeQualityError, OpticsError, SettingsError
-from microscope_quality.files.columns import Column
+from microscope_quality.files.columns import SATURATED, Column
 from microscope_quality.files.metadata import KnownOptics, optics_of, told
 from microscope_quality.files.pictures import Legend
 from microscope_quality.files.plane import Plane
@@ -58,7 +58,7 @@ _OF_IMAGE = (
     Column("status"),
     Column("blur_diameter_px", "number", "Blur disc, pixels", 1, True),
     Column("defocus_um", "number", "Defocus, µm", 2, True),
-    Column("saturated_fraction", "share", "Saturated share", 4),
+    SATURATED,
 )
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, str]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_FIELD = re.compile(r"\{(\w+):(\d)\}")
+_FIELD = re.compile(r"\{(\w+)(?::(\d))?\}")
 
 
 def hex_colours(number: int) -> tuple[str, ...]:
@@ -50,6 +50,8 @@ class Scale:
         What the lowest and the highest value mean.
     bins : int
         Values are counted by the nearest whole number, so many of them from 0; 0 for other ranges.
+    ranges : int
+        Ranges of equal length that they are counted by where they are not.
     """
 
     colours: tuple[str, ...]
@@ -57,6 +59,7 @@ class Scale:
     high: float | None = None
     ends: tuple[str, str] = ("", "")
     bins: int = 0
+    ranges: int = 20
 
     def bin(self, value: float) -> int:
         """Give the whole number that a value is counted by; halves count upwards."""
@@ -164,7 +167,7 @@ class Measure:
         Column that says how far to believe the value; empty if there is none.
     templates : tuple of str
         What is said of a row whose numbers mean something: ``{column:digits}`` is the number of a
-        column. Without any, it is the value.
+        column, ``{column}`` its text. Without any, it is the value.
     drift : str
         What it means when the value changes in the course of a run.
     reference : str
@@ -173,6 +176,16 @@ class Measure:
         What a reader of its numbers has to know, in sentences.
     needed : tuple of str
         Columns without which a table is none of its.
+    causes : (str, str)
+        Columns of what makes an image bad and of what to do about it; empty if there are none.
+    judging : tuple of str
+        Settings that decide about no number: rows that were measured by others are kept, and
+        judged again.
+    judged_columns : tuple of str
+        Columns that follow from others, from those settings and from planes before it: see
+        `judged_again`.
+    repeats : str
+        Column that two planes have alike only where one frame came twice; empty without one.
     """
 
     name: ClassVar[str]
@@ -186,6 +199,10 @@ class Measure:
     reference: ClassVar[str] = ""
     caveats: ClassVar[tuple[str, ...]] = ()
     needed: ClassVar[tuple[str, ...]] = ("status",)
+    causes: ClassVar[tuple[str, str]] = ("", "")
+    judging: ClassVar[tuple[str, ...]] = ()
+    judged_columns: ClassVar[tuple[str, ...]] = ()
+    repeats: ClassVar[str] = ""
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -237,6 +254,21 @@ class Measure:
     def legend(self) -> Legend | None:
         """Legend of its pictures."""
         return None
+
+    @property
+    def drawn_words(self) -> str:
+        """What the colours of its pictures stand for, in a sentence."""
+        return (
+            f"Each square is a patch: its colour is its {self.noun}, the dimmer the less sure."
+            if self.legend
+            else ""
+        )
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Columns that lists of images to keep, or to throw out, tell of each."""
+        templates = self.templates_of(self.statuses[0])
+        return tuple(field[1] for one in templates for field in _FIELD.finditer(one))
 
     @property
     def reads_whole(self) -> bool:
@@ -297,6 +329,20 @@ class Measure:
             It cannot be measured.
         """
         raise NotImplementedError
+
+    def judged_again(self, row: Mapping[str, object], same: str) -> dict[str, object]:
+        """Give what a plane has in `judged_columns` by these settings, and beside other planes.
+
+        It is asked of each row that comes into a table, and of those that are in it already.
+
+        Parameters
+        ----------
+        row
+            Fields, or their texts.
+        same
+            Name of the plane before it that has the same in the column `repeats`, if there is one.
+        """
+        return {}
 
     # What rows mean, whose fields are texts.
 
@@ -375,6 +421,15 @@ class Measure:
         text = self.short(row)
         return [Cell(self.column.words, ((text, "") if text else ("–", "dim"),))]
 
+    def remedy(self, row: Row) -> tuple[str, str]:
+        """Give what makes a plane bad, or would, and what to do about it; empty if unknown."""
+        cause, action = (row.get(name, "") for name in self.causes)
+        return cause, action
+
+    def advice(self, row: Row) -> str:
+        """Say both."""
+        return "; ".join(filter(None, self.remedy(row)))
+
     @property
     def worst(self) -> str:
         """How planes with the worst values are called, as the title of a list."""
@@ -449,10 +504,15 @@ class Measure:
 
 
 def filled(template: str, row: Row) -> str:
-    """Put numbers of a row into a template; empty where one is missing."""
+    """Put numbers and texts of a row into a template; empty where one is missing."""
     if any(not row.get(field[1]) for field in _FIELD.finditer(template)):
         return ""
-    return _FIELD.sub(lambda field: f"{float(row[field[1]]):.{field[2]}f}", template)
+
+    def written(field: re.Match[str]) -> str:
+        text = row[field[1]]
+        return f"{float(text):.{field[2]}f}" if field[2] else text
+
+    return _FIELD.sub(written, template)
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Measure image files from Python, as the command ``microscope-quality measure`` does."""
+"""Measure and rate image files from Python, as ``microscope-quality measure`` and ``rate`` do."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def measure_files(
     again
         Measure also what an earlier run measured.
     measures
-        ``"focus"``, ``"classical"`` or both; the first one gives the status.
+        Of ``"focus"``, ``"classical"`` and ``"rating"``; the first one gives the status.
     model
         Name or folder of a model; by default the one that comes with the library.
     optics
@@ -120,8 +120,6 @@ def measure_files(
         There is no file, or an argument is wrong; with the first row, as for `run.Run`. A file that
         cannot be measured is a row whose ``error`` says why.
     """
-    if per_patch and out is None:
-        raise SettingsError("per_patch needs `out`, a folder to write to.")
     said = {
         "measures": None if measures == "focus" else measures,
         "model": model,
@@ -130,17 +128,132 @@ def measure_files(
         "in_focus_limit": in_focus_limit,
         "sample": sample,
         "seed": as_seed(seed) or None,
+        **_said_of_files(luminance, pattern, layout, per_patch),
+    }
+    return _begun(
+        paths,
+        _settings_of(settings, said),
+        "measure_focus",
+        out=out,
+        jobs=jobs,
+        again=again,
+        exclude=exclude,
+        per_patch=per_patch,
+        limit_memory=limit_memory,
+        progress=progress,
+    )
+
+
+def rate_files(
+    paths: _Path | Iterable[_Path],
+    settings: Settings | None = None,
+    *,
+    out: _Path | None = None,
+    jobs: int | None = None,
+    again: bool = False,
+    model: _Path | None = None,
+    patches: int | None = None,
+    seed: int = 0,
+    score_limit: float | None = None,
+    check_grabs: bool = True,
+    luminance: bool = False,
+    pattern: str | None = None,
+    layout: str = "auto",
+    exclude: str | Iterable[str] = (),
+    per_patch: bool = False,
+    limit_memory: str | None = None,
+    progress: Progress | None = None,
+) -> MeasuredFiles:
+    """Rate image files, by several processes; gives the rows of their planes as they come.
+
+    ::
+
+        for row in rate_files("section12", out="rated"):
+            print(row["file"], row["score"], row["action"])
+
+    Parameters
+    ----------
+    paths, settings, out, jobs, again, luminance, pattern, layout, exclude, per_patch, limit_memory
+        As for `measure_files`. Rows that an earlier run rated with another `score_limit` are judged
+        again, and not rated again.
+    model, patches, seed
+        As for `rater.rate_image`; the model by its name or folder.
+    score_limit, check_grabs
+        The lowest score that is good, 0.1 to 1, 0.5 by default; and whether failed grabs are told
+        apart. See `measuring.rating.Rating`.
+    progress
+        As for `measure_files`.
+
+    Returns
+    -------
+    MeasuredFiles
+        Nothing is rated before its first row is asked for.
+
+    Raises
+    ------
+    MicroscopeQualityError
+        As for `measure_files`.
+    """
+    said = {
+        "model": model,
+        "patches": patches,
+        "seed": as_seed(seed) or None,
+        "score_limit": score_limit,
+        "check_grabs": None if as_flag("check_grabs", check_grabs) else False,
+        **_said_of_files(luminance, pattern, layout, per_patch),
+    }
+    return _begun(
+        paths,
+        _settings_of(settings, said, measures="rating"),
+        "rate_image",
+        out=out,
+        jobs=jobs,
+        again=again,
+        exclude=exclude,
+        per_patch=per_patch,
+        limit_memory=limit_memory,
+        progress=progress,
+    )
+
+
+def _said_of_files(
+    luminance: bool, pattern: str | None, layout: str, per_patch: bool
+) -> dict[str, Any]:
+    return {
         "luminance": as_flag("luminance", luminance) or None,
         "pattern": pattern,
         "layout": None if layout == "auto" else layout,
         "per_patch": as_flag("per_patch", per_patch) or None,
     }
-    given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+
+
+def _settings_of(settings: Settings | None, said: Mapping[str, Any], **usual: Any) -> Settings:
+    """Give the settings, or make them of what was said."""
+    given = {name: value for name, value in said.items() if value is not None}
     if settings is None:
-        settings = _settings(**given)
+        settings = _settings(**usual, **given)
     elif given:
         raise SettingsError(f"{next(iter(given))} must be said in `settings`, which are given.")
     as_a(Settings, "settings", settings).check()
+    return settings
+
+
+def _begun(
+    paths: _Path | Iterable[_Path],
+    settings: Settings,
+    of_arrays: str,
+    *,
+    out: _Path | None,
+    jobs: int | None,
+    again: bool,
+    exclude: str | Iterable[str],
+    per_patch: bool,
+    limit_memory: str | None,
+    progress: Progress | None,
+) -> MeasuredFiles:
+    """Check what is asked for, and give the files; `of_arrays` names what does this to an array."""
+    if per_patch and out is None:
+        raise SettingsError("per_patch needs `out`, a folder to write to.")
     folder = None if out is None else as_path("out", out)
     if folder is not None:
         check_folder(folder)
@@ -148,7 +261,7 @@ def measure_files(
         raise ArgumentError(f"progress must be callable, not {shown(progress)}.")
     without = [exclude] if isinstance(exclude, str) else as_list("exclude", exclude, "patterns")
     files = find_some(
-        [os.fspath(path) for path in _paths(paths)],
+        [os.fspath(path) for path in _paths(paths, of_arrays)],
         exclude=folder,
         without=[as_text("exclude", one) for one in without],
     )
@@ -164,12 +277,12 @@ def measure_files(
     return MeasuredFiles(start, settings, [path for _, path in files], progress)
 
 
-def _paths(paths: Any) -> list[Path]:
+def _paths(paths: Any, of_arrays: str) -> list[Path]:
     if isinstance(paths, (str, os.PathLike)):
         return [as_path("paths", paths)]
     asked = "paths must be those of files or folders, or patterns of them"
     if hasattr(paths, "__array__") or not isinstance(paths, Iterable):
-        raise ArgumentError(f"{asked}, not {shown(paths)}; measure_focus takes arrays.")
+        raise ArgumentError(f"{asked}, not {shown(paths)}; {of_arrays} takes arrays.")
     listed = [as_path("Each of the paths", one) for one in paths]
     if not listed:
         raise SettingsError(f"{asked}; there is none among them.")
@@ -253,7 +366,9 @@ def _rows(number: int) -> str:
 
 
 class MeasuredFiles:
-    """Image files that are measured as their rows are asked for; `measure_files` makes it.
+    """Image files that are measured as their rows are asked for.
+
+    `measure_files` and `rate_files` make it.
 
     It can be gone through more than once: rows that were given are kept. A row is a dict with the
     columns of ``results.csv`` but its checksum, in their order: whole numbers, floats and texts,
@@ -296,7 +411,7 @@ class MeasuredFiles:
         if self._is_closed:
             raise SettingsError(
                 f"Measuring was ended before the last row; {_rows(len(self._rows))} had been "
-                "given. Call measure_files again; with `out`, it goes on from there."
+                "given. Ask for them again; with `out`, it goes on from there."
             )
         try:
             rows = next(self._pages, None)

@@ -8,9 +8,10 @@ from typing import Any
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.measuring.measure import Measure, as_mapping
+from microscope_quality.model import find_model, read_description
 
 #: Names that `measure_of` knows.
-MEASURES = ("focus", "classical")
+MEASURES = ("focus", "classical", "rating")
 
 
 def measure_of(name: str) -> type[Measure]:
@@ -27,6 +28,10 @@ def measure_of(name: str) -> type[Measure]:
         from microscope_quality.measuring.classical import Classical
 
         return Classical
+    if name == "rating":
+        from microscope_quality.measuring.rating import Rating
+
+        return Rating
     from microscope_quality.measuring.focus import Focus
 
     return Focus
@@ -35,10 +40,14 @@ def measure_of(name: str) -> type[Measure]:
 def measures_with(listed: Iterable[str], given: Mapping[str, Any]) -> tuple[Measure, ...]:
     """Make measures by their names, each with those of the settings that are its own.
 
+    A model is that of the measure that bears the name of its task, where several have models.
+
     Raises
     ------
     SettingsError
         There is no such measure, or a setting is of none of them.
+    ModelNotFoundError, ModelError
+        Several measures have models, and the one that is given cannot be read.
     """
     kinds = [measure_of(name.strip()) for name in listed]
     for name in given:
@@ -47,9 +56,20 @@ def measures_with(listed: Iterable[str], given: Mapping[str, Any]) -> tuple[Meas
             raise SettingsError(
                 f"{name} is a setting of {' and '.join(having)}; `measures` names others alone."
             )
-    return tuple(
-        kind(**{name: given[name] for name in settings_of(kind) & given.keys()}) for kind in kinds
-    )
+    task = ""
+    if "model" in given and sum("model" in settings_of(kind) for kind in kinds) > 1:
+        task = read_description(find_model(given["model"])).task
+        if not any(kind.name == task for kind in kinds):
+            raise SettingsError(
+                f"model is one of the task {task}, and `measures` names "
+                f"{', '.join(kind.name for kind in kinds)}."
+            )
+
+    def own(kind: type[Measure]) -> dict[str, Any]:
+        names = settings_of(kind) & given.keys()
+        return {name: given[name] for name in names if name != "model" or task in ("", kind.name)}
+
+    return tuple(kind(**own(kind)) for kind in kinds)
 
 
 def settings_of(kind: type[Measure]) -> set[str]:

@@ -39,6 +39,7 @@ from microscope_quality.measuring.items import (
     on_any_machine,
     unlisted,
 )
+from microscope_quality.measuring.judging import Judging
 from microscope_quality.measuring.measure import Row
 from microscope_quality.measuring.memory import USUAL_BYTES, run_within
 from microscope_quality.measuring.naming import Naming, Recognised, axes_of_name, renamed
@@ -233,7 +234,10 @@ class Run:
         self._reader = RowReader(settings.measure, columns[RESULTS])
         # A heap with the least doubtful plane first; its number makes the order definite.
         self._doubtful: list[tuple[float, int, Doubtful]] = []
-        # Planes that an interrupted run has measured and not drawn.
+        self._judging = Judging(settings.measures)
+        # Files of which an interrupted run has measured some pages, and their rows as judged now.
+        self._begun: dict[str, list[dict[str, str]]] = {}
+        # Planes that an interrupted run has measured and not drawn, or that are judged otherwise.
         self._to_draw: list[Wanted] = []
         # Rows of a run without a folder.
         self._held: list[dict[str, str]] = []
@@ -259,7 +263,13 @@ class Run:
                 check_replaceable(out / table, columns)
         tables = self.settings.tables()
         taken_away = any((out / RESULTS).exists() and not (out / name).exists() for name in tables)
-        results = Results(out, tables, self.settings.id, again=again or taken_away)
+        results = Results(
+            out,
+            tables,
+            self.settings.id,
+            again=again or taken_away,
+            derived=self._judging.columns,
+        )
         before = results.files()
         self.gone = [name for name in before if name not in self._paths]
         if self.gone and len(self.gone) == len(before):
@@ -358,10 +368,10 @@ class Run:
         with contextlib.closing(outcomes):
             for outcome in outcomes:
                 while before and before[0][0] <= outcome.item.file:
-                    yield before.popleft()[1], None
+                    yield self._judged_again(before.popleft()[1]), None
                 yield outcome.item.name, self._taken_in(outcome)
                 advance(done=1)
-        yield from ((name, None) for _, name in before)
+        yield from ((self._judged_again(name), None) for _, name in before)
 
     def _outcomes(
         self,
@@ -425,7 +435,9 @@ class Run:
                 if picture.is_file():
                     self.drawn.add(picture)
                 elif not plane.error:
-                    self._to_draw.append(Wanted(name, self._paths[name], plane.place, picture))
+                    self._to_draw.append(self._wanted(plane, picture))
+        if pages_done and self._judging.columns:
+            self._begun[name] = []
         return pages_done
 
     def _regroup(self, name: str, results: Results) -> None:
@@ -438,6 +450,41 @@ class Run:
         again = renamed(rows, self.naming[name])
         if again[RESULTS] != rows[RESULTS]:
             results.append(name, again)
+
+    def _judged_again(self, name: str) -> str:
+        """Judge the rows that an earlier run measured of a file by those before them; its name."""
+        if self.results is None or not self._judging.columns:
+            return name
+        rows = self.results.rows(name)
+        again = self._judging.judged(rows)
+        if name in self._begun:
+            self._begun[name] = again
+        elif again != rows:
+            self._keep_judged(name, again, self.results)
+        return name
+
+    def _keep_judged(self, name: str, rows: list[dict[str, str]], results: Results) -> None:
+        """Keep rows that are judged otherwise than when they were measured."""
+        before = results.rows(name)
+        tables = {RESULTS: rows}
+        if self.settings.keep_patches:
+            tables[PATCHES] = results.rows(name, PATCHES)
+        results.append(name, tables)
+        for plane, was in zip(self._planes_of(name, results), before):
+            if plane.row != was:
+                self._redraw(plane)
+
+    def _redraw(self, plane: PlaneRow) -> None:
+        """Have a plane drawn that is judged otherwise than its picture says, if it has one."""
+        picture = self._picture(plane)
+        if self.settings.pictures is not None and picture in self.drawn:
+            self.drawn.remove(picture)
+            self._to_draw.append(self._wanted(plane, picture))
+
+    def _wanted(self, plane: PlaneRow, picture: Path, remark: str = "") -> Wanted:
+        judged = {name: plane.row.get(name, "") for name in self._judging.columns}
+        path = self._paths[plane.name]
+        return Wanted(plane.name, path, plane.place, picture, remark, judged)
 
     def _has_pictures(self, name: str) -> bool:
         """Whether a kept file's planes are drawn, where every plane is to be."""
@@ -469,12 +516,21 @@ class Run:
         self.drawn.update(folder / path.name for path in measured.drawn)
         self.not_drawn += measured.not_drawn
         rows = measured.rows[RESULTS]
+        for row, changes in zip(rows, self._judging.changes(rows)):
+            row.update(changes)
+            if changes:
+                self._redraw(PlaneRow.of(self.settings.measure, self._texts(item.name, [row])[0]))
         self.naming[item.name].put(measured.rows)
         self.n_rows += len(rows)
         if self.results is None:
             self._held += self._texts(item.name, rows)
-        else:
-            self.results.append(item.name, measured.rows, last=item.last)
+            return rows
+        self.results.append(item.name, measured.rows, last=item.last)
+        if item.last and item.name in self._begun:
+            of_file, begun = self.results.rows(item.name), self._begun.pop(item.name)
+            again = [*begun, *of_file[len(begun) :]]
+            if again != of_file:
+                self._keep_judged(item.name, again, self.results)
         return rows
 
     # What comes of it.
@@ -557,7 +613,7 @@ class Run:
         for rank, one in enumerate(self.doubtful if doubtful else (), 1):
             plane = one.plane
             picture = self.out / OVERLAYS / picture_name(plane.name, plane.place, rank)
-            drawing = Wanted(plane.name, self._paths[plane.name], plane.place, picture, one.why)
+            drawing = self._wanted(plane, picture, one.why)
             if is_drawn(self.settings, drawing):
                 self.drawn.add(picture)
             else:

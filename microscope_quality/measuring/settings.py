@@ -11,6 +11,7 @@ from pathlib import Path
 from microscope_quality.batch.budget import Budget
 from microscope_quality.errors import SettingsError
 from microscope_quality.files.columns import (
+    SATURATED,
     Column,
     names,
     patch_columns,
@@ -121,6 +122,8 @@ class Settings:
         first, *others = self.measures
         facts = {
             **self.to_dict(),
+            **_numeric_settings(first),
+            **{one.name: _numeric_settings(one) for one in others if one.settings()},
             # They decide about no number.
             "pattern": None,
             "layout": None,
@@ -144,9 +147,20 @@ class Settings:
         )
 
 
+def _numeric_settings(measure: Measure) -> dict[str, object]:
+    """Give the settings of a measure without those that decide about no number."""
+    return {**measure.settings(), **dict.fromkeys(measure.judging)}
+
+
 def _columns_of_others(measures: tuple[Measure, ...]) -> Iterator[Column]:
-    """Columns of all but the first one, whose status is the row's."""
+    """Columns of all but the first one, whose status is the row's; a shared one is there once."""
+    shared = [SATURATED] if SATURATED in _columns_of(measures[0]) else []
     for measure in measures[1:]:
-        for column in (*measure.columns, *measure.later_columns, *measure.last_columns):
-            if column.name != "status":
+        for column in _columns_of(measure):
+            if column.name != "status" and column not in shared:
                 yield column
+            shared += [SATURATED] if column is SATURATED else []
+
+
+def _columns_of(measure: Measure) -> tuple[Column, ...]:
+    return (*measure.columns, *measure.later_columns, *measure.last_columns)

@@ -135,7 +135,8 @@ def worst_rows(rows: Rows, most: int) -> list[int]:
 
     Of those of nearly one value and trust, which look alike, one comes before the next. At least a
     quarter of the places is for partly bad ones when there are as many. Where fewer than four are
-    either, the worst of the good ones follow; where the measure knows no bad ones, only they.
+    either, the worst of the good ones follow; where the measure knows no bad ones, only they. Those
+    whose numbers mean nothing though they are bad come first, up to a quarter of the places.
     """
     measure = rows.measure
     values = rows.numbers(measure.value)
@@ -145,9 +146,16 @@ def worst_rows(rows: Rows, most: int) -> list[int]:
     ends = ends[~np.isnan(ends)]
     span = float(np.ptp(ends)) if ends.size else 0.0
 
+    void = [row for row in rows.shown if rows.status[row].is_void][: most // 4]
+    most -= len(void)
+
     def by_value(badness: int) -> list[int]:
         known = (row for row in rows.shown if not math.isnan(values[row]))
-        chosen = (row for row in known if rows.status[row].badness == badness)
+        chosen = (
+            row
+            for row in known
+            if rows.status[row].badness == badness and not rows.status[row].is_void
+        )
         return sorted(chosen, key=lambda row: -measure.badness(float(values[row])))
 
     def spread(chosen: Sequence[int]) -> list[int]:
@@ -163,7 +171,8 @@ def worst_rows(rows: Rows, most: int) -> list[int]:
     n_partly = min(len(partly), max(most // 4, most - len(bad)))
     bad, partly = spread(bad[: most - n_partly]), spread(partly[:n_partly])
     both = min(len(bad), len(partly))
-    worst = [row for pair in zip(bad, partly) for row in pair] + bad[both:] + partly[both:]
+    worst = void + [row for pair in zip(bad, partly) for row in pair]
+    worst += bad[both:] + partly[both:]
     if not _knows_bad(measure):
         return spread(by_value(0)[:most])
     return worst + by_value(0)[: max(0, min(_LEAST_WORST, most) - len(worst))]
@@ -273,6 +282,7 @@ def render(
         knows_bad=_knows_bad(measure),
         legend=measure.legend and _data_uri(_png(measure.legend.colours(44)), "png"),
         measure=measure,
+        causes=_causes(rows),
         stacks_first=any(badness > 1 for badness in of_stacks),
         stacks_last=1 in of_stacks,
         images=len(rows.shown),
@@ -304,6 +314,9 @@ def _told(rows: Rows) -> dict[str, Any]:
         "trust": measure.trust,
         "limit": measure.limit,
         "drift": measure.drift,
+        "listed": measure.listed,
+        "causes": measure.causes,
+        "remedies": _remedies(rows),
         "coloured": measure.legend is not None,
         "distribution": measure.distribution,
         "charts": [asdict(chart) for chart in measure.charts],
@@ -323,6 +336,22 @@ def _told(rows: Rows) -> dict[str, Any]:
             for column in described
         ],
     }
+
+
+def _remedies(rows: Rows) -> dict[str, Any]:
+    """Give what makes images bad, or would, and what to do about it: pairs, and which each has."""
+    if not any(rows.measure.causes):
+        return {"pairs": [], "index": []}
+    pairs = [rows.measure.remedy(rows.row(row)) for row in rows.shown]
+    distinct = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
+    return {"pairs": list(distinct), "index": [distinct[pair] for pair in pairs]}
+
+
+def _causes(rows: Rows) -> list[tuple[str, str, int]]:
+    """Count images by what is wrong with them and what to do about it, the most frequent first."""
+    columns = [rows.columns.get(name, [""] * len(rows)) for name in rows.measure.causes]
+    counts = Counter((columns[0][row], columns[1][row]) for row in rows.shown)
+    return [(*pair, count) for pair, count in counts.most_common() if any(pair)]
 
 
 def _digits(column: Column) -> int | None:

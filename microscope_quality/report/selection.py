@@ -30,7 +30,6 @@ _REMARKS = ("reason", "message")
 
 # Numbers have six digits in a table.
 _ROUNDING = 1e-9
-_FIELD = re.compile(r"\{(\w+):\d\}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # What a spreadsheet would run as a formula, and what is put before it.
 _FORMULA = re.compile("[=+\\-@\t\r\n'＝＋－＠]")
@@ -87,7 +86,7 @@ class Limits:
         if status.is_choice:
             return not (self.keeps_empty if status.is_blank else self.keeps_partly_bad)
         # An image that is too small is of no empty well.
-        return status is ERROR or status.is_blank
+        return status is ERROR or status.is_blank or status.is_void
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,15 +152,16 @@ class Selection:
 
     def table(self, images: Sequence[int]) -> bytes:
         """Give the list of some images, as a report saves it: a row each, as RFC 4180 has it."""
-        columns = _columns(self.rows.measure)
-        empty = [""] * len(self.rows)
-        texts = [self.rows.columns.get(name, empty) for name in columns]
-        messages = self.rows.columns.get("message", empty)
+        measure = self.rows.measure
+        columns = _columns(measure)
         lines = [[*columns, *_REMARKS]]
         for image in images:
-            row = self.rows.shown[image]
-            fields = (column[row] for column in texts)
-            lines.append([*fields, self.reasons[image], messages[row]])
+            fields = self.rows.row(self.rows.shown[image])
+            if self.reasons[image]:
+                # It may be rejected by another limit than the one that it was judged by.
+                fields.update(zip(measure.causes, measure.remedy(fields)))
+            told = (fields.get(name, "") for name in columns)
+            lines.append([*told, self.reasons[image], fields.get("message", "")])
         return "".join(f"{','.join(map(_field, line))}\r\n" for line in lines).encode()
 
 
@@ -243,9 +243,7 @@ def write_lists(selection: Selection, folder: Path) -> None:
 
 def _columns(measure: Measure) -> list[str]:
     """Columns of the lists but for the remarks, as ``scripts/threshold.js`` has them."""
-    templates = measure.templates_of(measure.statuses[0])
-    told = [name for template in templates for name in _FIELD.findall(template)]
-    return ["file", "series", "z", "c", "t", *GROUPS, *told, "status"]
+    return ["file", "series", "z", "c", "t", *GROUPS, *measure.listed, "status"]
 
 
 def _field(text: str) -> str:

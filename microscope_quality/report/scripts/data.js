@@ -35,7 +35,10 @@ export const numberless = { ...failed, sign: "–", colour: "#8a8f98", words: "n
 export const empty = statuses.find((one) => one.badness === 1) || numberless;
 /** Why an image that has no number in a column has none. */
 export const reasonOf = (row) => (status[row].judged ? numberless : status[row]);
-export const NO_NUMBER = [...new Set([...statuses.filter((one) => one.badness === 1), failed, numberless])];
+export const NO_NUMBER = [...new Set([...statuses.filter((one) => !one.judged), failed, numberless])];
+
+/** What makes each image bad, or would, and what to do about it; by rows, where a measure tells it. */
+export const remedyOf = new Map(page.remedies.index.map((pair, image) => [page.shown[image], page.remedies.pairs[pair]]));
 
 // Each image is a row, or the rows of a z-stack with the one that stands for it.
 export const shown = page.shown;

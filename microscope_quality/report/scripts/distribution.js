@@ -5,13 +5,13 @@ import { byId } from "./elements.js";
 import { chosen, isKnown, onChoice, trust } from "./numbers.js";
 import { capital, images } from "./text.js";
 
-const BINS = 20;
 function drawDistribution() {
   const choice = chosen();
-  const { n, of, called, colour } = choice.bins(BINS);
+  const { n, of, called, colour } = choice.bins(choice.scale.ranges);
   const isWhole = choice.scale.bins > 0;
   // A bin each, or the edges between some.
-  const ticks = isWhole ? [...Array(n).keys()] : [0, 5, 10, 15, 20].map((edge) => edge - 0.5);
+  const every = n % 5 ? 2 : 5;
+  const ticks = isWhole ? [...Array(n).keys()] : [...Array(Math.floor(n / every) + 1).keys()].map((edge) => every * edge - 0.5);
   const tickOf = (tick) => (isWhole ? String(tick) : choice.brief(choice.at((tick + 0.5) / n)));
   const apart = isWhole ? 0 : 1;
   const nowhere = new Map(NO_NUMBER.map((none, at) => [n + apart + at, none]));
@@ -68,6 +68,7 @@ export function startDistribution() {
     // The signs that have a bar.
     const reasons = new Set(shown.filter((row) => !isKnown(row)).map(reasonOf));
     byId("contentless").hidden = ![...reasons].some((reason) => reason.badness === 1);
+    byId("voided").hidden = ![...reasons].some((reason) => reason.is_void);
     for (const [id, reason] of [["numberless", numberless], ["unmeasured", failed]]) byId(id).hidden = !reasons.has(reason);
   });
   byId("values").hidden = shown.every((row) => status[row] === failed);

@@ -75,7 +75,7 @@ function factsOf(row) {
   for (const { name, words, kind, digits } of page.described) {
     add(words, kind === "time" ? text(name).replace("T", " ").replace(/(\.\d+)?Z$/, " UTC") : text(name, digits));
     const [low, high] = [text(`${name}_low`, digits), text(`${name}_high`, digits)];
-    if (low !== "") add("95 % interval", `${low} to ${high}, from ${text("places")} places`);
+    if (low !== "") add("95 % interval", `${low} to ${high}${text("places") && `, from ${text("places")} places`}`);
   }
   if (text("width") !== "") add("Pixels", `${text("width")} × ${text("height")}`);
   return facts;
@@ -120,7 +120,7 @@ export function openImage(row, rows = null, at = 0) {
     const { name, rows: planes } = stackOf.get(row);
     if (rows !== planes) button(`All ${planes.length} planes`, () => openGallery(`Planes of ${plain(name)}`, planes));
   }
-  const notes = [CHANGED[changes.get(row)], status[row] === empty ? `Without content its ${page.noun} means nothing.` : ""].filter(Boolean);
+  const notes = [CHANGED[changes.get(row)], status[row] === empty ? `Without content its ${page.noun} means nothing.` : status[row].is_void ? `It is a ${status[row].words}: its ${page.noun} means nothing.` : ""].filter(Boolean);
   const about = inColour ? `Patches coloured by ${page.noun}, from ${value.scale.ends.join(" to ")}.` : image && !large.has(row) ? "Small and grey, contrast stretched." : "";
   const picture = image ? element("img", { src: image, alt: `${named(row)}${inColour ? `, patches coloured by ${page.noun}` : ""}` }) : "no picture";
   const left = element("div", {}, element("div", { class: "frame" }, picture), element("p", { class: "soft small" }, about), buttons);

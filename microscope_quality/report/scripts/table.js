@@ -5,7 +5,7 @@ import { save } from "./download.js";
 import { breakable, byId, element } from "./elements.js";
 import { openGallery, openImage } from "./images.js";
 import { choices, chosen, numberOf, onChoice, trust, value } from "./numbers.js";
-import { PLANE, capital, count, named, place, plain, short, told, verdict } from "./text.js";
+import { PLANE, capital, count, named, place, plain, short, verdict } from "./text.js";
 
 const LINE = 46;
 const MOST_PRINTED = 100;
@@ -14,16 +14,17 @@ const order = { name: "", down: false, asked: false };
 let pool = shown;
 let found = [];
 let active = 0;
-const extras = ["plate", "well", "site", "channel", ...Object.keys(PLANE)].filter((name) => has(name) && (name !== "z" || stacks.length));
-const usual = new Set([...told, value.name, ...page.charts.flatMap(({ x, y }) => [x, y])]);
+const extras = ["plate", "well", "site", "channel", ...Object.keys(PLANE), ...page.causes].filter((name) => has(name) && (name !== "z" || stacks.length));
+const wordsOf = (name) => page.described.find((one) => one.name === name)?.words || capital(name);
+const usual = new Set([...page.listed, value.name, ...page.charts.flatMap(({ x, y }) => [x, y])]);
 /** Columns of numbers that are shown; the first two of `main` also where there is little room. */
 const numbersShown = () => choices.filter((one) => usual.has(one.name) || one === chosen());
 const main = () => [chosen(), trust && trust !== chosen() ? trust : value];
 const heads = () => [
-  ["file", "File", "file"], ...extras.map((name) => [name, capital(name), "extra"]), ["status", "Verdict", "status"],
+  ["file", "File", "file"], ...extras.map((name) => [name, wordsOf(name), "extra"]), ["status", "Verdict", "status"],
   ...numbersShown().map((one) => [one.name, one.words, main().includes(one) ? "number" : "number second", one]),
 ];
-const SEARCHED = ["file", "plate", "well", "site", "channel", "error", "message"];
+const SEARCHED = ["file", "plate", "well", "site", "channel", ...page.causes, "error", "message"];
 let haystack = null;
 function searchable() {
   if (!haystack) {
@@ -161,7 +162,7 @@ function fillRanges() {
 }
 export function startTable() {
   byId("grid").style.setProperty("--extra-print", extras.map(() => "minmax(0, 0.7fr)").join(" "));
-  byId("grid").style.setProperty("--extra", extras.map((name) => ({ plate: "minmax(60px, 1fr)", channel: "minmax(60px, 1fr)", well: "56px" }[name] || "44px")).join(" "));
+  byId("grid").style.setProperty("--extra", extras.map((name) => ({ plate: "minmax(60px, 1fr)", channel: "minmax(60px, 1fr)", well: "56px" }[name] || (page.causes.includes(name) ? "minmax(72px, 0.8fr)" : "44px"))).join(" "));
   for (const { key, sign, words } of statuses) {
     byId("filter-status").append(element("label", {}, element("input", { type: "checkbox", id: `status-${key}`, checked: true }), `${sign} ${words}`));
   }

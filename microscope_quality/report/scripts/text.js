@@ -19,17 +19,14 @@ export function fixed(value, digits) {
   return (isTie ? (2 * Math.round(between / 2)) / 10 ** digits : value).toFixed(digits);
 }
 
-const FIELD = /\{(\w+):(\d)\}/g;
+const FIELD = /\{(\w+)(?::(\d))?\}/g;
 const fieldsOf = (templates) => templates.flatMap((template) => Array.from(template.matchAll(FIELD), ([, name]) => name));
-/** A template with the numbers of a row; empty where one is missing. */
+/** A template with the numbers and texts of a row; empty where one is missing. */
 export function filled(template, row) {
   if (fieldsOf([template]).some((name) => column(name)[row] === "")) return "";
-  return template.replace(FIELD, (_, name, digits) => fixed(Number(column(name)[row]), Number(digits)));
+  return template.replace(FIELD, (_, name, digits) => (digits ? fixed(Number(column(name)[row]), Number(digits)) : column(name)[row]));
 }
 export const verdict = (row) => [status[row].words, ...status[row].templates.map((template) => filled(template, row)).filter(Boolean)].join(", ");
-
-/** Columns of a table that a verdict tells. */
-export const told = fieldsOf(statuses[0].templates);
 
 export const PLANE = { series: "series ", z: "z", c: "c", t: "t" };
 export const place = (row, axes = Object.keys(PLANE)) => axes.filter((name) => column(name)[row] !== "").map((name) => PLANE[name] + column(name)[row]).join(" ");

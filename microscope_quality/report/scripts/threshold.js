@@ -1,22 +1,22 @@
 // What to keep.
-import { column, empty, failed, page, shown, status, statuses } from "./data.js";
+import { column, empty, failed, files, grouped, page, remedyOf, shown, status, statuses } from "./data.js";
 import { save } from "./download.js";
 import { byId, element } from "./elements.js";
 import { openGallery, openImage, thumb } from "./images.js";
 import { trust, value } from "./numbers.js";
-import { capital, images, told } from "./text.js";
+import { capital, images } from "./text.js";
 
 const choices = statuses.filter((one) => one.choice);
 /** Thrown out in any case. */
-const useless = statuses.filter((one) => one.badness === 1 && !one.choice);
+const useless = statuses.filter((one) => !one.judged && !one.choice && one !== failed);
 const limited = [["value", value], ["trust", trust]].filter(([, numbers]) => numbers);
 /** Why images are thrown out, by what stands in the list. */
 const REASONS = new Map([
   ...limited.map(([, numbers]) => [numbers.name, `by their ${numbers.label}`]),
-  ...[...choices, ...useless].map((one) => [one.key, one === empty ? "without content" : one.words]),
+  ...[...choices, ...useless].map((one) => [one.key, one === empty ? "without content" : one.is_void ? one.said : one.words]),
   [failed.key, failed.words],
 ]);
-const LISTED = ["file", "series", "z", "c", "t", "plate", "well", "site", "channel", ...told, "status"];
+const LISTED = ["file", "series", "z", "c", "t", "plate", "well", "site", "channel", ...page.listed, "status"];
 
 function reasonFor(row, limits) {
   if (status[row] === failed || limits.dropped.has(status[row])) return status[row].key;
@@ -43,6 +43,7 @@ function judge() {
   byId("kept-share").style.width = `${(100 * kept.length) / shown.length}%`;
   const because = Array.from(REASONS, ([one, words]) => [rejected.filter((row) => reasons.get(row) === one).length, words]).filter(([number]) => number);
   byId("reasons").textContent = rejected.length ? `Thrown out: ${because.map(([number, words]) => `${number.toLocaleString("en")} ${words}`).join(", ")}.` : "Nothing is thrown out.";
+  showRemedies();
   sayAgainst(good.filter((row) => reasons.get(row) === value.name), kept.filter((row) => status[row].badness === 3), limits.value);
   // Those nearest to the limit say most about it.
   const distance = (row) => Math.abs(trust && reasons.get(row) === trust.name ? limits.trust - trust.values[row] : (value.values[row] - limits.value) / (value.at(1) - value.at(0))) + (status[row].badness === 2 && reasons.get(row) === status[row].key ? 1 : 0);
@@ -52,6 +53,12 @@ function judge() {
     const thumbs = rows.map((row, number) => thumb(row, { mark: `${status[row].sign} ${value.fine(value.values[row])}`, open: () => openImage(row, rows, number) }));
     byId(id).replaceChildren(...(rows.length ? thumbs : [element("span", { class: "soft" }, "none")]));
   }
+}
+/** Say what is to be done about those thrown out, as far as that is known. */
+function showRemedies() {
+  const known = rejected.filter((row) => remedyOf.get(row)?.some(Boolean));
+  const pairs = [...grouped(known, (row) => remedyOf.get(row).filter(Boolean).join(" → "))].sort(([, one], [, other]) => other.length - one.length);
+  byId("remedies").replaceChildren(...pairs.map(([pair, rows]) => element("button", { type: "button", class: "remedy", on: { click: () => openGallery(capital(pair), rows) } }, element("strong", {}, rows.length.toLocaleString("en")), ` ${pair}`)));
 }
 /** Say where the limit goes against the verdict. */
 function sayAgainst(lost, slipped, limit) {
@@ -64,8 +71,19 @@ function sayAgainst(lost, slipped, limit) {
     element("button", { type: "button", class: "keys", on: { click: () => openGallery(`${capital(words)}, but ${fate}`, rows) } }, rows.length === 1 ? "See it" : "See them"),
   )));
 }
+/** A field of a row in a list: one may be thrown out by another limit than that it was judged by. */
+function field(name, row) {
+  const which = page.causes.indexOf(name);
+  return which >= 0 && reasons.get(row) ? remedyOf.get(row)[which] : column(name)[row];
+}
 function saveList(name, rows) {
-  save(name, [...LISTED, "reason", "message"], rows.map((row) => [...LISTED.map((one) => column(one)[row]), reasons.get(row), column("message")[row]]));
+  save(name, [...LISTED, "reason", "message"], rows.map((row) => [...LISTED.map((one) => field(one, row)), reasons.get(row), column("message")[row]]));
+}
+
+/** All images by name, and whether each is to be taken again at the limits: for a microscope. */
+function saveRetake() {
+  const known = value.values.map((number) => !Number.isNaN(number));
+  save("retake.csv", ["tile", "score", "cause", "retake"], shown.map((row) => [files[row], known[row] ? column(value.name)[row] : "", reasons.get(row) ? remedyOf.get(row)[0] || reasons.get(row) : "", reasons.get(row) ? "1" : "0"]));
 }
 
 /** A step by which a slider can stand at a limit. */
@@ -88,6 +106,13 @@ export function startThreshold() {
   for (const one of choices) byId(`drop-${one.key}`).addEventListener("change", soon);
   document.querySelector(".limits").addEventListener("submit", (event) => event.preventDefault());
   byId("save-kept").addEventListener("click", () => saveList("kept.csv", kept));
+  byId("save-retake")?.addEventListener("click", saveRetake);
+  for (const button of document.querySelectorAll("[data-cause]")) {
+    const pair = [button.dataset.cause, button.dataset.action];
+    const rows = shown.filter((row) => page.causes.every((name, at) => column(name)[row] === pair[at]));
+    rows.sort((one, other) => value.badness(other) - value.badness(one) || one - other);
+    button.addEventListener("click", () => openGallery(capital(pair.filter(Boolean).join(" → ")), rows));
+  }
   for (const id of ["save-rejected", "save-rejected-now"]) byId(id).addEventListener("click", () => saveList("rejected.csv", rejected));
   judge();
 }

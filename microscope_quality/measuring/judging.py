@@ -1,0 +1,85 @@
+"""What rows are judged by beside their own numbers: this run's limits, and planes before them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+from microscope_quality.measuring.items import Place
+from microscope_quality.measuring.measure import Measure
+
+# Planes that a frame is compared with: cameras and boards give again what they gave not long ago.
+_MOST_SEEN = 1024
+_AXES = ("series", "z", "c", "t")
+
+Fields = dict[str, object]
+
+
+class Judging:
+    """Judges rows in the order of a table, whether they were measured now or before.
+
+    Parameters
+    ----------
+    measures : sequence of Measure
+        Of a run; the first one's status is the rows'.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        That it may change.
+    """
+
+    def __init__(self, measures: Sequence[Measure]) -> None:
+        self._first = measures[0]
+        self._asked = [one for one in measures if one.judged_columns]
+        self.columns = tuple(name for one in self._asked for name in one.judged_columns)
+        # By what a plane has in the column of a measure: the file and the place of the last one.
+        self._seen: dict[str, OrderedDict[str, tuple[str, str]]] = {
+            one.repeats: OrderedDict() for one in self._asked if one.repeats
+        }
+
+    def changes(self, rows: Sequence[Mapping[str, object]]) -> list[Fields]:
+        """Give the fields that are others now, of each of the rows of a file or a page."""
+        return [self._changes(row) for row in rows]
+
+    def judged(self, rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+        """Give rows of text with the fields that they have now."""
+        return [
+            {**row, **{name: str(value) for name, value in changes.items()}}
+            for row, changes in zip(rows, self.changes(rows))
+        ]
+
+    def _changes(self, row: Mapping[str, object]) -> Fields:
+        changes: Fields = {}
+        if row.get("error"):
+            return changes
+        for measure in self._asked:
+            own = measure.judged_again(row, self._same(measure, row))
+            changes |= {
+                name: value
+                for name, value in own.items()
+                if (name != "status" or measure is self._first) and row.get(name, "") != value
+            }
+        return changes
+
+    def _same(self, measure: Measure, row: Mapping[str, object]) -> str:
+        """Name the plane before a row's that has the same in a measure's column, if any."""
+        key = str(row.get(measure.repeats) or "")
+        if not key:
+            return ""
+        seen = self._seen[measure.repeats]
+        name, place = str(row["file"]), str(_place_of(row))
+        before = seen.get(key)
+        seen[key] = name, place
+        seen.move_to_end(key)
+        if len(seen) > _MOST_SEEN:
+            seen.popitem(last=False)
+        # A file that was written anew may have what it had.
+        if before is None or before == (name, place):
+            return ""
+        return f"{before[0]} {before[1]}".rstrip() if before[0] != name else before[1]
+
+
+def _place_of(row: Mapping[str, object]) -> Place:
+    at = (row.get(axis) for axis in _AXES)
+    return Place(*(None if one in (None, "") else int(str(one)) for one in at))
