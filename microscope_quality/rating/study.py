@@ -580,6 +580,7 @@ class Study:
             self._answers = {
                 (answer.tester, answer.trial): answer for answer in read_answers(self.folder)
             }
+            self._n_done = Counter(name for name, _ in self._answers)
         except BaseException:
             self._closing.close()
             raise
@@ -613,7 +614,7 @@ class Study:
             return self._done(tester)
 
     def _done(self, tester: Tester) -> int:
-        return sum(name == tester.name for name, _ in self._answers)
+        return self._n_done[tester.name]
 
     def add_tester(self, name: str) -> Tester:
         """Add a tester, with a link and trials of their own.
@@ -689,6 +690,7 @@ class Study:
                 raise SettingsError(f"trial {number} has been answered elsewhere in the meantime.")
             self._table.append(_as_row(answer))
             self._answers[tester.name, number] = answer
+            self._n_done[tester.name] += before is None
         return True
 
     def _made(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,7 +81,7 @@ class StudyPage(PageServer):
 
     def _tester(self, token: object) -> Tester:
         for tester in self._study.record.testers:
-            if tester.token == token:
+            if _is_secret(token, tester.token):
                 return tester
         raise SettingsError(
             "There is no tester with this link. Check how it was typed, or ask who conducts the "
@@ -161,7 +162,7 @@ class StudyPage(PageServer):
     # Of who conducts it.
 
     def _check(self, token: object) -> None:
-        if token != self._study.record.token:
+        if not _is_secret(token, self._study.record.token):
             raise SettingsError("This is not the link of who conducts the study.")
 
     def _progress(self, request: Request) -> dict[str, Any]:
@@ -244,6 +245,12 @@ def _without_names() -> Iterator[None]:
     except (FileError, MemoryError) as error:
         # It is no error of a file, which a page asks for again and again.
         raise ImageError("This image cannot be shown. Discard it and go on.") from error
+
+
+def _is_secret(told: object, secret: str) -> bool:
+    return isinstance(told, str) and secrets.compare_digest(
+        told.encode("utf-8", "replace"), secret.encode()
+    )
 
 
 def _whole(name: str, value: object) -> int:

@@ -353,9 +353,9 @@ def _verdict(results: StudyResults) -> str:
     sentence = "No answer counts yet."
     if total.kept:
         sentence = (
-            f"Of {_counted_words(total.kept + total.discarded, 'answer')}, testers picked the "
-            f"prediction {total.prediction:,} times and the target {total.target:,} times, called "
-            f"both equivalent {total.equivalent:,} times and discarded {total.discarded:,}."
+            f"In {_counted_words(total.kept + total.discarded, 'first showing')}, testers picked "
+            f"the prediction {total.prediction:,} times and the target {total.target:,} times, "
+            f"called both equivalent {total.equivalent:,} times and discarded {total.discarded:,}."
         )
     return (
         '<section aria-labelledby="found"><h2 id="found">What testers said</h2>'
@@ -369,8 +369,7 @@ def _verdict(results: StudyResults) -> str:
 def _bin_name(number: int) -> str:
     if number == N_BINS:
         return "all images"
-    low, high = _ends(number)
-    return f"{low:g} – {high:g}" if number == N_BINS - 1 else f"{low:g} – < {high:g}"
+    return "{:g} – {:g}".format(*_ends(number))
 
 
 def _by_bin(results: StudyResults) -> str:
@@ -393,7 +392,8 @@ def _by_bin(results: StudyResults) -> str:
         rows.append((_bin_name(number), cells, number == N_BINS))
     return (
         '<section aria-labelledby="bins"><h2 id="bins">By the target’s score</h2>'
-        '<p class="soft">Mean over testers ± standard deviation between them.</p>'
+        '<p class="soft">Mean over testers ± standard deviation between them. A target of 0.2 '
+        "counts to 0.2 – 0.4, and so on.</p>"
         f'<div class="pair">{_panel(results, "confusion")}{_panel(results, "domination")}</div>'
         f'<div class="card scroll">{_table("Measures by the target’s score", columns, rows)}</div>'
         "</section>"
@@ -536,7 +536,7 @@ def _by_tester(results: StudyResults) -> str:
 def _meaning(results: StudyResults) -> str:
     record = results.record
     random = (
-        f"Second showings of {_share(record.baseline)[:-4]} % of the images had a score drawn from "
+        f"Second showings of {100 * record.baseline:g} % of the images had a score drawn from "
         f"those of {record.training_table} in place of the prediction, each with the same chance. "
         "What testers would have said of a random score cannot be computed from what they said of "
         "the prediction, so they were shown it, blind."
