@@ -247,13 +247,14 @@ def _lines(x: Float32Array) -> Float32Array:
     means = x[:, : x.shape[1] // 2].mean(axis=1), x[:, x.shape[1] // 2 :].mean(axis=1)
     found: List[float] = []
     for lag in _LAGS:
-        slopes = (slope[lag:] + slope[:-lag]) * np.float32(0.5)
-        moved = (value[lag:] - value[:-lag]) * slopes
-        squares = slopes * slopes
+        slopes = slope[lag:] + slope[:-lag]
+        slopes *= np.float32(0.5)
+        change = value[lag:] - value[:-lag]
         shifts = []
         for part in (slice(0, half), slice(half, None)):
-            top, bottom = moved[:, part].sum(axis=1), squares[:, part].sum(axis=1)
-            shift = -top / (bottom + 0.05 * bottom.mean() + 1e-9)
+            top = np.einsum("ij,ij->i", change[:, part], slopes[:, part])
+            bottom = np.einsum("ij,ij->i", slopes[:, part], slopes[:, part])
+            shift = -top / (bottom + np.float32(0.05) * bottom.mean() + np.float32(1e-9))
             shift = shift - np.median(shift)
             shifts.append(np.clip(shift, -_MOST_SHIFT_PX, _MOST_SHIFT_PX))
         a, b = shifts

@@ -26,6 +26,7 @@ from microscope_quality.components import (
     ALONG,
     DIAGONAL,
     LOWEST_GOOD_SCORE,
+    NOISE,
     OUTPUTS,
     SCORE,
     Components,
@@ -54,6 +55,9 @@ MOST_LOOKS = 4
 
 # A normal distribution's interval of 95 %, in standard deviations.
 _CONFIDENT = 1.96
+# From this side on, in pixels, what has no structure by its spectrum has none; a smaller patch is
+# blank when it is, by its output, also as noisy as that.
+_TELLING_SIDE, _MOSTLY_NOISE = 192, 0.0
 # Patches rated at a time.
 _CHUNK = 16
 
@@ -489,11 +493,16 @@ def _rate(used: RatingModel, patches: NDArray[Any]) -> Rated:
     n = len(patches)
     outputs, spreads = np.full((2, n, len(OUTPUTS)), np.nan)
     scores, score_spreads = np.full((2, n), np.nan)
-    some = np.flatnonzero(~blank_patches(patches))
+    blank = blank_patches(patches)
+    some = np.flatnonzero(~blank | (patches.shape[1] < _TELLING_SIDE))
     if len(some):
         rated = used.rate(patches[some])
-        outputs[some], spreads[some] = rated.outputs, rated.spreads
-        scores[some], score_spreads[some] = rated.scores, rated.score_spreads
+        # In a small patch little structure can be told from none: what else has to be noise.
+        with np.errstate(invalid="ignore"):
+            kept = ~blank[some] | (rated.outputs[:, NOISE] < _MOSTLY_NOISE)
+        some = some[kept]
+        outputs[some], spreads[some] = rated.outputs[kept], rated.spreads[kept]
+        scores[some], score_spreads[some] = rated.scores[kept], rated.score_spreads[kept]
     return Rated(outputs, spreads, scores, score_spreads)
 
 
