@@ -93,7 +93,8 @@ class Screen:
         short = measure.short(row)
         number = (f"{short:>5}", measure.colour(row)) if short else "    –"
         sign = ": " if status is ERROR else ", "
-        words = printable(sign.join(filter(None, (verdict.in_words(), verdict.fault))))
+        advice = measure.advice(row) if status.badness == 3 else ""
+        words = printable(sign.join(filter(None, (verdict.in_words(), verdict.fault, advice))))
         if status.is_blank:
             # Too small, or without a single number: that there is nothing in it may not be all.
             words = "  ".join(filter(None, (words, printable(row["message"]))))

@@ -57,6 +57,8 @@ class Summary:
         self._n_planes = 0
         self._lines: list[PlaneRow] = []
         self._worst: list[PlaneRow] = []
+        # Images by what is wrong with them and what to do about it.
+        self._causes: Counter[tuple[str, ...]] = Counter()
         self._failed: list[PlaneRow] = []
         # Images by the bin of the scale that they are counted by.
         self._bins: Counter[int] = Counter()
@@ -82,6 +84,7 @@ class Summary:
     def image(self, planes: Sequence[PlaneRow], speaker: PlaneRow, stack: Row | None) -> None:
         """Count an image: a plane, or a z-stack by its best one."""
         measure = self._measure
+        self._causes[tuple(speaker.row.get(name, "") for name in measure.causes)] += 1
         judged = measure.judged(speaker.row)
         if judged is not None:
             if measure.scale.bins:
@@ -110,7 +113,9 @@ class Summary:
             self._show_each(console)
         else:
             self._show_counts(console, run)
-            self._show_named(console, self._measure.worst, self._worst, [])
+            self._show_causes(console)
+            worst = [self._measure.advice(one.row) for one in self._worst]
+            self._show_named(console, self._measure.worst, self._worst, worst)
             doubtful = run.doubtful[:MOST_NAMED]
             planes, why = [one.plane for one in doubtful], [one.why for one in doubtful]
             self._show_named(console, "Doubtful, worth a look", planes, why)
@@ -196,6 +201,16 @@ class Summary:
             )
             console.print()
             console.print(table)
+
+    def _show_causes(self, console: Console) -> None:
+        known = [(pair, count) for pair, count in self._causes.most_common() if any(pair)]
+        if not known:
+            return
+        table = _table(("Cause", "left"), ("What to do", "left"), ("Images", "right"))
+        for (cause, action), count in known:
+            table.add_row(printable(cause), printable(action), f"{count:,}")
+        console.print()
+        console.print(table)
 
     def _show_named(
         self, console: Console, title: str, planes: Sequence[PlaneRow], why: Sequence[str]

@@ -33,8 +33,9 @@ class Judging:
         self._first = measures[0]
         self._asked = [one for one in measures if one.judged_columns]
         self.columns = tuple(name for one in self._asked for name in one.judged_columns)
-        # By what a plane has in the column of a measure: the file and the place of the last one.
-        self._seen: dict[str, OrderedDict[str, tuple[str, str]]] = {
+        # By what a plane has in the column of a measure: file and place of the last one, and what is
+        # said of the one before that.
+        self._seen: dict[str, OrderedDict[str, tuple[str, str, str]]] = {
             one.repeats: OrderedDict() for one in self._asked if one.repeats
         }
 
@@ -69,15 +70,17 @@ class Judging:
             return ""
         seen = self._seen[measure.repeats]
         name, place = str(row["file"]), str(_place_of(row))
-        before = seen.get(key)
-        seen[key] = name, place
+        same, before = "", seen.get(key)
+        if before is not None and before[:2] == (name, place):
+            # It is asked for again, or its file was written anew with what it had.
+            same = before[2]
+        elif before is not None:
+            same = f"{before[0]} {before[1]}".rstrip() if before[0] != name else before[1]
+        seen[key] = name, place, same
         seen.move_to_end(key)
         if len(seen) > _MOST_SEEN:
             seen.popitem(last=False)
-        # A file that was written anew may have what it had.
-        if before is None or before == (name, place):
-            return ""
-        return f"{before[0]} {before[1]}".rstrip() if before[0] != name else before[1]
+        return same
 
 
 def _place_of(row: Mapping[str, object]) -> Place:

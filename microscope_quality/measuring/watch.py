@@ -51,6 +51,7 @@ from microscope_quality.files.tables import (
 )
 from microscope_quality.measuring.file_verdicts import Verdict, verdict_of
 from microscope_quality.measuring.items import modified_text
+from microscope_quality.measuring.judging import Judging
 from microscope_quality.measuring.naming import Naming, Recognised, is_of_set, renamed
 from microscope_quality.measuring.reading import Reading, error_row, read_file
 from microscope_quality.measuring.rows import PlaneRow, RowReader, images_of
@@ -172,6 +173,7 @@ class Watch:
         self._stopped = False
         self._naming = Naming()
         self._units = Units(where.stack_quiet_seconds)
+        self._judging = Judging(self.settings.measures)
         self._measured = 0
         # Files that were seen, and are to be told to the naming.
         self._seen: list[str] = []
@@ -212,7 +214,9 @@ class Watch:
         check_folder(where.out)
         tables = {**settings.tables(), STACKS: names(self._columns[STACKS])}
         with contextlib.ExitStack() as stack:
-            self._results = stack.enter_context(Results(where.out, tables, settings.id))
+            self._results = stack.enter_context(
+                Results(where.out, tables, settings.id, derived=self._judging.columns)
+            )
             refused = functools.partial(self.trouble, "tables")
             self._tables = WatchTables(self._results, settings, self._naming, self._units, refused)
             self._check_same_folder()
@@ -314,6 +318,10 @@ class Watch:
             planes = [reader.plane(row) for row in rows]
             if name in self.edited:
                 continue
+            judged = self._judging.judged(rows)
+            if judged != rows and rows[0]["settings_id"] == self.settings.id:
+                self._tables.rejudged[name] = rows = judged
+                planes = [reader.plane(row) for row in rows]
             if any(plane.error for plane in planes) and rows[0]["settings_id"] == self.settings.id:
                 failed[name] = (rows[0]["size_bytes"], rows[0]["modified"])
             key, waits = self._tables.unit_of(name, rows)
@@ -334,6 +342,7 @@ class Watch:
             # Those that wait have no stack yet, or one of fewer planes.
             if len(part) == sum(int(stack["planes"] or 0) for stack in stacks):
                 self._judge(key, verdict_of(parts.pop(key), stacks))
+        self._tables.rejudge()
         for key, part in parts.items():
             # A plane that was not measured may be in no row of the stacks.
             measured = [one for one in images_of(part) if not all(plane.error for plane in one)]
@@ -608,6 +617,7 @@ class Watch:
         name = as_stored(found.name)
         named = self._naming[name]
         rows = self._tables.with_name(reading.rows, named)
+        rows[RESULTS] = self._judging.judged(rows[RESULTS])
         planes = self._tables.planes(rows[RESULTS])
         key, waits = self._tables.unit_of(name, rows[RESULTS])
         if waits or self._units.key(name) != key:

@@ -106,7 +106,7 @@ class WatchAlerts(Alerts):
             "path": as_stored(str(file.path.absolute())),
             "status": verdict.status.key,
             **{name: None if math.isnan(n) else round(n, 6) for name, n in numbers.items()},
-            **{name: row[name] for name in measure.causes if name},
+            **{name: text for name, text in zip(measure.causes, measure.remedy(row)) if name},
             **vars(verdict.plane.place),
             **{name: row[name] for name in GROUPS},
             "planes": verdict.planes,

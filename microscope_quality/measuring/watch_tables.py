@@ -46,6 +46,8 @@ class WatchTables:
     ----------
     told : dict of str to Named
         What the names of files told when their rows were kept.
+    rejudged : dict of str to list of dict
+        Rows of files that are judged otherwise than when they were kept.
     to_rename : dict of str to None
         Files of whose names something else may be told now.
     to_restack : dict of str to None
@@ -69,6 +71,7 @@ class WatchTables:
         self._refused = refused
         self._columns = {table: names(of_table) for table, of_table in settings.columns().items()}
         self.told: dict[str, Named] = {}
+        self.rejudged: dict[str, list[Texts]] = {}
         self.to_rename: dict[str, None] = {}
         self.to_restack: dict[str, None] = {}
         self.unwritten = False
@@ -124,8 +127,23 @@ class WatchTables:
         self.unwritten = True
         return True
 
+    def rejudge(self) -> bool:
+        """Write rows that are judged otherwise; False if the disk refuses."""
+        while self.rejudged:
+            name, rows = next(iter(self.rejudged.items()))
+            again = {RESULTS: rows}
+            if self._settings.keep_patches:
+                again[PATCHES] = self._results.rows(name, PATCHES)
+            if not self.append(name, again, self._results.rows(name, STACKS)):
+                return False
+            self.to_restack[self._units.key(name)] = None
+            del self.rejudged[name]
+        return True
+
     def rename(self) -> bool:
         """Write what names tell now into rows that are kept; False if the disk refuses."""
+        if not self.rejudge():
+            return False
         while self.to_rename:
             name = next(iter(self.to_rename))
             named = self._naming[name]
