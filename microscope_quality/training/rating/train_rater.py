@@ -26,6 +26,7 @@ from microscope_quality.training.defocus.sources import find_sharp_images
 from microscope_quality.training.defocus.stream import SharpImage
 from microscope_quality.training.fields import GroupBy, split_by_field
 from microscope_quality.training.parts import in_parts
+from microscope_quality.training.rating.card import kinds_of, write_card
 from microscope_quality.training.rating.fit_rater import (
     FittedRater,
     fit_rater,
@@ -248,12 +249,12 @@ def train_rater(
         "command": command,
         "versions": fitting.versions(),
         **asdict(settings),
-        "coarse": [str(path) for path in settings.coarse],
+        "coarse": [path.as_posix() for path in settings.coarse],
         "group_by": settings.group_by or "the manifest's fields",
         "images": {
             "training": sorted(Path(image.path).name for image in training),
             "validation": sorted(Path(image.path).name for image in validation),
-            "coarse": len(coarse),
+            "kinds": kinds_of((*images, *coarse)),
         },
         "validation": figures,
         "best_epoch": int(np.argmin(fitted.losses)) + 1,
@@ -270,7 +271,9 @@ def train_rater(
         training=json.loads(json.dumps(record)),
         licences=tuple(sorted({image.licence for image in (*images, *coarse) if image.licence})),
     )
-    return write_model(folder / name, description, fitted.weights)
+    written = write_model(folder / name, description, fitted.weights)
+    write_card(folder / name, written, sum(one.size for one in fitted.weights.values()))
+    return written
 
 
 def _made(maker: _Maker, folder: Path, report: Report) -> dict[str, Any]:

@@ -47,6 +47,9 @@ def test_a_folder_that_rates_comes_of_sharp_images(sharp, tmp_path, monkeypatch)
     images = told["images"]
     assert not set(images["training"]) & set(images["validation"])
     assert len(images["training"]) + len(images["validation"]) == 6
+    card = (tmp_path / "model" / "MODEL.md").read_text(encoding="utf-8")
+    assert f"correlation | {told['validation']['score_plcc']:.3f} |" in card
+    assert f"| 6 | {sharp.name} |" in card
     model = RatingModel.from_pretrained(tmp_path / "model")
     rated = model.rate(np.random.default_rng(0).normal(size=(2, 256, 256)))
     assert np.isfinite(rated.outputs).all() and (rated.spreads > 0).all()
