@@ -72,8 +72,9 @@ _EXCESS = 1.5
 # Neighbouring values of a spectrum through a Hann window tell partly the same: so many count as
 # one, along an axis. Sum of the squares of the window's autocorrelation at whole frequencies.
 _ALIKE = 1 + 2 * ((2 / 3) ** 2 + (1 / 6) ** 2)
-# What varies less, in grey levels, is not seen.
-_LEAST_DEVIATION = 0.5
+# What varies less, in grey levels and binned by two, is not seen; steps of one level, to which a
+# slow slope is rounded, vary by 0.29.
+_LEAST_DEVIATION = 0.35
 # So small a deviation, against the size of the values, is rounding.
 _ROUNDING = 1e-6
 
@@ -321,8 +322,8 @@ def blank_patches(patches: ArrayLike) -> NDArray[np.bool_]:
     -------
     (n,) array of bool
         False for a patch with a pixel that is not finite, of which nothing is known. True for one
-        that varies by less than half a grey level, if it is of whole numbers, or by less than 1e-6
-        of its largest value, beside a smooth surface.
+        that varies little, binned by two and beside a smooth surface: by less than 0.35 grey levels
+        if it is of whole numbers, and by less than 1e-6 of its largest value.
 
     Raises
     ------
@@ -478,26 +479,31 @@ def _blank_of(patches: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _are_blank(patches: NDArray[Any]) -> NDArray[np.bool_]:
     """Tell which of some patches are blank, as `blank_patches` has it."""
-    x = patches.astype(np.float64)
-    finite = np.isfinite(x).all(axis=(1, 2))
-    x[~finite] = 0
+    look = _look(*patches.shape[1:])
+    # No structure is looked for at the frequencies that binning takes; without a pixel that is
+    # left over. Of large numbers, not even the sum is too large.
+    height, width = (2 * (side // 2) for side in patches.shape[1:])
+    binned = sum(
+        0.25 * patches[:, row:height:2, column:width:2].astype(np.float64)
+        for row in range(2)
+        for column in range(2)
+    )
+    binned = np.asarray(binned)
+    finite = np.isfinite(patches).all(axis=(1, 2))
+    binned[~finite] = 0
     # Of the size of 1, as squares of large numbers overflow.
-    largest = np.abs(x).max(axis=(1, 2), keepdims=True)
-    x /= np.where(largest > 0, largest, 1)
-    x -= x.mean(axis=(1, 2), keepdims=True)
-    look = _look(*x.shape[1:])
-    # No structure is looked for beyond the frequencies that are left by binning.
-    height, width = (side // 2 for side in x.shape[1:])
-    binned = x[:, : 2 * height, : 2 * width].reshape(-1, height, 2, width, 2).mean(axis=(2, 4))
-    fine = (x * x).mean(axis=(1, 2)) - (binned * binned).mean(axis=(1, 2))
+    largest = np.abs(binned).max(axis=(1, 2))
+    scale = np.where(largest > 0, largest, 1)
+    binned /= scale[:, np.newaxis, np.newaxis]
     surface = np.einsum("ya,nyx,xb->nab", look.down, binned, look.across, optimize=True)
     orders = np.arange(_SURFACE_ORDER + 1)
     surface *= orders[:, np.newaxis] + orders <= _SURFACE_ORDER
     binned -= np.einsum("ya,nab,xb->nyx", look.down, surface, look.across, optimize=True)
-    deviation = np.sqrt(np.maximum(fine, 0) + (binned * binned).mean(axis=(1, 2)))
-    least = np.full(len(x), _ROUNDING)
+    least = np.full(len(patches), _ROUNDING)
     if patches.dtype.kind in "iu":
-        least = np.maximum(least, _LEAST_DEVIATION / np.maximum(largest[:, 0, 0], 1))
+        least = np.maximum(least, _LEAST_DEVIATION / scale)
+    squares = np.einsum("nyx,nyx->n", binned, binned)
+    deviation = np.sqrt(squares / math.prod(binned.shape[1:]))
     spectra = scipy.fft.rfft2(binned * look.window)
     power = spectra.real**2 + spectra.imag**2
     noise = power[:, look.noise_rows].mean(axis=1)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from microscope_quality import (
     FocusModel,
     Optics,
+    acquisition,
     arguments,
     available_models,
     certainty,
@@ -35,6 +36,7 @@ from microscope_quality import (
     psf,
     resampling,
     sampling,
+    sem_quality,
     simulate,
     spectrum,
     stacks,
@@ -52,6 +54,7 @@ from microscope_quality.errors import (
 
 MODULES = (
     *(
+        acquisition,
         certainty,
         classical,
         contrast,
@@ -64,7 +67,8 @@ MODULES = (
         network,
         normalisation,
     ),
-    *(optics, overlay, planes, psf, resampling, sampling, simulate, stacks, tiles, verdicts),
+    *(optics, overlay, planes, psf, resampling, sampling, sem_quality, simulate, stacks, tiles),
+    verdicts,
 )
 # Made by the library, not by its users.
 RESULTS = {
@@ -76,7 +80,7 @@ RESULTS = {
     "Step",
     "Statistics",
 }
-RESULTS |= {"Calibration", "RiskCoverage"}
+RESULTS |= {"Calibration", "RiskCoverage", "CheckQual", "Acquisition"}
 
 CODED = FocusModel(coded.description(), coded.weights())
 PLANE = coded.plane([[0, 1], [1, 0]])
@@ -100,6 +104,16 @@ def density(radii_um):
 
 #: Each public function with arguments that are right.
 CALLS = {
+    "acquisition.acquisition_fault": (
+        acquisition.acquisition_fault,
+        dict(plane=PLANE, before=PLANE, patch_size=128, saturated_limit=0.1),
+    ),
+    "acquisition.blank_map": (acquisition.blank_map, dict(plane=PLANE, patch_size=128)),
+    "acquisition.blank_patches": (
+        acquisition.blank_patches,
+        dict(patches=PLANE[np.newaxis]),
+    ),
+    "acquisition.frame_digest": (acquisition.frame_digest, dict(plane=PLANE)),
     "certainty.certainty": (certainty.certainty, dict(probabilities=P, axis=-1)),
     "certainty.weights_of": (certainty.weights_of, dict(certainties=[0.1, 0.5])),
     "certainty.aggregate": (certainty.aggregate, dict(probabilities=P, certainties=[0.1, 0.5])),
@@ -184,6 +198,7 @@ CALLS = {
     ),
     "planes.is_lazy": (planes.is_lazy, dict(plane=PLANE)),
     "planes.as_plane": (planes.as_plane, dict(plane=PLANE, mask=MASK)),
+    "planes.as_finite": (planes.as_finite, dict(plane=PLANE)),
     "planes.as_measured": (planes.as_measured, dict(pixels=PLANE)),
     "planes.largest_value": (planes.largest_value, dict(dtype=PLANE.dtype)),
     "resampling.resample": (resampling.resample, dict(plane=PLANE, shape=(200, 50))),
@@ -385,6 +400,7 @@ CALLS = {
     "overlay.grey_picture": (overlay.grey_picture, dict(plane=PLANE, max_side=100)),
     "overlay.legend": (overlay.legend, dict(height=20, levels=11)),
     "overlay.level_colours": (overlay.level_colours, dict(levels=11)),
+    "overlay.score_colours": (overlay.score_colours, dict(scores=[0.1, 0.5])),
     "overlay.colours": (
         overlay.colours,
         dict(levels=[0, 1], certainties=[0.1, 0.5], number=11),
@@ -403,6 +419,10 @@ CALLS = {
             in_focus_limit=1,
         ),
     ),
+    **{
+        f"sem_quality.{name}": (getattr(sem_quality, name), dict(plane=PLANE))
+        for name in ("check_qual", "spectral_snr")
+    },
     "simulate.nuclei": (
         simulate.nuclei,
         dict(shape=(40, 50), n=2, seed=0, diameter_px=(9, 12)),
