@@ -38,6 +38,10 @@ class ArgumentError(SettingsError, TypeError):
     """An argument of a wrong kind, such as a text in the place of a number."""
 
 
+class AcquisitionError(MicroscopeQualityError, RuntimeError):
+    """A microscope that gave no image, or did not do what it was told."""
+
+
 class MissingLibraryError(MicroscopeQualityError, ImportError):
     """What was asked for takes a library, or a part of this one, that is not installed."""
 
