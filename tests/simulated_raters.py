@@ -13,10 +13,11 @@ SIDE = 96
 
 def write_image(path, quality, *, dtype=np.uint16, side=SIDE, unlike=0):
     """Write an image of which a share is white: its quality, in tenths. The rest is black."""
-    plane = np.zeros(side * side, dtype)
-    white = np.random.default_rng(unlike).permutation(side * side // 64) * 64
-    blocks = plane.reshape(-1, 64)
-    blocks[white // 64 < len(blocks) * quality / 10] = 4000 if dtype == np.uint16 else 200
+    blocks = np.zeros((side * side // 64, 64), dtype)
+    # One stays black: without it nothing would be white by comparison.
+    white = min(round(len(blocks) * quality / 10), len(blocks) - 1)
+    order = np.random.default_rng(unlike).permutation(len(blocks))
+    blocks[order[:white]] = 4000 if dtype == np.uint16 else 200
     tifffile.imwrite(path, blocks.reshape(side, side))
 
 

@@ -149,7 +149,9 @@ def test_a_second_time_does_not_follow_a_correction_of_the_first(opened):
     assert session.give(back, 0.4)["question"]["image"] != back["image"]
 
 
-def test_raters_have_their_own_orders_and_patches_are_the_same(opened):
+def test_raters_have_their_own_orders_and_patches_are_the_same(opened, folder):
+    # In which no patch has anything.
+    tifffile.imwrite(folder / "3.tif", np.full((96, 96), 500, np.uint16))
     page = opened(patch=32, per_image=2)
     asked = {name: Session(page, name).rate(quality) for name in ("Anna", "Ben")}
     orders = [[one["image"] for one in of_rater] for of_rater in asked.values()]
@@ -159,8 +161,8 @@ def test_raters_have_their_own_orders_and_patches_are_the_same(opened):
         for of_rater in asked.values()
     ]
     assert places[0] == places[1]
-    # Of the white image, quality 10, nothing has structure.
-    assert len(places[0]) == 36
+    assert len(places[0]) == 38
+    assert "images/3.tif" not in {image for image, *_ in places[0]}
     assert {size for *_, size in places[0]} == {32}
 
 
@@ -170,7 +172,7 @@ def test_patches_are_gone_on_with_too(opened):
         asked += Session(opened(patch=32, per_image=2), "Anna").rate(quality, most)
     told = [(one["image"], one["y"], one["x"], one["repeat"]) for one in asked]
     assert len(set(told)) == len(told)
-    assert sum(not repeat for *_, repeat in told) == 36
+    assert sum(not repeat for *_, repeat in told) == 40
 
 
 def test_damaged_images_are_told_and_passed_over(opened, folder):
@@ -192,7 +194,7 @@ def test_damaged_images_are_told_and_passed_over(opened, folder):
 def test_an_image_that_is_smaller_than_a_patch_is_told(opened, folder):
     write_image(folder / "20.tif", 5, side=64)
     page = opened(patch=80, repeats=0)
-    assert len(Session(page, "Anna").rate(quality)) == 18
+    assert len(Session(page, "Anna").rate(quality)) == 20
     told = {one["image"]: one["why"] for one in Session(page, "Anna").ask()["unreadable"]}
     assert told == {
         "images/20.tif": "has 64 × 64 pixels, and a patch of 80 × 80 does not fit into it"
