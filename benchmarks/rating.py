@@ -71,15 +71,11 @@ def read(folder: Path, chosen: Callable[[str], bool] = lambda name: True) -> Lis
     return [one[..., 0] if one.ndim == 3 else one for one in found]
 
 
-def is_held_out(name: str) -> bool:
-    """Whether a section of ISBI 2012 is held out: the last of each of its two blocks."""
-    number = int(name.rpartition("__")[2])
-    return number >= (25 if name.startswith("train") else 20)
-
-
-def tissues(data: Path) -> Dict[str, Source]:
+def tissues(model: RatingModel, data: Path) -> Dict[str, Source]:
+    held_out = {Path(name).stem for name in model.description.training["images"]["validation"]}
+    sections = read(data / "em/train/isbi2012", held_out.__contains__)
     return {
-        "held-out sections": Source("isbi", read(data / "em/train/isbi2012", is_held_out)),
+        "held-out sections": Source("isbi", sections),
         "unseen tissue": Source("vnc", read(data / "em/eval/drosophila_vnc")),
     }
 
@@ -105,7 +101,7 @@ class Pairs(NamedTuple):
 
 def patches(model: RatingModel, data: Path) -> Iterator[Figure]:
     side = model.description.patch_size
-    for name, source in tissues(data).items():
+    for name, source in tissues(model, data).items():
         rng = np.random.default_rng(31)
         drawn = [drawn_patch([source], side, drawn_fault(rng), rng) for _ in range(PATCHES)]
         rated = model.rate(np.stack([one for one, _ in drawn]))
@@ -148,7 +144,7 @@ def whole_images(
 
 def whole(model: RatingModel, data: Path) -> Iterator[Figure]:
     for name, source, least, most in (
-        ("unseen tissue", tissues(data)["unseen tissue"], 0.99, 0.035),
+        ("unseen tissue", tissues(model, data)["unseen tissue"], 0.99, 0.035),
         ("spheres in another microscope", spheres(data), 0.975, 0.06),
     ):
         side = min(SIDE, *(min(one.shape) for one in source.images))
@@ -284,7 +280,7 @@ def rater_scores(outputs: Float64Array) -> Dict[str, Float64Array]:
 
 
 def own(model: RatingModel, data: Path) -> Iterator[Figure]:
-    source = tissues(data)["unseen tissue"]
+    source = tissues(model, data)["unseen tissue"]
     rng = np.random.default_rng(33)
     side = model.description.patch_size
     drawn = [drawn_patch([source], side, drawn_fault(rng), rng) for _ in range(PATCHES)]
