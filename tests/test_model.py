@@ -41,6 +41,7 @@ from microscope_quality.model import (
 )
 from microscope_quality.normalisation import NORMALISATIONS, half_unmasked, normalise, zscore
 from microscope_quality.optics import TRAINING_OPTICS
+from microscope_quality.rater import RatingModel
 
 PACKAGE = Path(model.__file__).parent
 INTEGERS = [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64]
@@ -310,9 +311,11 @@ def test_a_model_serves_several_threads(folder):
 
 
 def test_the_models_that_come_with_the_library_are_whole():
+    kinds = {"focus": FocusModel, "rating": RatingModel}
     for name, folder in available_models().items():
-        assert verify(folder).name == name
-        assert FocusModel.from_pretrained(name).description == verify(folder)
+        description = verify(folder)
+        assert description.name == name
+        assert kinds[description.task].from_pretrained(name).description == description
 
 
 def test_wrong_names_list_what_there_is(tmp_path):
