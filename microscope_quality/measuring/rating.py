@@ -49,6 +49,7 @@ from microscope_quality.measuring.measure import (
 from microscope_quality.model import ModelDescription
 from microscope_quality.overlay import score_legend, score_overlay
 from microscope_quality.rater import RATING, RatingModel, RatingResult, rate_image
+from microscope_quality.rating.published import rater_of
 from microscope_quality.statuses import FAILED, GOOD, NO_CONTENT, POOR, RATING_STATUSES, Status
 
 _RETAKE = "retake"
@@ -91,7 +92,7 @@ _JUDGED = ("score", "score_low", "score_high", *_NAMES)
 @functools.lru_cache(maxsize=1)
 def _model(name: str | None) -> RatingModel:
     """The model of a run: that it had at its start, read once."""
-    return RatingModel.from_pretrained(name)
+    return rater_of(name)
 
 
 @dataclass(frozen=True)
@@ -332,7 +333,9 @@ class Rating(Measure):
         status = self.status(row)
         if not status.is_judged:
             return self.said(row)
-        return [*self.said(row)[1:], *filter(None, (_axis(row), filled("noise {noise:2}", row)))]
+        do = filled("{action} ({cause})", row)
+        numbers = [filled(one, row) for one in ("blur {blur_px:1} px", "noise {noise:2}")]
+        return [one for one in (do, numbers[0], _axis(row), numbers[1]) if one]
 
     def remedy(self, row: Row) -> tuple[str, str]:
         # It may be bad by another limit than the one that it was judged by.
