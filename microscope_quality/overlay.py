@@ -227,6 +227,27 @@ def score_legend(height: int) -> ByteArray:
     return _to_bytes(np.broadcast_to(scores, (height, *scores.shape)))
 
 
+def score_colours(scores: ArrayLike) -> ByteArray:
+    """Give the colours of scores, from blue (1) to yellow (0.1).
+
+    Parameters
+    ----------
+    scores : array
+        From 0.1 to 1.
+
+    Returns
+    -------
+    (..., 3) array of uint8
+        Red, green and blue.
+
+    Raises
+    ------
+    SettingsError
+        For what is no score.
+    """
+    return _to_bytes(_of_scores(as_floats("scores", scores, low=LOWEST_SCORE, high=1, nan=False)))
+
+
 def level_colours(levels: int) -> ByteArray:
     """Give the colours of levels at full certainty, from blue (level 0) to yellow.
 
@@ -285,15 +306,21 @@ def patch_colours(result: FocusResult) -> ByteArray:
     return _to_bytes(_of_patches(as_a(FocusResult, "result", result)))
 
 
-def visible_parts(result: FocusResult) -> NDArray[np.intp]:
+def visible_parts(result: Union[FocusResult, RatingResult]) -> NDArray[np.intp]:
     """Give the part of each patch that is drawn: what no earlier one covers.
+
+    Of a rating of sampled places, which may lie anywhere, that is all of it.
 
     Returns
     -------
     (n, 4) array of int
         Top, left, bottom and right in the image's own pixels, the last two just outside.
     """
-    as_a(FocusResult, "result", result)
+    if not isinstance(result, RatingResult):
+        as_a(FocusResult, "result", result)
+    elif result.places is not None:
+        shape = (result.height, result.width)
+        return _marks(result.patch_positions.astype(np.float64), result.patch_size_px, shape, 0)
     return _parts(result.patch_positions.astype(np.float64), result.patch_size_px)
 
 

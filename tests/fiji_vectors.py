@@ -1,10 +1,12 @@
 """Numbers of the library that the ImageJ plugin must give too; its own tests read them.
 
 ``python tests/fiji_vectors.py`` writes them anew into the plugin's test resources: a file for each
-model in ``pretrained``, one for a small model with every kind of layer, which is written beside
-them, and one for what no model has a part in. Images are those of ``docs/sample``, changed by
-recipes that both sides follow. It also writes the table of blur diameters that the plugin turns
-into distances, a resource of its own.
+model in ``pretrained``, one for a small model with every kind of layer and one for a small rater
+with a lab's own score, which are written beside them, and two for what no model has a part in.
+Images are those of ``docs/sample``, changed by recipes that both sides follow, and for ratings some
+that both sides draw. It also writes what the plugin has from the library as resources: the table
+of blur diameters that it turns into distances, what faults cost of a score, and what a blank patch
+does not exceed.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from microscope_quality import certainty, overlay, tiles
+from microscope_quality import acquisition, certainty, components, overlay, rater, tiles
+from microscope_quality.acquisition import blank_patches
+from microscope_quality.components import OUTPUTS, cause_of, components_of
+from microscope_quality.descriptors import descriptors
 from microscope_quality.focus import measure_at, measure_focus
 from microscope_quality.light import blur_of_defocus
 from microscope_quality.model import (
@@ -28,11 +33,14 @@ from microscope_quality.model import (
     FocusTask,
     ModelDescription,
     available_models,
+    read_description,
     write_model,
 )
-from microscope_quality.normalisation import normalise
+from microscope_quality.normalisation import normalise, zscore
 from microscope_quality.optics import TRAINING_OPTICS, Optics
+from microscope_quality.own_score import OwnScore
 from microscope_quality.planes import TopValues
+from microscope_quality.rater import RATING, RatingModel, RatingTask, rate_image
 from microscope_quality.stacks import best_plane, measure_stack
 from microscope_quality.verdicts import judged_level, sure_by_chance
 
@@ -40,7 +48,10 @@ ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "docs" / "sample"
 PLUGIN = ROOT / "fiji_bridge" / "plugin"
 VECTORS = PLUGIN / "src" / "test" / "resources" / "vectors"
-HALF_LIGHT = PLUGIN / "src/main/resources/quality/microscope/focus/half_light.json"
+RESOURCES = PLUGIN / "src/main/resources/quality/microscope/focus"
+HALF_LIGHT = RESOURCES / "half_light.json"
+COMPONENTS = RESOURCES / "components.json"
+BLANK_LIMITS = RESOURCES / "blank_limits.json"
 
 STACK = "B03_s1_dna_stack.tif"
 FINE = {"na": 0.75, "refractive_index": 1.0, "wavelength_um": 0.5, "pixel_size_um": 0.2}
@@ -177,11 +188,69 @@ JUDGED = [
     ("no_content", math.nan),
     ("too_small", math.nan),
 ]
+# Images that are rated. A drawn one has grains of four sizes, each the sums of random numbers over
+# boxes (height, width) of pixels; "shear" moves each line by so many pixels against the one before,
+# "jitter" by up to twice as many at random; "lines" and "noise" are offsets of lines and pixels,
+# and "mean" is the mean. uint8 comes from 12 bits by >> 4. "blank" is y, x, height and width of
+# what is empty, "limit" the lowest good score.
+RATED = [
+    {"drawn": [1, 1], "size": [256, 256]},
+    {"drawn": [2, 2], "size": [600, 520], "type": "uint8"},
+    {"drawn": [2, 2], "size": [600, 520], "seed": 2, "noise": 30, "limit": 0.9},
+    {"drawn": [4, 4], "size": [300, 260], "type": "float32"},
+    {"drawn": [6, 2], "size": [256, 512], "type": "float32"},
+    {"drawn": [2, 6], "size": [512, 256]},
+    {"drawn": [6, 2], "size": [256, 256], "shear": 1},
+    {"drawn": [6, 2], "size": [256, 256], "shear": -1},
+    {"drawn": [2, 2], "size": [256, 256], "lines": 120},
+    {"drawn": [2, 2], "size": [256, 256], "jitter": 3},
+    {"drawn": [1, 1], "size": [256, 256], "noise": 150, "limit": 0.3},
+    {"drawn": [2, 2], "size": [128, 200], "noise": 10},
+    # Without structure by its spectrum; whether it is blank, its noise tells.
+    {"drawn": [1, 1], "size": [160, 200], "noise": 250},
+    {"drawn": [2, 2], "size": [330, 223], "noise": 20, "type": "uint8"},
+    {"drawn": [3, 3], "size": [161, 161], "mean": 700, "spoil": "clip"},
+    {"drawn": [2, 2], "size": [127, 300]},
+    {"drawn": [2, 2], "size": [300, 300], "spoil": "constant"},
+    {"drawn": [2, 2], "size": [512, 512], "noise": 5, "blank": [0, 200, 300, 312]},
+    {"drawn": [2, 2], "size": [512, 512], "noise": 5, "type": "uint8", "blank": [0, 0, 512, 512]},
+    {"drawn": [2, 2], "size": [300, 300], "type": "float32", "spoil": "nan"},
+    {"drawn": [2, 2], "size": [512, 512], "mask": [0, 0, 600]},
+    {"drawn": [2, 2], "size": [512, 512], "type": "float32", "mask": [0, 0, 400]},
+    {"file": "A01_s1_dna.tif"},
+    {"file": "B01_s1_actin.tif", "type": "uint8"},
+    {"file": "B03_s1_dna_stack.tif", "plane": 0},
+]
+# Of the same, with the number of places that are looked at.
+SAMPLED = [
+    ({"drawn": [2, 2], "size": [600, 1100], "noise": 10}, 1),
+    ({"drawn": [2, 2], "size": [1100, 600], "noise": 10, "type": "uint8"}, 1),
+    ({"drawn": [3, 3], "size": [1100, 1100], "mean": 700, "seed": 4, "spoil": "clip"}, 3),
+]
+# Patches with ever less structure in their noise, on either side of the limit.
+FAINT = [
+    {"drawn": [2, 2], "size": [side, side], "noise": noise, "mean": 1500}
+    for side in (128, 160, 256)
+    for noise in range(225, 500, 50)
+]
+# Outputs of raters, of which components and causes come.
+SEEN = [
+    [1, 0, 0, 0, -4, 0, 0],
+    [0.6, 2.1, 0.0, 0.01, -1.2, 0.1, 0.05],
+    [0.4, 2.1, -0.6, 0.3, -1.2, 0.1, 0.05],
+    [0.4, 2.1, 0.2, -0.9, -1.2, 0.1, 0.05],
+    [0.5, 0.4, 0.01, 0.02, 0.1, 0.1, 0.05],
+    [0.5, 0.4, -0.01, 0.0, -1.0, 3.0, 0.3],
+    [0.5, 0.4, 0.0, -0.01, -1.0, 0.4, 2.5],
+    [-0.2, 9.0, 0.3, 0.3, 5.0, 40.0, -1.0],
+    [1.3, -0.3, 0.3, 0.0, -5.0, -1.0, 0.0],
+    [math.nan] * 7,
+]
 
 
 def image(recipe):
     """The image of a recipe, and its mask or None."""
-    pixels = tifffile.imread(SAMPLE / recipe["file"])
+    pixels = drawn(recipe) if "drawn" in recipe else tifffile.imread(SAMPLE / recipe["file"])
     if pixels.ndim == 3:
         pixels = pixels[recipe["plane"]]
     top, left, height, width = recipe.get("crop", [0, 0, *pixels.shape])
@@ -197,7 +266,7 @@ def image(recipe):
         pixels = np.where(_disc(recipe["inside"], y, x), pixels, 0).astype(np.uint16)
     kind = recipe.get("type", "uint16")
     if kind == "uint8":
-        pixels = np.minimum(pixels >> 2, 255).astype(np.uint8)
+        pixels = np.minimum(pixels >> (4 if "drawn" in recipe else 2), 255).astype(np.uint8)
     elif kind == "float32":
         pixels = (pixels / np.float32(4096)).astype(np.float32)
     elif kind == "luminance":
@@ -214,6 +283,40 @@ def image(recipe):
     elif "below" in recipe:
         mask = pixels < recipe["below"]
     return pixels, mask
+
+
+def drawn(recipe):
+    """An image of 12 bits that is drawn by whole numbers alone."""
+    (height, width), (tall, wide) = recipe["size"], recipe["drawn"]
+    seed, shear, jitter = (recipe.get(name, 0) for name in ("seed", "shear", "jitter"))
+    y, x = np.mgrid[:height, :width]
+    texture = np.zeros((height, width + abs(shear) * height + 2 * jitter), np.int64)
+    for size in (1, 2, 4, 8):
+        down, across = tall * size, wide * size
+        rows, columns = texture.shape[0] + down - 1, texture.shape[1] + across - 1
+        grains = _grains(np.arange(rows)[:, np.newaxis], np.arange(columns), 16 * seed + size)
+        sums = np.pad(grains.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+        boxes = sums[down:, across:] - sums[:-down, across:] - sums[down:, :-across]
+        boxes += sums[:-down, :-across] - 128 * down * across
+        texture += boxes // math.isqrt(down * across)
+    moved = _grains(y, 7, 16 * seed + 3) % (2 * jitter + 1)
+    moved = x + shear * y + moved + (height * -shear if shear < 0 else 0)
+    values = recipe.get("mean", 2048) + 4 * texture[y, moved]
+    values += (_grains(y, 9, 16 * seed + 5) - 128) * recipe.get("lines", 0) // 16
+    values += (_grains(y, x, 16 * seed + 6) - 128) * recipe.get("noise", 0) // 16
+    top, left, tall, wide = recipe.get("blank", (0, 0, 0, 0))
+    empty = (y >= top) & (y < top + tall) & (x >= left) & (x < left + wide)
+    values = np.where(empty, 3000 + _grains(y, x, 16 * seed + 7) // 16, values)
+    return np.clip(values, 0, 4095).astype(np.uint16)
+
+
+def _grains(y, x, seed):
+    """Numbers from 0 to 255 without order, the same each time."""
+    y, x, seed = (np.asarray(value).astype(np.uint32) for value in (y, x, seed))
+    mixed = y * np.uint32(73856093) ^ x * np.uint32(19349663) ^ seed * np.uint32(83492791)
+    mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
+    mixed = (mixed ^ (mixed >> np.uint32(12))) * np.uint32(0x297A2D39)
+    return ((mixed ^ (mixed >> np.uint32(15))) & np.uint32(255)).astype(np.int64)
 
 
 def _disc(disc, y, x):
@@ -376,6 +479,103 @@ def without_model():
     }
 
 
+def of_rater(model):
+    """All that a rater gives."""
+    cases = [{"image": recipe, "result": _rating(recipe, model)} for recipe in RATED]
+    sampled = [
+        {"image": recipe, "result": _rating(recipe, model, number)} for recipe, number in SAMPLED
+    ]
+    return {"cases": cases, "sampled": sampled}
+
+
+def _rating(recipe, model, places=None):
+    pixels, mask = image(recipe)
+    limit = recipe.get("limit", components.LOWEST_GOOD_SCORE)
+    if mask is not None:
+        pixels = np.ma.MaskedArray(pixels, ~mask)
+    result = rate_image(pixels, model, patches=places, score_limit=limit)
+    assert result.places == places
+    return plain(
+        {
+            **result.to_row(),
+            "message": result.message,
+            "outputs": result.outputs,
+            "spreads": result.spreads,
+            "patch_size_px": result.patch_size_px,
+            "patch_positions": result.patch_positions,
+            "patch_outputs": result.patch_outputs,
+            "patch_spreads": result.patch_spreads,
+            "patch_scores": result.patch_scores,
+            "patch_score_spreads": result.patch_score_spreads,
+        }
+    )
+
+
+def without_rater():
+    """What no rater has a part in."""
+    described, blank = [], []
+    for recipe in [*RATED, *FAINT]:
+        pixels = image(recipe)[0]
+        side = min(256, *(length // 32 * 32 for length in pixels.shape))
+        patch = pixels[np.newaxis, :side, :side]
+        if side < 128 or not np.isfinite(patch).all():
+            continue
+        blank.append({"image": recipe, "side": side, "is_blank": bool(blank_patches(patch)[0])})
+        normalised, counts = zscore(patch)
+        if counts[0] and recipe in RATED:
+            found = plain(descriptors(normalised)[0])
+            described.append({"image": recipe, "side": side, "descriptors": found})
+    seen = []
+    for outputs in SEEN:
+        found = components_of(np.array(outputs))
+        cause, action = cause_of(found)
+        score = float(components.scores_of(np.array(outputs)))
+        entry = {**dataclasses.asdict(found), "score": score, "cause": cause, "action": action}
+        seen.append({"outputs": plain(outputs), **plain(entry)})
+    values = [0.4, 0.5, math.nan, 0.45, 0.8, 0.7, math.nan, 0.1]
+    strata = [0, 0, 1, 3, 3, 4, 5, 6]
+    means = rater._means_of(np.array(values), np.array(strata))
+    sizes = [(100, 200, 7), (5000, 300, 9), (1, 1, 1), (3000, 3000, 27), (3, 900, 20), (90, 4, 11)]
+    return {
+        "descriptors": described,
+        "blank": blank,
+        "components": seen,
+        "strata": [
+            {"height": h, "width": w, "number": n, "strata": rater._strata(h, w, n)}
+            for h, w, n in sizes
+        ],
+        "means": {
+            "scores": plain(values),
+            "strata": strata,
+            "means": plain(means),
+            "variance_of_mean": plain(rater._variance_of_mean(means)),
+        },
+        "colours": [
+            {"score": score, "rgb": plain(overlay.score_colours(np.array([score]))[0].astype(int))}
+            for score in (0.1, 0.14, 0.235, 0.5, 0.62, 0.99, 1.0)
+        ],
+    }
+
+
+def faults():
+    """What the plugin knows of components."""
+    return {
+        "lowest_good_score": components.LOWEST_GOOD_SCORE,
+        "least_blur_px": components.LEAST_BLUR_PX,
+        "least_elongation": components.LEAST_ELONGATION,
+        "least_loss": components._LEAST_LOSS,
+        "line_noise_unit": components._LINE_NOISE_UNIT,
+        "jitter_unit_px": components._JITTER_UNIT_PX,
+        "actions": components.ACTIONS,
+        "lost": components._LOST,
+    }
+
+
+def blank_limits():
+    """The limits by which the plugin tells blank patches, by their side."""
+    return {str(side): plain(acquisition._look(side, side).limits) for side in range(64, 1025, 32)}
+
+
 def half_light():
     """Blur diameters, in λ/NA, by the cosine of the pupil's angle and by those of rays alone."""
     geometric = [*np.arange(0, 3, 0.1), *np.arange(3, 20, 0.5), *np.arange(20, 41, 2.0), 80.0]
@@ -441,16 +641,83 @@ def write_layers(folder):
     write_model(folder, description, weights)
 
 
+def write_rater(folder):
+    """A small rater with a lab's own score; it learned nothing, but gives numbers as one does."""
+    generator = np.random.default_rng(7)
+    n, units = len(OUTPUTS), 12
+    patches = np.concatenate(
+        [zscore(image(recipe)[0][np.newaxis, :128, :128])[0] for recipe in RATED[:12]]
+    )
+    seen = descriptors(patches).astype(np.float64)
+    # As training does it, what is seen is brought to mean 0 and deviation 1 by the first layer.
+    kernel = generator.normal(0, 1, (seen.shape[1], units)) / math.sqrt(seen.shape[1])
+    kernel /= (seen.std(axis=0) + 0.1)[:, np.newaxis]
+    bias = -seen.mean(axis=0) @ kernel
+    hidden = np.maximum(seen @ kernel + bias, 0)
+    readout = generator.normal(0, 1, (units, 2 * n)) / (hidden.std(axis=0) + 0.1)[:, np.newaxis]
+    readout *= np.array([0.15, 0.5, 0.3, 0.3, 0.3, 0.3, 0.3] + [0.1] * n) / 3
+    wanted = np.array([0.6, 1.2, 0, 0, -0.8, 0.8, 0.6] + [-2.0] * n)
+    weights = {
+        "hidden/kernel": kernel,
+        "hidden/bias": bias,
+        "outputs/kernel": readout,
+        "outputs/bias": wanted - hidden.mean(axis=0) @ readout,
+    }
+    bends = 4
+    own = OwnScore(
+        np.linspace(-0.5, 1, n),
+        np.linspace(0.3, 1.2, n),
+        generator.normal(0, 1, (n + 1, bends)),
+        np.concatenate([[0.55], generator.normal(0, 0.04, n + bends)]),
+        spread=0.07,
+    )
+    details = RatingTask(
+        spread_factors=tuple(np.linspace(0.8, 1.4, n)),
+        shared_errors=tuple(np.linspace(0.1, 0.7, n)),
+        own_score={"spread": own.spread, "labels": {}},
+    )
+    description = ModelDescription(
+        name="rater",
+        task=RATING,
+        architecture="spectral",
+        patch_size=256,
+        normalisation="zscore",
+        details=details.to_dict(),
+        layers=(
+            {"kind": "descriptors"},
+            {"kind": "dense", "name": "hidden", "units": units, "activation": "relu"},
+            {"kind": "dense", "name": "outputs", "units": 2 * n, "activation": "linear"},
+        ),
+        licences=("none: made of random numbers",),
+    )
+    write_model(folder, description, {**weights, **own.weights()})
+
+
 def models():
     """The folders of the models that the plugin is held to."""
-    return {**available_models(), "layers": VECTORS / "layers"}
+    return {**_of_task(FOCUS), "layers": VECTORS / "layers"}
+
+
+def raters():
+    """Likewise of those that rate."""
+    return {**_of_task(RATING), "rater": VECTORS / "rater"}
+
+
+def _of_task(task):
+    return {
+        name: folder
+        for name, folder in available_models().items()
+        if read_description(folder).task == task
+    }
 
 
 def make():
     """The content of each file, by its name."""
-    made = {"without_model": without_model()}
+    made = {"without_model": without_model(), "without_rater": without_rater()}
     for name, folder in models().items():
         made[name] = of_model(FocusModel.from_pretrained(folder))
+    for name, folder in raters().items():
+        made[name] = of_rater(RatingModel.from_pretrained(folder))
     return made
 
 
@@ -469,9 +736,12 @@ def text(content):
 if __name__ == "__main__":
     VECTORS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as beside:
-        write_layers(Path(beside) / "layers")
-        shutil.copytree(Path(beside) / "layers", VECTORS / "layers", dirs_exist_ok=True)
+        for name, write in (("layers", write_layers), ("rater", write_rater)):
+            write(Path(beside) / name)
+            shutil.copytree(Path(beside) / name, VECTORS / name, dirs_exist_ok=True)
     for name, content in make().items():
         (VECTORS / f"{name}.json").write_text(text(content), encoding="utf-8")
     HALF_LIGHT.parent.mkdir(parents=True, exist_ok=True)
     HALF_LIGHT.write_text(text(half_light()), encoding="utf-8")
+    COMPONENTS.write_text(text(faults()), encoding="utf-8")
+    BLANK_LIMITS.write_text(text(blank_limits()), encoding="utf-8")

@@ -17,8 +17,10 @@ from microscope_quality.overlay import (
     level_colours,
     overlay,
     patch_colours,
+    score_colours,
     visible_parts,
 )
+from microscope_quality.rater import rate_image
 
 # Machado, Oliveira and Fernandes, IEEE Trans. Vis. Comput. Graph. 15, 1291 (2009), table 1,
 # severity 1: what an eye without long, medium or short wave cones sees of linear RGB.
@@ -301,3 +303,26 @@ def test_many_small_patches_have_their_colours(model):
     expected /= np.linalg.norm(expected, axis=2, keepdims=True)
     found /= np.linalg.norm(found, axis=2, keepdims=True)
     np.testing.assert_allclose(found, expected, atol=0.08)
+
+
+def test_scores_have_the_colours_of_levels_the_other_way_round():
+    np.testing.assert_array_equal(score_colours(np.linspace(1, 0.1, 11)), level_colours(11))
+    with pytest.raises(SettingsError, match="scores must have"):
+        score_colours([1.1])
+    with pytest.raises(SettingsError, match="scores must have"):
+        score_colours([np.nan])
+
+
+def test_visible_parts_of_a_rating_tile_it_and_places_overlap_none(tmp_path):
+    import fiji_vectors
+
+    fiji_vectors.write_rater(tmp_path / "rater")
+    plane = fiji_vectors.image({"drawn": [2, 2], "size": [600, 1100]})[0]
+    covered = np.zeros(plane.shape, int)
+    for top, left, bottom, right in visible_parts(rate_image(plane, tmp_path / "rater")):
+        covered[top:bottom, left:right] += 1
+    assert (covered == 1).all()
+    sample = rate_image(plane, tmp_path / "rater", patches=1)
+    parts = visible_parts(sample)
+    np.testing.assert_array_equal(parts[:, :2], sample.patch_positions)
+    np.testing.assert_array_equal(parts[:, 2:] - parts[:, :2], 256)

@@ -53,9 +53,9 @@ def jar(exported):
 
 
 def test_the_jar_is_small_and_for_java_8(jar):
-    folder = available_models()["compact"]
-    model = sum((folder / name).stat().st_size for name in ("model.json", "weights.npz"))
-    assert jar.stat().st_size < model + 300_000
+    folders = [available_models()[name] for name in ("compact", "em")]
+    files = [folder / name for folder in folders for name in ("model.json", "weights.npz")]
+    assert jar.stat().st_size < sum(file.stat().st_size for file in files) + 300_000
     # ImageJ takes a jar for a plugin by the underscore in its name.
     assert "_" in jar.name
     with zipfile.ZipFile(jar) as packed:
@@ -68,13 +68,14 @@ def test_the_jar_is_small_and_for_java_8(jar):
         assert "META-INF/LICENSE" in names
 
 
-def test_the_jar_holds_the_default_model_as_it_is(jar):
+@pytest.mark.parametrize(("model", "place"), [("compact", "model"), ("em", "rater")])
+def test_the_jar_holds_the_default_models_as_they_are(jar, model, place):
     with zipfile.ZipFile(jar) as packed:
         for name in ("model.json", "weights.npz"):
-            stored = packed.read(f"quality/microscope/focus/model/{name}")
-            assert stored == (available_models()["compact"] / name).read_bytes()
-        description = packed.read("quality/microscope/focus/model/model.json")
-    assert json.loads(description)["name"] == "compact"
+            stored = packed.read(f"quality/microscope/focus/{place}/{name}")
+            assert stored == (available_models()[model] / name).read_bytes()
+        description = packed.read(f"quality/microscope/focus/{place}/model.json")
+    assert json.loads(description)["name"] == model
 
 
 def test_each_menu_entry_has_its_class(jar):
@@ -86,6 +87,8 @@ def test_each_menu_entry_has_its_class(jar):
             '"Find Best Focus Plane..."',
             '"Focus of ROIs..."',
             '"Measure Folder..."',
+            '"Rate Image..."',
+            '"Rate Folder..."',
         ]
         for menu, _, name in entries:
             assert menu == "Plugins>Microscope Quality"

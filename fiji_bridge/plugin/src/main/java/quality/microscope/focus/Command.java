@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.CancellationException;
+import java.util.function.DoublePredicate;
 
 /** What the menu entries have in common: options, planes, progress, and how errors are told. */
 abstract class Command implements PlugIn {
@@ -214,6 +215,43 @@ abstract class Command implements PlugIn {
                 na, options.number("refractive_index"), options.number("wavelength_um"), pixelSize);
     }
 
+    /** Adds the limit of scores, how much of an image is rated, and the rater. */
+    static void askForRating(Options options) {
+        options.number(
+                "score_limit", "Lowest score that is good",
+                "Images from this score on are <i>good</i>, others <i>poor</i>, with what costs "
+                        + "most of the score and what to do about it.",
+                Components.LOWEST_GOOD_SCORE, "", Options.Memory.NONE);
+        options.number(
+                "patches", "Number of places to rate",
+                "Of a very large image, so many places, spread evenly; each has 2 x 2 patches, and "
+                        + "the interval of the score says what that leaves open. Empty for the "
+                        + "whole image.",
+                Double.NaN, "", Options.Memory.NONE);
+        options.file(
+                "model", "Other rater than the plugin's",
+                "A model folder, such as a lab's own, or a file that <i>microscope-quality models "
+                        + "export-fiji</i> wrote.");
+    }
+
+    /**
+     * Gives what was asked for.
+     *
+     * @throws FocusException for what cannot be
+     */
+    static RatingSettings ratingSettings(Options options) {
+        double places = options.number("patches");
+        if (!Double.isNaN(places) && (places < 1 || places != (int) places)) {
+            throw FocusException.of(
+                    "patches",
+                    "must be a whole number from 1, or empty for the whole image, not "
+                            + Table.general(places, 6) + ".");
+        }
+        return RatingSettings.of(RatingModel.load(options.text("model")))
+                .scoreLimit(options.number("score_limit"))
+                .places(Double.isNaN(places) ? 0 : (int) places);
+    }
+
     /** Gives the pixel size that was asked for, else the image's own; NaN without any. */
     static double pixelSizeUm(Options options, Calibration calibration) {
         double given = options.number("pixel_size_um");
@@ -242,14 +280,14 @@ abstract class Command implements PlugIn {
                                         + " in the table"));
     }
 
-    /** Lets the progress bar move between two shares of the work, and the Esc key stop it. */
-    static FocusSettings watched(FocusSettings settings, double from, double to) {
+    /** Moves the progress bar between two shares of the work, and hears of the Esc key. */
+    static DoublePredicate watched(double from, double to) {
         // A plane without a patch makes no progress that could be stopped.
         stopOnEscape();
-        return settings.progress(share -> {
+        return share -> {
             IJ.showProgress(from + share * (to - from));
             return !IJ.escapePressed();
-        });
+        };
     }
 
     /** A grey image and its place, counted from 1. */

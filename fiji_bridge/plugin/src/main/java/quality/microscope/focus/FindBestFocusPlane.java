@@ -169,7 +169,7 @@ public final class FindBestFocusPlane extends Command {
                 }
                 if (k < planes.size()) {
                     last = MicroscopeFocus.measure(
-                            planes.get(k).pixels, watched(settings, from, from + step));
+                            planes.get(k).pixels, settings.progress(watched(from, from + step)));
                 }
                 results.get(k).add(last);
             }

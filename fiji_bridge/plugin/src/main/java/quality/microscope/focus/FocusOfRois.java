@@ -199,7 +199,7 @@ public final class FocusOfRois extends Command {
         Target first = here.get(0);
         for (Grey plane : read(image, first.c, first.z, first.t, luminance)) {
             PointsResult points = MicroscopeFocus.measureAt(
-                    plane.pixels, centres, watched(settings, share, share));
+                    plane.pixels, centres, settings.progress(watched(share, share)));
             for (Target target : here) {
                 int k = inside.indexOf(target);
                 if (k < 0) {

@@ -2,38 +2,19 @@ package quality.microscope.focus;
 
 import ij.IJ;
 import ij.ImagePlus;
-import ij.ImageStack;
 import ij.gui.Roi;
-import ij.measure.Calibration;
 import ij.process.FloatProcessor;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CancellationException;
-import java.util.function.Function;
 
 /**
  * Measures the current plane of an image or all of them: coloured patches over the image, a row a
  * plane in a table, and maps where they are asked for.
  */
-public final class MeasureFocus extends Command {
-    private static final String TITLE = "Measure Focus";
-
+public final class MeasureFocus extends PlaneCommand<FocusResult> {
     public MeasureFocus() {
-        super(TITLE);
-    }
-
-    /** A measured plane. */
-    private static final class Measured {
-        final Grey place;
-        final FocusResult result;
-
-        Measured(Grey plane, FocusResult result) {
-            // The pixels are let go: a virtual stack may be larger than memory.
-            this.place = new Grey(null, plane.c, plane.z, plane.t, plane.colour);
-            this.result = result;
-        }
+        super("Measure Focus");
     }
 
     @Override
@@ -44,10 +25,7 @@ public final class MeasureFocus extends Command {
                         + "for each plane goes into the table <i>" + Table.PLANES + "</i>. A "
                         + "selection limits which patches count. Esc stops, and keeps what is "
                         + "measured.");
-        options.choice(
-                "planes", "Planes", "The <i>current</i> one, or <i>all</i> of the stack.",
-                image.getStackSize() > 1, "current", "all");
-        askForColour(options, isColour(image));
+        askForPlanes(options, image);
         options.checkbox(
                 "overlay", "Show patches as an overlay",
                 "Each patch of 84 x 84 pixels in the colour of its level, from blue (in focus) to "
@@ -81,12 +59,7 @@ public final class MeasureFocus extends Command {
             Overlays.restore(image, before, hidden);
         }
         if (asked) {
-            lock(image);
-            try {
-                measure(image, options);
-            } finally {
-                image.unlock();
-            }
+            measure(image, options);
         }
     }
 
@@ -106,175 +79,88 @@ public final class MeasureFocus extends Command {
         }
     }
 
-    private static void measure(ImagePlus image, Options options) {
+    @Override
+    Measuring<FocusResult> measuring(ImagePlus image, Options options) {
         FocusSettings settings = settings(options, image.getCalibration())
                 .inFocusLimit(options.number("in_focus_limit"))
                 .selection(image.getRoi(), image.getHeight(), image.getWidth());
-        boolean all = options.choice("planes").equals("all");
-        boolean luminance = options.choice("colour").equals(LUMINANCE);
-        List<int[]> places = all ? places(image) : new ArrayList<>();
-        if (!all) {
-            places.add(new int[] {image.getC(), image.getZ(), image.getT()});
-        }
-        List<Measured> measured = new ArrayList<>();
-        CancellationException stopped = null;
-        int done = 0;
-        try {
-            for (; done < places.size(); done++) {
-                String at = "plane " + (done + 1) + " of " + places.size() + " of ";
-                IJ.showStatus(TITLE + ": " + (all ? at : "") + image.getTitle());
-                int[] place = places.get(done);
-                List<Grey> planes = read(image, place[0], place[1], place[2], luminance);
-                for (int k = 0; k < planes.size(); k++) {
-                    double step = 1.0 / planes.size() / places.size();
-                    double from = (double) done / places.size() + k * step;
-                    FocusResult result = MicroscopeFocus.measure(
-                            planes.get(k).pixels, watched(settings, from, from + step));
-                    measured.add(new Measured(planes.get(k), result));
-                }
-            }
-        } catch (CancellationException escape) {
-            stopped = stopped(measured.size(), "plane " + (done + 1) + " of " + places.size());
-        }
-        if (!measured.isEmpty()) {
-            show(image, measured, options, all, settings.model.levels);
-        }
-        if (stopped != null) {
-            throw stopped;
-        }
-        FocusResult first = measured.get(0).result;
-        IJ.showStatus(
-                measured.size() == 1 ? first.verdict() : measured.size() + " planes measured");
-        if (measured.size() == 1 && !first.message.isEmpty()) {
-            tell(TITLE, first.verdict() + "\n \n" + first.message);
-        }
+        return (plane, from, to) ->
+                MicroscopeFocus.measure(plane.pixels, settings.progress(watched(from, to)));
     }
 
-    private static void show(
-            ImagePlus image, List<Measured> measured, Options options, boolean all, int levels) {
-        List<Map<String, Object>> rows = new ArrayList<>();
-        for (Measured plane : measured) {
-            Map<String, Object> row = new LinkedHashMap<>();
-            place(row, image, plane.place);
-            row.putAll(plane.result.toRow());
-            rows.add(row);
-        }
+    @Override
+    void addRows(List<Map<String, Object>> rows, List<Measured<FocusResult>> measured) {
+        int levels = measured.get(0).result.probabilities.length;
         Table.add(Table.PLANES, Table.planeColumns(levels), rows);
-        Overlays.clear(image);
-        if (options.isChecked("overlay")) {
-            draw(image, measured, all, options.isChecked("legend"));
-        }
-        makeMaps(image, measured, levels, options);
     }
 
-    /** Gives channel, slice and frame of all planes, in the order of the stack. */
-    private static List<int[]> places(ImagePlus image) {
-        List<int[]> places = new ArrayList<>();
-        for (int index = 1; index <= image.getStackSize(); index++) {
-            places.add(image.convertIndexToPosition(index));
-        }
-        return places;
+    @Override
+    Map<String, Object> row(FocusResult result) {
+        return result.toRow();
     }
 
-    private static void draw(
-            ImagePlus image, List<Measured> measured, boolean all, boolean legendShown) {
-        int height = image.getHeight();
-        int width = image.getWidth();
-        boolean withLegend = legendShown;
-        List<Roi> elements = new ArrayList<>();
-        List<Roi> above = new ArrayList<>();
-        for (int i = 0; i < measured.size(); i++) {
-            Measured plane = measured.get(i);
-            // Of the three channels of a colour image, the surest one is drawn.
-            boolean surest = true;
-            for (Measured other : measured) {
-                boolean samePlane = other.place.c == plane.place.c
-                        && other.place.z == plane.place.z && other.place.t == plane.place.t;
-                surest &= !samePlane || other.result.certainty < plane.result.certainty
-                        || other == plane
-                        || other.result.certainty == plane.result.certainty
-                                && other.place.colour > plane.place.colour;
-            }
-            if (!surest) {
-                continue;
-            }
-            elements.addAll(placed(Overlays.patches(plane.result), image, plane.place));
-            if (withLegend) {
-                List<Roi> legend =
-                        Overlays.legend(height, width, plane.result.probabilities.length);
-                // One legend does for all planes.
-                above.addAll(all ? legend : placed(legend, image, plane.place));
-                withLegend = !all;
-            }
-            if (legendShown) {
-                List<Roi> verdict = new ArrayList<>();
-                verdict.add(Overlays.verdict(plane.result, height, width));
-                above.addAll(placed(verdict, image, plane.place));
-            }
-        }
-        elements.addAll(above);
-        Overlays.show(image, elements);
+    @Override
+    String verdict(FocusResult result) {
+        return result.verdict();
     }
 
-    /** Lets elements show in their plane alone. */
-    private static List<Roi> placed(List<Roi> elements, ImagePlus image, Grey place) {
-        for (Roi element : elements) {
-            if (image.isHyperStack()) {
-                element.setPosition(place.c, place.z, place.t);
-            } else if (image.getStackSize() > 1) {
-                element.setPosition(image.getStackIndex(place.c, place.z, place.t));
-            }
-        }
-        return elements;
+    @Override
+    String message(FocusResult result) {
+        return result.message;
     }
 
-    private static void makeMaps(
-            ImagePlus image, List<Measured> measured, int levels, Options options) {
+    @Override
+    double weight(FocusResult result) {
+        return result.certainty;
+    }
+
+    @Override
+    List<Roi> patches(FocusResult result) {
+        return Overlays.patches(result);
+    }
+
+    @Override
+    List<Roi> legend(FocusResult result, int height, int width) {
+        return Overlays.legend(height, width, result.probabilities.length);
+    }
+
+    @Override
+    Roi verdictAbove(FocusResult result, int height, int width) {
+        return Overlays.verdict(result, height, width);
+    }
+
+    @Override
+    void makeMaps(ImagePlus image, List<Measured<FocusResult>> measured, Options options) {
+        int levels = measured.get(0).result.probabilities.length;
         if (options.isChecked("level_map")) {
-            ImagePlus map = map(image, measured, "Level", result -> result.patchLevels);
+            ImagePlus map = map(
+                    image, measured, "Level", result -> paint(result.patchLevels, result));
             Overlays.colourLevels(map, levels);
             map.show();
         }
         if (options.isChecked("certainty_map")) {
-            ImagePlus map = map(image, measured, "Certainty", result -> result.patchCertainties);
+            ImagePlus map = map(
+                    image, measured, "Certainty", result -> paint(result.patchCertainties, result));
             Overlays.colourShares(map);
             map.show();
         }
         if (options.isChecked("probability_stack")) {
-            ImageStack stack = new ImageStack(image.getWidth(), image.getHeight());
-            for (Measured plane : measured) {
-                for (int k = 0; k < levels; k++) {
-                    double[] values = new double[plane.result.patchProbabilities.length];
-                    for (int i = 0; i < values.length; i++) {
-                        values[i] = plane.result.patchProbabilities[i][k];
-                    }
-                    stack.addSlice(label("p" + k, image, plane), paint(values, plane.result));
-                }
-            }
-            ImagePlus map = new ImagePlus("Probabilities of " + image.getTitle(), stack);
-            map.setDimensions(1, levels, measured.size());
-            map.setOpenAsHyperStack(measured.size() > 1);
-            map.setCalibration(spatial(image));
+            ImagePlus map = stack(image, measured, "Probabilities", MeasureFocus::probabilities);
             Overlays.colourShares(map);
             map.show();
         }
     }
 
-    private static ImagePlus map(
-            ImagePlus image, List<Measured> measured, String name,
-            Function<FocusResult, double[]> values) {
-        ImageStack stack = new ImageStack(image.getWidth(), image.getHeight());
-        for (Measured plane : measured) {
-            stack.addSlice(
-                    label("", image, plane), paint(values.apply(plane.result), plane.result));
+    private static Map<String, FloatProcessor> probabilities(FocusResult result) {
+        Map<String, FloatProcessor> planes = new LinkedHashMap<>();
+        for (int k = 0; k < result.probabilities.length; k++) {
+            double[] values = new double[result.patchProbabilities.length];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = result.patchProbabilities[i][k];
+            }
+            planes.put("p" + k, paint(values, result));
         }
-        ImagePlus map = new ImagePlus(name + " of " + image.getTitle(), stack);
-        if (measured.size() == image.getStackSize() && measured.size() > 1) {
-            map.setDimensions(image.getNChannels(), image.getNSlices(), image.getNFrames());
-            map.setOpenAsHyperStack(image.isHyperStack());
-        }
-        map.setCalibration(spatial(image));
-        return map;
+        return planes;
     }
 
     private static FloatProcessor paint(double[] values, FocusResult result) {
@@ -283,24 +169,5 @@ public final class MeasureFocus extends Command {
                 Tiles.paint(
                         values, result.patchPositions, result.patchSizePx, result.height,
                         result.width));
-    }
-
-    /** Gives the calibration of space, without that of grey values. */
-    private static Calibration spatial(ImagePlus image) {
-        Calibration calibration = image.getCalibration().copy();
-        calibration.disableDensityCalibration();
-        return calibration;
-    }
-
-    private static String label(String name, ImagePlus image, Measured plane) {
-        Map<String, Object> row = new LinkedHashMap<>();
-        place(row, image, plane.place);
-        StringBuilder label = new StringBuilder(name);
-        for (String axis : new String[] {"c", "z", "t"}) {
-            if (row.containsKey(axis)) {
-                label.append(label.length() > 0 ? " " : "").append(axis).append(row.get(axis));
-            }
-        }
-        return label.toString();
     }
 }

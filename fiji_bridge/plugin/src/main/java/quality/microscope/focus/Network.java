@@ -14,7 +14,8 @@ import java.util.concurrent.ConcurrentLinkedQueue;
  * A feed-forward network of a few kinds of layers, for square patches of one channel.
  *
  * <p>The layers are those of the library's {@code network.py}: {@code conv2d} (zero padding,
- * TensorFlow's 'same'), {@code max_pool}, {@code flatten}, {@code mean_max_pool} and {@code dense}.
+ * TensorFlow's 'same'), {@code max_pool}, {@code flatten}, {@code mean_max_pool}, {@code
+ * descriptors} and {@code dense}.
  * Images lie in memory row by row, their channels side by side, patch after patch.
  */
 final class Network {
@@ -51,7 +52,8 @@ final class Network {
                 throw new FocusException(
                         "Layer " + number + " (" + entries.kind + ") cannot take its input of shape "
                                 + Arrays.toString(shape) + ": dense layers take a vector, as "
-                                + "flatten and mean_max_pool give it, all others an image.");
+                                + "flatten, mean_max_pool and descriptors give it, all others an "
+                                + "image.");
             }
             if (description.containsKey("name") && !names.add(entries.text("name"))) {
                 throw new FocusException(
@@ -94,6 +96,8 @@ final class Network {
                 return new MeanMaxPool(shape);
             case "flatten":
                 return new Flatten(shape);
+            case "descriptors":
+                return new Described(shape);
             default: {
                 int units = entries.count("units");
                 int[] kernel = {shape[0], units};
@@ -348,6 +352,43 @@ final class Network {
         }
     }
 
+    private static final class Described extends Layer {
+        private final int side;
+        // One for each thread that runs at the same time.
+        private final ConcurrentLinkedQueue<Descriptors> benches = new ConcurrentLinkedQueue<>();
+
+        Described(int[] input) {
+            super(0, Descriptors.NUMBER);
+            side = input[0];
+            boolean fits = input[1] == side && input[2] == 1 && side % Descriptors.MULTIPLE == 0;
+            if (!fits || side < Descriptors.SMALLEST_PATCH_SIZE) {
+                throw new FocusException(
+                        "descriptors take patches whose side is a multiple of "
+                                + Descriptors.MULTIPLE + ", " + Descriptors.SMALLEST_PATCH_SIZE
+                                + " at least, and nothing before them, not "
+                                + Arrays.toString(input) + ".");
+            }
+        }
+
+        @Override
+        void run(float[] in, float[] out, float[] space, int n) {
+            Descriptors bench = benches.poll();
+            if (bench == null) {
+                bench = new Descriptors(side);
+            }
+            float[] patch = new float[side * side];
+            double[] found = new double[outputs];
+            for (int i = 0; i < n; i++) {
+                System.arraycopy(in, i * patch.length, patch, 0, patch.length);
+                bench.of(patch, found);
+                for (int k = 0; k < outputs; k++) {
+                    out[i * outputs + k] = (float) found[k];
+                }
+            }
+            benches.add(bench);
+        }
+    }
+
     /** A matrix product with a layer's kernel, then its bias and activation. */
     static final class Product {
         /** Columns of the kernel that are multiplied at once, and rows of the input. */
@@ -528,6 +569,7 @@ final class Network {
 
         static {
             KNOWN.put("conv2d", names("name", "filters", "size", "stride", "activation"));
+            KNOWN.put("descriptors", names());
             KNOWN.put("dense", names("name", "units", "activation"));
             KNOWN.put("flatten", names());
             KNOWN.put("max_pool", names("size"));

@@ -11,10 +11,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.DoubleFunction;
 
-/** Draws patches in the colours of their levels: pictures like those of the library's overlay. */
+/** Draws patches in the colours of their levels or scores, like the library's overlay. */
 final class Overlays {
     /** How the elements are called, which tells them from others in the same overlay. */
     static final String NAME = "focus";
+    /** Those of ratings. */
+    static final String RATING = "rating";
 
     // From in focus to furthest out: sky blue, blue, violet, pink, coral, orange, yellow.
     private static final int[][] ANCHORS = {
@@ -34,6 +36,9 @@ final class Overlays {
     private static final Color BRIGHT = new Color(240, 240, 242);
     private static final Color DIM = new Color(185, 185, 193);
     private static final int STEPS = 5;
+    // Scores in their legend, from the lowest one to 1, and steps of their colours.
+    private static final int SCORES = 10;
+    private static final int SCORE_STEPS = 90;
 
     private Overlays() {}
 
@@ -52,32 +57,48 @@ final class Overlays {
         return new Color(rgb[0], rgb[1], rgb[2]);
     }
 
+    /** Gives a score's colour, from blue (1) to yellow (0.1). */
+    static Color colourOfScore(double score) {
+        double worse = (1 - score) / (1 - Components.LOWEST_SCORE);
+        double step = Math.rint(Components.clipped(worse, 0, 1) * SCORE_STEPS);
+        return colour(step / SCORE_STEPS * (ANCHORS.length - 1), 1, ANCHORS.length);
+    }
+
+    /** Shows a map of scores in their colours, and what is not rated as in an overlay. */
+    static void colourScores(ImagePlus map) {
+        double lowest = Components.LOWEST_SCORE;
+        colourMap(map, lowest, 1, Overlays::colourOfScore, colour(Double.NaN, 0, 2));
+    }
+
     /** Shows a map of levels in their colours, and what is not measured as in an overlay. */
     static void colourLevels(ImagePlus map, int levels) {
         colourMap(
-                map, levels - 1, level -> colour(level, 1, levels), colour(Double.NaN, 0, levels));
+                map, 0, levels - 1, level -> colour(level, 1, levels),
+                colour(Double.NaN, 0, levels));
     }
 
     /** Shows a map of values from 0 to 1 in greys, and what is not measured in a colour. */
     static void colourShares(ImagePlus map) {
-        colourMap(map, 1, share -> {
+        colourMap(map, 0, 1, share -> {
             int grey = (int) Math.rint(255 * share);
             return new Color(grey, grey, grey);
         }, NOT_MEASURED);
     }
 
     private static void colourMap(
-            ImagePlus map, double last, DoubleFunction<Color> colours, Color notMeasured) {
+            ImagePlus map, double first, double last, DoubleFunction<Color> colours,
+            Color notMeasured) {
         byte[][] table = new byte[3][256];
         for (int i = 0; i < 256; i++) {
             // ImageJ shows NaN as what lies lowest: the first entry is kept for it.
-            Color colour = i == 0 ? notMeasured : colours.apply((i - 1) / 254.0 * last);
+            double value = first + (i - 1) / 254.0 * (last - first);
+            Color colour = i == 0 ? notMeasured : colours.apply(value);
             table[0][i] = (byte) colour.getRed();
             table[1][i] = (byte) colour.getGreen();
             table[2][i] = (byte) colour.getBlue();
         }
         map.setLut(new LUT(table[0], table[1], table[2]));
-        map.setDisplayRange(-last / 254, last);
+        map.setDisplayRange(first - (last - first) / 254, last);
     }
 
     /** Gives the patches of a plane: a border and a tint, dark grey where there is no content. */
@@ -85,36 +106,66 @@ final class Overlays {
         List<Roi> elements = new ArrayList<>();
         int levels = result.probabilities.length;
         int[][] parts = Tiles.visible(result.patchPositions, result.patchSizePx);
-        double line = Math.max(1, Math.rint(result.patchSizePx / 40));
         for (int i = 0; i < parts.length; i++) {
             double level = result.patchLevels[i];
             double certainty = result.patchCertainties[i];
-            Color colour = colour(level, certainty, levels);
-            // A gap of a pixel keeps the borders of neighbours apart.
-            double height = Math.min(parts[i][2], result.height) - parts[i][0] - 1;
-            double width = Math.min(parts[i][3], result.width) - parts[i][1] - 1;
-            if (height < 1 || width < 1) {
-                continue;
-            }
-            Roi tint = new Roi(parts[i][1], parts[i][0], width, height);
-            int alpha = (int) Math.rint(255 * TINT);
-            tint.setFillColor(
-                    new Color(colour.getRed(), colour.getGreen(), colour.getBlue(), alpha));
-            Roi border = new Roi(
-                    parts[i][1] + line / 2, parts[i][0] + line / 2,
-                    Math.max(width - line, 0.5), Math.max(height - line, 0.5));
-            border.setStrokeColor(colour);
-            border.setStrokeWidth(line);
-            for (Roi element : new Roi[] {tint, border}) {
-                element.setName(
-                        Double.isNaN(level)
-                                ? NAME + ": no content"
-                                : NAME + ": level " + (int) level + ", certainty "
-                                        + Table.fixed(certainty, 2));
-                elements.add(element);
+            String name = Double.isNaN(level)
+                    ? NAME + ": no content"
+                    : NAME + ": level " + (int) level + ", certainty "
+                            + Table.fixed(certainty, 2);
+            addPatch(
+                    elements, parts[i], result.height, result.width, result.patchSizePx,
+                    colour(level, certainty, levels), name);
+        }
+        return elements;
+    }
+
+    /** Gives the patches of a plane: a border and a tint; blank ones are left as they are. */
+    static List<Roi> patches(RatingResult result) {
+        List<Roi> elements = new ArrayList<>();
+        int side = result.patchSizePx;
+        int[][] parts = new int[result.patchPositions.length][];
+        for (int i = 0; i < parts.length; i++) {
+            int[] place = result.patchPositions[i];
+            parts[i] = new int[] {place[0], place[1], place[0] + side, place[1] + side};
+        }
+        if (result.places == 0) {
+            parts = Tiles.visible(result.patchPositions, side);
+        }
+        for (int i = 0; i < parts.length; i++) {
+            double score = result.patchScores[i];
+            if (!Double.isNaN(score)) {
+                addPatch(
+                        elements, parts[i], result.height, result.width, side,
+                        colourOfScore(score), RATING + ": score " + Table.fixed(score, 2));
             }
         }
         return elements;
+    }
+
+    /** Adds a patch, of which a part is seen: top, left, bottom and right in pixels. */
+    private static void addPatch(
+            List<Roi> elements, int[] part, int height, int width, double patchSize, Color colour,
+            String name) {
+        double line = Math.max(1, Math.rint(patchSize / 40));
+        // A gap of a pixel keeps the borders of neighbours apart.
+        double high = Math.min(part[2], height) - part[0] - 1;
+        double wide = Math.min(part[3], width) - part[1] - 1;
+        if (high < 1 || wide < 1) {
+            return;
+        }
+        Roi tint = new Roi(part[1], part[0], wide, high);
+        int alpha = (int) Math.rint(255 * TINT);
+        tint.setFillColor(new Color(colour.getRed(), colour.getGreen(), colour.getBlue(), alpha));
+        Roi border = new Roi(
+                part[1] + line / 2, part[0] + line / 2, Math.max(wide - line, 0.5),
+                Math.max(high - line, 0.5));
+        border.setStrokeColor(colour);
+        border.setStrokeWidth(line);
+        for (Roi element : new Roi[] {tint, border}) {
+            element.setName(name);
+            elements.add(element);
+        }
     }
 
     /** Gives the grid of patches as it would be measured: those that count stand out. */
@@ -194,6 +245,48 @@ final class Overlays {
         return elements;
     }
 
+    /** Gives the legend of scores likewise: from the lowest one to 1. */
+    static List<Roi> legendOfScores(int height, int width) {
+        double unit = unit(height, width);
+        double block = 19 * unit;
+        double left = 10 * unit;
+        double bottom = height - 19 * unit;
+        double top = bottom - 2 * STEPS * unit;
+        List<Roi> elements = new ArrayList<>();
+        Roi ground = new Roi(
+                0, height - legendHeight(unit) + 2 * STEPS * unit, 2 * left + SCORES * block,
+                legendHeight(unit) - 2 * STEPS * unit);
+        ground.setFillColor(GROUND);
+        elements.add(ground);
+        for (int i = 0; i < SCORES; i++) {
+            double share = i / (SCORES - 1.0);
+            double score = Components.LOWEST_SCORE + share * (1 - Components.LOWEST_SCORE);
+            // A little larger than a block: the next one covers the seam.
+            double wide = i + 1 < SCORES ? block + unit : block;
+            Roi part = new Roi(left + i * block, top, wide, bottom - top);
+            part.setFillColor(colourOfScore(score));
+            elements.add(part);
+            elements.add(text(Table.general(score, 2), left + (i + 0.5) * block, bottom + unit, unit,
+                    DIM, TextRoi.CENTER));
+        }
+        elements.add(text("worst", left, top - 13 * unit, unit, BRIGHT, TextRoi.LEFT));
+        elements.add(text("ideal", left + SCORES * block, top - 13 * unit, unit, BRIGHT,
+                TextRoi.RIGHT));
+        for (Roi element : elements) {
+            element.setName(RATING + ": legend");
+        }
+        return elements;
+    }
+
+    /** Gives an image's rating, to stand above the legend. */
+    static Roi verdict(RatingResult result, int height, int width) {
+        double unit = unit(height, width);
+        double top = height - legendHeight(unit) + (2 * STEPS + 3) * unit;
+        Roi text = text(result.words(), 6 * unit, top, unit, BRIGHT, TextRoi.LEFT);
+        text.setName(RATING + ": verdict");
+        return text;
+    }
+
     /** Gives an image's verdict, to stand above the legend. */
     static Roi verdict(FocusResult result, int height, int width) {
         double unit = unit(height, width);
@@ -260,7 +353,7 @@ final class Overlays {
         Overlay others = overlay.duplicate();
         for (int i = others.size() - 1; i >= 0; i--) {
             String name = others.get(i).getName();
-            if (name != null && name.startsWith(NAME + ": ")) {
+            if (name != null && (name.startsWith(NAME + ": ") || name.startsWith(RATING + ": "))) {
                 others.remove(i);
             }
         }

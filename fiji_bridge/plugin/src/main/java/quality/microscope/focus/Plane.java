@@ -62,6 +62,26 @@ final class Plane {
      *     Binning#of}
      */
     static Plane of(ImageProcessor image, FocusSettings settings) {
+        Plane plane = of(image, settings.mask);
+        if (plane.pixels instanceof float[] && plane.isAboveOne()
+                && settings.model.normalisation.equals("type_range")) {
+            plane.messages.add(
+                    "This model takes floats to lie in 0 to 1; larger ones were clipped.");
+        }
+        int binning = Binning.of(settings, plane.messages);
+        return new Plane(
+                plane.pixels, plane.height, plane.width, plane.unmasked, plane.typeMax,
+                plane.saturatedFraction, binning, plane.messages);
+    }
+
+    /**
+     * Takes a plane as it is.
+     *
+     * @param image of any type; a colour image's channels must be equal, an indexed one's too
+     * @param mask which of its pixels count; null for all
+     * @throws FocusException for a colour image or a mask of another size
+     */
+    static Plane of(ImageProcessor image, boolean[] mask) {
         ImageProcessor grey = isIndexed(image) ? colours(image) : image;
         if (grey instanceof ColorProcessor) {
             grey = channels((ColorProcessor) grey);
@@ -74,7 +94,7 @@ final class Plane {
         }
         int height = grey.getHeight();
         int width = grey.getWidth();
-        boolean[] unmasked = settings.mask == null ? null : settings.mask.clone();
+        boolean[] unmasked = mask == null ? null : mask.clone();
         if (unmasked != null && unmasked.length != height * width) {
             throw new FocusException(
                     "The mask must have the image's " + height + " x " + width + " pixels, not "
@@ -84,23 +104,20 @@ final class Plane {
         Object pixels = grey.getPixels();
         double typeMax = pixels instanceof byte[] ? 255 : pixels instanceof short[] ? 65535 : 1;
         if (pixels instanceof float[]) {
-            unmasked = finite((float[]) pixels, unmasked, settings.model, messages);
+            unmasked = finite((float[]) pixels, unmasked, messages);
         }
         boolean all = true;
         for (int i = 0; unmasked != null && i < unmasked.length; i++) {
             all &= unmasked[i];
         }
         boolean[] counted = all ? null : unmasked;
-        int binning = Binning.of(settings, messages);
-        Plane plane = new Plane(pixels, height, width, counted, typeMax, 0, binning, messages);
+        Plane plane = new Plane(pixels, height, width, counted, typeMax, 0, 1, messages);
         return new Plane(
-                pixels, height, width, counted, typeMax, plane.saturated(), binning, messages);
+                pixels, height, width, counted, typeMax, plane.saturated(), 1, messages);
     }
 
-    private static boolean[] finite(
-            float[] values, boolean[] mask, FocusModel model, List<String> messages) {
+    private static boolean[] finite(float[] values, boolean[] mask, List<String> messages) {
         int wrong = 0;
-        boolean large = false;
         boolean[] unmasked = mask;
         for (int i = 0; i < values.length; i++) {
             if (Float.isNaN(values[i]) || Float.isInfinite(values[i])) {
@@ -110,17 +127,27 @@ final class Plane {
                 }
                 unmasked[i] = false;
                 wrong++;
-            } else {
-                large |= values[i] > 1 && (unmasked == null || unmasked[i]);
             }
         }
         if (wrong > 0) {
             messages.add("NaN and infinite pixels were left out: " + wrong + ".");
         }
-        if (large && model.normalisation.equals("type_range")) {
-            messages.add("This model takes floats to lie in 0 to 1; larger ones were clipped.");
-        }
         return unmasked;
+    }
+
+    /** Tells whether its pixels are whole numbers. */
+    boolean isWhole() {
+        return !(pixels instanceof float[]);
+    }
+
+    private boolean isAboveOne() {
+        float[] values = (float[]) pixels;
+        for (int i = 0; i < values.length; i++) {
+            if (values[i] > 1 && (unmasked == null || unmasked[i])) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** Gives the share of the unmasked pixels that are saturated. */
@@ -134,6 +161,26 @@ final class Plane {
             if (unmasked == null || unmasked[i]) {
                 counts[(int) value(i)]++;
                 n++;
+            }
+        }
+        return n == 0 ? Double.NaN : (double) saturated(counts) / n;
+    }
+
+    /** Gives the share of the pixels of some squares that are saturated; NaN for floats. */
+    double saturatedOf(int[][] places, int size) {
+        if (pixels instanceof float[]) {
+            return Double.NaN;
+        }
+        int[] counts = new int[(int) typeMax + 1];
+        long n = 0;
+        for (int[] place : places) {
+            for (int y = place[0]; y < place[0] + size; y++) {
+                for (int i = y * width + place[1]; i < y * width + place[1] + size; i++) {
+                    if (unmasked == null || unmasked[i]) {
+                        counts[(int) value(i)]++;
+                        n++;
+                    }
+                }
             }
         }
         return n == 0 ? Double.NaN : (double) saturated(counts) / n;

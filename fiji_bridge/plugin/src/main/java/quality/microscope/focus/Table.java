@@ -28,12 +28,16 @@ import java.util.Set;
 final class Table {
     /** Title of the table of Measure Focus. */
     static final String PLANES = "Focus of Planes";
+    /** Title of the table of Rate Image. */
+    static final String RATINGS = "Rating of Planes";
     /** Title of the table of Find Best Focus Plane. */
     static final String STACKS = "Focus of Stacks";
     /** Title of the table of Focus of ROIs. */
     static final String ROIS = "Focus of ROIs";
     /** Title of the table of Measure Folder. */
     static final String FOLDER = "Focus of Folder";
+    /** Title of the table of Rate Folder. */
+    static final String RATED_FOLDER = "Rating of Folder";
 
     private static final List<String> GROUPS = Arrays.asList("plate", "well", "site", "channel");
     // As many as CSV files have of numbers below 1.
@@ -63,6 +67,29 @@ final class Table {
     /** Gives those of them that files have in ImageJ, of which it reads the first series. */
     static List<String> folderColumns(int levels) {
         List<String> columns = columns(levels);
+        columns.remove("series");
+        return columns;
+    }
+
+    /** Gives the columns of {@code results.csv} of ratings: one row a plane. */
+    static List<String> ratingColumns() {
+        return new ArrayList<>(Arrays.asList((
+                "file plate well site channel z c t width height score blur_px elongation angle_deg "
+                        + "noise line_noise jitter_px status cause action saturated_fraction error "
+                        + "series message score_low score_high patches blank_fraction").split(" ")));
+    }
+
+    /** Gives those of them that planes of an open image have. */
+    static List<String> ratedPlaneColumns() {
+        List<String> columns = ratedFolderColumns();
+        columns.removeAll(GROUPS);
+        columns.remove("error");
+        return columns;
+    }
+
+    /** Gives those of them that files have in ImageJ, of which it reads the first series. */
+    static List<String> ratedFolderColumns() {
+        List<String> columns = ratingColumns();
         columns.remove("series");
         return columns;
     }

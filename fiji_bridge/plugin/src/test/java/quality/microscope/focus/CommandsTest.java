@@ -11,7 +11,6 @@ import static org.junit.Assert.assertTrue;
 import ij.IJ;
 import ij.ImagePlus;
 import ij.ImageStack;
-import ij.Menus;
 import ij.WindowManager;
 import ij.gui.Overlay;
 import ij.gui.PointRoi;
@@ -21,25 +20,21 @@ import ij.io.FileInfo;
 import ij.io.FileSaver;
 import ij.macro.Interpreter;
 import ij.measure.Calibration;
-import ij.measure.ResultsTable;
 import ij.plugin.FileInfoVirtualStack;
 import ij.process.ByteProcessor;
 import ij.process.ColorProcessor;
 import ij.process.FloatProcessor;
 import ij.process.ImageProcessor;
 import ij.process.LUT;
-import java.awt.HeadlessException;
 import java.awt.event.KeyEvent;
 import java.awt.image.BufferedImage;
 import java.awt.image.DataBuffer;
 import java.awt.image.DataBufferByte;
 import java.awt.image.Raster;
 import java.awt.image.WritableRaster;
-import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
 import java.io.File;
 import java.io.IOException;
-import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -51,77 +46,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import javax.imageio.IIOImage;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageWriter;
 import javax.imageio.stream.ImageOutputStream;
-import org.junit.After;
-import org.junit.Before;
-import org.junit.Rule;
 import org.junit.Test;
-import org.junit.rules.TemporaryFolder;
 
 /** The menu entries, run as macros and scripts run them, without a screen. */
-public class CommandsTest {
-    @Rule public TemporaryFolder temporary = new TemporaryFolder();
-
-    @Before
-    public void install() throws IOException {
-        // ImageJ alone has no menus without a screen; its table of commands is all that is needed.
-        if (Menus.getCommands() == null) {
-            assertThrows(
-                    HeadlessException.class,
-                    () -> IJ.run(new ImagePlus("", new ByteProcessor(1, 1)), "Invert", ""));
-        }
-        Pattern entry = Pattern.compile("Plugins>Microscope Quality, \"(.*)\", (.*)");
-        try (BufferedReader config = new BufferedReader(new InputStreamReader(
-                getClass().getResourceAsStream("/plugins.config"), StandardCharsets.UTF_8))) {
-            int entries = 0;
-            for (String line = config.readLine(); line != null; line = config.readLine()) {
-                Matcher found = entry.matcher(line);
-                if (found.matches()) {
-                    @SuppressWarnings("unchecked")
-                    java.util.Hashtable<String, String> commands = Menus.getCommands();
-                    commands.put(found.group(1), found.group(2));
-                    entries++;
-                }
-            }
-            assertEquals(4, entries);
-        }
-        ResultsTable.getResultsTable().reset();
-    }
-
-    @After
-    public void clear() {
-        WindowManager.setTempCurrentImage(null);
-        WindowManager.closeAllWindows();
-    }
-
-    private static ResultsTable results() {
-        return ResultsTable.getResultsTable();
-    }
-
-    /** Runs a command on an image, as a macro does. */
-    private static void run(ImagePlus image, String command, String options) {
-        WindowManager.setTempCurrentImage(image);
-        String code = "run(\"" + command + "\", \"" + options.replace("\\", "\\\\") + "\");";
-        String result = IJ.runMacro(code);
-        assertFalse(options, "[aborted]".equals(result));
-    }
-
-    /** Runs a command that fails, and gives its message. */
-    private static String fail(ImagePlus image, String command, String options) {
-        WindowManager.setTempCurrentImage(image);
-        Interpreter interpreter = new Interpreter();
-        interpreter.setIgnoreErrors(true);
-        interpreter.run(
-                "run(\"" + command + "\", \"" + options + "\"); run(\"Measure Focus...\", \"\");");
-        assertEquals("The macro went on after " + options, 0, results().size());
-        return interpreter.getErrorMessage();
-    }
-
+public class CommandsTest extends MenuTest {
     private static ImagePlus hyperstack() {
         ImagePlus file = Sample.open("B03_s1_dna_stack.tif");
         ImageStack stack = new ImageStack(168, 168);
@@ -626,7 +558,7 @@ public class CommandsTest {
     @Test
     public void namesAreInNaturalOrder() {
         String[] names = {"b10", "B2", "a", "b2x", "10", "9"};
-        Arrays.sort(names, MeasureFolder::compareNaturally);
+        Arrays.sort(names, ImageFiles::compareNaturally);
         assertEquals("[9, 10, a, B2, b2x, b10]", Arrays.toString(names));
     }
 
@@ -839,9 +771,9 @@ public class CommandsTest {
 
     @Test
     public void namesWithOtherDigitsDoNotEndTheFolder() throws IOException {
-        assertTrue(MeasureFolder.compareNaturally("a\uff11\uff12b", "a\uff13") < 0);
-        assertTrue(MeasureFolder.compareNaturally("\uff11b", "1b") > 0);
-        assertTrue(MeasureFolder.compareNaturally("1\uff11b", "1\u0663") > 0);
+        assertTrue(ImageFiles.compareNaturally("a\uff11\uff12b", "a\uff13") < 0);
+        assertTrue(ImageFiles.compareNaturally("\uff11b", "1b") > 0);
+        assertTrue(ImageFiles.compareNaturally("1\uff11b", "1\u0663") > 0);
     }
 
     @Test
@@ -884,9 +816,7 @@ public class CommandsTest {
     @Test
     public void escStopsWithoutAPatch() throws Exception {
         IJ.setKeyDown(KeyEvent.VK_ESCAPE);
-        assertThrows(
-                CancellationException.class,
-                () -> Command.watched(FocusSettings.standard(), 0, 1));
+        assertThrows(CancellationException.class, () -> Command.watched(0, 1));
         IJ.resetEscape();
         File folder = temporary.newFolder("many");
         for (int i = 0; i < 2000; i++) {

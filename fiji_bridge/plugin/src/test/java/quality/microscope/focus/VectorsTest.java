@@ -12,6 +12,9 @@ import ij.process.ImageProcessor;
 import java.awt.Color;
 import java.io.File;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -24,17 +27,44 @@ public class VectorsTest {
     private static final double COARSE = 0.005;
 
     /** Gives the models in {@code pretrained} and the small one beside the vectors. */
-    private static Map<String, FocusModel> models() {
+    private static Map<String, FocusModel> models() throws IOException {
         Map<String, FocusModel> models = new LinkedHashMap<>();
-        for (File folder : new File(Sample.ROOT, "pretrained").listFiles()) {
-            if (new File(folder, "model.json").isFile()) {
-                models.put(folder.getName(), FocusModel.load(folder.getPath()));
-            }
+        for (File folder : folders("focus")) {
+            models.put(folder.getName(), FocusModel.load(folder.getPath()));
         }
         assertTrue(models.containsKey("compact"));
         File layers = new File(Sample.vectors(), "layers");
         models.put("layers", FocusModel.load(layers.getPath()));
         return models;
+    }
+
+    /** Gives the raters in {@code pretrained} and the small one beside the vectors. */
+    private static Map<String, RatingModel> raters() throws IOException {
+        Map<String, RatingModel> models = new LinkedHashMap<>();
+        for (File folder : folders("rating")) {
+            models.put(folder.getName(), RatingModel.load(folder.getPath()));
+        }
+        assertTrue(models.containsKey("em"));
+        File rater = new File(Sample.vectors(), "rater");
+        models.put("rater", RatingModel.load(rater.getPath()));
+        return models;
+    }
+
+    /** Gives the models in {@code pretrained} of a task. */
+    private static List<File> folders(String task) throws IOException {
+        List<File> folders = new ArrayList<>();
+        for (File folder : new File(Sample.ROOT, "pretrained").listFiles()) {
+            File description = new File(folder, "model.json");
+            if (description.isFile()) {
+                byte[] text = Files.readAllBytes(description.toPath());
+                Object values = Json.parse(new String(text, StandardCharsets.UTF_8));
+                Object found = object(values).get("task");
+                if (task.equals(found == null ? "focus" : found)) {
+                    folders.add(folder);
+                }
+            }
+        }
+        return folders;
     }
 
     @Test
@@ -249,6 +279,176 @@ public class VectorsTest {
             double certainty = number(object(entry).get("certainty"));
             double[] rgb = numbers(object(entry).get("rgb"));
             Color colour = Overlays.colour(level, certainty, 11);
+            assertEquals(rgb[0], colour.getRed(), 1);
+            assertEquals(rgb[1], colour.getGreen(), 1);
+            assertEquals(rgb[2], colour.getBlue(), 1);
+        }
+    }
+
+    @Test
+    public void imagesAreRatedAlike() throws IOException {
+        for (Map.Entry<String, RatingModel> model : raters().entrySet()) {
+            for (Object entry : list(Sample.read(model.getKey()).get("cases"))) {
+                Map<String, Object> recipe = object(object(entry).get("image"));
+                ImageProcessor image = Sample.image(recipe);
+                RatingResult result = MicroscopeRating.rate(
+                        image, Sample.ratingSettings(model.getValue(), recipe, image));
+                assertEquals(0, result.places);
+                compare(model.getKey() + " " + recipe, result, object(object(entry).get("result")));
+            }
+        }
+    }
+
+    /** The library draws its places at random: here they are its own. */
+    @Test
+    public void samplesAreRatedAlike() throws IOException {
+        for (Map.Entry<String, RatingModel> model : raters().entrySet()) {
+            for (Object entry : list(Sample.read(model.getKey()).get("sampled"))) {
+                Map<String, Object> recipe = object(object(entry).get("image"));
+                Map<String, Object> expected = object(object(entry).get("result"));
+                List<?> patches = list(expected.get("patch_positions"));
+                int[][] places = new int[patches.size() / 4][];
+                for (int i = 0; i < places.length; i++) {
+                    double[] place = numbers(patches.get(4 * i));
+                    places[i] = new int[] {(int) place[0], (int) place[1]};
+                }
+                ImageProcessor image = Sample.image(recipe);
+                RatingResult result = MicroscopeRating.rateAt(
+                        image, Sample.ratingSettings(model.getValue(), recipe, image), places);
+                assertEquals(places.length, result.places);
+                compare(model.getKey() + " " + recipe, result, expected);
+            }
+        }
+    }
+
+    private static void compare(String name, RatingResult result, Map<String, Object> expected) {
+        Map<String, Object> row = result.toRow();
+        for (Map.Entry<String, Object> column : row.entrySet()) {
+            assertTrue(column.getKey(), expected.containsKey(column.getKey()));
+            Object value = expected.get(column.getKey());
+            String what = name + " " + column.getKey();
+            if (value instanceof String) {
+                assertEquals(what, value, column.getValue());
+            } else {
+                double found = ((Number) column.getValue()).doubleValue();
+                double close = CLOSE * Math.max(1, number(value));
+                if (column.getKey().equals("angle_deg")) {
+                    // The rounder, the less it means.
+                    close = 90 * CLOSE / Math.log(result.components.elongation);
+                }
+                assertEquals(what, number(value), found, close);
+            }
+        }
+        assertArrayEquals(name, numbers(expected.get("outputs")), result.outputs, CLOSE);
+        assertArrayEquals(name, numbers(expected.get("spreads")), result.spreads, CLOSE);
+        assertEquals(name, number(expected.get("patch_size_px")), result.patchSizePx, 0);
+        List<?> places = list(expected.get("patch_positions"));
+        assertEquals(name, places.size(), result.patchPositions.length);
+        for (int i = 0; i < places.size(); i++) {
+            assertEquals(name, numbers(places.get(i))[0], result.patchPositions[i][0], 0);
+            assertEquals(name, numbers(places.get(i))[1], result.patchPositions[i][1], 0);
+            assertArrayEquals(
+                    name, numbers(list(expected.get("patch_outputs")).get(i)),
+                    result.patchOutputs[i], CLOSE);
+            assertArrayEquals(
+                    name, numbers(list(expected.get("patch_spreads")).get(i)),
+                    result.patchSpreads[i], CLOSE);
+        }
+        assertArrayEquals(name, numbers(expected.get("patch_scores")), result.patchScores, CLOSE);
+        assertArrayEquals(
+                name, numbers(expected.get("patch_score_spreads")), result.patchScoreSpreads,
+                CLOSE);
+    }
+
+    private static double[] patch(Map<String, Object> vector) {
+        ImageProcessor image = Sample.image(object(vector.get("image")));
+        int side = (int) number(vector.get("side"));
+        double[] values = new double[side * side];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = image.getf(i % side, i / side);
+        }
+        return values;
+    }
+
+    @Test
+    public void patchesAreDescribedAlike() throws IOException {
+        for (Object entry : list(Sample.read("without_rater").get("descriptors"))) {
+            double[] values = patch(object(entry));
+            float[] normalised = new float[values.length];
+            assertTrue(Normalisation.scale(values, false, 1, normalised, 0));
+            double[] found = new double[Descriptors.NUMBER];
+            new Descriptors((int) Math.sqrt(values.length)).of(normalised, found);
+            double[] expected = numbers(object(entry).get("descriptors"));
+            assertArrayEquals(object(entry).get("image").toString(), expected, found, CLOSE);
+        }
+    }
+
+    @Test
+    public void blankPatchesAreToldAlike() throws IOException {
+        for (Object entry : list(Sample.read("without_rater").get("blank"))) {
+            double[] values = patch(object(entry));
+            BlankPatches patches = BlankPatches.of((int) Math.sqrt(values.length));
+            boolean whole = !"float32".equals(object(object(entry).get("image")).get("type"));
+            assertEquals(
+                    object(entry).get("image").toString(), object(entry).get("is_blank"),
+                    patches.isBlank(values, whole));
+        }
+    }
+
+    @Test
+    public void componentsAreToldAlike() throws IOException {
+        for (Object entry : list(Sample.read("without_rater").get("components"))) {
+            Map<String, Object> expected = object(entry);
+            double[] outputs = numbers(expected.get("outputs"));
+            Components found = Components.of(outputs);
+            Map<String, Object> row = new LinkedHashMap<>();
+            found.putInto(row);
+            row.put("score", Components.scoreOf(outputs));
+            for (Map.Entry<String, Object> component : row.entrySet()) {
+                double value = number(expected.get(component.getKey()));
+                assertEquals(
+                        entry + " " + component.getKey(), value, (Double) component.getValue(),
+                        1e-6 * Math.max(1, Math.abs(value)));
+            }
+            assertEquals(entry.toString(), expected.get("cause"), found.cause());
+            assertEquals(
+                    entry.toString(), expected.get("action"), Components.action(found.cause()));
+        }
+    }
+
+    @Test
+    public void samplesAreSummedUpAlike() throws IOException {
+        Map<String, Object> vectors = Sample.read("without_rater");
+        for (Object entry : list(vectors.get("strata"))) {
+            Map<String, Object> expected = object(entry);
+            int[][] found = MicroscopeRating.strata(
+                    (int) number(expected.get("height")), (int) number(expected.get("width")),
+                    (int) number(expected.get("number")));
+            List<?> strata = list(expected.get("strata"));
+            assertEquals(entry.toString(), strata.size(), found.length);
+            for (int i = 0; i < found.length; i++) {
+                for (int k = 0; k < 4; k++) {
+                    assertEquals(entry.toString(), numbers(strata.get(i))[k], found[i][k], 0);
+                }
+            }
+        }
+        Map<String, Object> expected = object(vectors.get("means"));
+        double[] given = numbers(expected.get("strata"));
+        int[] strata = new int[given.length];
+        for (int i = 0; i < strata.length; i++) {
+            strata[i] = (int) given[i];
+        }
+        double[] means = RatingResult.meansOfStrata(numbers(expected.get("scores")), strata);
+        assertArrayEquals(numbers(expected.get("means")), means, 1e-6);
+        assertEquals(
+                number(expected.get("variance_of_mean")), RatingResult.varianceOfMean(means), 1e-6);
+    }
+
+    @Test
+    public void coloursOfScoresAgree() throws IOException {
+        for (Object entry : list(Sample.read("without_rater").get("colours"))) {
+            Color colour = Overlays.colourOfScore(number(object(entry).get("score")));
+            double[] rgb = numbers(object(entry).get("rgb"));
             assertEquals(rgb[0], colour.getRed(), 1);
             assertEquals(rgb[1], colour.getGreen(), 1);
             assertEquals(rgb[2], colour.getBlue(), 1);
