@@ -11,9 +11,12 @@ import os
 import zipfile
 from pathlib import Path
 
-from microscope_quality.errors import FileError
-from microscope_quality.model import FocusModel, ModelDescription, verify
+from microscope_quality.arguments import shown
+from microscope_quality.errors import FileError, ModelError
+from microscope_quality.model import FOCUS, FocusModel, ModelDescription, verify
+from microscope_quality.rater import RATING, RatingModel
 
+_KINDS = {FOCUS: FocusModel, RATING: RatingModel}
 _FILES = ("model.json", "weights.npz")
 # The oldest time that a ZIP archive can state: equal models make equal files.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -37,12 +40,19 @@ def export_model(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -
     Raises
     ------
     ModelNotFoundError, ModelError
-        As `model.verify`; also for a model of another task than focus, all that the plugin knows.
+        As `model.verify`; also for a model of another task than focus and rating, all that the
+        plugin knows.
     FileError
         There is anything else at that place, or nothing can be written there.
     """
     description = verify(folder)
-    FocusModel.check(description)
+    kind = _KINDS.get(description.task)
+    if kind is None:
+        raise ModelError(
+            f"{shown(description.name)} is a model of the task {shown(description.task)}; the "
+            f"plugin knows {' and '.join(_KINDS)}."
+        )
+    kind.from_pretrained(Path(folder))
     target = Path(path)
     archive = io.BytesIO()
     try:

@@ -5,12 +5,14 @@ import json
 import zipfile
 
 import coded
+import fiji_vectors
 import numpy as np
 import pytest
 
 from microscope_quality.errors import FileError, ModelError, ModelNotFoundError
 from microscope_quality.files.fiji import export_model, is_exported
 from microscope_quality.model import FocusModel
+from microscope_quality.rater import rate_image
 
 
 @pytest.fixture
@@ -31,9 +33,20 @@ def test_the_file_is_the_model(folder, tmp_path):
     np.testing.assert_array_equal(unpacked, expected)
 
 
+def test_a_rater_is_exported_with_its_own_score(tmp_path):
+    fiji_vectors.write_rater(tmp_path / "rater")
+    description = export_model(tmp_path / "rater", tmp_path / "rater.zip")
+    assert description.task == "rating"
+    with zipfile.ZipFile(tmp_path / "rater.zip") as packed:
+        packed.extractall(tmp_path / "unpacked")
+    plane = fiji_vectors.image({"drawn": [2, 2], "size": [256, 256]})[0]
+    expected = rate_image(plane, tmp_path / "rater").score
+    assert rate_image(plane, tmp_path / "unpacked").score == expected
+
+
 def test_a_model_of_another_task_is_not_exported(tmp_path):
     coded.write_of_another_task(tmp_path / "toy")
-    with pytest.raises(ModelError, match="'toy' is a model of the task 'score', not of focus"):
+    with pytest.raises(ModelError, match="'toy' is a model of the task 'score'; the plugin"):
         export_model(tmp_path / "toy", tmp_path / "toy.zip")
     assert not (tmp_path / "toy.zip").exists()
 

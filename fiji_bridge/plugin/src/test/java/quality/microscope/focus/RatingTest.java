@@ -18,6 +18,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.concurrent.CancellationException;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipOutputStream;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
@@ -158,6 +160,23 @@ public class RatingTest {
             String said = changed(change[0], change[1]);
             assertTrue(said, said.contains(change[2]));
         }
+    }
+
+    @Test
+    public void anExportedFileIsTheSameRater() throws IOException {
+        File folder = new File(Sample.vectors(), "rater");
+        File file = temporary.newFile("exported.zip");
+        try (ZipOutputStream zip = new ZipOutputStream(Files.newOutputStream(file.toPath()))) {
+            for (String name : new String[] {"model.json", "weights.npz"}) {
+                zip.putNextEntry(new ZipEntry(name));
+                zip.write(Files.readAllBytes(new File(folder, name).toPath()));
+            }
+        }
+        ImageProcessor image = Sample.drawn(300, 300);
+        RatingSettings settings = RatingSettings.standard();
+        assertArrayEquals(
+                MicroscopeRating.rate(image, settings.model(folder.getPath())).patchScores,
+                MicroscopeRating.rate(image, settings.model(file.getPath())).patchScores, 0);
     }
 
     @Test
