@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fiji_bridge.drawing import WORDS, verdict
 from fiji_bridge.images import (
     Image,
     Position,
@@ -29,13 +30,11 @@ from fiji_bridge.images import (
 from fiji_bridge.measurement import measure_stack
 from fiji_bridge.showing import (
     FOLDER,
-    WORDS,
     Measured,
     MeasuredStack,
     add_rows,
     show_planes,
     show_stacks,
-    verdict,
 )
 from microscope_quality import FocusModel, Optics, measure_focus
 from microscope_quality.errors import ImageError, MicroscopeQualityError, SettingsError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,38 +9,42 @@ from typing import Any
 
 import numpy as np
 
+from fiji_bridge.drawing import (
+    FOCUS,
+    RATING,
+    Result,
+    java,
+    kind_of,
+    legend,
+    patches,
+    verdict_above,
+)
 from fiji_bridge.images import Image, Position, is_image_plus, opened, position_in
-from fiji_bridge.measurement import PlaneResult
+from fiji_bridge.measurement import PlaneRating, PlaneResult
 from microscope_quality import FocusResult, StackResult
 from microscope_quality.errors import ImageError, SettingsError
 from microscope_quality.files.columns import names, plane_columns, stack_columns
 from microscope_quality.files.tables import CHECKSUM, GROUPS
 from microscope_quality.measuring.focus import Focus
-from microscope_quality.overlay import colours, patch_colours, visible_parts
-from microscope_quality.statuses import BLANK, FOCUS_STATUSES, IN_FOCUS, NO_CONTENT, TOO_SMALL
+from microscope_quality.measuring.rating import Rating
+from microscope_quality.rater import RatingResult
+from microscope_quality.statuses import IN_FOCUS, TOO_SMALL
 
 #: Titles of ImageJ's tables, as the plugin has them.
 PLANES, STACKS, FOLDER = "Focus of Planes", "Focus of Stacks", "Focus of Folder"
-#: How the elements in an overlay are called, which tells them from others there.
-NAME = "focus"
-_LEGEND = f"{NAME}: legend"
+RATINGS = "Rating of Planes"
 
-# Share of the patch's colour in the light over its pixels.
-_TINT = 0.18
-_GROUND = (24, 24, 27, 225)
-_BRIGHT = (240, 240, 242)
-_DIM = (185, 185, 193)
-# Certainties in the legend, from 1 to 0.
-_STEPS = 5
 # Columns that are left out where no row has anything in them.
 _OPTIONAL = frozenset((*GROUPS, "series"))
 # Columns that say nothing of an open image.
 _OF_FILES = frozenset((*_OPTIONAL, "error", "planes", "stack", "best_file", CHECKSUM))
 # As many as CSV files have of numbers below 1.
 _DECIMALS = 6
-# What an image's properties say.
-_PROPERTIES = ("level", "expected_level", "certainty", "status")
-WORDS = {status.key: status.words for status in FOCUS_STATUSES}
+# What an image's properties say, by what is measured.
+_PROPERTIES = {
+    FOCUS: ("level", "expected_level", "certainty", "status"),
+    RATING: ("score", "status", "cause"),
+}
 
 Value = int | float | str
 Row = Mapping[str, Value | None]
@@ -56,12 +59,12 @@ class Measured:
     position : Position
     colour : int or None
         The channel, counted from 1, when it is one of three colours.
-    result : FocusResult
+    result : FocusResult or RatingResult
     """
 
     position: Position
     colour: int | None
-    result: FocusResult
+    result: Result
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +87,7 @@ class MeasuredStack:
 
 def show(
     image: Any,
-    result: FocusResult | StackResult,
+    result: Result | StackResult,
     *,
     c: int | None = None,
     z: int | None = None,
@@ -96,12 +99,13 @@ def show(
     """Put a result on its plane: as coloured patches, as a row in a table, as properties.
 
     The patches replace those of earlier results of the same plane in the image's overlay; other
-    elements stay. The tables are *Focus of Planes* and *Focus of Stacks*, as of the plugin's
-    commands; without a screen, ImageJ has only the Results table. A row has the columns of
+    elements stay. The tables are *Focus of Planes*, *Focus of Stacks* and *Rating of Planes*, as of
+    the plugin's commands; without a screen, ImageJ has only the Results table. A row has the columns of
     ``results.csv``; z, c and t count from 1, and undefined numbers are empty. The properties
     ``focus.level``, ``focus.expected_level``, ``focus.certainty`` and ``focus.status`` say it once
     more, and are saved with a TIFF; in a hyperstack they name the plane, such as
-    ``focus.c1.z3.t1.level``.
+    ``focus.c1.z3.t1.level``. Of a rating they are ``rating.score``, ``rating.status`` and
+    ``rating.cause``.
 
     Of a stack's result, all slices get their patches, the table a row with the columns of
     ``stacks.csv``, the properties ``focus.best_z``; and the image goes to the best slice.
@@ -110,7 +114,7 @@ def show(
     ----------
     image : ij.ImagePlus
         The one that was measured.
-    result : FocusResult or StackResult
+    result : FocusResult, StackResult or RatingResult
     c, z, t : int, optional
         Which plane the result is of, if it is not the one that it knows; of a result of the
         library, which knows none, it is the one that is shown unless they are given.
@@ -133,9 +137,10 @@ def show(
         stack = MeasuredStack(position, colour, result)
         show_stacks(image, [stack], overlay=overlay, legend=legend, table=table)
         return
-    if not isinstance(result, FocusResult):
+    if not isinstance(result, (FocusResult, RatingResult)):
         raise SettingsError(
-            f"result must be a FocusResult or a StackResult, not {type(result).__name__}."
+            "result must be a FocusResult, a StackResult or a RatingResult, not "
+            f"{type(result).__name__}."
         )
     position, colour = _place_of(result, source, c, z, t)
     measured = Measured(position, colour, result)
@@ -143,11 +148,11 @@ def show(
 
 
 def _place_of(
-    result: FocusResult, source: Image, c: int | None, z: int | None, t: int | None
+    result: Result, source: Image, c: int | None, z: int | None, t: int | None
 ) -> tuple[Position, int | None]:
     """Give where a result belongs: where it was said, where it knows, or what is shown."""
     colour = c is not None
-    if isinstance(result, PlaneResult):
+    if isinstance(result, (PlaneResult, PlaneRating)):
         given = {"c": c, "z": z, "t": t}
         most = {"c": source.channels, "z": source.slices, "t": source.frames}
         known = {axis: getattr(result, axis) for axis in given}
@@ -177,7 +182,8 @@ def show_planes(
     ----------
     image : ij.ImagePlus
     measured : sequence of Measured
-        One at least. Of the three colours of a plane, the surest one's patches are drawn.
+        One at least, all of focus or all ratings. Of the three colours of a plane, the patches of
+        the surest one are drawn, or of the one with most ratings.
     overlay, legend, table : bool
         As for `show`.
 
@@ -190,17 +196,17 @@ def show_planes(
     for one in measured:
         _check_size(source, one.result)
     if overlay:
-        _draw(image, source, measured, legend=legend)
+        _draw(image, source, measured, legend_too=legend)
     if table:
         rows = []
         for one in measured:
             own = {**one.result.to_row(), "message": one.result.message}
             rows.append({**_position(source, one.position, one.colour), **own})
-        focus = _focus(measured[0].result)
-        columns = names((*plane_columns(focus.columns), *focus.last_columns))
-        add_rows(PLANES, [name for name in columns if name not in _OF_FILES], rows)
+        title, columns = _columns(measured[0].result)
+        add_rows(title, columns, rows)
     for one in measured:
-        _describe(image, _prefix(source, one.position, one.colour), _said(one.result))
+        prefix = kind_of(one.result) + _suffix(source, one.position, one.colour)
+        _describe(image, prefix, _said(one.result))
 
 
 def show_stacks(
@@ -250,7 +256,7 @@ def show_stacks(
         columns = names(stack_columns(_focus(measured[0].result.results[0]).column))
         add_rows(STACKS, [*(name for name in columns if name not in _OF_FILES), "message"], rows)
     for stack, row in zip(measured, rows):
-        prefix = _prefix(source, stack.position, stack.colour, of_stack=True)
+        prefix = FOCUS + _suffix(source, stack.position, stack.colour, of_stack=True)
         said = {name: row[name] for name in ("best_z", "best_position", "expected_level", "status")}
         _describe(image, prefix, said)
     current = (int(image.getC()), int(image.getT()))
@@ -282,6 +288,18 @@ def _stack_row(source: Image, stack: MeasuredStack) -> dict[str, Value | None]:
     return row
 
 
+def _columns(result: Result) -> tuple[str, list[str]]:
+    """Give the table that a result goes into, and its columns."""
+    if isinstance(result, RatingResult):
+        measure = Rating()
+        every = names((*plane_columns(measure.columns), *measure.later_columns))
+        known = {"file", "z", "c", "t", "message", *result.to_row()}
+        return RATINGS, [name for name in every if name in known]
+    focus = _focus(result)
+    every = names((*plane_columns(focus.columns), *focus.last_columns))
+    return PLANES, [name for name in every if name not in _OF_FILES]
+
+
 def _focus(result: FocusResult) -> Focus:
     """Give the measure that a result is of, for its columns."""
     return Focus(known=(len(result.probabilities), 0.0))
@@ -299,9 +317,9 @@ def add_rows(title: str, columns: Iterable[str], rows: Sequence[Row]) -> None:
     rows : sequence of mappings
         Values by column. What is undefined becomes an empty cell, never 0 or NaN.
     """
-    tables = _java("ij.measure.ResultsTable")
-    headless = bool(_java("java.awt.GraphicsEnvironment").isHeadless())
-    windows = not headless and _java("ij.IJ").getInstance() is not None
+    tables = java("ij.measure.ResultsTable")
+    headless = bool(java("java.awt.GraphicsEnvironment").isHeadless())
+    windows = not headless and java("ij.IJ").getInstance() is not None
     table = tables.getResultsTable(title) if windows else tables.getResultsTable()
     if table is None:
         table = tables()
@@ -370,7 +388,7 @@ def _source(image: Any) -> Image:
     return opened(image)
 
 
-def _check_size(source: Image, result: FocusResult) -> None:
+def _check_size(source: Image, result: Result) -> None:
     if (result.height, result.width) != (source.height, source.width):
         raise SettingsError(
             f"The image {source.title!r} has {source.height} x {source.width} pixels, but the "
@@ -397,18 +415,18 @@ def _own_channel(source: Image, position: Position) -> int:
     return (position.c + 2) // 3 if source.colour else position.c
 
 
-def _said(result: FocusResult) -> dict[str, Value | None]:
-    return {name: getattr(result, name) for name in _PROPERTIES}
+def _said(result: Result) -> dict[str, Value | None]:
+    return {name: getattr(result, name) for name in _PROPERTIES[kind_of(result)]}
 
 
-def _prefix(
+def _suffix(
     source: Image, position: Position, colour: int | None, *, of_stack: bool = False
 ) -> str:
     """Name a plane, or a channel and frame, in the properties of its image."""
     row = _position(source, position, colour)
     if of_stack:
         row.pop("z", None)
-    return NAME + "".join(f".{axis}{row[axis]}" for axis in ("c", "z", "t") if axis in row)
+    return "".join(f".{axis}{row[axis]}" for axis in ("c", "z", "t") if axis in row)
 
 
 def _describe(image: Any, prefix: str, values: Row) -> None:
@@ -421,27 +439,34 @@ def _describe(image: Any, prefix: str, values: Row) -> None:
         image.setProp(f"{prefix}.{name}", text)
 
 
-def _draw(image: Any, source: Image, measured: Sequence[Measured], *, legend: bool) -> None:
-    patches: list[Any] = []
+def _draw(image: Any, source: Image, measured: Sequence[Measured], *, legend_too: bool) -> None:
+    drawn: list[Any] = []
     above: list[Any] = []
     height, width = source.height, source.width
-    surest: dict[Position, Measured] = {}
+    chosen: dict[Position, Measured] = {}
     for one in measured:
         position = Position(_own_channel(source, one.position), one.position.z, one.position.t)
-        if position not in surest or one.result.certainty > surest[position].result.certainty:
-            surest[position] = one
-    whole, legend_of_all = _without(image, list(surest))
-    for position, one in surest.items():
-        patches += _placed(_patches(one.result), image, position)
-        if legend:
+        if position not in chosen or _weight(one.result) > _weight(chosen[position].result):
+            chosen[position] = one
+    whole, legend_of_all = _without(image, list(chosen))
+    for position, one in chosen.items():
+        drawn += _placed(patches(one.result), image, position)
+        if legend_too:
             if not above and not legend_of_all:
-                drawn = _legend(height, width, len(one.result.probabilities))
+                ramp = legend(one.result, height, width)
                 # One legend does for all planes.
-                above += drawn if len(surest) > 1 else _placed(drawn, image, position)
-            above += _placed([_verdict(one.result, height, width)], image, position)
-    for element in (*patches, *legend_of_all, *above):
+                above += ramp if len(chosen) > 1 else _placed(ramp, image, position)
+            above += _placed([verdict_above(one.result, height, width)], image, position)
+    for element in (*drawn, *legend_of_all, *above):
         whole.add(element)
     image.setOverlay(whole)
+
+
+def _weight(result: Result) -> float:
+    """Give how much a result says: of the three colours of a plane, one is drawn."""
+    if isinstance(result, RatingResult):
+        return int((~np.isnan(result.patch_scores)).sum())
+    return result.certainty
 
 
 def _without(image: Any, positions: Sequence[Position]) -> tuple[Any, list[Any]]:
@@ -454,7 +479,7 @@ def _without(image: Any, positions: Sequence[Position]) -> tuple[Any, list[Any]]
         Of the planes to be drawn. Several take away what is seen in all planes, too.
     """
     if image.getOverlay() is None:
-        return _java("ij.gui.Overlay")(), []
+        return java("ij.gui.Overlay")(), []
     whole = image.getOverlay().duplicate()
     drawn = {int(image.getStackIndex(position.c, position.z, position.t)) for position in positions}
     everywhere_too = len(positions) > 1 or image.getStackSize() == 1
@@ -462,7 +487,7 @@ def _without(image: Any, positions: Sequence[Position]) -> tuple[Any, list[Any]]
     for i in range(whole.size() - 1, -1, -1):
         element = whole.get(i)
         name = element.getName()
-        if name is None or not str(name).startswith(f"{NAME}: "):
+        if name is None or not str(name).startswith((f"{FOCUS}: ", f"{RATING}: ")):
             continue
         if element.hasHyperStackPosition():
             index = image.getStackIndex(
@@ -488,125 +513,3 @@ def _placed(elements: list[Any], image: Any, position: Position) -> list[Any]:
         for element in elements:
             element.setPosition(index)
     return elements
-
-
-def _patches(result: FocusResult) -> list[Any]:
-    """Draw the patches: a border and a tint, dark grey where there is no content."""
-    roi, colour_of = _java("ij.gui.Roi"), _java("java.awt.Color")
-    line = float(max(1, round(result.patch_size_px / 40)))
-    alpha = round(255 * _TINT)
-    elements = []
-    parts = visible_parts(result)
-    for (top, left, bottom, right), level, certainty, colour in zip(
-        parts.tolist(),
-        result.patch_levels.tolist(),
-        result.patch_certainties.tolist(),
-        patch_colours(result).tolist(),
-    ):
-        # A gap of a pixel keeps the borders of neighbours apart.
-        height = min(bottom, result.height) - top - 1.0
-        width = min(right, result.width) - left - 1.0
-        if height < 1 or width < 1:
-            continue
-        tint = roi(float(left), float(top), width, height)
-        tint.setFillColor(colour_of(*colour, alpha))
-        border = roi(
-            left + line / 2, top + line / 2, max(width - line, 0.5), max(height - line, 0.5)
-        )
-        border.setStrokeColor(colour_of(*colour))
-        border.setStrokeWidth(line)
-        what = f"level {level:.0f}, certainty {certainty:.2f}"
-        for element in (tint, border):
-            element.setName(f"{NAME}: {NO_CONTENT.words if math.isnan(level) else what}")
-            elements.append(element)
-    return elements
-
-
-def _legend(height: int, width: int, levels: int) -> list[Any]:
-    """Draw the legend in the lower left corner, with room for a line of text above it.
-
-    The levels are side by side, certainties from top to bottom.
-    """
-    roi, colour_of = _java("ij.gui.Roi"), _java("java.awt.Color")
-    justify = _java("ij.gui.TextRoi")
-    unit = _unit(height, width)
-    block, left = 13 * unit, 46 * unit
-    bottom = height - 19 * unit
-    top = bottom - _STEPS * 4 * unit
-    ground = roi(0.0, height - 72 * unit, 2 * left + levels * block - 36 * unit, 72 * unit)
-    ground.setFillColor(colour_of(*_GROUND))
-    elements = [ground]
-    certainties = np.linspace(1, 0, _STEPS)[:, np.newaxis]
-    painted = colours(np.arange(levels)[np.newaxis], certainties, levels).tolist()
-    for step in range(_STEPS):
-        for level in range(levels):
-            # A little larger than a block: the next one covers the seam.
-            wide = block + unit if level + 1 < levels else block
-            high = 5 * unit if step + 1 < _STEPS else 4 * unit
-            part = roi(left + level * block, top + step * 4 * unit, wide, high)
-            part.setFillColor(colour_of(*painted[step][level]))
-            elements.append(part)
-    for level in range(levels):
-        if levels <= 11 or level % 2 == 0:
-            middle = left + (level + 0.5) * block
-            elements.append(_text(str(level), middle, bottom + unit, unit, _DIM, justify.CENTER))
-    right = left + levels * block
-    for words, x, y, colour, side in (
-        ("sure", left - 3 * unit, top - 3 * unit, _DIM, justify.RIGHT),
-        ("unsure", left - 3 * unit, bottom - 9 * unit, _DIM, justify.RIGHT),
-        ("in focus", left, top - 13 * unit, _BRIGHT, justify.LEFT),
-        ("far out of focus", right, top - 13 * unit, _BRIGHT, justify.RIGHT),
-    ):
-        elements.append(_text(words, x, y, unit, colour, side))
-    for element in elements:
-        element.setName(_LEGEND)
-    return elements
-
-
-def verdict(result: FocusResult) -> str:
-    """Say a plane's result in a few words."""
-    status = WORDS[result.status]
-    if result.status in BLANK:
-        return status
-    return f"level {result.expected_level:.1f}, {status}, certainty {result.certainty:.2f}"
-
-
-def _verdict(result: FocusResult, height: int, width: int) -> Any:
-    unit = _unit(height, width)
-    side = _java("ij.gui.TextRoi").LEFT
-    element = _text(verdict(result), 6 * unit, height - 69 * unit, unit, _BRIGHT, side)
-    element.setName(f"{NAME}: verdict")
-    return element
-
-
-def _unit(height: int, width: int) -> float:
-    """Give the size of a pixel of the legend: of a large image it takes a smaller share."""
-    small = min(width / 420, height / 260, 1.0)
-    return max(small, min(width / 640, height / 400), 0.3)
-
-
-def _text(
-    words: str, x: float, y: float, unit: float, colour: tuple[int, int, int], side: int
-) -> Any:
-    font = _java("java.awt.Font")
-    text = _java("ij.gui.TextRoi")(x, y, words)
-    text.setFont(font(font.SANS_SERIF, font.PLAIN, 1).deriveFont(_java_float(10 * unit)))
-    text.setAntiAlias(True)
-    text.setJustification(side)
-    text.setStrokeColor(_java("java.awt.Color")(*colour))
-    return text
-
-
-def _java_float(number: float) -> Any:
-    """Give a Java float: a plain number could mean a style where a size is wanted."""
-    import jpype
-
-    return jpype.JFloat(number)
-
-
-@functools.lru_cache(maxsize=None)
-def _java(name: str) -> Any:
-    """Give a class of the running Java, which the image has come from."""
-    import jpype
-
-    return jpype.JClass(name)

@@ -28,7 +28,7 @@ LEAST_BLUR_PX = 0.7
 LEAST_ELONGATION = 1.3
 
 #: The lowest score that is good, unless another one is asked for.
-LOWEST_GOOD_SCORE = 0.5
+LOWEST_GOOD_SCORE = 0.7
 #: What costs a score, and what to do about it.
 ACTIONS = {
     "blur": "refocus",

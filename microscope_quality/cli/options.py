@@ -240,7 +240,7 @@ ScoreLimitOption = Annotated[
         metavar="SCORE",
         help="The lowest score that counts as good, 0.1 to 1. Images that were rated with another "
         "one are judged again, and not rated again.",
-        show_default="0.5",
+        show_default="0.7",
     ),
 ]
 CheckGrabsOption = Annotated[

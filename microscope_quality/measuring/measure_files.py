@@ -179,7 +179,7 @@ def rate_files(
     model, patches, seed
         As for `rater.rate_image`; the model by its name or folder.
     score_limit, check_grabs
-        The lowest score that is good, 0.1 to 1, 0.5 by default; and whether failed grabs are told
+        The lowest score that is good, 0.1 to 1, 0.7 by default; and whether failed grabs are told
         apart. See `measuring.rating.Rating`.
     progress
         As for `measure_files`.

@@ -30,7 +30,7 @@ public final class RatingSettings {
         this.progress = progress;
     }
 
-    /** Gives the plugin's own rater, all patches, no mask, and the score limit 0.5. */
+    /** Gives the plugin's own rater, all patches, no mask, and the score limit 0.7. */
     public static RatingSettings standard() {
         return of(RatingModel.standard());
     }

@@ -121,7 +121,7 @@ public class RatingTest {
         RatingSettings settings = RatingSettings.standard().scoreLimit(0.7).places(9);
         assertEquals(0.7, settings.scoreLimit, 0);
         assertEquals(9, settings.places);
-        assertEquals(0.5, RatingSettings.standard().scoreLimit, 0);
+        assertEquals(0.7, RatingSettings.standard().scoreLimit, 0);
     }
 
     private String changed(String from, String to) throws IOException {
