@@ -15,6 +15,7 @@ import tifffile
 from PIL import Image, ImageDraw, ImageFont
 
 from microscope_quality import rate_image
+from microscope_quality.components import LEAST_ELONGATION
 from microscope_quality.overlay import grey_picture
 from microscope_quality.training.rating.instrument import MARGIN_PX, Fault, degraded
 from microscope_quality.training.rating.tissue import drawn_tissue
@@ -27,7 +28,7 @@ FAULTS = {
     "r0_c0": Fault(noise=0.15),
     "r0_c1": Fault(defocus_px=2.5, noise=0.2),
     "r0_c2": Fault(defocus_px=2.2, astigmatism_px=1.8, axis=math.radians(60), noise=0.2),
-    "r0_c3": Fault(noise=1.3, electrons=4.0),
+    "r0_c3": Fault(noise=1.8, electrons=4.0),
     "r1_c0": Fault(noise=0.2, line_noise=0.9, streaks=12),
     "r1_c1": Fault(noise=0.2, jitter_px=1.8, jitter_lines=0.7),
     "r1_c2": Fault(noise=0.15),
@@ -71,10 +72,10 @@ def draw(folder: Path) -> Image.Image:
         why = f"{result.cause}: {result.action}" if result.cause else "nothing to do"
         pen.text((left, top), f"score {result.score:.2f}  {result.status}", BRIGHT, large)
         pen.text((left + SIDE, top + 4), why, BRIGHT, small, anchor="ra")
-        told = (
-            f"blur {parts.blur_px:.1f} px, {parts.elongation:.1f} : 1 at {parts.angle_deg:.0f}°   "
-            f"noise {parts.noise:.2f}   lines {parts.line_noise:.2f}   jitter {parts.jitter_px:.1f}"
-        )
+        ratio = f", {parts.elongation:.1f} : 1"
+        if parts.elongation >= LEAST_ELONGATION:
+            ratio += f" at {parts.angle_deg:.0f}°"
+        told = f"blur {parts.blur_px:.1f} px{ratio}   noise {parts.noise:.2f}   lines {parts.line_noise:.2f}   jitter {parts.jitter_px:.1f}"
         pen.text((left, top + 32), told, DIM, small)
     return canvas
 
