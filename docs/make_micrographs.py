@@ -75,7 +75,10 @@ def draw(folder: Path) -> Image.Image:
         ratio = f", {parts.elongation:.1f} : 1"
         if parts.elongation >= LEAST_ELONGATION:
             ratio += f" at {parts.angle_deg:.0f}°"
-        told = f"blur {parts.blur_px:.1f} px{ratio}   noise {parts.noise:.2f}   lines {parts.line_noise:.2f}   jitter {parts.jitter_px:.1f}"
+        told = (
+            f"blur {parts.blur_px:.1f} px{ratio}   noise {parts.noise:.2f}   "
+            f"lines {parts.line_noise:.2f}   jitter {parts.jitter_px:.1f}"
+        )
         pen.text((left, top + 32), told, DIM, small)
     return canvas
 
