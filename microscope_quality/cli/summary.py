@@ -316,7 +316,8 @@ def show_run(
         )
     if run.naming.cut_number:
         console.print(f"\n--{printable(run.naming.cut_number)}.")
-    if (planes := run.naming.unread_planes) is not None:
+    planes = run.naming.unread_planes
+    if planes is not None and run.settings.measure.has_stacks:
         own = run.settings.pattern
         if own is not None and planes.name not in run.unmatched:
             remedy = f"the pattern needs a z, such as {planes.pattern}"

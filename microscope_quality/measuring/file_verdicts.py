@@ -119,7 +119,7 @@ def verdict_of(planes: Sequence[PlaneRow], stacks: Iterable[Row] = ()) -> Verdic
             if not any(_may_be_of(image[0], plane) for plane in measured):
                 verdicts.append(Verdict(image[0], ERROR, len(planes), files=files))
             continue
-        if image[0].place.z is None:
+        if not image[0].is_of_stack:
             verdicts.append(Verdict(image[0], image[0].kind, len(planes), files=files))
             continue
         stack = judgements.get(_stack_of(image[0].row), {})

@@ -184,6 +184,8 @@ class Measure:
     judged_columns : tuple of str
         Columns that follow from others, from those settings and from planes before it: see
         `judged_again`.
+    has_stacks : bool
+        Whether planes that differ in z alone are one image, as good as the best of them.
     repeats : str
         Column that two planes have alike only where one frame came twice; empty without one.
     """
@@ -202,6 +204,7 @@ class Measure:
     causes: ClassVar[tuple[str, str]] = ("", "")
     judging: ClassVar[tuple[str, ...]] = ()
     judged_columns: ClassVar[tuple[str, ...]] = ()
+    has_stacks: ClassVar[bool] = True
     repeats: ClassVar[str] = ""
 
     @property

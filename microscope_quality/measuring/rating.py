@@ -126,6 +126,8 @@ class Rating(Measure):
     causes = ("cause", "action")
     judging = ("score_limit",)
     judged_columns = ("status", "cause", "action", "fault", "message")
+    # Of serial sections, each counts.
+    has_stacks = False
     repeats = "frame_digest"
     told = ("score", *_NAMES)
     worst = "Lowest scores"

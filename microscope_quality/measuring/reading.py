@@ -104,7 +104,8 @@ class _Pictures:
         self._best: dict[Place | None, tuple[float, Place, bytes]] = {}
 
     def __call__(self, place: Place, result: Result) -> None:
-        key = None if place.z is None else replace(place, z=None)
+        is_of_stack = place.z is not None and self._measure.has_stacks
+        key = replace(place, z=None) if is_of_stack else None
         badness = self._measure.badness(float(str(result.row[self._measure.value])))
         rank = math.inf if math.isnan(badness) else -badness if key is None else badness
         if key in self._best and self._best[key][0] <= rank:

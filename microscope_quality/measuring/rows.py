@@ -39,6 +39,11 @@ class PlaneRow:
         return cls(measure, row, Place(series, z, c, t))
 
     @property
+    def is_of_stack(self) -> bool:
+        """Whether it is a plane of a z-stack, which is judged as one image."""
+        return self.place.z is not None and self.measure.has_stacks
+
+    @property
     def name(self) -> str:
         """Of its file."""
         return self.row["file"]
@@ -132,7 +137,7 @@ def images_of(planes: Iterable[PlaneRow]) -> Iterator[list[PlaneRow]]:
     """Give the planes of each image of a unit: one, or those of a z-stack in their order."""
     stacks: dict[Place, list[PlaneRow]] = {}
     for plane in planes:
-        if plane.place.z is None:
+        if not plane.is_of_stack:
             yield [plane]
         else:
             stacks.setdefault(replace(plane.place, z=None), []).append(plane)
@@ -166,7 +171,7 @@ def all_units(planes: Iterable[PlaneRow]) -> list[list[PlaneRow]]:
 
 def stack_row(image: Sequence[PlaneRow]) -> dict[str, object] | None:
     """Give the row of one of `images_of`; None for no z-stack, or one that was not measured."""
-    planes = [plane for plane in image if plane.place.z is not None and not plane.error]
+    planes = [plane for plane in image if plane.is_of_stack and not plane.error]
     if not planes:
         return None
     measure, zs = planes[0].measure, [plane.place.z or 0 for plane in planes]
@@ -208,7 +213,7 @@ class StackSizes:
         stack = row.get("stack", "")
         if all(plane.error for plane in image):
             return
-        if stack and not is_of_set(stack) and image[0].place.z is not None:
+        if stack and not is_of_set(stack) and image[0].is_of_stack:
             placed = row.get("well") or row.get("site")
             folder = "" if placed else stack.rpartition("/")[0]
             of_plate = folder, row.get("plate", ""), row.get("channel", "")

@@ -100,6 +100,8 @@ class WatchTables:
 
     def unit_of(self, name: str, rows: Sequence[Mapping[str, str]]) -> tuple[str, bool]:
         """Tell to which unit a file belongs by its rows, and whether that waits for others."""
+        if not self._settings.measure.has_stacks:
+            return name, False
         stack = next((row["stack"] for row in rows if row["stack"]), "")
         shared = any(row["z"] for row in rows) if is_of_set(stack) else "z" in axes_of_name(rows)
         if shared:

@@ -14,7 +14,7 @@ const order = { name: "", down: false, asked: false };
 let pool = shown;
 let found = [];
 let active = 0;
-const extras = ["plate", "well", "site", "channel", ...Object.keys(PLANE), ...page.causes].filter((name) => has(name) && (name !== "z" || stacks.length));
+const extras = ["plate", "well", "site", "channel", ...Object.keys(PLANE), ...page.causes].filter((name) => has(name) && (name !== "z" || stacks.length || new Set(column(name)).size > 1));
 const wordsOf = (name) => page.described.find((one) => one.name === name)?.words || capital(name);
 const usual = new Set([...page.listed, value.name, ...page.charts.flatMap(({ x, y }) => [x, y])]);
 /** Columns of numbers that are shown; the first two of `main` also where there is little room. */
