@@ -16,6 +16,7 @@ from microscope_quality.cli.options import BareRescaleCommand
 from microscope_quality.cli.plugin import plugin
 from microscope_quality.cli.rate import rate
 from microscope_quality.cli.report import report
+from microscope_quality.cli.retake import retake
 from microscope_quality.cli.select import select
 from microscope_quality.cli.study import study
 from microscope_quality.cli.synthesize import synthesize
@@ -31,6 +32,7 @@ for command in (
     rate,
     report,
     select,
+    retake,
     verify,
     label,
     agreement,

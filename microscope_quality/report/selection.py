@@ -162,7 +162,7 @@ class Selection:
                 fields.update(zip(measure.causes, measure.remedy(fields)))
             told = (fields.get(name, "") for name in columns)
             lines.append([*told, self.reasons[image], fields.get("message", "")])
-        return "".join(f"{','.join(map(_field, line))}\r\n" for line in lines).encode()
+        return "".join(f"{','.join(map(as_field, line))}\r\n" for line in lines).encode()
 
 
 def select(rows: Rows, limits: Limits = Limits()) -> Selection:
@@ -246,7 +246,7 @@ def _columns(measure: Measure) -> list[str]:
     return ["file", "series", "z", "c", "t", *GROUPS, *measure.listed, "status"]
 
 
-def _field(text: str) -> str:
+def as_field(text: str) -> str:
     """Quote a field, and guard what a spreadsheet would run, as ``scripts/download.js`` does."""
     if _FORMULA.match(text) and not _NUMBER.fullmatch(text):
         text = f"{_GUARD}{text}"
