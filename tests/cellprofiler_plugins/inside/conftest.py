@@ -33,8 +33,9 @@ with warnings.catch_warnings():
     from cellprofiler_core.utilities.core import modules as registry
     from cellprofiler_core.workspace import Workspace
 
-# CellProfiler's own warnings are not ours to mend; the module's and the library's are errors.
-FILTERS = ("ignore", "error:::measureimagefocus", "error:::microscope_quality")
+# CellProfiler's own warnings are not ours to mend; the modules' and the library's are errors.
+OURS = ("_patch_module", "measureimagefocus", "measureimagequalityscore", "microscope_quality")
+FILTERS = ("ignore", *(f"error:::{name}" for name in OURS))
 
 
 def pytest_collection_modifyitems(items):
@@ -105,6 +106,15 @@ def focus(modules):
     return module
 
 
+@pytest.fixture
+def quality(modules):
+    """The module that rates, rating an image named EM."""
+    module = modules("MeasureImageQualityScore")
+    module.set_module_num(1)
+    module.images.value = "EM"
+    return module
+
+
 @pytest.fixture(scope="session")
 def empty_pipeline(modules):
     """Give what makes a pipeline without modules."""
@@ -152,11 +162,11 @@ class Modules:
 
 @pytest.fixture
 def workspace(pipeline, focus):
-    """Give what makes a workspace for the module: images and objects by name."""
+    """Give what makes a workspace for a module: images and objects by name."""
     made = []
 
-    def make(images, objects=(), volumetric=False):
-        pipeline.pipeline.add_module(focus)
+    def make(images, objects=(), volumetric=False, module=focus):
+        pipeline.pipeline.add_module(module)
         pipeline.pipeline.set_volumetric(volumetric)
         image_sets = ImageSetList()
         image_set = image_sets.get_image_set(0)
@@ -169,7 +179,7 @@ def workspace(pipeline, focus):
             object_set.add_objects(labels, name)
         measurements = Measurements()
         made.append(measurements)
-        return Workspace(pipeline.pipeline, focus, image_set, object_set, measurements, image_sets)
+        return Workspace(pipeline.pipeline, module, image_set, object_set, measurements, image_sets)
 
     yield make
     for measurements in made:

@@ -10,8 +10,8 @@ from cellprofiler_core.image import Image
 from cellprofiler_core.object import Objects
 from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.setting import ValidationError
-from cellprofiler_core.utilities.zmq import json_decode, json_encode
 from cellprofiler_core.workspace import Workspace
+from cellprofiler_stand_ins import Window, assert_apart, assert_readable, displayed, loaded, send
 
 from microscope_quality import (
     FocusModel,
@@ -36,12 +36,6 @@ def taken(level, seed, shape=(260, 350)):
     camera = Camera(photons_per_level=1.0, offset=100, read_noise=2.5, bit_depth=12)
     light = np.maximum(defocus(nuclei(shape, 40, seed), kernel), 0)
     return camera.expose(3000 * (light + 0.03), seed).astype(np.uint16)
-
-
-def loaded(plane, **settings):
-    """Give a plane as CellProfiler has it after loading."""
-    scale = np.iinfo(plane.dtype).max
-    return Image((plane / scale).astype(np.float32), scale=scale, **settings)
 
 
 def measured(workspace, feature, name="DNA", of="Image", word=""):
@@ -360,17 +354,17 @@ def test_pixels_that_are_no_numbers_do_not_count(focus, workspace, caplog):
     ],
 )
 def test_every_whole_number_comes_back(modules, scale, kind, divisor):
-    import measureimagefocus
+    from _patch_module import as_stored
 
     stored = np.arange(min(scale, 65535) + 1, dtype=kind).reshape(1, -1)
     for floats in (np.float32, np.float64):
         pixels = (stored / divisor).astype(floats)
-        found = measureimagefocus._as_stored(pixels, scale, [divisor])
+        found = as_stored(pixels, scale, [divisor])
         assert found.dtype == kind
         np.testing.assert_array_equal(found, stored)
     almost = (stored / divisor).astype(np.float32)
     almost[0, len(stored[0]) // 2] += np.float32(0.4 / divisor)
-    assert measureimagefocus._as_stored(almost, scale, [divisor]) is almost
+    assert as_stored(almost, scale, [divisor]) is almost
 
 
 def test_with_optics_there_is_a_distance_and_rescaling(focus, workspace):
@@ -794,16 +788,16 @@ def test_a_second_module_does_not_overwrite_the_first(pipeline, settings, said):
     with pytest.raises(ValueError, match="MeasureImageFocus, Word to add .* Module 5 measures"):
         second.prepare_run(Workspace(pipeline.pipeline, second, None, None, None, None))
     first.enabled = False
-    second._validate_names(pipeline.pipeline)
+    second.validate_names(pipeline.pipeline)
     first.enabled = True
     first.images.value = "Actin"
-    second._validate_names(pipeline.pipeline)
+    second.validate_names(pipeline.pipeline)
     first.images.value = "DNA"
     second.word.value = "Other"
-    second._validate_names(pipeline.pipeline)
+    second.validate_names(pipeline.pipeline)
     first.word.value = "other"
     with pytest.raises(ValidationError, match="Module 5 measures DNA too"):
-        second._validate_names(pipeline.pipeline)
+        second.validate_names(pipeline.pipeline)
 
 
 def test_modules_that_measure_the_same_may_do_so(pipeline):
@@ -845,36 +839,6 @@ def test_a_word_that_no_name_can_have_is_refused(focus, pipeline, word):
 # The window
 
 
-class Window:
-    """What the module needs of CellProfiler's window, on a canvas without a screen."""
-
-    def __init__(self, style):
-        from matplotlib import style as styles
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        with styles.context(style):
-            # CellProfiler's size and layout.
-            self.figure = Figure(figsize=(6.38, 4.15), constrained_layout=True)
-            self.figure.set_constrained_layout_pads(w_pad=0.1, h_pad=0.05, wspace=0, hspace=0)
-        self.canvas = FigureCanvasAgg(self.figure)
-        self.style = styles.context(style)
-
-    def set_subplots(self, shape):
-        self.figure.clf()
-
-    def GetClientSize(self):  # noqa: N802
-        width, height = self.figure.get_size_inches() * 100
-        # With the bar of tools.
-        return round(width), round(height) + 40
-
-    def SetClientSize(self, size):  # noqa: N802
-        self.figure.set_size_inches(size[0] / 100, (size[1] - 40) / 100)
-
-    def Centre(self):  # noqa: N802
-        self.centred = True
-
-
 NAMES = ("DNA", "Actin", "Mitochondria", "ER")
 
 
@@ -887,20 +851,14 @@ def shown_images(focus, workspace, number, shape=(260, 350), level=4):
     focus.show_window = True
     space = workspace({name: loaded(plane) for name, plane in planes.items()})
     focus.run(space)
-    text, buffers = json_encode(dict(vars(space.display_data)))
-    sent = json_decode(text, buffers)
-    space.display_data.images = sent["images"]
+    send(space)
     return space, planes
 
 
 def shown(focus, workspace, number, style="default", **settings):
     """Run with an open window, and draw in it."""
     space, planes = shown_images(focus, workspace, number, **settings)
-    window = Window(style)
-    with window.style:
-        focus.display(space, window)
-        window.canvas.draw()
-    return window, planes
+    return displayed(focus, space, style), planes
 
 
 @pytest.mark.parametrize("number", [1, 2, 4])
@@ -936,15 +894,9 @@ def test_the_window_shows_patches_probabilities_and_a_table(
 
 @pytest.mark.parametrize("style", ["default", "dark_background"])
 def test_words_can_be_read_in_a_light_and_a_dark_window(focus, workspace, style):
-    from matplotlib.colors import to_rgb
-    from matplotlib.text import Text
-
     window, _ = shown(focus, workspace, 4, style)
-    behind = np.array(to_rgb(window.figure.get_facecolor()))
-    for text in window.figure.findobj(Text):
-        # The levels stand on the colours of the bar.
-        if text.get_text() and text not in window.figure.axes[-2].texts[:11]:
-            assert np.abs(np.array(to_rgb(text.get_color())) - behind).sum() > 2, text
+    # The levels stand on the colours of the bar.
+    assert_readable(window, window.figure.axes[-2].texts[:11])
 
 
 @pytest.mark.parametrize("number", [1, 2, 4])
@@ -957,17 +909,7 @@ def test_words_do_not_overlap_in_a_window_of_the_usual_size(focus, workspace, nu
     ends = [*axes[-2].texts[11:], axes[-2].xaxis.label]
     boxes = [text.get_window_extent(renderer) for text in (*titles, *labels, *ends)]
     boxes += [axes[-1].tables[0].get_window_extent(renderer), axes[-2].bbox]
-    for i, box in enumerate(boxes):
-        assert box.x0 >= 0
-        assert box.x1 <= window.GetClientSize()[0]
-        for other in boxes[:i]:
-            apart = (
-                box.x1 <= other.x0 + 1
-                or other.x1 <= box.x0 + 1
-                or box.y1 <= other.y0 + 1
-                or other.y1 <= box.y0 + 1
-            )
-            assert apart, (box, other)
+    assert_apart(boxes, window)
 
 
 def test_two_images_are_shown_large(focus, workspace):

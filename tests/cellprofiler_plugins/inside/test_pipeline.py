@@ -494,7 +494,8 @@ def test_a_copy_of_the_repository_needs_no_command(
     copy = tmp_path / "copy"
     plugins = copy / "cellprofiler_plugins" if layout == "repository" else copy
     plugins.mkdir(parents=True)
-    shutil.copy(str(ROOT / "cellprofiler_plugins" / "measureimagefocus.py"), str(plugins))
+    for file in (ROOT / "cellprofiler_plugins").glob("*.py"):
+        shutil.copy(str(file), str(plugins))
     for folder in ("microscope_quality", "pretrained"):
         shutil.copytree(str(ROOT / folder), str(copy / folder))
     run_with(plugins, done, cellprofiler, pipeline, pictures, tmp_path)
@@ -517,7 +518,8 @@ def test_half_a_copy_says_what_is_missing(
         pytest.skip("the library is installed in this host")
     plugins = tmp_path / "plugins"
     plugins.mkdir()
-    shutil.copy(str(ROOT / "cellprofiler_plugins" / "measureimagefocus.py"), str(plugins))
+    for file in (ROOT / "cellprofiler_plugins").glob("*.py"):
+        shutil.copy(str(file), str(plugins))
     if lacking == "pretrained":
         shutil.copytree(str(ROOT / "microscope_quality"), str(plugins / "microscope_quality"))
     pipeline.add_inputs({"dna": "DNA"})
