@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hosts import central_jar, java, missing
 
+from microscope_quality.plugins.cellprofiler import MODULES
 from microscope_quality.version import __version__
 
 pytestmark = pytest.mark.release
@@ -142,8 +143,8 @@ def test_the_zip_is_one_folder_that_says_how_to_install_it(dist):
         assert len({entry.date_time for entry in packed.infolist()}) == 1
         beside = {name.split("/")[1] for name in names}
         readme = packed.read(f"{DROPIN}/README.txt").decode()
-    assert beside == {"README.txt", "example", "measureimagefocus.py", "microscope_quality"}
-    assert readme.startswith(f"MeasureImageFocus {__version__}")
+    assert beside == {"README.txt", "example", "microscope_quality", *MODULES}
+    assert readme.startswith(f"MeasureImageFocus and MeasureImageQualityScore {__version__}")
     assert "CellProfiler plugins directory" in readme
 
 
@@ -167,11 +168,15 @@ def test_the_zip_in_a_bare_cellprofiler(dist, tmp_path):
     with zipfile.ZipFile(dist / f"{DROPIN}.zip") as packed:
         packed.extractall(tmp_path)
     example = tmp_path / DROPIN / "example"
-    pipeline, images = example / "focus.cppipe", example / "images"
     out = tmp_path / "out"
     out.mkdir()
-    command = [python, "-m", "cellprofiler", "-c", "-r", "-p", pipeline, "-i", images, "-o", out]
-    run(*command, "--plugins-directory", tmp_path / DROPIN, cwd=tmp_path)
+    for name, images in (("focus", "images"), ("quality", "micrographs")):
+        command = [python, "-m", "cellprofiler", "-c", "-r", "-p", example / f"{name}.cppipe"]
+        command += ["-i", example / images, "-o", out]
+        run(*command, "--plugins-directory", tmp_path / DROPIN, cwd=tmp_path)
+    good = [int(row["ImageQualityScore_Good_EM"]) for row in rows_of(out / "Quality_Image.csv")]
+    assert len(good) == len(list((example / "micrographs").glob("*.tif")))
+    assert set(good) == {0, 1}
     in_focus = {
         row["FileName_DNA"]: float(row["ImageFocus_InFocus_DNA"])
         for row in rows_of(out / "Focus_Image.csv")

@@ -27,21 +27,21 @@ def cellprofiler(
     ],
     remove: RemoveOption = False,
 ) -> None:
-    """Write the module MeasureImageFocus for CellProfiler 4.2.
+    """Write the modules MeasureImageFocus and MeasureImageQualityScore for CellProfiler 4.2.
 
-    It needs nothing but CellProfiler, also the downloaded app. What lies in DIR already stays as
-    it is; an older version of the module is replaced.
+    They need nothing but CellProfiler, also the downloaded app. What lies in DIR already stays as
+    it is; older versions of the modules are replaced.
 
     Example: microscope-quality plugin cellprofiler --to cellprofiler-plugins
     """
     from microscope_quality.plugins import cellprofiler as dropin
 
     _do("cellprofiler", dropin.remove if remove else dropin.install, to, remove)
-    typer.echo(f"MeasureImageFocus is in {to}. To use it:")
+    typer.echo(f"MeasureImageFocus and MeasureImageQualityScore are in {to}. To use them:")
     typer.echo("1. In CellProfiler: Preferences, CellProfiler plugins directory:")
     typer.echo(f"   {to.resolve()}")
     typer.echo("2. Restart CellProfiler.")
-    typer.echo("3. Add the module: it is in the category Measurement.")
+    typer.echo("3. Add a module: they are in the category Measurement.")
 
 
 @plugin.command()

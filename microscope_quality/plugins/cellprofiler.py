@@ -1,4 +1,4 @@
-"""The drop-in folder for CellProfiler: its module, and beside it the library and the model.
+"""The drop-in folder for CellProfiler: its modules, and beside them the library and the models.
 
 It works in the downloaded app, which has NumPy and SciPy but no way to install anything else.
 """
@@ -13,28 +13,33 @@ from microscope_quality.errors import FileError
 from microscope_quality.model import DEFAULT_MODEL, available_models
 from microscope_quality.plugins import dropin
 from microscope_quality.plugins.dropin import StrPath
+from microscope_quality.rater import DEFAULT_RATER
 from microscope_quality.version import __version__
 
-MODULE = "measureimagefocus.py"
+#: Files of the plugin folder: the modules, after what they share.
+MODULES = ("_patch_module.py", "measureimagefocus.py", "measureimagequalityscore.py")
+MODELS = (DEFAULT_MODEL, DEFAULT_RATER)
 RECORD = "microscope_quality/dropin.json"
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _README = f"""\
-MeasureImageFocus {__version__}, a module for CellProfiler 4.2: how far out of focus an image is.
+MeasureImageFocus and MeasureImageQualityScore {__version__}, modules for CellProfiler 4.2: how far
+out of focus an image is, and which score an electron micrograph deserves, and why.
 
-To install it
-1. Keep this folder where it can stay. Or, when you have a plugins directory already, copy
-   measureimagefocus.py and the folder microscope_quality, both, into that directory.
+To install them
+1. Keep this folder where it can stay. Or, when you have a plugins directory already, copy the three
+   files _patch_module.py, measureimagefocus.py and measureimagequalityscore.py
+   and the folder microscope_quality, all four, into that directory.
 2. In CellProfiler: Preferences, "CellProfiler plugins directory": the folder that holds
    measureimagefocus.py.
-3. Restart CellProfiler. The module is in the category Measurement; its settings are explained by
-   the button "?" beside them.
+3. Restart CellProfiler. The modules are in the category Measurement; their settings are explained
+   by the button "?" beside them.
 
-To remove it, delete measureimagefocus.py and the folder microscope_quality.
+To remove them, delete the three files and the folder microscope_quality.
 
-The folder microscope_quality is the library that measures, with the model that it uses. Licence:
-microscope_quality/LICENSE.txt. microscope_quality/pretrained/{DEFAULT_MODEL}/model.json names the
-licences of the images that the model was trained on.
+The folder microscope_quality is the library that measures, with the models that it uses. Licence:
+microscope_quality/LICENSE.txt. The file model.json of each model, in
+microscope_quality/pretrained, names the licences of the images that it was trained on.
 """
 
 
@@ -44,28 +49,30 @@ def files() -> Dict[str, bytes]:
     Raises
     ------
     FileError
-        When the module or the model is missing in this installation.
+        When a module or a model is missing in this installation.
     """
-    place = plugin_folder() / MODULE
-    model = available_models().get(DEFAULT_MODEL)
-    if not place.is_file() or model is None:
-        missing = place if not place.is_file() else f"the model {DEFAULT_MODEL}"
-        raise FileError(f"This installation lacks {missing}; install it anew.")
-    contents = {MODULE: place.read_bytes()}
+    places = [plugin_folder() / name for name in MODULES]
+    models = available_models()
+    missing = [str(place) for place in places if not place.is_file()]
+    missing += [f"the model {name}" for name in MODELS if name not in models]
+    if missing:
+        raise FileError(f"This installation lacks {missing[0]}; install it anew.")
+    contents = {place.name: place.read_bytes() for place in places}
     for module in sorted(_PACKAGE.glob("*.py")):
         # The command line's entry; the command line itself is not in the folder.
         if module.name != "__main__.py":
             contents[f"microscope_quality/{module.name}"] = module.read_bytes()
-    for name in ("model.json", "weights.npz"):
-        path = f"microscope_quality/pretrained/{DEFAULT_MODEL}/{name}"
-        contents[path] = (model / name).read_bytes()
+    for model in MODELS:
+        for name in ("model.json", "weights.npz"):
+            path = f"microscope_quality/pretrained/{model}/{name}"
+            contents[path] = (models[model] / name).read_bytes()
     contents["microscope_quality/LICENSE.txt"] = _licence().encode()
     contents["microscope_quality/README.txt"] = _README.encode()
     return contents
 
 
 def plugin_folder() -> Path:
-    """Give the folder of the module as it is installed, or beside the package in a checkout.
+    """Give the folder of the modules as it is installed, or beside the package in a checkout.
 
     Where the library is installed in CellProfiler's own Python, this folder can be the plugins
     directory itself.

@@ -16,7 +16,9 @@ def test_the_module_is_installed_and_removed(tmp_path):
     folder = tmp_path / "plugins"
     done = command("cellprofiler", "--to", folder)
     assert done.returncode == 0, done.stderr
-    assert (folder / "measureimagefocus.py").is_file()
+    for name in ("_patch_module", "measureimagefocus", "measureimagequalityscore"):
+        assert (folder / f"{name}.py").is_file()
+    assert "MeasureImageFocus and MeasureImageQualityScore are in" in done.stdout
     assert str(folder) in done.stdout
     assert "Restart CellProfiler" in done.stdout
     again = command("cellprofiler", "--to", folder)

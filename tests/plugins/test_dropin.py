@@ -196,26 +196,35 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path):
 # CellProfiler's folder
 
 
-def test_the_folder_holds_module_library_model_and_licence(tmp_path):
+def test_the_folder_holds_modules_library_models_and_licence(tmp_path):
     cellprofiler.install(tmp_path)
     found = listed(tmp_path)
-    # CellProfiler takes every file beside the module for one.
-    assert [name for name in found if "/" not in name] == ["measureimagefocus.py"]
+    # CellProfiler takes every file beside the modules for one, but for a leading underscore.
+    assert [name for name in found if "/" not in name] == [
+        "_patch_module.py",
+        "measureimagefocus.py",
+        "measureimagequalityscore.py",
+    ]
+    assert set(cellprofiler.MODULES) == {
+        path.name for path in cellprofiler.plugin_folder().glob("*.py")
+    }
     assert {
         "microscope_quality/__init__.py",
         "microscope_quality/focus.py",
         "microscope_quality/pretrained/compact/model.json",
         "microscope_quality/pretrained/compact/weights.npz",
+        "microscope_quality/rater.py",
+        "microscope_quality/pretrained/em/model.json",
+        "microscope_quality/pretrained/em/weights.npz",
         "microscope_quality/LICENSE.txt",
     } <= set(found)
     assert "Apache License" in (tmp_path / "microscope_quality/LICENSE.txt").read_text()
     from microscope_quality.version import __version__
 
-    assert (
-        f"MeasureImageFocus {__version__}"
-        in (tmp_path / "microscope_quality/README.txt").read_text()
-    )
-    assert sum((tmp_path / name).stat().st_size for name in found) < 2_000_000
+    told = (tmp_path / "microscope_quality/README.txt").read_text()
+    assert f"MeasureImageFocus and MeasureImageQualityScore {__version__}" in told
+    assert all(name in told for name in cellprofiler.MODULES)
+    assert sum((tmp_path / name).stat().st_size for name in found) < 2_500_000
     cellprofiler.remove(tmp_path)
     assert listed(tmp_path) == []
 
@@ -228,6 +237,8 @@ def test_the_library_in_the_folder_measures_by_itself(tmp_path):
         "plane = numpy.random.default_rng(0).integers(0, 99, (100, 100))\n"
         "print(microscope_quality.__file__)\n"
         "print(microscope_quality.measure_focus(plane).status)\n"
+        "from microscope_quality.rater import rate_image\n"
+        "print(rate_image(plane).status)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     done = subprocess.run(
@@ -238,9 +249,9 @@ def test_the_library_in_the_folder_measures_by_itself(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    where, status = done.stdout.split()
+    where, *statuses = done.stdout.split()
     assert Path(where).is_relative_to(folder)
-    assert status == "no_content"
+    assert statuses == ["no_content", "too_small"]
 
 
 @pytest.mark.parametrize("place", ["", "cellprofiler_plugins"])
@@ -270,8 +281,24 @@ def test_the_older_module_is_not_overwritten(tmp_path):
     assert listed(tmp_path) == ["measureimagefocus.py"]
 
 
-def test_the_module_is_python_3_8():
+@pytest.mark.parametrize("name", cellprofiler.MODULES)
+def test_the_modules_are_python_3_8(name):
     import ast
 
-    source = (cellprofiler.plugin_folder() / cellprofiler.MODULE).read_text(encoding="utf-8")
+    source = (cellprofiler.plugin_folder() / name).read_text(encoding="utf-8")
     ast.parse(source, feature_version=(3, 8))
+
+
+@pytest.mark.parametrize("lacking", ["measureimagequalityscore.py", "em"])
+def test_an_installation_that_lacks_a_part_writes_nothing(lacking, tmp_path, monkeypatch):
+    parts = tmp_path / "parts"
+    shutil.copytree(ROOT / "cellprofiler_plugins", parts)
+    (parts / lacking).unlink(missing_ok=True)
+    models = {
+        name: folder for name, folder in cellprofiler.available_models().items() if name != lacking
+    }
+    monkeypatch.setattr(cellprofiler, "plugin_folder", lambda: parts)
+    monkeypatch.setattr(cellprofiler, "available_models", lambda: models)
+    with pytest.raises(FileError, match=f"This installation lacks .*{lacking}; install it anew"):
+        cellprofiler.install(tmp_path / "plugins")
+    assert not (tmp_path / "plugins").exists()
