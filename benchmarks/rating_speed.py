@@ -1,7 +1,8 @@
 """Measure how many patches a second are rated on one thread: in NumPy, and by QEN.
 
 QEN runs on ONNX Runtime, exported from Keras with random weights, which take as long as others.
-Both take turns in one process on one core, so that a ratio says more than either time.
+Both take turns in one process on one core, and what is told is the processor's time, so that other
+programs disturb neither much.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from pathlib import Path
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 from microscope_quality.model import KERAS_FILE, ModelDescription, write_folder
+from microscope_quality.rater import RATING
 from microscope_quality.rating.networks import qen
-from microscope_quality.rating.published import ONNX_FILE, RATING
+from microscope_quality.rating.published import ONNX_FILE
 from microscope_quality.training.exchange import export_onnx
 folder = Path(sys.argv[1])
 qen().save(folder / KERAS_FILE)
@@ -53,7 +55,7 @@ def seconds(folder: str) -> List[float]:
     Returns
     -------
     list of float
-        Times in NumPy, then by QEN.
+        Processor times in NumPy, then by QEN.
     """
     import time
 
@@ -71,10 +73,10 @@ def seconds(folder: str) -> List[float]:
     taken: List[List[float]] = [[], []]
     for turn in range(TURNS + 1):
         for call, times in zip(calls, taken):
-            start = time.perf_counter()
+            start = time.process_time()
             call()
             if turn:
-                times.append(time.perf_counter() - start)
+                times.append(time.process_time() - start)
     return [*taken[0], *taken[1]]
 
 

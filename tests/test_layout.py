@@ -101,9 +101,9 @@ def test_annotations_are_not_evaluated(path):
 ORDER = (
     "files",
     "batch",
+    "rating",
     "measuring",
     "report",
-    "rating",
     "training",
     "evaluation",
     "plugins",

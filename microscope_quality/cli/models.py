@@ -152,9 +152,9 @@ def export(
     against Keras before it is in its place. Beside the model, it is what rates where Keras is not
     installed. An older file of that name is replaced.
     """
-    from microscope_quality.cli.quiet import import_keras
     from microscope_quality.model import available_models
     from microscope_quality.rating.published import ONNX_FILE
+    from microscope_quality.rating.quiet_keras import import_keras
 
     command = "microscope-quality models export: "
     if not onnx:

@@ -267,11 +267,11 @@ def train(
 
     from microscope_quality.cli.interruption import INTERRUPTED
     from microscope_quality.cli.options import settings_among
-    from microscope_quality.cli.quiet import import_keras
     from microscope_quality.cli.refusal import refusing
     from microscope_quality.cli.train_labels import check_options, train_labels
     from microscope_quality.cli.train_rating import train_rating
     from microscope_quality.evaluation.card import CARD, write_card
+    from microscope_quality.rating.quiet_keras import import_keras
     from microscope_quality.training.defocus.stream import stream_for
     from microscope_quality.training.defocus.train import TrainingSettings
     from microscope_quality.training.defocus.train import train as run

@@ -77,10 +77,10 @@ def train_labels(context: typer.Context) -> None:
 
     from microscope_quality.cli.interruption import INTERRUPTED
     from microscope_quality.cli.options import settings_among
-    from microscope_quality.cli.quiet import import_keras
     from microscope_quality.cli.refusal import refusing
     from microscope_quality.errors import SettingsError
     from microscope_quality.rating.networks import NETWORKS
+    from microscope_quality.rating.quiet_keras import import_keras
     from microscope_quality.training.rating.train_labels import LabelSettings, train_on_labels
 
     given = context.params
@@ -121,6 +121,7 @@ def train_labels(context: typer.Context) -> None:
     model = shlex.quote(str(out / given["name"]))
     typer.echo(f"the model:     {out / given['name']}")
     typer.echo(f"about it:      microscope-quality models show {model}")
+    typer.echo(f"to use it:     microscope-quality rate IMAGES --model {model}")
     typer.echo(f"without Keras: microscope-quality models export {model} --onnx")
 
 

@@ -18,9 +18,9 @@ def train_rating(context: typer.Context) -> None:
 
     from microscope_quality.cli.interruption import INTERRUPTED
     from microscope_quality.cli.options import settings_among
-    from microscope_quality.cli.quiet import import_keras
     from microscope_quality.cli.refusal import refusing
     from microscope_quality.cli.train_labels import check_options
+    from microscope_quality.rating.quiet_keras import import_keras
     from microscope_quality.training.rating.train_rater import RaterSettings, train_rater
 
     given = context.params

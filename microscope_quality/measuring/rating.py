@@ -129,6 +129,7 @@ class Rating(Measure):
     # Of serial sections, each counts.
     has_stacks = False
     repeats = "frame_digest"
+    is_of_tiles = True
     told = ("score", *_NAMES)
     worst = "Lowest scores"
     templates = ("score {score:2}", "blur {blur_px:1} px")

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microscope_quality.arguments import as_count, as_numbers, as_path, shown
+from microscope_quality.components import OUTPUTS
+from microscope_quality.concordance import LOWEST_SCORE
 from microscope_quality.errors import (
     ImageError,
     MissingLibraryError,
@@ -19,12 +21,13 @@ from microscope_quality.errors import (
     SettingsError,
     reason_of,
 )
-from microscope_quality.model import KERAS_FILE, ModelDescription, read_description
+from microscope_quality.model import KERAS_FILE, ModelDescription, find_model, read_description
 from microscope_quality.normalisation import zscore
+from microscope_quality.rater import DEFAULT_RATER, RATING, Rated, RatingModel
 from microscope_quality.rating.networks import NETWORKS, get_network
+from microscope_quality.rating.quiet_keras import import_keras
+from microscope_quality.tiles import cut, positions
 
-#: The task of models that rate.
-RATING = "rating"
 #: A network as ``models export`` writes it, beside the one of Keras.
 ONNX_FILE = "model.onnx"
 #: Under which an ONNX file tells of which weights it was made.
@@ -134,6 +137,80 @@ class PublishedRater:
         return scores
 
 
+class PublishedModel(RatingModel):
+    """A published network as a rater that `rater.rate_image` takes.
+
+    The score is the network's; it says nothing of why, so that the components are those that
+    another rater sees in the same patches, and NaN where these are too small for it.
+
+    Parameters
+    ----------
+    published : PublishedRater
+    seen_by : RatingModel
+    """
+
+    def __init__(self, published: PublishedRater, seen_by: RatingModel) -> None:
+        self.description = published.description
+        self.details = seen_by.details
+        self.own_score = None
+        self._published, self._seen_by = published, seen_by
+        told = published.description.training.get("validation")
+        error = told.get("rmse") if isinstance(told, dict) else None
+        # Of labelled patches held out.
+        self._spread = float(error) if isinstance(error, (int, float)) else np.nan
+
+    @property
+    def smallest_side(self) -> int:
+        """The least side in pixels that an image must have: that of the network's patches."""
+        return self.description.patch_size
+
+    def side_for(self, height: int, width: int) -> int:
+        """Give the side of the patches of an image; 0 where it is smaller than the network's."""
+        side = self.description.patch_size
+        return side if min(height, width) >= side else 0
+
+    def rate(self, patches: NDArray[Any]) -> Rated:
+        """Rate patches: see `rater.RatingModel.rate`."""
+        n, side = len(patches), self.description.patch_size
+        finite = np.isfinite(patches).all(axis=(1, 2))
+        scores = np.full(n, np.nan)
+        scores[finite] = self._published.predict(patches[finite])
+        scores = np.maximum(scores, LOWEST_SCORE)
+        outputs, spreads = np.full((2, n, len(OUTPUTS)), np.nan)
+        own = self._seen_by.side_for(side, side)
+        for number in range(n if own else 0):
+            seen = self._seen_by.rate(cut(patches[number], positions(side, side, own), own))
+            there = ~np.isnan(seen.scores)
+            if there.any():
+                outputs[number] = seen.outputs[there].mean(axis=0)
+                shared = np.array(self.details.shared_errors)
+                alone = (1 - shared) / np.count_nonzero(there)
+                variance = (seen.spreads[there] ** 2).mean(axis=0) * (shared + alone)
+                spreads[number] = np.sqrt(variance)
+        return Rated(outputs, spreads, scores, np.where(np.isnan(scores), np.nan, self._spread))
+
+
+def rater_of(name_or_path: str | os.PathLike[str] | None = None) -> RatingModel:
+    """Load a rater, whatever runs it.
+
+    Parameters
+    ----------
+    name_or_path : str or path, optional
+        Name of a rater, or its folder: one of this library's own, or of a published network, whose
+        components are then those that the default rater sees. Without it, the default one.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelError, MissingLibraryError
+        As `rater.RatingModel.from_pretrained` and `PublishedRater.from_folder`.
+    """
+    folder = find_model(DEFAULT_RATER if name_or_path is None else name_or_path)
+    if not is_published(read_description(folder)):
+        return RatingModel.from_pretrained(name_or_path)
+    published = PublishedRater.from_folder(folder)
+    return PublishedModel(published, RatingModel.from_pretrained(DEFAULT_RATER))
+
+
 def is_published(description: ModelDescription) -> bool:
     """Tell whether a model is one of the published networks that rate."""
     return description.task == RATING and description.architecture in NETWORKS
@@ -196,7 +273,7 @@ def load_keras(folder: Path, description: ModelDescription) -> Any:
     path = folder / KERAS_FILE
     _check_weights(path, description)
     try:
-        import keras  # noqa: F401
+        import_keras()
     except ImportError as error:
         raise MissingLibraryError(
             f"{folder} takes Keras and TensorFlow (pip install 'microscope-quality[train]'); or "

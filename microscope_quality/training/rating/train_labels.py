@@ -17,6 +17,7 @@ from microscope_quality.errors import SettingsError
 from microscope_quality.files.digest import digest_of
 from microscope_quality.model import KERAS_FILE, ModelDescription, write_folder
 from microscope_quality.network import MOST_PATCH_SIZE
+from microscope_quality.rater import RATING
 from microscope_quality.rating.labelled import (
     LabelledPatch,
     labelled_patches,
@@ -25,7 +26,6 @@ from microscope_quality.rating.labelled import (
 )
 from microscope_quality.rating.labels import read_labels
 from microscope_quality.rating.networks import PublishedNetwork, get_network
-from microscope_quality.rating.published import RATING
 from microscope_quality.training.rating.architectures import load_imagenet, recipe_of
 from microscope_quality.training.rating.groups import groups_of, split
 

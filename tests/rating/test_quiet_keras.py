@@ -12,7 +12,8 @@ SAYING = "import os\nos.write(2, b'I0000 a device was found')\n"
 
 def said_by(folder, keras, **environment):
     (folder / "keras.py").write_text(keras)
-    look = "from microscope_quality.cli.quiet import import_keras as i; i(); import os, sys\n"
+    look = "from microscope_quality.rating.quiet_keras import import_keras as i; i()\n"
+    look += "import os, sys\n"
     look += "sys.stderr.write('later'); sys.stderr.flush(); os.write(2, b' still')"
     found = subprocess.run(
         [sys.executable, "-c", look],
