@@ -239,8 +239,13 @@ def _raters(found: Agreement) -> str:
             ]
         )
     columns = (
-        *("Rater", "Scores, 0 to 1", "Images", "Skipped", "Mean", "Offset from the others"),
-        *("Shown twice", "Repeat error (95 %)", "Second less first", "Seconds, median"),
+        *("Rater", "Scores, 0 to 1", "Images", "Skipped", "Mean", "Offset"),
+        *(
+            "Shown twice",
+            "Repeat error, interval",
+            "Second less first",
+            "Seconds, median",
+        ),
     )
     return (
         '<section aria-labelledby="raters"><h2 id="raters">Each rater</h2>'
