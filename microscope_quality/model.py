@@ -305,6 +305,11 @@ class Model:
                 f"{shown(description.name)} is a model of the task {shown(description.task)}, "
                 f"not of {cls.task}."
             )
+        if not description.layers:
+            raise ModelError(
+                f"{shown(description.name)} has no layers for NumPy; a network of Keras or ONNX "
+                "Runtime that rates is loaded by `rating.published.rater_of`."
+            )
         last = planned(description.layers, description.patch_size)[-1]
         if isinstance(description.details, FocusTask):
             _check_last(last, description.levels)

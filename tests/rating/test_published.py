@@ -81,6 +81,8 @@ def test_other_raters_are_what_they_were(folder):
     assert rater_of() is RatingModel.from_pretrained("em") is rater_of("em")
     with pytest.raises(ModelError):
         rater_of("compact")
+    with pytest.raises(ModelError, match=r"'lab' has no layers for NumPy.*rater_of"):
+        RatingModel.from_pretrained(folder)
 
 
 def test_the_command_rates_by_it(folder, tmp_path):
