@@ -283,7 +283,8 @@ class Model:
         self.description = description
         # Arrays under the task's own name are no layer's.
         own = f"{description.task}/"
-        self._weights = {key: value for key, value in weights.items() if not key.startswith(own)}
+        arrays = as_mapping("weights", weights)
+        self._weights = {k: value for k, value in arrays.items() if not str(k).startswith(own)}
         self._network = Network(description.layers, self._weights, description.patch_size)
 
     def __repr__(self) -> str:

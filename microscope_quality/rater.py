@@ -14,9 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from microscope_quality import planes, tiles
 from microscope_quality.acquisition import blank_patches
 from microscope_quality.arguments import (
+    as_a,
     as_count,
     as_entries,
     as_list,
+    as_mapping,
     as_number,
     as_numbers,
     as_seed,
@@ -94,6 +96,8 @@ class RatingTask:
                 raise ModelError(f"{name} must be {len(OUTPUTS)} numbers, not {len(values)}.")
             numbers = (as_number(name, value, 0, high, error=ModelError) for value in values)
             object.__setattr__(self, name, tuple(numbers))
+        if self.own_score is not None:
+            as_mapping("own_score", self.own_score)
 
     def to_dict(self) -> Dict[str, Any]:
         """Give the object that ``model.json`` has for it."""
@@ -112,8 +116,9 @@ class RatingTask:
         ModelError
             For missing or unknown entries, or wrong values.
         """
-        names = [name for name in cls.__annotations__ if name != "own_score" or name in values]
-        return cls(**as_entries(RATING, values, names, error=ModelError))
+        known = _mapping(values)
+        names = [name for name in cls.__annotations__ if name != "own_score" or name in known]
+        return cls(**as_entries(RATING, known, names, error=ModelError))
 
 
 class Rated(NamedTuple):
@@ -143,6 +148,7 @@ class RatingModel(Model):
     default = DEFAULT_RATER
 
     def __init__(self, description: ModelDescription, weights: Mapping[str, NDArray[Any]]) -> None:
+        self.check(description)
         self.details = RatingTask.from_dict(_mapping(description.details))
         super().__init__(description, weights)
         own = {key: value for key, value in weights.items() if key not in self._weights}
@@ -169,7 +175,8 @@ class RatingModel(Model):
 
         0 where the image is smaller than the smallest patch.
         """
-        side = min(self.description.patch_size, height, width)
+        sides = (as_count("height", height, 0), as_count("width", width, 0))
+        side = min(self.description.patch_size, *sides)
         side -= side % MULTIPLE
         return side if side >= self.smallest_side else 0
 
@@ -228,6 +235,7 @@ class RatingModel(Model):
 
 def without_own_score(description: ModelDescription) -> Dict[str, Any]:
     """Give what a rater's description tells beside its network, but for a lab's own score."""
+    as_a(ModelDescription, "description", description)
     task = RatingTask.from_dict(_mapping(description.details))
     return dataclasses.replace(task, own_score=None).to_dict()
 

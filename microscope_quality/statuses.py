@@ -114,7 +114,7 @@ FAILED = Status(
     "!",
     "#b24bbd",
     3,
-    "failed grabs",
+    "of a failed grab",
     "square-x-open",
     "x",
     is_void=True,

@@ -8,6 +8,7 @@ import math
 import pathlib
 
 import coded
+import coded_rating
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -34,6 +35,7 @@ from microscope_quality import (
     overlay,
     planes,
     psf,
+    rater,
     resampling,
     sampling,
     sem_quality,
@@ -67,7 +69,19 @@ MODULES = (
         network,
         normalisation,
     ),
-    *(optics, overlay, planes, psf, resampling, sampling, sem_quality, simulate, stacks, tiles),
+    *(
+        optics,
+        overlay,
+        planes,
+        psf,
+        rater,
+        resampling,
+        sampling,
+        sem_quality,
+        simulate,
+        stacks,
+        tiles,
+    ),
     verdicts,
 )
 # Made by the library, not by its users.
@@ -80,11 +94,14 @@ RESULTS = {
     "Step",
     "Statistics",
 }
-RESULTS |= {"Calibration", "RiskCoverage", "CheckQual", "Acquisition"}
+RESULTS |= {"Calibration", "RiskCoverage", "CheckQual", "Acquisition", "Rated", "RatingResult"}
 
 CODED = FocusModel(coded.description(), coded.weights())
 PLANE = coded.plane([[0, 1], [1, 0]])
 RESULT = focus.measure_focus(PLANE, CODED)
+RATER = rater.RatingModel(coded_rating.description(), coded_rating.weights())
+TILE = coded_rating.plane([[0.5]])
+RATED = rater.rate_image(TILE, RATER)
 STACK = stacks.best_plane([RESULT, RESULT])
 AXES = Figure().subplots()
 OPTICS = optics.TRAINING_OPTICS
@@ -397,6 +414,11 @@ CALLS = {
         dict(optics=OPTICS, bandwidth=0.1, radius_um=3.0, defocus_um=1.0),
     ),
     "overlay.overlay": (overlay.overlay, dict(plane=PLANE, result=RESULT, max_side=100)),
+    "overlay.score_overlay": (
+        overlay.score_overlay,
+        dict(plane=TILE, result=RATED, max_side=100),
+    ),
+    "overlay.score_legend": (overlay.score_legend, dict(height=20)),
     "overlay.grey_picture": (overlay.grey_picture, dict(plane=PLANE, max_side=100)),
     "overlay.legend": (overlay.legend, dict(height=20, levels=11)),
     "overlay.level_colours": (overlay.level_colours, dict(levels=11)),
@@ -407,6 +429,27 @@ CALLS = {
     ),
     "overlay.patch_colours": (overlay.patch_colours, dict(result=RESULT)),
     "overlay.visible_parts": (overlay.visible_parts, dict(result=RESULT)),
+    "rater.RatingTask": (rater.RatingTask, vars(RATER.details)),
+    "rater.RatingTask.to_dict": (RATER.details.to_dict, {}),
+    "rater.RatingTask.from_dict": (
+        rater.RatingTask.from_dict,
+        dict(values=RATER.details.to_dict()),
+    ),
+    "rater.RatingModel": (
+        rater.RatingModel,
+        dict(description=coded_rating.description(), weights=coded_rating.weights()),
+    ),
+    "rater.RatingModel.side_for": (RATER.side_for, dict(height=300, width=400)),
+    "rater.RatingModel.rate": (RATER.rate, dict(patches=TILE[np.newaxis])),
+    "rater.without_own_score": (
+        rater.without_own_score,
+        dict(description=coded_rating.description()),
+    ),
+    "rater.as_rater": (rater.as_rater, dict(model=RATER)),
+    "rater.rate_image": (
+        rater.rate_image,
+        dict(plane=TILE, model=RATER, patches=4, seed=1, score_limit=0.5),
+    ),
     "sampling.sample_focus": (
         sampling.sample_focus,
         dict(
@@ -596,6 +639,7 @@ def test_all_that_is_public_is_tried():
     # `stacks.best_of` takes rows of tables as well, and `stacks.best_plane` checks what it is
     # given. What else the modules do for each other is tried through those that ask for it.
     elsewhere = {"sampling.SampleResult.to_row", "focus.summed_up"}
+    elsewhere |= {"rater.RatingResult.to_row", "rater.RatingResult.score_map"}
     elsewhere |= {"focus.is_too_small", "focus.without_patch", "focus.hints_of"}
     elsewhere |= {"stacks.best_of", "stacks.sharpness_of", "stacks.spoken"}
     elsewhere |= {"optics.checked_value", "normalisation.check_normalisation"}

@@ -35,7 +35,7 @@ def small_model(**of_task):
 
 
 def test_the_score_is_the_mean_of_those_that_patches_state(model):
-    result = rate_image(coded_rating.plane(SCORES), model)
+    result = rate_image(coded_rating.plane(SCORES), model, score_limit=0.5)
     assert result.score_map() == pytest.approx(np.array(SCORES), abs=ROUNDING)
     assert result.score == pytest.approx(0.675, abs=ROUNDING)
     assert (result.status, result.cause, result.action) == ("good", "", "")

@@ -10,16 +10,22 @@ from microscope_quality import statuses
 from microscope_quality.overlay import level_colours
 from microscope_quality.statuses import (
     ERROR,
+    FAILED,
     FOCUS_STATUSES,
+    GOOD,
     IN_FOCUS,
     MEASURED,
     MIXED,
     NO_CONTENT,
     OUT_OF_FOCUS,
+    POOR,
+    RATING_STATUSES,
     TOO_SMALL,
 )
 
-ALL = (*FOCUS_STATUSES, MEASURED, ERROR)
+ALL = (*FOCUS_STATUSES, GOOD, POOR, FAILED, MEASURED, ERROR)
+# Those that are shown together.
+OF_MEASURES = ((*FOCUS_STATUSES, ERROR), (*RATING_STATUSES, ERROR), (MEASURED, NO_CONTENT, ERROR))
 
 
 def test_all_statuses_are_listed_here():
@@ -27,14 +33,14 @@ def test_all_statuses_are_listed_here():
     assert found == set(ALL)
 
 
-@pytest.mark.parametrize("field", ["key", "words", "colour"])
+@pytest.mark.parametrize("field", ["key", "words"])
 def test_no_two_have_the_same(field):
     assert len({getattr(one, field) for one in ALL}) == len(ALL)
 
 
-def test_those_of_a_measure_are_told_apart_without_colours():
-    for own in ((*FOCUS_STATUSES, ERROR), (MEASURED, NO_CONTENT, ERROR)):
-        for field in ("sign", "mark", "hatch"):
+def test_those_of_a_measure_are_told_apart_by_colours_and_without():
+    for own in OF_MEASURES:
+        for field in ("colour", "sign", "mark", "hatch"):
             assert len({getattr(one, field) for one in own}) == len(own), field
 
 
@@ -45,9 +51,20 @@ def test_a_key_is_a_word_of_a_table_and_a_sign_one_character():
         assert re.fullmatch(r"#[0-9a-f]{6}", one.colour)
 
 
-def test_colours_of_focus_are_those_of_levels():
+def test_colours_of_focus_and_of_ratings_are_those_of_levels():
     ramp = [f"#{bytes(colour).hex()}" for colour in level_colours(11)]
-    assert [one.colour for one in (IN_FOCUS, MIXED, OUT_OF_FOCUS)] == [ramp[0], ramp[4], ramp[8]]
+    for own in ((IN_FOCUS, MIXED, OUT_OF_FOCUS), (GOOD, FAILED, POOR)):
+        assert [one.colour for one in own] == [ramp[0], ramp[4], ramp[8]]
+
+
+def test_a_failed_grab_is_bad_and_its_numbers_mean_nothing():
+    assert (FAILED.badness, FAILED.is_judged, FAILED.is_choice, FAILED.is_blank) == (
+        POOR.badness,
+        False,
+        False,
+        False,
+    )
+    assert FAILED.to_dict()["is_void"] is True
 
 
 def test_the_worst_is_what_was_not_measured():
@@ -66,8 +83,9 @@ def _luminance(colour):
 def test_black_text_stands_out_on_every_tint_and_no_two_tints_are_alike():
     for one in ALL:
         assert (_luminance(one.tint) + 0.05) / 0.05 >= 7  # WCAG 2.2, level AAA
-    for one, other in combinations((*FOCUS_STATUSES, ERROR), 2):
-        assert one.tint != other.tint
+    for own in OF_MEASURES:
+        for one, other in combinations(own, 2):
+            assert one.tint != other.tint
 
 
 def test_a_page_is_told_all():

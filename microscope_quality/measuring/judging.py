@@ -33,7 +33,7 @@ class Judging:
         self._first = measures[0]
         self._asked = [one for one in measures if one.judged_columns]
         self.columns = tuple(name for one in self._asked for name in one.judged_columns)
-        # By what a plane has in the column of a measure: file and place of the last one, and what is
+        # By what a plane has in that column: file and place of the last one, and what is
         # said of the one before that.
         self._seen: dict[str, OrderedDict[str, tuple[str, str, str]]] = {
             one.repeats: OrderedDict() for one in self._asked if one.repeats

@@ -80,10 +80,17 @@ function saveList(name, rows) {
   save(name, [...LISTED, "reason", "message"], rows.map((row) => [...LISTED.map((one) => field(one, row)), reasons.get(row), column("message")[row]]));
 }
 
-/** All images by name, and whether each is to be taken again at the limits: for a microscope. */
+/** All images, and whether each is to be taken again at the limit, as the command retake lists them. */
 function saveRetake() {
-  const known = value.values.map((number) => !Number.isNaN(number));
-  save("retake.csv", ["tile", "score", "cause", "retake"], shown.map((row) => [files[row], known[row] ? column(value.name)[row] : "", reasons.get(row) ? remedyOf.get(row)[0] || reasons.get(row) : "", reasons.get(row) ? "1" : "0"]));
+  const told = ["series", "z", "c", "t", "plate", "well", "site", "channel"].filter((name) => shown.some((row) => column(name)[row] !== ""));
+  const [ofCause, ofAction] = page.causes.map(column);
+  save("retake.csv", ["tile", "score", "cause", "action", "retake", "fault", ...told, "message"], shown.map((row) => {
+    const one = status[row];
+    const isLow = reasons.get(row) === value.name;
+    const [cause, action] = one === failed ? ["not read", "retake"] : one.badness === 1 ? [one.words, "look"] : isLow ? remedyOf.get(row) : [ofCause[row], ofAction[row]];
+    const message = column(one === failed ? "error" : "message")[row];
+    return [files[row], one.judged ? column(value.name)[row] : "", cause, action, isLow || one.is_void || one === failed ? "yes" : "no", column("fault")[row], ...told.map((name) => column(name)[row]), message];
+  }));
 }
 
 /** A step by which a slider can stand at a limit. */
