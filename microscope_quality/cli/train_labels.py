@@ -80,7 +80,6 @@ def train_labels(context: typer.Context) -> None:
     from microscope_quality.cli.refusal import refusing
     from microscope_quality.errors import SettingsError
     from microscope_quality.rating.networks import NETWORKS
-    from microscope_quality.rating.quiet_keras import import_keras
     from microscope_quality.training.rating.train_labels import LabelSettings, train_on_labels
 
     given = context.params
@@ -102,9 +101,6 @@ def train_labels(context: typer.Context) -> None:
                     "or left away, for a score on what a rater sees (`start`)."
                 )
             settings = LabelSettings(**settings_among(given, LabelSettings))
-            if screen.is_terminal:
-                screen.print("starting TensorFlow …")
-            import_keras()
             with display:
                 train_on_labels(
                     given["labels"],

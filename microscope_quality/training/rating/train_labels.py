@@ -26,6 +26,7 @@ from microscope_quality.rating.labelled import (
 )
 from microscope_quality.rating.labels import read_labels
 from microscope_quality.rating.networks import PublishedNetwork, get_network
+from microscope_quality.rating.quiet_keras import import_keras
 from microscope_quality.training.rating.architectures import load_imagenet, recipe_of
 from microscope_quality.training.rating.groups import groups_of, split
 
@@ -118,12 +119,9 @@ def train_on_labels(
     SettingsError
         All labels have one score, are of one group, or of patches that are too small; a setting is
         out of its range; or the folder holds another training.
+    ImportError
+        Keras, or what it runs on, is missing or broken.
     """
-    import keras
-
-    from microscope_quality.training import fitting
-    from microscope_quality.training.rating import fit_labels
-
     network = get_network(settings.architecture)
     recipe = recipe_of(
         network,
@@ -153,6 +151,13 @@ def train_on_labels(
             f"{len(sides['training'])} have {scores[sides['training'][0]]:g}: another seed holds "
             "other groups out."
         )
+    report({"doing": "starting TensorFlow"})
+    import_keras()
+    import keras
+
+    from microscope_quality.training import fitting
+    from microscope_quality.training.rating import fit_labels
+
     sets = {
         side: fit_labels.RatedPatches(
             [crops[k] for k in numbers], scores[numbers], [groups[k] for k in numbers]
