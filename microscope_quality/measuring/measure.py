@@ -188,6 +188,9 @@ class Measure:
         Whether planes that differ in z alone are one image, as good as the best of them.
     repeats : str
         Column that two planes have alike only where one frame came twice; empty without one.
+    is_of_tiles : bool
+        Whether a report shows images as tiles of a montage, and how the columns of
+        `trends.trends_of` change over the hours.
     """
 
     name: ClassVar[str]
@@ -206,6 +209,7 @@ class Measure:
     judged_columns: ClassVar[tuple[str, ...]] = ()
     has_stacks: ClassVar[bool] = True
     repeats: ClassVar[str] = ""
+    is_of_tiles: ClassVar[bool] = False
 
     @property
     def columns(self) -> tuple[Column, ...]:

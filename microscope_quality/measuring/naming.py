@@ -13,10 +13,13 @@ from microscope_quality.errors import SettingsError
 from microscope_quality.files.ome_zarr import is_zarr
 from microscope_quality.files.tables import GROUPS, RESULTS
 from microscope_quality.measuring.layouts import LAYOUTS, Layout, layout_named
+from microscope_quality.measuring.tile_grid import COLUMN, ROW
 from microscope_quality.measuring.wells import well_name
 
 #: Groups of a pattern: those of a table, and the numbers of planes and times.
 NAMED = (*GROUPS, "z", "t")
+#: And of a report's map, for which names are read once more.
+OF_TILES = (ROW, COLUMN)
 #: Values of `layout` that are none of the table's.
 AUTO, NONE = "auto", "none"
 # How names of stacks begin that files themselves tell of.
@@ -806,9 +809,9 @@ def check_naming(pattern: str | None = None, layout: str = AUTO) -> None:
         compiled = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise SettingsError(f"pattern is no regular expression: {error}.") from error
-    if not compiled.groupindex or set(compiled.groupindex) - set(NAMED):
+    if not compiled.groupindex or set(compiled.groupindex) - {*NAMED, *OF_TILES}:
         found = ", ".join(compiled.groupindex) or "none"
         raise SettingsError(
-            f"pattern needs named groups out of {', '.join(NAMED)}, written as "
+            f"pattern needs named groups out of {', '.join((*NAMED, *OF_TILES))}, written as "
             f"(?P<well>[A-P]\\d\\d); it has {found}."
         )

@@ -28,6 +28,8 @@ LEAST_HOURS = 1 / 60
 _MOST_POINTS = 400
 # Of a normal distribution, in standard deviations.
 _CONFIDENT = 1.959963984540054
+#: An axis is the same again after so many degrees.
+TURN_DEG = 180
 # What an axis turns by in a whole run, at the most, and in how fine steps a rate is looked for.
 _MOST_TURN_DEG, _TURN_STEP_DEG = 360.0, 10.0
 # Axes that agree less, as a mean vector's length after their turning, have none in common.

@@ -18,10 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microscope_quality.components import LEAST_ELONGATION
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.columns import Column
 from microscope_quality.measuring.measure import Measure, Scale
 from microscope_quality.measuring.naming import is_of_set
+from microscope_quality.measuring.tile_grid import TileGrid
+from microscope_quality.measuring.trends import TURN_DEG, Trend, sentences, trends_of
 from microscope_quality.measuring.wells import plate_format, well_position
 from microscope_quality.report.rows import Rows
 from microscope_quality.report.script import inlined
@@ -192,6 +195,7 @@ def render(
     notes: Sequence[str],
     record: Mapping[str, Any],
     changes: Mapping[str, Sequence[int]],
+    tile_grids: Sequence[TileGrid] = (),
 ) -> str:
     """Give the page as HTML.
 
@@ -210,6 +214,8 @@ def render(
         Of the run; empty when there is none.
     changes : dict of str to sequence of int
         Rows whose images are ``changed``, ``dated`` otherwise or ``missing`` now.
+    tile_grids : sequence of TileGrid
+        Montages of the images, by their places in `Rows.images`.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -230,6 +236,7 @@ def render(
     small = {row: base64.b64encode(picture).decode() for row, picture in sorted(pictures.items())}
     measure = rows.measure
     statuses = _statuses(rows)
+    drifts, drift_sentences = _drifts(rows)
     data = {
         "rows": len(rows),
         "columns": columns,
@@ -238,6 +245,16 @@ def render(
         "wells": wells,
         "formats": formats,
         "changes": changes,
+        "tiles": [
+            {
+                "name": grid.name,
+                "rows": grid.rows,
+                "columns": grid.columns,
+                "places": [[image, *place] for image, place in grid.places.items()],
+            }
+            for grid in tile_grids
+        ],
+        "drifts": drifts,
         "pictures": [[row, len(text)] for row, text in small.items()],
         "status": [statuses.index(status) for status in rows.status],
         **_told(rows),
@@ -290,6 +307,9 @@ def render(
         stacks=len(stacks),
         times=len({rows.columns["t"][row] for row in rows.shown} - {""}) > 1,
         wells=bool(formats),
+        tile_grids=tile_grids,
+        drifts=drifts,
+        drift_sentences=drift_sentences,
         record=_record(record),
     )
 
@@ -336,6 +356,54 @@ def _told(rows: Rows) -> dict[str, Any]:
             for column in described
         ],
     }
+
+
+def _drifts(rows: Rows) -> tuple[list[dict[str, Any]], list[str]]:
+    """Give what a measure follows over time, with lines through it, and say what it does.
+
+    Empty where no time is long enough.
+    """
+    measure = rows.measure
+    if not measure.is_of_tiles:
+        return [], []
+    judged = [rows.row(row) for row in rows.shown if rows.status[row].is_judged]
+    trends = trends_of(judged)
+    if not any(_has_line(one) for one in trends.values()):
+        return [], []
+    words = {column.name: column.words for column in measure.columns}
+    drifts: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "words": words[name],
+            "caption": _trend_said(one),
+            # No more, as what is infinite is nothing that JSON has.
+            "line": _has_line(one)
+            and {"start": one.start, "per_hour": one.per_hour, "hours": one.hours},
+            "turns": TURN_DEG if name == "angle_deg" else 0,
+            "needs": ("elongation", LEAST_ELONGATION) if name == "angle_deg" else None,
+        }
+        for name, one in trends.items()
+    ]
+    said = sentences(trends)
+    if not said:
+        hours = max(one.hours for one in trends.values())
+        said = [f"No trend of blur, elongation or its axis over {hours:.1f} hours."]
+    return drifts, said
+
+
+def _has_line(one: Trend) -> bool:
+    return not math.isnan(one.per_hour)
+
+
+def _trend_said(one: Trend) -> str:
+    if not _has_line(one):
+        return "Too few images for a line, or no direction in common."
+    interval = (
+        f"{one.low:+.2f} to {one.high:+.2f}" if math.isfinite(one.high - one.low) else "unknown"
+    )
+    no = "" if one.is_sure else "No trend: "
+    change = f"{one.per_hour:+.2f} an hour (95 %: {interval})."
+    return f"{no}{change}".replace("-", "\u2212")
 
 
 def _remedies(rows: Rows) -> dict[str, Any]:

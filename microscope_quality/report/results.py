@@ -12,8 +12,8 @@ from microscope_quality.batch import run_record
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.tables import RESULTS
 from microscope_quality.measuring.items import identity
-from microscope_quality.measuring.measure import Measure
-from microscope_quality.measuring.naming import NONE, Naming, unread_planes
+from microscope_quality.measuring.measure import Measure, as_mapping
+from microscope_quality.measuring.naming import NONE, Naming, check_naming, unread_planes
 from microscope_quality.report.pictures import places_of
 from microscope_quality.report.rows import Rows, add_groups, read_rows
 from microscope_quality.statuses import ERROR
@@ -144,6 +144,16 @@ def _nowhere_in_a_stack(rows: Rows) -> Iterator[str]:
     for name, place, stack in zip(rows.columns["file"], rows.places, rows.columns["stack"]):
         if place.z is None and not stack:
             yield name
+
+
+def pattern_of(record: Mapping[str, Any]) -> str | None:
+    """Give the pattern for names that a run had; None without one that can be."""
+    pattern = as_mapping(record.get("settings")).get("pattern")
+    try:
+        check_naming(pattern)
+    except (SettingsError, TypeError):
+        return None
+    return pattern
 
 
 def folders_of(record: Mapping[str, Any], images: Path | None, folder: Path) -> list[Path]:

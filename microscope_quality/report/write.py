@@ -21,12 +21,14 @@ from microscope_quality.measuring.memory import PROCESS_BYTES, run_within
 from microscope_quality.measuring.naming import NONE
 from microscope_quality.measuring.page import bytes_of_page
 from microscope_quality.measuring.settings import Settings
+from microscope_quality.measuring.tile_grid import TileGrid, tile_grids
 from microscope_quality.report import REPORT, page, pictures
 from microscope_quality.report.pictures import Drawn, FileWanted, PictureWanted, places_of
 from microscope_quality.report.results import (
     changes_of,
     edited,
     folders_of,
+    pattern_of,
     read_results,
     since_measured,
     table_of,
@@ -36,6 +38,8 @@ from microscope_quality.statuses import ERROR
 
 #: Worst images that are shown with their patches in colour.
 MOST_WORST = 24
+# Fewer are no montage.
+_LEAST_TILES = 4
 # Files without a picture of which the names are told.
 _MOST_NAMED = 5
 # Files that a job takes at once: sending one costs as much as drawing it.
@@ -163,12 +167,20 @@ def write_report(
         ],
         record=record,
         changes=changes,
+        tile_grids=_tile_grids(rows, pattern_of(record) if pattern is None else pattern),
     )
     if not target.parent.is_dir():
         raise FileError(f"{target}: cannot be written: there is no folder {target.parent}")
     with whole(target) as beside:
         beside.write_bytes(html.encode("utf-8", errors="backslashreplace"))
     return target
+
+
+def _tile_grids(rows: Rows, pattern: str | None) -> list[TileGrid]:
+    """Lay the images out as a montage, if the measure is one of tiles and there are some."""
+    if not rows.measure.is_of_tiles or len(rows.shown) < _LEAST_TILES:
+        return []
+    return tile_grids([rows.columns["file"][row] for row in rows.shown], pattern)
 
 
 def _pictured(worst: Sequence[int], drawn: Mapping[int, Drawn]) -> list[page.Worst]:

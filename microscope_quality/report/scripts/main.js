@@ -2,6 +2,7 @@ import { drawAbove, onPaper, redraw, setPaper } from "./charts.js";
 import { startChoice } from "./choice.js";
 import { startCourse } from "./course.js";
 import { startDistribution } from "./distribution.js";
+import { startDrift } from "./drift.js";
 import { startGroups } from "./groups.js";
 import { startWorst } from "./images.js";
 import { startMontage } from "./montage.js";
@@ -10,8 +11,9 @@ import { startScatter } from "./scatter.js";
 import { startStacks } from "./stacks.js";
 import { fillTable, startTable } from "./table.js";
 import { startThreshold } from "./threshold.js";
+import { startTiles } from "./tiles.js";
 
-for (const start of [startWorst, startThreshold, startChoice, startDistribution, startScatter, startPlates, startGroups, startCourse, startStacks, startMontage, startTable]) start();
+for (const start of [startWorst, startThreshold, startChoice, startDistribution, startScatter, startTiles, startPlates, startGroups, startCourse, startDrift, startStacks, startMontage, startTable]) start();
 
 for (const [event, printing] of [["beforeprint", true], ["afterprint", false]]) {
   window.addEventListener(event, () => {
