@@ -67,12 +67,13 @@ def retake(
     from microscope_quality.cli.refusal import refusing
     from microscope_quality.errors import printable
     from microscope_quality.report import page
-    from microscope_quality.report.results import edited, read_results
+    from microscope_quality.report.results import edited, pattern_of, read_results
     from microscope_quality.report.retake import RETAKE, tiles_of, write_retake
 
     with refusing("retake", interrupted="\nInterrupted; nothing was written."):
         found = read_results(results)
-        tiles = tiles_of(found.rows, score_limit, pattern)
+        of_run = pattern_of(found.record) if pattern is None else pattern
+        tiles = tiles_of(found.rows, score_limit, of_run)
         path = found.folder / RETAKE if out is None else out
         write_retake(tiles, path)
     for sentence in (*edited(found.rows), *found.notes, *page.unread(found.rows)):

@@ -119,6 +119,11 @@ def test_names_may_tell_of_places_in_another_way(tmp_path):
     ]
     run(rated)
     assert "row" not in command_line.table(rated / "retake.csv")[0]
+    # As it was rated, without being told again.
+    settings = {"measures": ["rating"], "pattern": r"-(?P<row>\d+)-(?P<column>\d+)"}
+    write(tmp_path / "rated", [rated_row("a-07-03.tif")], settings=settings)
+    run(rated)
+    assert command_line.table(rated / "retake.csv")[0]["row"] == "7"
 
 
 def test_it_refuses_and_leaves_what_is_there(rated, tmp_path):
