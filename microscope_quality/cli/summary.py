@@ -145,8 +145,12 @@ class Summary:
         ]
         places = max(len(str(plane.place)) for plane in planes)
         verdict = max(len(_verdict(status)) for status in self._measure.all_statuses)
+        widths = [
+            max(len(head), *(sum(len(text) for text, _ in cell.parts) for cell in column))
+            for head, column in zip(heads, columns)
+        ]
         room = console.width - (max(places, 5) if places else 0) - verdict
-        room -= sum(map(len, heads)) + 2 * (len(heads) + 2)
+        room -= sum(widths) + 2 * (len(heads) + 2)
         table = _table(
             ("Image", "left"),
             ("Plane" if places else "", "left"),

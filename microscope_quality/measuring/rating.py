@@ -316,14 +316,19 @@ class Rating(Measure):
         status, score = self.status(row), self.judged(row)
         if score is None:
             return 0.0, ""
-        ends = (number_of(row.get(f"{self.value}_{end}", "")) for end in ("low", "high"))
-        # One end may be cut off, where scores end.
-        half = max((abs(score - end) for end in ends if not math.isnan(end)), default=0.0)
+        half = self._half(row)
         if not half:
             return 0.0, ""
         doubt = math.erfc(_CONFIDENT * abs(score - self.score_limit) / half / math.sqrt(2))
         other = POOR if status is GOOD else GOOD
         return doubt, f"could be {other.words}: {doubt / 2:.0%}"
+
+    def _half(self, row: Row) -> float:
+        """Half of the interval of the score; 0 where it is not known."""
+        ends = (number_of(row.get(f"{self.value}_{end}", "")) for end in ("low", "high"))
+        # One end may be cut off, where scores end.
+        apart = (abs(self.number(row) - end) for end in ends)
+        return max((one for one in apart if not math.isnan(one)), default=0.0)
 
     def templates_of(self, status: Status) -> tuple[str, ...]:
         if status is FAILED:
@@ -358,13 +363,14 @@ class Rating(Measure):
         def shown(template: str) -> str:
             return filled(template, row) if known else ""
 
+        # Of a sample, how much the whole image may differ.
+        half = f"{self._half(row):.2f}" if known and self.is_sample else ""
+        to_do = "; ".join(filter(None, super().remedy(row)))
         return [
             Cell("Score", ((text, self.colour(row)) if text else ("–", "dim"),)),
-            Cell("95 %", ((shown("{score_low:2} to {score_high:2}"), ""),)),
+            Cell("± 95 %", ((half, ""),)),
             Cell("Blur px", ((shown("{blur_px:1}"), ""),)),
-            Cell("Stretched", ((_axis(row) if known else "", ""),), right=False),
-            Cell("Noise", ((shown("{noise:2}"), ""),)),
-            Cell("What to do", (("; ".join(filter(None, super().remedy(row))), ""),), right=False),
+            Cell("What to do", ((to_do, ""),), right=False),
         ]
 
     @property

@@ -52,8 +52,8 @@ def rate(*arguments, code=0):
 def test_the_screen_says_what_is_wrong_and_what_to_do(section, rater):
     said = rate(section, "--model", rater).stdout
     lines = {line.split()[0]: line for line in said.splitlines() if line.startswith("r0_")}
-    assert re.search(r"0\.90 +0\.8\d to 0\.9\d .* ● good", lines["r0_c0.tif"])
-    assert re.search(r"0\.30 .* 3\.5 .*0\.10 .*blur; refocus +○ poor", lines["r0_c1.tif"])
+    assert re.search(r" 0\.90 +0\.9 +● good", lines["r0_c0.tif"])
+    assert re.search(r" 0\.30 +3\.5 +blur; refocus +○ poor", lines["r0_c1.tif"])
     assert re.search(r"– .*frozen; retake +! failed grab", lines["r0_c2.tif"])
     assert re.search(r"– +· no content", lines["r0_c3.tif"])
     assert "r0_c2.tif: It is the same as r0_c1.tif." in said
@@ -149,6 +149,9 @@ def test_places_are_drawn_by_the_seed(tmp_path, rater):
     assert first["score"] == again["score"] != other["score"]
     assert first["patches"] == 16
     assert first["score_low"] < first["score"] < first["score_high"]
+    half = max(first["score"] - first["score_low"], first["score_high"] - first["score"])
+    said = rate(path, "--model", rater, "--patches", 4).stdout
+    assert re.search(rf"± 95 %.*\n\S+ +{first['score']:.2f} +{half:.2f} ", said)
 
 
 def test_a_file_that_is_no_image_is_a_row_and_the_rest_goes_on(section, rater, tmp_path):
