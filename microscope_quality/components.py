@@ -13,8 +13,9 @@ from typing import Any, Dict, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from microscope_quality.arguments import as_floats, as_number
+from microscope_quality.arguments import as_a, as_floats, as_number
 from microscope_quality.concordance import LOWEST_SCORE
+from microscope_quality.errors import SettingsError
 
 Float64Array = NDArray[np.float64]
 
@@ -130,7 +131,7 @@ def as_outputs(
     score = as_number("score", score, LOWEST_SCORE, 1)
     short_px = as_number("short_px", short_px, 1e-3, _MOST)
     long_px = as_number("long_px", long_px, short_px, _MOST)
-    axis = as_number("axis", axis)
+    axis = as_number("axis", axis, -_MOST, _MOST)
     noise, line_noise, jitter_px = (
         as_number(name, value, 0, _MOST)
         for name, value in (("noise", noise), ("line_noise", line_noise), ("jitter_px", jitter_px))
@@ -179,7 +180,7 @@ def losses_of(components: Components) -> Dict[str, float]:
     What the blur costs is divided between defocus, which blurs both ways alike, and astigmatism,
     which makes the long width longer than the short one.
     """
-    long, short = components.widths_px
+    long, short = as_a(Components, "components", components).widths_px
     lost = {
         name: _lost(name, value)
         for name, value in (
@@ -233,5 +234,8 @@ def _lost(name: str, value: float) -> float:
 
 def scores_of(outputs: NDArray[Any]) -> Float64Array:
     """Give scores from 0.1 to 1 of outputs, whose last axis is that of `OUTPUTS`."""
-    clipped = np.clip(np.asarray(outputs, np.float64)[..., SCORE], 0, 1)
+    values = as_floats("outputs", outputs)
+    if not values.ndim or values.shape[-1] != len(OUTPUTS):
+        raise SettingsError(f"outputs must be (…, {len(OUTPUTS)}), not {values.shape}.")
+    clipped = np.clip(values[..., SCORE], 0, 1)
     return np.asarray(LOWEST_SCORE + (1 - LOWEST_SCORE) * clipped)

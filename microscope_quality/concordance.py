@@ -59,10 +59,7 @@ def spectral_concordance(image: NDArray[Any], ideal: NDArray[Any]) -> Float64Arr
             f"theirs are {image.shape} and {ideal.shape}."
         )
     window, ring, twice = _grid(*image.shape)
-    d, s = (
-        np.fft.rfft2((one.astype(np.float64) - one.mean(dtype=np.float64)) * window).ravel()
-        for one in (image, ideal)
-    )
+    d, s = (np.fft.rfft2(_centred(one) * window).ravel() for one in (image, ideal))
     n = N_RINGS + 2
     both = np.bincount(ring, (d * s.conj()).real * twice, n)
     of_image = np.bincount(ring, (d * d.conj()).real * twice, n)
@@ -91,6 +88,16 @@ def score_of(concordance: NDArray[Any]) -> float:
     """
     rings = as_floats("concordance", concordance, shape=(N_RINGS,), low=0, high=1, nan=False)
     return float(LOWEST_SCORE + (1 - LOWEST_SCORE) * rings.mean())
+
+
+def _centred(image: NDArray[Any]) -> Float64Array:
+    """Give an image less its mean, over a power of two, which does not round."""
+    with np.errstate(over="ignore"):
+        values = image.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ImageError("image and ideal must be finite.")
+    values = np.ldexp(values, -np.frexp(np.abs(values).max())[1])
+    return np.asarray(values - values.mean())
 
 
 @functools.lru_cache(maxsize=8)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from microscope_quality.arguments import as_numbers
+from microscope_quality.arguments import as_floats, as_numbers
 from microscope_quality.errors import ImageError
 
 Float32Array = NDArray[np.float32]
@@ -124,7 +124,13 @@ def mirrored(found: Float32Array) -> Float32Array:
     ----------
     found : (n, N_DESCRIPTORS) array
         As `descriptors` gives them.
+
+    Raises
+    ------
+    SettingsError
+        For an array of another shape.
     """
+    found = as_floats("found", found, shape=(None, N_DESCRIPTORS)).astype(np.float32)
     other = found.copy()
     at = 0
     for look in _LOOKS:

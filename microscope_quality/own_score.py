@@ -93,7 +93,17 @@ def seen_by(
     outputs: Float64Array, centre: Float64Array, scale: Float64Array, hidden: Float64Array
 ) -> Float64Array:
     """Give what a score is linear in, (n, 8 + h), of the outputs (n, 7) of patches."""
-    z = np.clip((np.asarray(outputs, np.float64) - centre) / scale, -4, 4)
+    n = len(OUTPUTS)
+    outputs = as_floats("outputs", outputs, shape=(None, n))
+    centre, scale = (
+        as_floats(name, one, shape=(n,), low=-1e6, high=1e6, nan=False)
+        for name, one in (("centre", centre), ("scale", scale))
+    )
+    hidden = as_floats("hidden", hidden, shape=(n + 1, None), low=-1e6, high=1e6, nan=False)
+    if not (scale > 0).all():
+        raise ModelError("scale must be above 0.")
+    with np.errstate(over="ignore"):
+        z = np.clip((outputs - centre) / scale, -4, 4)
     line: Tuple[Float64Array, ...] = (np.ones((len(z), 1)), z)
     with_one = np.concatenate(line, axis=1)
     return np.concatenate([with_one, np.tanh(with_one @ hidden)], axis=1)

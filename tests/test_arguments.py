@@ -21,8 +21,11 @@ from microscope_quality import (
     available_models,
     certainty,
     classical,
+    components,
+    concordance,
     contrast,
     degrade,
+    descriptors,
     display,
     errors,
     focus,
@@ -33,6 +36,7 @@ from microscope_quality import (
     normalisation,
     optics,
     overlay,
+    own_score,
     planes,
     psf,
     rater,
@@ -59,8 +63,11 @@ MODULES = (
         acquisition,
         certainty,
         classical,
+        components,
+        concordance,
         contrast,
         degrade,
+        descriptors,
         display,
         focus,
         light,
@@ -72,6 +79,7 @@ MODULES = (
     *(
         optics,
         overlay,
+        own_score,
         planes,
         psf,
         rater,
@@ -94,7 +102,15 @@ RESULTS = {
     "Step",
     "Statistics",
 }
-RESULTS |= {"Calibration", "RiskCoverage", "CheckQual", "Acquisition", "Rated", "RatingResult"}
+RESULTS |= {
+    "Calibration",
+    "RiskCoverage",
+    "CheckQual",
+    "Acquisition",
+    "Rated",
+    "RatingResult",
+    "Components",
+}
 
 CODED = FocusModel(coded.description(), coded.weights())
 PLANE = coded.plane([[0, 1], [1, 0]])
@@ -120,6 +136,11 @@ def density(radii_um):
 
 
 #: Each public function with arguments that are right.
+OWN_SCORE = own_score.OwnScore(
+    np.zeros(7), np.ones(7), np.zeros((8, 3)), np.full(11, 0.05), spread=0.1
+)
+OUTPUTS = np.linspace(0, 1, 7)
+
 CALLS = {
     "acquisition.acquisition_fault": (
         acquisition.acquisition_fault,
@@ -151,6 +172,66 @@ CALLS = {
     "classical.laplacian_of_gaussian": (
         classical.laplacian_of_gaussian,
         dict(plane=PLANE, sigma_px=2.0),
+    ),
+    "components.as_outputs": (
+        components.as_outputs,
+        dict(
+            score=0.5,
+            long_px=3.0,
+            short_px=1.0,
+            axis=0.3,
+            noise=0.2,
+            line_noise=0.1,
+            jitter_px=0.5,
+        ),
+    ),
+    "components.components_of": (components.components_of, dict(outputs=OUTPUTS)),
+    "components.losses_of": (
+        components.losses_of,
+        dict(components=components.components_of(OUTPUTS)),
+    ),
+    "components.cause_of": (
+        components.cause_of,
+        dict(components=components.components_of(OUTPUTS)),
+    ),
+    "components.scores_of": (components.scores_of, dict(outputs=OUTPUTS)),
+    "concordance.spectral_concordance": (
+        concordance.spectral_concordance,
+        dict(image=PLANE, ideal=PLANE),
+    ),
+    "concordance.score_of": (concordance.score_of, dict(concordance=[0.5] * 7)),
+    "descriptors.descriptors": (
+        descriptors.descriptors,
+        dict(patches=np.zeros((1, 128, 128), np.float32)),
+    ),
+    "descriptors.mirrored": (
+        descriptors.mirrored,
+        dict(found=np.zeros((2, descriptors.N_DESCRIPTORS), np.float32)),
+    ),
+    "own_score.OwnScore": (
+        own_score.OwnScore,
+        dict(
+            centre=np.zeros(7),
+            scale=np.ones(7),
+            hidden=np.zeros((8, 3)),
+            readout=np.full(11, 0.05),
+            spread=0.1,
+        ),
+    ),
+    "own_score.OwnScore.from_model": (
+        own_score.OwnScore.from_model,
+        dict(values={"spread": 0.1, "labels": 50}, weights=OWN_SCORE.weights()),
+    ),
+    "own_score.OwnScore.weights": (OWN_SCORE.weights, {}),
+    "own_score.OwnScore.of": (OWN_SCORE.of, dict(outputs=OUTPUTS[np.newaxis])),
+    "own_score.seen_by": (
+        own_score.seen_by,
+        dict(
+            outputs=OUTPUTS[np.newaxis],
+            centre=np.zeros(7),
+            scale=np.ones(7),
+            hidden=np.zeros((8, 3)),
+        ),
     ),
     "contrast.patch_contrasts": (
         contrast.patch_contrasts,
