@@ -1,4 +1,4 @@
-"""Measure the focus of an image of ImageJ's, in any form that Python meets it in."""
+"""Measure the focus of an image of ImageJ's, or rate it, in any form that Python meets it in."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from fiji_bridge.images import (
 from microscope_quality import FocusResult, Optics, StackResult
 from microscope_quality import measure_focus as measure_plane
 from microscope_quality import measure_stack as measure_planes
+from microscope_quality.components import LOWEST_GOOD_SCORE
 from microscope_quality.errors import ImageError, SettingsError
 from microscope_quality.model import ModelLike
+from microscope_quality.rater import RaterLike, RatingResult, rate_image
 from microscope_quality.resampling import Rescaling
 
 
@@ -47,6 +49,27 @@ class PlaneResult(FocusResult):
         """Tell the place and the outcome."""
         outcome = super().__repr__().partition(": ")[2]
         return f"<PlaneResult: c {self.c}, z {self.z}, t {self.t}, {outcome}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PlaneRating(RatingResult):
+    """The rating of a plane of an image, with the plane's place in the image.
+
+    Attributes
+    ----------
+    c, z, t, colour
+        As of `PlaneResult`.
+    """
+
+    c: int = 1
+    z: int = 1
+    t: int = 1
+    colour: bool = False
+
+    def __repr__(self) -> str:
+        """Tell the place and the outcome."""
+        outcome = super().__repr__().partition(": ")[2]
+        return f"<PlaneRating: c {self.c}, z {self.z}, t {self.t}, {outcome}"
 
 
 def measure(
@@ -114,6 +137,71 @@ def measure(
         in_focus_limit=in_focus_limit,
     )
     return _placed(result, position, colour=source.colour and c is not None and not luminance)
+
+
+def rate(
+    image: Any,
+    model: RaterLike = None,
+    *,
+    c: int | None = None,
+    z: int | None = None,
+    t: int | None = None,
+    luminance: bool = False,
+    patches: int | None = None,
+    seed: int = 0,
+    mask: ArrayLike | None = None,
+    score_limit: float = LOWEST_GOOD_SCORE,
+) -> PlaneRating:
+    """Rate a plane of an image of an electron microscope, and say what is wrong with it.
+
+    Parameters
+    ----------
+    image, c, z, t, luminance
+        As for `measure`; lines run from left to right. Of an area selection, patches that lie
+        inside count.
+    model : RatingModel, str or path, optional
+        A rater, or the name or folder of one; by default the one that comes with the library.
+    patches, seed : int
+        Number of random places to rate, and what draws them: see the library's `rate_image`.
+    mask : (height, width) array, optional
+        True (not 0) where a pixel counts; outside the selection none does.
+    score_limit : float
+        The lowest score that is good.
+
+    Returns
+    -------
+    PlaneRating
+        The library's `RatingResult`, which knows its plane.
+
+    Raises
+    ------
+    ImageError, SettingsError, ModelNotFoundError, ModelError
+        As `measure`, and as `rate_image` of the library.
+    """
+    source = opened(image)
+    position = position_in(source, c, z, t)
+    plane = grey_plane(source, position, chosen=c is not None, by_luminance=luminance)
+    result = rate_image(
+        masked(plane, _mask(source, mask)),
+        model,
+        patches=patches,
+        seed=seed,
+        score_limit=score_limit,
+    )
+    values = {field.name: getattr(result, field.name) for field in fields(RatingResult)}
+    colour = source.colour and c is not None and not luminance
+    return PlaneRating(**values, c=position.c, z=position.z, t=position.t, colour=colour)
+
+
+def masked(plane: Array, counts: Array | None) -> Array:
+    """Give a plane of which some pixels count, as `rate_image` takes it; None for all."""
+    if counts is None:
+        return plane
+    if counts.shape != plane.shape:
+        raise SettingsError(
+            f"The mask must have the image's shape {plane.shape}, not {counts.shape}."
+        )
+    return np.ma.MaskedArray(plane, mask=counts == 0)
 
 
 def measure_stack(

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fiji_bridge.drawing import WORDS, verdict
+from fiji_bridge.drawing import WORDS, Result, verdict
 from fiji_bridge.images import (
+    Array,
     Image,
     Position,
     grey_planes,
@@ -27,7 +28,7 @@ from fiji_bridge.images import (
     pixel_size_um,
     position_in,
 )
-from fiji_bridge.measurement import measure_stack
+from fiji_bridge.measurement import masked, measure_stack
 from fiji_bridge.showing import (
     FOLDER,
     Measured,
@@ -36,8 +37,10 @@ from fiji_bridge.showing import (
     show_planes,
     show_stacks,
 )
-from microscope_quality import FocusModel, Optics, measure_focus
+from microscope_quality import FocusModel, FocusResult, Optics, measure_focus
+from microscope_quality.components import LOWEST_GOOD_SCORE
 from microscope_quality.errors import ImageError, MicroscopeQualityError, SettingsError
+from microscope_quality.rater import RatingModel, RatingResult, rate_image
 
 CHANNELS, LUMINANCE = "channels", "luminance"
 CURRENT, ALL = "current", "all"
@@ -125,29 +128,97 @@ def measure_planes(
     source = _source(image)
     used = FocusModel.from_pretrained(_text(model) or None)
     optics = _optics(source, na, refractive_index, wavelength_um)
+    counts = source.mask()
+
+    def measured(plane: Array) -> FocusResult:
+        return measure_focus(
+            plane,
+            used,
+            optics=optics,
+            rescale=_rescaling(rescale),
+            mask=counts,
+            in_focus_limit=float(in_focus_limit),
+        )
+
+    return _each_plane(
+        "Measure Focus", image, source, planes, colour, measured, bool(overlay), bool(legend)
+    )
+
+
+@_entry("Rate Image")
+def rate_planes(
+    image: Any,
+    planes: Any = CURRENT,
+    colour: Any = CHANNELS,
+    overlay: Any = True,
+    legend: Any = True,
+    score_limit: Any = LOWEST_GOOD_SCORE,
+    patches: Any = None,
+    model: Any = "",
+) -> str:
+    """Rate the current plane of an image or all of them, and show the results on it.
+
+    Parameters
+    ----------
+    image, planes, colour, overlay, legend
+        As for `measure_planes`.
+    score_limit : float
+        The lowest score that is good.
+    patches : int, optional
+        Number of random places to rate; None or 0 for the whole image.
+    model : str
+        Name or folder of a rater; the library's own when it is empty.
+
+    Returns
+    -------
+    str
+        The result of one plane, or how many were rated.
+
+    Raises
+    ------
+    MicroscopeQualityError
+        Where ImageJ has no window.
+    """
+    source = _source(image)
+    used = RatingModel.from_pretrained(_text(model) or None)
+    counts = source.mask()
+    number = int(_number(patches)) or None
+
+    def rated(plane: Array) -> RatingResult:
+        return rate_image(
+            masked(plane, counts), used, patches=number, score_limit=float(score_limit)
+        )
+
+    return _each_plane(
+        "Rate Image", image, source, planes, colour, rated, bool(overlay), bool(legend)
+    )
+
+
+def _each_plane(
+    title: str,
+    image: Any,
+    source: Image,
+    planes: Any,
+    colour: Any,
+    measure: Callable[[Array], Result],
+    overlay: bool,
+    legend: bool,
+) -> str:
+    """Measure the current plane of an image or all of them; show and tell what came out."""
     by_luminance = _choice("colour", colour, CHANNELS, LUMINANCE) == LUMINANCE
     positions = _positions(source, image, _choice("planes", planes, CURRENT, ALL))
-    counts = source.mask()
     measured: list[Measured] = []
 
     def show() -> None:
         if measured:
-            show_planes(image, measured, overlay=bool(overlay), legend=bool(legend))
+            show_planes(image, measured, overlay=overlay, legend=legend)
 
     with _locked(image, source.title), _kept(show):
         for done, position in enumerate(positions):
             at = f"plane {done + 1} of {len(positions)}"
-            _goes_on("Measure Focus", at, done / len(positions), len(measured))
+            _goes_on(title, at, done / len(positions), len(measured))
             for channel, plane in grey_planes(source, position, by_luminance=by_luminance):
-                result = measure_focus(
-                    plane,
-                    used,
-                    optics=optics,
-                    rescale=_rescaling(rescale),
-                    mask=counts,
-                    in_focus_limit=float(in_focus_limit),
-                )
-                measured.append(Measured(position, channel, result))
+                measured.append(Measured(position, channel, measure(plane)))
     if len(measured) > 1:
         return f"{source.title}: {len(measured)} planes measured"
     result = measured[0].result

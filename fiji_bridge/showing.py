@@ -9,16 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fiji_bridge.drawing import (
-    FOCUS,
-    RATING,
-    Result,
-    java,
-    kind_of,
-    legend,
-    patches,
-    verdict_above,
-)
+from fiji_bridge import drawing
+from fiji_bridge.drawing import FOCUS, RATING, Result, java, kind_of
 from fiji_bridge.images import Image, Position, is_image_plus, opened, position_in
 from fiji_bridge.measurement import PlaneRating, PlaneResult
 from microscope_quality import FocusResult, StackResult
@@ -99,13 +91,12 @@ def show(
     """Put a result on its plane: as coloured patches, as a row in a table, as properties.
 
     The patches replace those of earlier results of the same plane in the image's overlay; other
-    elements stay. The tables are *Focus of Planes*, *Focus of Stacks* and *Rating of Planes*, as of
-    the plugin's commands; without a screen, ImageJ has only the Results table. A row has the columns of
-    ``results.csv``; z, c and t count from 1, and undefined numbers are empty. The properties
-    ``focus.level``, ``focus.expected_level``, ``focus.certainty`` and ``focus.status`` say it once
-    more, and are saved with a TIFF; in a hyperstack they name the plane, such as
-    ``focus.c1.z3.t1.level``. Of a rating they are ``rating.score``, ``rating.status`` and
-    ``rating.cause``.
+    elements stay. The tables are *Focus of Planes*, *Focus of Stacks* and *Rating of Planes*, as
+    of the plugin's commands; without a screen, ImageJ has only the Results table. A row has the
+    columns of ``results.csv``; z, c and t count from 1, and undefined numbers are empty. The
+    properties ``focus.level``, ``focus.expected_level``, ``focus.certainty`` and ``focus.status``
+    say it once more, or ``rating.score``, ``rating.status`` and ``rating.cause``, and are saved
+    with a TIFF; in a hyperstack they name the plane, such as ``focus.c1.z3.t1.level``.
 
     Of a stack's result, all slices get their patches, the table a row with the columns of
     ``stacks.csv``, the properties ``focus.best_z``; and the image goes to the best slice.
@@ -196,7 +187,7 @@ def show_planes(
     for one in measured:
         _check_size(source, one.result)
     if overlay:
-        _draw(image, source, measured, legend_too=legend)
+        _draw(image, source, measured, legend=legend)
     if table:
         rows = []
         for one in measured:
@@ -439,8 +430,8 @@ def _describe(image: Any, prefix: str, values: Row) -> None:
         image.setProp(f"{prefix}.{name}", text)
 
 
-def _draw(image: Any, source: Image, measured: Sequence[Measured], *, legend_too: bool) -> None:
-    drawn: list[Any] = []
+def _draw(image: Any, source: Image, measured: Sequence[Measured], *, legend: bool) -> None:
+    patches: list[Any] = []
     above: list[Any] = []
     height, width = source.height, source.width
     chosen: dict[Position, Measured] = {}
@@ -448,16 +439,17 @@ def _draw(image: Any, source: Image, measured: Sequence[Measured], *, legend_too
         position = Position(_own_channel(source, one.position), one.position.z, one.position.t)
         if position not in chosen or _weight(one.result) > _weight(chosen[position].result):
             chosen[position] = one
-    whole, legend_of_all = _without(image, list(chosen))
+    whole, legend_of_all = _without(image, list(chosen), kind_of(measured[0].result))
     for position, one in chosen.items():
-        drawn += _placed(patches(one.result), image, position)
-        if legend_too:
+        patches += _placed(drawing.patches(one.result), image, position)
+        if legend:
             if not above and not legend_of_all:
-                ramp = legend(one.result, height, width)
+                drawn = drawing.legend(one.result, height, width)
                 # One legend does for all planes.
-                above += ramp if len(chosen) > 1 else _placed(ramp, image, position)
-            above += _placed([verdict_above(one.result, height, width)], image, position)
-    for element in (*drawn, *legend_of_all, *above):
+                above += drawn if len(chosen) > 1 else _placed(drawn, image, position)
+            verdict = drawing.verdict_above(one.result, height, width)
+            above += _placed([verdict], image, position)
+    for element in (*patches, *legend_of_all, *above):
         whole.add(element)
     image.setOverlay(whole)
 
@@ -469,7 +461,7 @@ def _weight(result: Result) -> float:
     return result.certainty
 
 
-def _without(image: Any, positions: Sequence[Position]) -> tuple[Any, list[Any]]:
+def _without(image: Any, positions: Sequence[Position], kind: str) -> tuple[Any, list[Any]]:
     """Give an image's overlay without what will be drawn anew, and apart the legend of all planes.
 
     Parameters
@@ -477,6 +469,8 @@ def _without(image: Any, positions: Sequence[Position]) -> tuple[Any, list[Any]]
     image : ij.ImagePlus
     positions : sequence of Position
         Of the planes to be drawn. Several take away what is seen in all planes, too.
+    kind : str
+        How the elements to be drawn are called: a legend of others goes.
     """
     if image.getOverlay() is None:
         return java("ij.gui.Overlay")(), []
@@ -495,7 +489,7 @@ def _without(image: Any, positions: Sequence[Position]) -> tuple[Any, list[Any]]
             )
         else:
             index = element.getPosition()
-        if index == 0 and not everywhere_too:
+        if index == 0 and not everywhere_too and str(name).startswith(f"{kind}: "):
             # It has to lie above the new patches.
             legend.insert(0, element)
         if index in drawn or index == 0:

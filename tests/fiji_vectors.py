@@ -221,11 +221,14 @@ RATED = [
     {"file": "B01_s1_actin.tif", "type": "uint8"},
     {"file": "B03_s1_dna_stack.tif", "plane": 0},
 ]
-# Of the same, with the number of places that are looked at.
+# Of the same, with places that are looked at, of 2 x 2 patches, each in a stratum of its own.
 SAMPLED = [
-    ({"drawn": [2, 2], "size": [600, 1100], "noise": 10}, 1),
-    ({"drawn": [2, 2], "size": [1100, 600], "noise": 10, "type": "uint8"}, 1),
-    ({"drawn": [3, 3], "size": [1100, 1100], "mean": 700, "seed": 4, "spoil": "clip"}, 3),
+    ({"drawn": [2, 2], "size": [600, 1100], "noise": 10}, [[17, 401]]),
+    ({"drawn": [2, 2], "size": [1100, 600], "noise": 10, "type": "uint8"}, [[300, 3]]),
+    (
+        {"drawn": [3, 3], "size": [1100, 1100], "mean": 700, "seed": 4, "spoil": "clip"},
+        [[5, 11], [70, 588], [560, 333]],
+    ),
 ]
 # Patches with ever less structure in their noise, on either side of the limit.
 FAINT = [
@@ -483,7 +486,7 @@ def of_rater(model):
     """All that a rater gives."""
     cases = [{"image": recipe, "result": _rating(recipe, model)} for recipe in RATED]
     sampled = [
-        {"image": recipe, "result": _rating(recipe, model, number)} for recipe, number in SAMPLED
+        {"image": recipe, "result": _rating(recipe, model, places)} for recipe, places in SAMPLED
     ]
     return {"cases": cases, "sampled": sampled}
 
@@ -493,8 +496,10 @@ def _rating(recipe, model, places=None):
     limit = recipe.get("limit", components.LOWEST_GOOD_SCORE)
     if mask is not None:
         pixels = np.ma.MaskedArray(pixels, ~mask)
-    result = rate_image(pixels, model, patches=places, score_limit=limit)
-    assert result.places == places
+    if places is None:
+        result = rate_image(pixels, model, score_limit=limit)
+    else:
+        result = _rated_at(places, pixels, model, limit)
     return plain(
         {
             **result.to_row(),
@@ -509,6 +514,21 @@ def _rating(recipe, model, places=None):
             "patch_score_spreads": result.patch_score_spreads,
         }
     )
+
+
+def _rated_at(places, pixels, model, limit):
+    """What `rate_image` gives when these are the places that it draws."""
+    source = rater._Source(pixels)
+    side = model.side_for(*pixels.shape)
+    looked = []
+    for stratum, (y, x) in enumerate(places):
+        part = source.read(slice(y, y + 2 * side), slice(x, x + 2 * side))
+        source.count(part)
+        corners = np.array([[0, 0], [0, side], [side, 0], [side, side]])
+        rated = rater._rate(model, tiles.cut(part, corners, side))
+        looked.append(rater._Looked(corners + np.array([y, x]), np.full(4, stratum), rated))
+    every = rater._Looked.together(looked)
+    return rater._result(every, model, source, side, len(places), limit)
 
 
 def without_rater():

@@ -9,7 +9,7 @@ import tifffile
 
 import fiji_bridge
 from fiji_bridge.images import Position, opened
-from fiji_bridge.showing import verdict
+from fiji_bridge.drawing import verdict
 from microscope_quality import FocusResult, measure_focus, measure_stack
 from microscope_quality.errors import ImageError, OpticsError, SettingsError
 

@@ -9,7 +9,13 @@ from microscope_quality.plugins import fiji
 
 SCRIPTS = [
     f"scripts/Plugins/Microscope_Quality/Python/{name}.py"
-    for name in ("Find_Best_Plane", "Measure_Focus", "Measure_Folder", "Synthesize_Defocus_Set")
+    for name in (
+        "Find_Best_Plane",
+        "Measure_Focus",
+        "Measure_Folder",
+        "Rate_Image",
+        "Synthesize_Defocus_Set",
+    )
 ]
 
 

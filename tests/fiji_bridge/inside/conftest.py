@@ -4,6 +4,7 @@ import os
 from dataclasses import fields
 from pathlib import Path
 
+import fiji_vectors
 import jpype
 import numpy as np
 import pytest
@@ -35,6 +36,13 @@ def java_array():
 def stack():
     """Eight planes through focus, of 168 x 168 pixels and 16 bits."""
     return tifffile.imread(SAMPLE / "B03_s1_dna_stack.tif")
+
+
+@pytest.fixture(scope="session")
+def micrograph():
+    """A textured plane with some noise, of 600 x 520 pixels and 16 bits."""
+    recipe = {"drawn": [2, 2], "size": [600, 520], "noise": 40}
+    return fiji_vectors.image(recipe)[0]
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from fiji_bridge.images import Position, opened
 from microscope_quality import Optics, measure_focus, measure_stack
 from microscope_quality.errors import ImageError, OpticsError, SettingsError
 from microscope_quality.files.images import planes
+from microscope_quality.rater import rate_image
 
 DRY = Optics(na=0.5, refractive_index=1.0, wavelength_um=0.5, pixel_size_um=0.5)
 SIZES = [(1, 1), (83, 84), (84, 83), (84, 84), (85, 84), (100, 168), (168, 97), (168, 168)]
@@ -463,3 +464,37 @@ def test_memory_does_not_grow(image_plus):
     before = read(5)
     # A single copy that was kept would be 8 MB.
     assert read(50) - before < 40_000
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_planes_of_every_type_are_rated(micrograph, image_plus, dtype):
+    plane = (micrograph / (16 if dtype == "uint8" else 1)).astype(dtype)
+    image = image_plus(np.stack([plane, plane[::-1]]))
+    found = fiji_bridge.rate(image, z=2, score_limit=0.9)
+    expected = rate_image(plane[::-1], score_limit=0.9)
+    assert found.to_row() == pytest.approx(expected.to_row(), nan_ok=True)
+    assert (found.c, found.z, found.t, found.colour) == (1, 2, 1, False)
+    assert repr(found).startswith("<PlaneRating: c 1, z 2, t 1, score 0.")
+
+
+def test_patches_inside_an_area_are_rated(micrograph, image_plus):
+    image = image_plus(micrograph)
+    image.setRoi(jpype.JClass("ij.gui.Roi")(0.0, 0.0, 300.0, 600.0))
+    counts = np.zeros(micrograph.shape, bool)
+    counts[:, :300] = True
+    expected = rate_image(np.ma.MaskedArray(micrograph, ~counts))
+    assert expected.to_row()["patches"] == 3
+    assert fiji_bridge.rate(image).to_row() == pytest.approx(expected.to_row())
+    image.deleteRoi()
+    assert fiji_bridge.rate(image, mask=counts).to_row() == pytest.approx(expected.to_row())
+    with pytest.raises(SettingsError, match="must have the image's shape"):
+        fiji_bridge.rate(image, mask=counts[1:])
+
+
+def test_colours_are_rated_as_they_are_measured(micrograph, image_plus):
+    grey = (micrograph >> 4).astype(np.uint8)
+    image = image_plus(np.stack([grey, grey[::-1], grey], axis=-1))
+    with pytest.raises(ImageError, match="choose one with c=1"):
+        fiji_bridge.rate(image)
+    assert fiji_bridge.rate(image, c=2).score == rate_image(grey[::-1]).score
+    assert fiji_bridge.rate(image, c=2).colour

@@ -15,10 +15,12 @@ import tifffile
 import fiji_bridge
 from fiji_bridge import menu
 from microscope_quality import measure_focus, measure_stack
+from microscope_quality.components import ACTIONS
 from microscope_quality.errors import ImageError, MicroscopeQualityError, OpticsError, SettingsError
 from microscope_quality.files.columns import names, plane_columns
 from microscope_quality.measuring.focus import Focus
 from microscope_quality.plugins import fiji
+from microscope_quality.rater import rate_image
 from microscope_quality.training.defocus.sets import SetSettings, degraded
 
 # scyjava's own, in the runner of scripts.
@@ -57,6 +59,15 @@ PARAMETERS = {
         "pixel_size_um": "Double",
         **REST,
         "results": "String",
+    },
+    "Rate_Image": {
+        "image": "ImagePlus",
+        "planes": "String",
+        "colour": "String",
+        **SHOWN,
+        "score_limit": "Double",
+        "patches": "Integer",
+        "model": "String",
     },
     "Synthesize_Defocus_Set": {
         "image": "ImagePlus",
@@ -126,7 +137,7 @@ def run(context):
     return call
 
 
-def test_there_are_four():
+def test_there_are_five():
     assert set(SCRIPTS) == set(PARAMETERS)
 
 
@@ -214,6 +225,31 @@ def test_measure_focus_with_optics(run, stack, image_plus, table):
     optics = fiji_bridge.optics_of(image, 0.5)
     expected = measure_focus(stack[0], optics=optics, rescale=True)
     assert table.getValue("defocus_um", 0) == pytest.approx(expected.defocus_um, abs=1e-6)
+
+
+def test_rate_image(run, image_plus, table, micrograph):
+    image = image_plus(np.stack([micrograph, micrograph[::-1]]), title="two.tif")
+    image.setPosition(2)
+    done = run("Rate_Image", image=image)
+    assert done.errors == ""
+    expected = rate_image(micrograph[::-1])
+    interval = f"{expected.score_low:.2f} to {expected.score_high:.2f}"
+    assert done.out.startswith(f"two.tif: score {expected.score:.2f} ({interval}), ")
+    assert table.size() == 1
+    assert table.getValue("z", 0) == 2
+    assert table.getValue("score", 0) == pytest.approx(expected.score, abs=1e-6)
+    done = run("Rate_Image", image=image, planes="all", score_limit=1.0)
+    assert done.out == "two.tif: 2 planes measured"
+    assert table.size() == 3
+    assert str(table.getStringValue("status", 2)) == "poor"
+    assert str(table.getStringValue("action", 2)) in ACTIONS.values()
+
+
+def test_rate_image_of_a_sample(run, image_plus, table, micrograph):
+    plane = np.tile(micrograph, (2, 2))
+    run("Rate_Image", image=image_plus(plane), patches=1)
+    assert table.getValue("patches", 0) == 4
+    assert table.getValue("score", 0) == pytest.approx(rate_image(plane, patches=1).score, abs=1e-6)
 
 
 @pytest.mark.parametrize("shown", [1, 2])

@@ -11,6 +11,8 @@ import tifffile
 from hosts import missing
 
 from microscope_quality.measuring.measure_files import measure_files
+from microscope_quality.measuring.rating import Rating
+from microscope_quality.measuring.settings import Settings
 
 PLACE = ("z", "c", "t")
 
@@ -39,36 +41,47 @@ def read(path):
     return header, [dict(zip(header, row)) for row in rows]
 
 
-def test_a_folder(folder, tmp_path):
+def run_the_plugin(command, options):
     if "Microscope_Quality-" not in os.environ["FIJI_BRIDGE_CLASS_PATH"]:
         missing("the plugin's jar: mvn -f fiji_bridge/plugin package")
-    list(measure_files(folder, out=tmp_path / "results", jobs=1))
-    names, expected = read(tmp_path / "results" / "results.csv")
     results = jpype.JClass("ij.measure.ResultsTable").getResultsTable()
     results.reset()
     thread = jpype.JClass("java.lang.Thread").currentThread()
     before = thread.getName()
     thread.setName("Run$_")
-    jpype.JClass("ij.Macro").setOptions(f"folder=[{folder}] csv=[{tmp_path / 'table.csv'}] ")
+    jpype.JClass("ij.Macro").setOptions(options)
     try:
-        jpype.JClass("quality.microscope.focus.MeasureFolder")().run("")
+        jpype.JClass(f"quality.microscope.focus.{command}")().run("")
     finally:
         jpype.JClass("ij.Macro").setOptions(None)
         thread.setName(before)
+    return results
+
+
+def assert_same(row, other, names):
+    """Also what is empty; the plugin computes in other steps, far behind the point."""
+    for name in names:
+        if name in PLACE and other[name]:
+            assert int(row[name]) == int(other[name]) + 1
+            continue
+        try:
+            assert float(row[name]) == pytest.approx(float(other[name]), abs=1e-4, rel=1e-4), name
+        except ValueError:
+            assert row[name] == other[name], (row["file"], name)
+
+
+def test_a_folder(folder, tmp_path):
+    list(measure_files(folder, out=tmp_path / "results", jobs=1))
+    names, expected = read(tmp_path / "results" / "results.csv")
+    table = tmp_path / "table.csv"
+    results = run_the_plugin("MeasureFolder", f"folder=[{folder}] csv=[{table}] ")
     header, rows = read(tmp_path / "table.csv")
     *first, last = header
     assert (first, last) == (names[: len(first)], "binning")
     assert len(rows) == len(expected) == results.size() == 15 + 1 + 1 + 3 + 12
     for i, (row, other) in enumerate(zip(rows, expected)):
+        assert_same(row, other, header)
         for name in header:
-            if name in PLACE and other[name]:
-                assert int(row[name]) == int(other[name]) + 1
-                continue
-            # Also what is empty; the plugin computes in other steps, far behind the point.
-            try:
-                assert float(row[name]) == pytest.approx(float(other[name]), abs=1e-4), name
-            except ValueError:
-                assert row[name] == other[name], (row["file"], name)
             # The table in ImageJ has no empty columns for parts of names and for series.
             if results.columnExists(name):
                 cell = str(results.getStringValue(name, i))
@@ -77,4 +90,28 @@ def test_a_folder(folder, tmp_path):
     shown = [str(name) for name in results.getHeadings()]
     assert shown == [name for name in header if name in shown]
     assert set(header) - set(shown) == {"plate", "well", "site", "channel", "series"}
+    results.reset()
+
+
+def test_a_rated_folder(micrograph, tmp_path):
+    images = tmp_path / "tiles"
+    images.mkdir()
+    tifffile.imwrite(images / "s1.tif", micrograph)
+    tifffile.imwrite(images / "s2.tif", (micrograph / 3).astype(np.float32))
+    tifffile.imwrite(images / "s3_small.tif", micrograph[:90])
+    stack = np.stack([micrograph[:, ::-1], micrograph[::-1]])
+    tifffile.imwrite(images / "s4.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    settings = Settings((Rating(score_limit=0.95, check_grabs=False),))
+    list(measure_files(images, settings, out=tmp_path / "results", jobs=1))
+    names, expected = read(tmp_path / "results" / "results.csv")
+    table = tmp_path / "table.csv"
+    results = run_the_plugin("RateFolder", f"folder=[{images}] csv=[{table}] score_limit=0.95 ")
+    header, rows = read(table)
+    assert set(header) <= set(names)
+    of_planes = header[: header.index("message") + 1]
+    assert of_planes == names[: len(of_planes)]
+    assert len(rows) == len(expected) == results.size() == 5
+    for row, other in zip(rows, expected):
+        assert_same(row, other, header)
+    assert {row["status"] for row in rows} == {"poor", "too_small"}
     results.reset()

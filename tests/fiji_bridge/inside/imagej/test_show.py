@@ -13,7 +13,8 @@ from microscope_quality import best_plane, measure_focus
 from microscope_quality.errors import ImageError, SettingsError
 from microscope_quality.files.columns import names, plane_columns, stack_columns
 from microscope_quality.measuring.focus import Focus
-from microscope_quality.overlay import patch_colours, visible_parts
+from microscope_quality.measuring.rating import Rating
+from microscope_quality.overlay import patch_colours, score_colours, visible_parts
 
 # Columns that tell something of files alone.
 OF_FILES = ["plate", "well", "site", "channel", "error", "series"]
@@ -360,7 +361,9 @@ def test_what_cannot_be_shown(stack, image_plus, table):
         fiji_bridge.show(stack[0], result)
     with pytest.raises(SettingsError, match="has 100 x 168 pixels, but the result is of one with"):
         fiji_bridge.show(image_plus(stack[0][:100]), result)
-    with pytest.raises(SettingsError, match="must be a FocusResult or a StackResult, not float"):
+    with pytest.raises(
+        SettingsError, match="must be a FocusResult, a StackResult or a RatingResult, not"
+    ):
         fiji_bridge.show(image_plus(stack[0]), 3.0)
     stacked = best_plane([result] * 3)
     with pytest.raises(SettingsError, match="of 3 slices, but the image 'picture' has 8"):
@@ -370,42 +373,78 @@ def test_what_cannot_be_shown(stack, image_plus, table):
     assert table.size() == 0
 
 
-@pytest.mark.parametrize("case", ["plane", "large", "hyperstack", "masked", "empty"])
-def test_the_plugin_draws_and_writes_the_same(stack, image_plus, table, case):
+def test_a_rating_has_the_librarys_colours_columns_and_numbers(image_plus, table, micrograph):
+    image = image_plus(micrograph)
+    result = fiji_bridge.rate(image, score_limit=1)
+    fiji_bridge.show(image, result)
+    patches = [e for e in elements(image) if "rating: score " in str(e.getName())]
+    assert len(patches) == 2 * 9
+    parts = visible_parts(result)
+    for border, part, colour in zip(patches[1::2], parts, score_colours(result.patch_scores)):
+        np.testing.assert_allclose(bounds(border)[:2], part[[1, 0]] + 3, atol=0.51)
+        assert rgb(border.getStrokeColor()) == colour.tolist()
+    (verdict,) = elements(image, "rating: verdict")
+    interval = f"{result.score_low:.2f} to {result.score_high:.2f}"
+    assert str(verdict.getText()).strip() == (
+        f"score {result.score:.2f} ({interval}), poor: {result.cause}, {result.action}"
+    )
+    assert [float(str(e.getText())) for e in elements(image, "rating: legend")[2:21:2]] == [
+        pytest.approx(score / 10) for score in range(1, 11)
+    ]
+    row = result.to_row()
+    every = names((*plane_columns(Rating().columns), *Rating().later_columns))
+    assert headings(table) == [
+        name for name in every if name in {"file", "z", "c", "t", "message", *row}
+    ]
+    for name in ("score", "score_low", "blur_px", "angle_deg", "jitter_px", "patches"):
+        assert table.getValue(name, 0) == pytest.approx(row[name], abs=1e-6)
+    for name in ("status", "cause", "action"):
+        assert str(table.getStringValue(name, 0)) == row[name]
+    assert str(image.getProp("rating.score")) == f"{result.score:.6g}"
+    assert str(image.getProp("rating.cause")) == result.cause
+    assert image.getProp("focus.level") is None
+
+
+def test_a_rating_takes_the_place_of_a_level(image_plus, table, micrograph):
+    image = image_plus(np.stack([micrograph] * 3))
+    fiji_bridge.show(image, fiji_bridge.measure(image, z=2))
+    fiji_bridge.show(image, fiji_bridge.measure(image, z=3))
+    before = len([e for e in elements(image) if e.getZPosition() == 3])
+    fiji_bridge.show(image, fiji_bridge.rate(image, z=2))
+    assert not [e for e in elements(image, "focus: ") if e.getZPosition() == 2]
+    assert len(elements(image, "rating: score")) == 2 * 9
+    assert len([e for e in elements(image, "focus: ") if e.getZPosition() == 3]) == before
+
+
+def run_the_plugin(image, command, options):
+    """Run a command of the plugin as a macro does."""
     if "Microscope_Quality-" not in os.environ["FIJI_BRIDGE_CLASS_PATH"]:
         missing("the plugin's jar: mvn -f fiji_bridge/plugin package")
-    planes = {
-        "large": np.tile(stack[0], (6, 7))[:900, :1100],
-        "hyperstack": stack,
-        "empty": np.zeros((90, 300), np.uint8),
-    }.get(case, stack[2])
-    image = image_plus(planes, **({"channels": 2, "slices": 4} if case == "hyperstack" else {}))
-    if case == "hyperstack":
-        image.setPosition(2, 3, 1)
-    if case == "masked":
-        image.setRoi(jpype.JClass("ij.gui.OvalRoi")(0.0, 0.0, 120.0, 168.0))
-    fiji_bridge.show(image, fiji_bridge.measure(image))
-    mine, names, row = elements(image), headings(table), str(table.getRowAsString(0))
-    table.reset()
-    image.setOverlay(None)
     jpype.JClass("ij.WindowManager").setTempCurrentImage(image)
     thread = jpype.JClass("java.lang.Thread").currentThread()
     before = thread.getName()
     # ImageJ takes a thread of this name for a macro's, and hands it the options.
     thread.setName("Run$_")
-    jpype.JClass("ij.Macro").setOptions("planes=current overlay legend ")
+    jpype.JClass("ij.Macro").setOptions(options)
     try:
-        jpype.JClass("quality.microscope.focus.MeasureFocus")().run("")
+        jpype.JClass(f"quality.microscope.focus.{command}")().run("")
     finally:
         jpype.JClass("ij.Macro").setOptions(None)
         thread.setName(before)
         jpype.JClass("ij.WindowManager").setTempCurrentImage(None)
+
+
+def assert_the_plugin_draws_and_writes_the_same(image, table, command, options):
+    mine, names, row = elements(image), headings(table), str(table.getRowAsString(0))
+    table.reset()
+    image.setOverlay(None)
+    run_the_plugin(image, command, options)
     assert headings(table) == names
     assert "NaN" not in row
     # The plugin computes in other steps: numbers differ far behind the point.
     for one, other in zip(row.split("\t"), str(table.getRowAsString(0)).split("\t")):
         try:
-            assert float(one) == pytest.approx(float(other), abs=1e-4, nan_ok=True)
+            assert float(one) == pytest.approx(float(other), abs=1e-4, rel=1e-4, nan_ok=True)
         except ValueError:
             assert one == other
     theirs = elements(image)
@@ -432,3 +471,39 @@ def test_the_plugin_draws_and_writes_the_same(stack, image_plus, table, case):
             assert str(one.getText()) == str(other.getText())
             assert one.getCurrentFont().equals(other.getCurrentFont())
             assert one.getJustification() == other.getJustification()
+
+
+@pytest.mark.parametrize("case", ["plane", "large", "hyperstack", "masked", "empty"])
+def test_the_plugin_draws_and_writes_the_same(stack, image_plus, table, case):
+    planes = {
+        "large": np.tile(stack[0], (6, 7))[:900, :1100],
+        "hyperstack": stack,
+        "empty": np.zeros((90, 300), np.uint8),
+    }.get(case, stack[2])
+    image = image_plus(planes, **({"channels": 2, "slices": 4} if case == "hyperstack" else {}))
+    if case == "hyperstack":
+        image.setPosition(2, 3, 1)
+    if case == "masked":
+        image.setRoi(jpype.JClass("ij.gui.OvalRoi")(0.0, 0.0, 120.0, 168.0))
+    fiji_bridge.show(image, fiji_bridge.measure(image))
+    assert_the_plugin_draws_and_writes_the_same(
+        image, table, "MeasureFocus", "planes=current overlay legend "
+    )
+
+
+@pytest.mark.parametrize("case", ["plane", "poor", "bytes", "floats", "masked", "empty", "small"])
+def test_the_plugin_rates_the_same(image_plus, table, micrograph, case):
+    plane = {
+        "bytes": (micrograph >> 4).astype(np.uint8),
+        "floats": (micrograph / 7).astype(np.float32),
+        "empty": np.full((300, 300), 9, np.uint8),
+        "small": micrograph[:100],
+    }.get(case, micrograph)
+    image = image_plus(plane)
+    if case == "masked":
+        image.setRoi(jpype.JClass("ij.gui.OvalRoi")(-300.0, -300.0, 1000.0, 1000.0))
+    limit = 0.95 if case == "poor" else 0.5
+    fiji_bridge.show(image, fiji_bridge.rate(image, score_limit=limit))
+    assert_the_plugin_draws_and_writes_the_same(
+        image, table, "RateImage", f"overlay legend score_limit={limit} "
+    )

@@ -248,7 +248,7 @@ final class Overlays {
     /** Gives the legend of scores likewise: from the lowest one to 1. */
     static List<Roi> legendOfScores(int height, int width) {
         double unit = unit(height, width);
-        double block = 19 * unit;
+        double block = 29 * unit;
         double left = 10 * unit;
         double bottom = height - 19 * unit;
         double top = bottom - 2 * STEPS * unit;
