@@ -24,10 +24,11 @@ ELSEWHERE = {
     "changelog.md": "CHANGELOG.md",
     "fiji-macros.md": "fiji_bridge/plugin/README.md",
     "model-card.md": "pretrained/compact/MODEL.md",
+    "rater-card.md": "pretrained/em/MODEL.md",
 }
 _LINK = re.compile(r"(?<=\]\()([^()\s]+)(?=\))")
-#: The folder that the site hands out as one file, and that file.
-SAMPLE, SAMPLE_ZIP = "docs/sample", "sample.zip"
+#: Folders that the site hands out as one file each, and these files.
+SAMPLES = {"docs/sample": "sample.zip", "docs/micrographs": "micrographs.zip"}
 # With what the page says here in the repository.
 _COMMANDS = re.compile(r"<!-- the commands -->.*", re.DOTALL)
 # Code in a line of text is not to be broken: all of it when it is short, else its options.
@@ -37,7 +38,7 @@ _OPTION = re.compile(r"(?<![^\s>])--[a-z-]+")
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the pages that lie elsewhere, their pictures, and the sample."""
+    """Add the pages that lie elsewhere, their pictures, and the samples."""
     for name, place in ELSEWHERE.items():
         text = (ROOT / place).read_text(encoding="utf-8")
         files.append(File.generated(config, name, content=text))
@@ -46,11 +47,12 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
             files.append(
                 File.generated(config, f"assets/{picture}", abs_src_path=str(ROOT / picture))
             )
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for path in sorted((ROOT / SAMPLE).iterdir()):
-            archive.write(path, f"{path.parent.name}/{path.name}")
-    files.append(File.generated(config, SAMPLE_ZIP, content=packed.getvalue()))
+    for folder, name in SAMPLES.items():
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for path in sorted((ROOT / folder).iterdir()):
+                archive.write(path, f"{path.parent.name}/{path.name}")
+        files.append(File.generated(config, name, content=packed.getvalue()))
     return files
 
 
@@ -83,7 +85,7 @@ def on_page_content(html: str, **_: Any) -> str:
 
 def _address(place: str, page: str, config: MkDocsConfig, files: Files) -> str:
     """Give where a file of the repository is to be found from a page, or nothing."""
-    site = {source: name for name, source in ELSEWHERE.items()} | {SAMPLE: SAMPLE_ZIP}
+    site = {source: name for name, source in ELSEWHERE.items()} | SAMPLES
     name = site.get(place) or place.removeprefix("docs/")
     if place not in site and not place.startswith("docs/"):
         name = f"assets/{place}"

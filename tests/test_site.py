@@ -36,6 +36,7 @@ ELSEWHERE = {
     "changelog.md": "CHANGELOG.md",
     "fiji-macros.md": "fiji_bridge/plugin/README.md",
     "model-card.md": "pretrained/compact/MODEL.md",
+    "rater-card.md": "pretrained/em/MODEL.md",
 }
 REJECTED = ["A02_s1_dna.tif", "A02_s2_dna.tif", "B01_s2_actin.tif", "B02_s1_dna.tif"]
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
@@ -241,6 +242,7 @@ def beginner(tmp_path_factory):
             folder = tmp_path_factory.mktemp("beginner")
             for name in ("sample", "plate1"):
                 shutil.copytree(DOCS / "sample", folder / name)
+            shutil.copytree(DOCS / "micrographs", folder / "micrographs")
             for kind, names in (("good", "A01_s1 A01_s2 B01_s1 B03"), ("bad", "A02_s1 B01_s2")):
                 (folder / "calibration" / kind).mkdir(parents=True)
                 for name in names.split():
@@ -263,6 +265,33 @@ def printed(folder, page):
                 assert program == "microscope-quality"
                 said[line] = command_line.run(*arguments).stdout
     return said
+
+
+@pytest.mark.readme
+def test_what_the_page_on_ratings_shows_is_so(beginner):
+    folder, said = beginner("rating.md")
+    screen, alert = blocks("rating.md", "text")
+    shown = words(said["microscope-quality rate micrographs"])
+    for line in screen.splitlines():
+        assert words(line) in shown
+    watched = next(text for line, text in said.items() if " watch " in line)
+    assert words(alert) in words(watched)
+    again = next(text for line, text in said.items() if "--score-limit" in line)
+    assert "8 files were measured before" in words(again)
+    (code,) = blocks("rating.md", "python")
+    ran = subprocess.run(
+        command_line.example(code),
+        cwd=folder,
+        env=command_line.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, *rows = ran.stdout.splitlines()
+    score, cause, elongation = first.split()
+    assert (f"{float(score):.2f}", cause) == ("0.57", "astigmatism")
+    assert float(elongation) > 1.3
+    assert len(rows) == 8
 
 
 @pytest.mark.readme
