@@ -152,9 +152,7 @@ def _verdict(result: TuneResult) -> str:
         )
     tiles = [(name, _value(result, name, value), "") for name, value in best.parameters.items()]
     about = "of this image" if best.images == 1 else f"of these {best.images} images"
-    tiles.append(
-        ("Score", f"{_score(best.score)} ± {_score(best.spread)}", f"{about}, without noise")
-    )
+    tiles.append(("Score", _score(best.score), f"± {_score(best.spread)}, {about}, without noise"))
     if result.dose:
         tiles.append(("Dose spent", _number(result.dose, 3), "sum over all images"))
     listed = "".join(
@@ -396,7 +394,7 @@ def _compromises(result: TuneResult) -> str:
             corners = [
                 (along.at(trial.measurements[name]), up.at(trial.score)) for trial in result.front
             ]
-            steps = "".join(f"V{y:.1f}H{x:.1f}" for x, y in corners[1:])
+            steps = "".join(f"H{x:.1f}V{y:.1f}" for x, y in corners[1:])
             drawn = [f'<path class="so-far" d="M{corners[0][0]:.1f} {corners[0][1]:.1f}{steps}"/>']
         drawn += [
             _mark(

@@ -144,6 +144,14 @@ def test_every_point_leads_to_its_row():
     assert {one[1:] for one in led} <= there
 
 
+def test_the_line_of_the_front_is_nowhere_above_what_was_reached():
+    """It goes right at a score until more is lost, and only there up."""
+    chart = shown(minimise=("bleaching",)).split("<h3>bleaching</h3>")[1].split("</svg>")[0]
+    (line,) = re.findall(r'<path class="so-far" d="M([\d.]+) ([\d.]+)H([\d.]+)V([\d.]+)"', chart)
+    dots = re.findall(r'<circle class="point front" cx="([\d.]+)" cy="([\d.]+)"', chart)
+    assert [line[:2], line[2:]] == dots
+
+
 def test_without_a_score_it_says_why():
     failed = [trial(k, 3.0, math.nan, error="OSError: no light") for k in range(2)]
     said = " ".join("".join(Read(shown(failed)).text).split())
