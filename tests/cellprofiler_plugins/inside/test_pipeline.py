@@ -529,6 +529,19 @@ def test_half_a_copy_says_what_is_missing(
     assert said in printed
 
 
+def test_a_module_without_what_it_shares_is_not_loaded_and_the_log_names_the_file(
+    cellprofiler, pictures, tmp_path
+):
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    shutil.copy(str(ROOT / "cellprofiler_plugins" / "measureimagefocus.py"), str(plugins))
+    shutil.copytree(str(ROOT / "microscope_quality"), str(plugins / "microscope_quality"))
+    cppipe = ROOT / "cellprofiler_plugins" / "example" / "focus.cppipe"
+    printed = cellprofiler(cppipe, pictures, tmp_path / "out", plugins=plugins)
+    assert "No module named '_patch_module'" in printed
+    assert "Could not find the MeasureImageFocus module" in printed
+
+
 def test_the_plugin_of_an_installed_library_gives_the_same(
     done, cellprofiler, python, pipeline, pictures, tmp_path
 ):
