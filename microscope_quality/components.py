@@ -163,7 +163,8 @@ def components_of(outputs: NDArray[Any]) -> Components:
     values = as_floats("outputs", outputs, shape=(len(OUTPUTS),), low=-_MOST, high=_MOST).tolist()
     blur, along, diagonal = (np.clip(values[k], -32, 32) for k in (BLUR, ALONG, DIAGONAL))
     # Seen on the screen, where lines follow each other downwards, the angle runs the other way.
-    angle = math.degrees(-0.5 * math.atan2(diagonal, along)) % 180 if along == along else math.nan
+    # Twice, as the remainder of what is below 0 by a rounding is 180 itself.
+    angle = math.degrees(-0.5 * math.atan2(diagonal, along)) % 180 % 180
     return Components(
         blur_px=float(LEAST_BLUR_PX * 2.0 ** max(blur, 0) if blur == blur else math.nan),
         elongation=float(2.0 ** (2 * np.hypot(along, diagonal))),

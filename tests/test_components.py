@@ -56,6 +56,7 @@ def test_components_come_back_from_outputs(short, ratio, axis, noise, lines, jit
     assert found.elongation == pytest.approx(ratio, rel=1e-4)
     apart = (found.angle_deg + math.degrees(axis) + 90) % 180 - 90
     assert abs(apart) < 0.1
+    assert 0 <= found.angle_deg < 180
     assert found.noise == pytest.approx(noise, rel=1e-4)
     assert found.line_noise == pytest.approx(lines, abs=1e-5, rel=1e-4)
     assert found.jitter_px == pytest.approx(jitter, abs=1e-5, rel=1e-4)

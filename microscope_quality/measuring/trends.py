@@ -166,8 +166,9 @@ def axis_trend(hours: ArrayLike, angles_deg: ArrayLike, elongations: ArrayLike) 
     return Trend(
         found.images,
         found.hours,
-        found.start % 180,
-        found.end % 180,
+        # Twice, as the remainder of what is below 0 by a rounding is 180 itself.
+        found.start % TURN_DEG % TURN_DEG,
+        found.end % TURN_DEG % TURN_DEG,
         found.per_hour,
         found.low,
         found.high,

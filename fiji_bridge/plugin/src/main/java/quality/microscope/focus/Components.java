@@ -107,7 +107,7 @@ public final class Components {
         return new Components(
                 LEAST_BLUR_PX * Math.pow(2, Math.max(blur, 0)),
                 Math.pow(2, 2 * Math.hypot(along, diagonal)),
-                angle < 0 ? angle + 180 : angle % 180,
+                (angle + 180) % 180,
                 Math.pow(10, clipped(outputs[NOISE], -4, 4)),
                 LINE_NOISE_UNIT * (Math.pow(2, clipped(outputs[LINE_NOISE], 0, 32)) - 1),
                 JITTER_UNIT_PX * (Math.pow(2, clipped(outputs[JITTER], 0, 32)) - 1));
