@@ -309,9 +309,13 @@ def correlation(plane: ArrayLike, distance_px: int = CELLPROFILER_SCALE_PX) -> f
     n = CELLPROFILER_GREY_LEVELS
     pairs = np.zeros(n * n, np.intp)
     for band in _bands(pixels.x):
-        share = (band - pixels.lowest) / (pixels.highest - pixels.lowest)
-        levels = np.minimum((share * n).astype(np.intp), n - 1)
-        of_pairs = levels[:, :-distance] * n + levels[:, distance:]
+        share = band - pixels.lowest
+        share /= pixels.highest - pixels.lowest
+        share *= n
+        levels = share.astype(np.intp)
+        np.minimum(levels, n - 1, out=levels)
+        of_pairs = levels[:, :-distance] * n
+        of_pairs += levels[:, distance:]
         pairs += np.bincount(of_pairs.ravel(), minlength=n * n)
     p = pairs.reshape(n, n) / pairs.sum()
     left, right, grey = p.sum(axis=1), p.sum(axis=0), np.arange(n)
@@ -355,10 +359,14 @@ def tenengrad(plane: ArrayLike) -> float:
         return math.nan
     total = 0.0
     for x in _bands(pixels.x, 2):
-        smooth_y = x[:-2] + 2 * x[1:-1] + x[2:]
+        smooth_y = 2 * x[1:-1]
+        smooth_y += x[:-2]
+        smooth_y += x[2:]
         along_x = smooth_y[:, 2:] - smooth_y[:, :-2]
         steep_y = x[2:] - x[:-2]
-        along_y = steep_y[:, :-2] + 2 * steep_y[:, 1:-1] + steep_y[:, 2:]
+        along_y = 2 * steep_y[:, 1:-1]
+        along_y += steep_y[:, :-2]
+        along_y += steep_y[:, 2:]
         total += float(np.vdot(along_x, along_x) + np.vdot(along_y, along_y))
     height, width = pixels.shape
     return float(total / ((height - 2) * (width - 2)))
@@ -394,7 +402,9 @@ def laplacian_variance(plane: ArrayLike) -> float:
         return math.nan
     count, mean, squares = 0, 0.0, 0.0
     for x in _bands(pixels.x, 2):
-        laplacian = x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:] - 4 * x[1:-1, 1:-1]
+        laplacian = -4 * x[1:-1, 1:-1]
+        for beside in (x[:-2, 1:-1], x[2:, 1:-1], x[1:-1, :-2], x[1:-1, 2:]):
+            laplacian += beside
         of_band = float(laplacian.mean())
         laplacian -= of_band
         # Bands are put together without a difference of large sums.

@@ -284,7 +284,8 @@ def snr_block_by_block(plane):
 def test_snr_against_its_definition(shape):
     for seed in range(2):
         plane = tissue(shape, seed)
-        assert spectral_snr(plane) == pytest.approx(snr_block_by_block(plane), rel=1e-9)
+        # In decibels, of single precision.
+        assert spectral_snr(plane) == pytest.approx(snr_block_by_block(plane), abs=1e-4)
 
 
 def test_snr_of_white_noise_is_0():
@@ -310,7 +311,7 @@ def test_snr_of_a_signal_of_known_power(ratio):
 def test_snr_does_not_change_with_gain_offset_and_sign(gain, offset, sign):
     plane = tissue((140, 200), 1).astype(float)
     expected = spectral_snr(plane)
-    assert spectral_snr(sign * gain * plane + offset) == pytest.approx(expected, abs=1e-6)
+    assert spectral_snr(sign * gain * plane + offset) == pytest.approx(expected, abs=1e-4)
 
 
 def test_snr_falls_with_noise():
