@@ -20,7 +20,7 @@ import statistics
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import scipy.optimize
@@ -218,7 +218,9 @@ def recommended(
     return dict(result.best.parameters)
 
 
-def measure(microscope: Microscope, scatter: float, images: int, seeds: int) -> Iterator[Figure]:
+def measure(
+    microscope: Microscope, samplers: Sequence[str], scatter: float, images: int, seeds: int
+) -> Iterator[Figure]:
     best, middle, share = best_known(microscope)
     found = {
         sampler: [
@@ -229,7 +231,7 @@ def measure(microscope: Microscope, scatter: float, images: int, seeds: int) -> 
             )
             for seed in range(seeds)
         ]
-        for sampler in SAMPLERS
+        for sampler in samplers
     }
     best = max([best, *(one for scores in found.values() for one in scores)])
     about = f"{microscope.name}, {images} images" + (
@@ -258,6 +260,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tuning", description=__doc__)
     parser.add_argument("--scatter", type=float, default=0.0, help="of a score, beside its own")
     parser.add_argument("--pysted", type=Path, metavar="DIR", help="folder with real images")
+    parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=SAMPLERS)
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--seeds", type=int, default=SEEDS)
     options = parser.parse_args()
@@ -265,10 +268,9 @@ def main() -> int:
         # It is of its own, and of older libraries.
         warnings.simplefilter("ignore")
     microscope = own() if options.pysted is None else of_pysted(options.pysted)
-    print("| figure | measured | bar | |\n| --- | --- | --- | --- |")
-    return (
-        0 if print_rows(measure(microscope, options.scatter, options.images, options.seeds)) else 1
-    )
+    print("| figure | measured | bar | |\n| --- | --- | --- | --- |", flush=True)
+    figures = measure(microscope, options.samplers, options.scatter, options.images, options.seeds)
+    return 0 if print_rows(figures) else 1
 
 
 if __name__ == "__main__":
