@@ -248,6 +248,7 @@ def render(
         "tiles": [
             {
                 "name": grid.name,
+                "named": grid.is_named,
                 "rows": grid.rows,
                 "columns": grid.columns,
                 "places": [[image, *place] for image, place in grid.places.items()],

@@ -1,5 +1,5 @@
 // What to keep.
-import { column, empty, failed, files, grouped, page, remedyOf, shown, status, statuses } from "./data.js";
+import { column, empty, failed, files, grouped, isBad, page, remedyOf, shown, status, statuses } from "./data.js";
 import { save } from "./download.js";
 import { byId, element } from "./elements.js";
 import { openGallery, openImage, thumb } from "./images.js";
@@ -80,16 +80,23 @@ function saveList(name, rows) {
   save(name, [...LISTED, "reason", "message"], rows.map((row) => [...LISTED.map((one) => field(one, row)), reasons.get(row), column("message")[row]]));
 }
 
+/** What is said of an image that was poor by its own limit, and is not by this one. */
+const goodNow = (row) => (column("fault")[row] === "saturated" ? ["saturated", "look"] : ["", ""]);
 /** All images, and whether each is to be taken again at the limit, as the command retake lists them. */
 function saveRetake() {
   const told = ["series", "z", "c", "t", "plate", "well", "site", "channel"].filter((name) => shown.some((row) => column(name)[row] !== ""));
+  const named = page.tiles.filter((grid) => grid.named);
+  const tiles = new Map(named.flatMap(({ rows, columns, places }) => places.map(([image, r, c]) => [shown[image], [rows[r], columns[c]].map(String)])));
   const [ofCause, ofAction] = page.causes.map(column);
-  save("retake.csv", ["tile", "score", "cause", "action", "retake", "fault", ...told, "message"], shown.map((row) => {
+  const names = ["tile", "score", "cause", "action", "retake", "fault", ...told, ...(tiles.size ? ["row", "column"] : []), "message"];
+  save("retake.csv", names, shown.map((row) => {
     const one = status[row];
     const isLow = reasons.get(row) === value.name;
-    const [cause, action] = one === failed ? ["not read", "retake"] : one.badness === 1 ? [one.words, "look"] : isLow ? remedyOf.get(row) : [ofCause[row], ofAction[row]];
-    const message = column(one === failed ? "error" : "message")[row];
-    return [files[row], one.judged ? column(value.name)[row] : "", cause, action, isLow || one.is_void || one === failed ? "yes" : "no", column("fault")[row], ...told.map((name) => column(name)[row]), message];
+    const [cause, action] = one === failed ? ["not read", "retake"] : one.badness === 1 ? [one.words, "look"] : isLow ? remedyOf.get(row) : isBad(row) ? goodNow(row) : [ofCause[row], ofAction[row]];
+    return [
+      files[row], one.judged ? column(value.name)[row] : "", cause, action, isLow || one.is_void || one === failed ? "yes" : "no", column("fault")[row],
+      ...told.map((name) => column(name)[row]), ...(tiles.size ? tiles.get(row) || ["", ""] : []), column(one === failed ? "error" : "message")[row],
+    ];
   }));
 }
 
