@@ -38,7 +38,6 @@ _SPECKLE_Y = (((1, 5, 3), (2, 4, 6)), ((7, 5, 9), (4, 8, 6)))
 _LINE_Y = (((4, 5, 6), (1, 2, 3)), ((7, 8, 9), (4, 5, 6)))
 _SPECKLE_X = (((2, 4, 8), (1, 5, 7)), ((3, 5, 9), (2, 6, 8)))
 _LINE_X = (((2, 5, 8), (1, 4, 7)), ((3, 6, 9), (2, 5, 8)))
-_Triples = Tuple[Tuple[Tuple[int, ...], Tuple[int, ...]], ...]
 
 #: Side of the blocks whose spectrum is taken, in pixels.
 SNR_BLOCK_PX = 128
