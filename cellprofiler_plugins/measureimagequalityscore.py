@@ -312,7 +312,9 @@ A place is 2 × 2 patches, mostly 512 × 512 pixels.""",
         lost = numpy.nan_to_num(losses)
         colours = level_colours(STEPS)[numpy.rint(lost.clip(0, 1) * (STEPS - 1)).astype(int)] / 255
         at = numpy.arange(len(lost))
-        axes.set_title("score lost to each fault alone", fontsize=FONT_SIZE)
+        # Wider than bars beside a picture, and so above their names too.
+        place = "center" if beneath else "right"
+        axes.set_title("score lost to each fault alone", fontsize=FONT_SIZE, loc=place)
         if beneath:
             axes.bar(at, lost, width=0.85, color=colours)
             axes.set_ylim(0, 1)

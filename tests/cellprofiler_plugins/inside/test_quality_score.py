@@ -578,7 +578,8 @@ def test_words_do_not_overlap_in_the_window_as_it_opens(quality, workspace, numb
     assert window.centred
     renderer = window.canvas.get_renderer()
     axes = window.figure.axes
-    texts = [title for ax in axes for title in (ax.title, ax._left_title) if title.get_text()]
+    titles = [title for ax in axes for title in (ax.title, ax._left_title, ax._right_title)]
+    texts = [title for title in titles if title.get_text()]
     for ax in (ax for ax in axes if ax.axison):
         ticks = [*ax.get_xticklabels(), *ax.get_yticklabels()]
         texts += [tick for tick in ticks if tick.get_text()]
