@@ -355,7 +355,7 @@ def test_a_missing_file_beside_a_good_one_is_a_row(plate, model, tmp_path):
         (["A01_s1.tif", "--pattern", "(?P<well>"], "--pattern is no regular expression"),
         (["A01_s1.tif", "--pattern", "(?P<well>Z99)"], "--pattern matches no name"),
         (["A01_s1.tif", "--pattern", r"\d"], "named groups"),
-        (["A01_s1.tif", "--pattern", r"(?P<row>\d)"], "plate, well, site, channel"),
+        (["A01_s1.tif", "--pattern", r"(?P<rows>\d)"], "plate, well, site, channel"),
         (["A01_s1.tif", "--jobs", "0"], "jobs"),
         (
             ["A01_s1.tif", "--in-focus-limit", "11"],
@@ -427,7 +427,7 @@ def test_the_files_own_optics_and_the_users(model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--model", "compact"], "--model is a setting of focus; --measures names others alone"),
+        (["--model", "compact"], "--model is a setting of focus and rating; --measures names others alone"),
         (["--optics", "na=0.5"], "--optics is a setting of focus"),
         (["--in-focus-limit", "1"], "--in-focus-limit is a setting of focus"),
         (["--sample", "9"], "--sample is a setting of focus"),
