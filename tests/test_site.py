@@ -570,7 +570,18 @@ def test_the_site_hands_out_the_sample(site):
 
 
 COMMANDS = [
-    *("measure", "rate", "watch", "report", "select", "retake", "verify", "label", "agreement", "study"),
+    *(
+        "measure",
+        "rate",
+        "watch",
+        "report",
+        "select",
+        "retake",
+        "verify",
+        "label",
+        "agreement",
+        "study",
+    ),
     *("synthesize", "train", "unseen", "evaluate"),
     *("models list", "models verify", "models show", "models export", "models export-fiji"),
     *("plugin cellprofiler", "plugin fiji"),

@@ -427,7 +427,10 @@ def test_the_files_own_optics_and_the_users(model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--model", "compact"], "--model is a setting of focus and rating; --measures names others alone"),
+        (
+            ["--model", "compact"],
+            "--model is a setting of focus and rating; --measures names others alone",
+        ),
         (["--optics", "na=0.5"], "--optics is a setting of focus"),
         (["--in-focus-limit", "1"], "--in-focus-limit is a setting of focus"),
         (["--sample", "9"], "--sample is a setting of focus"),

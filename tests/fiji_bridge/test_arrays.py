@@ -8,8 +8,8 @@ import pytest
 import tifffile
 
 import fiji_bridge
-from fiji_bridge.images import Position, opened
 from fiji_bridge.drawing import verdict
+from fiji_bridge.images import Position, opened
 from microscope_quality import FocusResult, measure_focus, measure_stack
 from microscope_quality.errors import ImageError, OpticsError, SettingsError
 
