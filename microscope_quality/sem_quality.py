@@ -133,19 +133,18 @@ def check_qual(plane: ArrayLike) -> CheckQual:
     pixels, lowest, highest = as_finite(plane)
     if min(pixels.shape) < CHECK_QUAL_LEAST_PX:
         return CheckQual(*[math.nan] * 6)
+    as_it_is = lowest >= 0 and highest <= 255 and _are_whole(pixels)
+    if not (as_it_is or lowest < highest):
+        # Of one value, it has no grey levels.
+        return CheckQual(math.nan, math.nan, math.nan, 0.0, 0.0, 0.0)
     step_y, step_x = ((side - _FREE) // _SITES for side in pixels.shape)
-    sampled = np.stack(
-        [
-            pixels[_FIRST + row :: step_y, _FIRST + column :: step_x][:_SITES, :_SITES]
-            for row in range(3)
-            for column in range(3)
-        ]
-    ).astype(np.float64)
-    if not (lowest >= 0 and highest <= 255 and _are_whole(pixels)):
-        if not lowest < highest:
-            # Of one value, it has no grey levels.
-            return CheckQual(math.nan, math.nan, math.nan, 0.0, 0.0, 0.0)
-        sampled = np.floor((sampled - lowest) * (255 / (highest - lowest)) + 0.5)
+    sampled = np.empty((9, _SITES, _SITES), np.uint8)
+    for number, levels in enumerate(sampled):
+        y, x = _FIRST + number // 3, _FIRST + number % 3
+        values = pixels[y::step_y, x::step_x][:_SITES, :_SITES].astype(np.float64)
+        if not as_it_is:
+            values = np.floor((values - lowest) * (255 / (highest - lowest)) + 0.5)
+        levels[:] = values
     inverted = 255 - sampled
     saturated = (inverted == 255) | (inverted <= 1)
     percent_saturated = 100 * int(np.count_nonzero(saturated)) / saturated.size
@@ -156,7 +155,7 @@ def check_qual(plane: ArrayLike) -> CheckQual:
     of_usable = deviations[usable]
     last = len(of_usable) - 1 - int(len(of_usable) * _KEPT_SHARE)
     counted = usable & (deviations >= np.partition(of_usable, last)[last])
-    sites = inverted[:, counted]
+    sites = inverted[:, counted].astype(np.float64)
     speckle_y, line_y, speckle_x, line_x = (
         np.stack([_difference(sites, *triples) for triples in pair])
         for pair in (_SPECKLE_Y, _LINE_Y, _SPECKLE_X, _LINE_X)
