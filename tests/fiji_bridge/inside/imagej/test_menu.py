@@ -15,7 +15,7 @@ import tifffile
 import fiji_bridge
 from fiji_bridge import menu
 from microscope_quality import measure_focus, measure_stack
-from microscope_quality.components import ACTIONS
+from microscope_quality.components import ACTIONS, LOWEST_GOOD_SCORE
 from microscope_quality.errors import ImageError, MicroscopeQualityError, OpticsError, SettingsError
 from microscope_quality.files.columns import names, plane_columns
 from microscope_quality.measuring.focus import Focus
@@ -243,6 +243,11 @@ def test_rate_image(run, image_plus, table, micrograph):
     assert table.size() == 3
     assert str(table.getStringValue("status", 2)) == "poor"
     assert str(table.getStringValue("action", 2)) in ACTIONS.values()
+
+
+def test_rate_image_has_the_librarys_limit(context):
+    inputs = {str(one.getName()): one for one in parsed(context, "Rate_Image").inputs()}
+    assert float(inputs["score_limit"].getDefaultValue()) == LOWEST_GOOD_SCORE
 
 
 def test_rate_image_of_a_sample(run, image_plus, table, micrograph):

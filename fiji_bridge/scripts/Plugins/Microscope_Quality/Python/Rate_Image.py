@@ -4,7 +4,7 @@
 #@ String (label="Colour images by", choices={"channels", "luminance"}, value="channels") colour
 #@ Boolean (label="Show patches as an overlay", value=true) overlay
 #@ Boolean (label="Show the legend in the overlay", value=true) legend
-#@ Double (label="Lowest score that is good", value=0.5, min=0.1, max=1, stepSize=0.05) score_limit
+#@ Double (label="Lowest score that is good", value=0.7, min=0.1, max=1, stepSize=0.05) score_limit
 #@ Integer (label="Number of places to rate (0: the whole image)", value=0, min=0) patches
 #@ String (label="Other rater than the library's", value="", required=false) model
 

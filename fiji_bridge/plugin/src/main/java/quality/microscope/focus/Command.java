@@ -223,7 +223,7 @@ abstract class Command implements PlugIn {
                         + "most of the score and what to do about it.",
                 Components.LOWEST_GOOD_SCORE, "", Options.Memory.NONE);
         options.number(
-                "patches", "Number of places to rate",
+                "patches", "Number of places to rate (empty: all)",
                 "Of a very large image, so many places, spread evenly; each has 2 x 2 patches, and "
                         + "the interval of the score says what that leaves open. Empty for the "
                         + "whole image.",

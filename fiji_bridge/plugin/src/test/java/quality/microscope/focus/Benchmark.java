@@ -6,7 +6,8 @@ import java.util.stream.IntStream;
 
 /**
  * Times the plugin against what a plain blocked matrix product in Java would take for the model's
- * operations, on all cores, in the same run; and looks at the memory that stays in use.
+ * operations, on all cores, in the same run, and a rating against a measurement of the focus; and
+ * looks at the memory that stays in use.
  *
  * <p>{@code mvn -q test-compile && java -cp target/classes:target/test-classes:IJ_JAR
  * quality.microscope.focus.Benchmark}
@@ -44,6 +45,8 @@ public final class Benchmark {
         System.out.printf("second call over that: %.2f, median over that: %.2f%n",
                 second * rate / operations, median(plugin) * rate / operations);
 
+        rating();
+
         ShortProcessor small = Sample.noise(420, 336);
         long[] used = new long[2];
         for (int run = 1; run <= 500; run++) {
@@ -54,6 +57,21 @@ public final class Benchmark {
         }
         System.out.printf("heap after collection: run 50 %.2f MB, run 500 %.2f MB%n",
                 used[0] / 1e6, used[1] / 1e6);
+    }
+
+    /** Times a rating beside the measurement of the focus of the same image, turn by turn. */
+    private static void rating() {
+        ShortProcessor image = Sample.drawn(1024, 1024, "noise", 40.0);
+        double[] focus = new double[REPEATS];
+        double[] rating = new double[REPEATS];
+        for (int i = -3; i < REPEATS; i++) {
+            // The first ones are slow everywhere.
+            int at = Math.max(i, 0);
+            focus[at] = seconds(() -> MicroscopeFocus.measure(image));
+            rating[at] = seconds(() -> MicroscopeRating.rate(image));
+        }
+        System.out.printf("1024 x 1024: rating %.3f s, focus %.3f s, ratio %.2f%n",
+                median(rating), median(focus), median(rating) / median(focus));
     }
 
     private static double seconds(Runnable work) {

@@ -3,6 +3,7 @@ package quality.microscope.focus;
 import ij.IJ;
 import ij.ImageJ;
 import ij.ImagePlus;
+import ij.ImageStack;
 import ij.Prefs;
 import ij.WindowManager;
 import ij.gui.GenericDialog;
@@ -12,6 +13,7 @@ import ij.gui.PointRoi;
 import ij.gui.Roi;
 import ij.macro.Interpreter;
 import ij.measure.ResultsTable;
+import ij.plugin.Duplicator;
 import ij.plugin.frame.Recorder;
 import ij.plugin.frame.RoiManager;
 import ij.text.TextWindow;
@@ -90,6 +92,8 @@ public final class WindowCheck {
         stack();
         regions();
         folder();
+        rating();
+        ratedFolder();
         ownTables();
         memory();
         errors();
@@ -105,7 +109,7 @@ public final class WindowCheck {
     }
 
     private static void await(String sentence, BooleanSupplier condition) {
-        for (int i = 0; i < 600 && !condition.getAsBoolean(); i++) {
+        for (int i = 0; i < 2400 && !condition.getAsBoolean(); i++) {
             IJ.wait(50);
         }
         require(condition.getAsBoolean(), sentence);
@@ -114,7 +118,7 @@ public final class WindowCheck {
     private static void menus() {
         String[] commands = {
             "Measure Focus...", "Find Best Focus Plane...", "Focus of ROIs...",
-            "Measure Folder...",
+            "Measure Folder...", "Rate Image...", "Rate Folder...",
         };
         for (String command : commands) {
             // All of them open a dialog, which the dots say.
@@ -138,7 +142,7 @@ public final class WindowCheck {
             IJ.wait(10);
         }
         click(corner.x + 360, bar + 145);
-        write("menu", new Rectangle(corner.x - 10, corner.y - 10, 710, 270));
+        write("menu", new Rectangle(corner.x - 10, corner.y - 10, 710, 315));
         for (int i = 0; i < 2; i++) {
             robot.keyPress(KeyEvent.VK_ESCAPE);
             robot.keyRelease(KeyEvent.VK_ESCAPE);
@@ -230,6 +234,16 @@ public final class WindowCheck {
         return table(title);
     }
 
+    /** Gives an image that a command shows, once it does. */
+    private static ImagePlus shown(String title) {
+        await("There is no '" + title + "'.", () -> {
+            ImagePlus image = WindowManager.getImage(title);
+            return image != null && image.isVisible();
+        });
+        settle();
+        return WindowManager.getImage(title);
+    }
+
     private static void arrange(String title, int x, int y, int width, int height) {
         Frame table = WindowManager.getFrame(title);
         table.setBounds(x, y, width, height);
@@ -247,7 +261,8 @@ public final class WindowCheck {
 
     private static void clear() {
         String[] names = {
-            Table.PLANES, Table.STACKS, Table.ROIS, Table.FOLDER, "Results", "ROI Manager", "Log"};
+            Table.PLANES, Table.STACKS, Table.ROIS, Table.FOLDER, Table.RATINGS,
+            Table.RATED_FOLDER, "Results", "ROI Manager", "Log"};
         for (String name : names) {
             Frame frame = WindowManager.getFrame(name);
             if (frame instanceof RoiManager) {
@@ -296,7 +311,7 @@ public final class WindowCheck {
         require(image.getOverlay().size() == 20, "The preview has not all patches.");
         picture("dialog");
         press(dialog, 1);
-        require(image.getOverlay() == null, "The preview stays after Cancel.");
+        await("The preview stays after Cancel.", () -> image.getOverlay() == null);
         require(size(Table.PLANES) == 0, "A cancelled dialog measures.");
         require(image.lockSilently(), "The image stays locked after Cancel.");
         image.unlock();
@@ -370,8 +385,7 @@ public final class WindowCheck {
                 table.getRowAsString(0).startsWith("A02_s2_dna.tif\t\t\t\t420\t336\t"),
                 "What is empty is not: " + table.getRowAsString(0));
         arrange(Table.PLANES, 590, 330, 660, 200);
-        ImagePlus map = WindowManager.getImage("Level of A02_s2_dna.tif");
-        require(map != null, "There is no map of levels.");
+        ImagePlus map = shown("Level of A02_s2_dna.tif");
         IJ.run(map, "Set... ", "zoom=75");
         map.getWindow().setLocation(700, 10);
         recorder.setBounds(590, 560, 660, 210);
@@ -414,7 +428,7 @@ public final class WindowCheck {
         int at = 450;
         for (String title : new String[] {
             "Level of A02_s2_dna.tif", "Probabilities of A02_s2_dna.tif"}) {
-            ImagePlus map = WindowManager.getImage(title);
+            ImagePlus map = shown(title);
             map.getWindow().setLocation(at, 130);
             at += 430;
             require(Float.isNaN(map.getProcessor().getf(5, 5)), title + " has no NaN.");
@@ -440,8 +454,7 @@ public final class WindowCheck {
         // Both come after the row.
         await("The image does not go to slice 4.", () -> image.getZ() == 4);
         String title = "Focus of B03_s1_dna_stack.tif";
-        await("There is no plot.", () -> WindowManager.getImage(title) != null);
-        ImagePlus plot = WindowManager.getImage(title);
+        ImagePlus plot = shown(title);
         plot.getWindow().setLocation(560, 130);
         arrange(Table.STACKS, 20, 715, 520, 120);
         WindowManager.setCurrentWindow(image.getWindow());
@@ -494,6 +507,67 @@ public final class WindowCheck {
         rows(Table.FOLDER, 15);
         arrange(Table.FOLDER, 20, 130, 1100, 380);
         picture("folder");
+        clear();
+    }
+
+    private File micrographs() {
+        return new File(samples.getAbsoluteFile().getParentFile(), "micrographs");
+    }
+
+    /** Rates drawn electron micrographs, whose faults are known. */
+    private void rating() throws Exception {
+        ImageStack stack = new ImageStack(384, 384);
+        String[] names = {"r0_c0", "r0_c1", "r0_c2", "r0_c3", "r1_c0", "r1_c1"};
+        String[] causes = {"", "blur", "astigmatism", "noise", "line noise", "jitter"};
+        for (String name : names) {
+            File file = new File(micrographs(), "section1_" + name + ".tif");
+            stack.addSlice(file.getName(), IJ.openImage(file.getPath()).getProcessor());
+        }
+        ImagePlus image = new ImagePlus("section1", stack);
+        image.show();
+        image.setSlice(3);
+        image.getWindow().setLocation(20, 130);
+        GenericDialog dialog = dialog("Rate Image...");
+        dialog.setLocation(440, 130);
+        ((Choice) dialog.getChoices().get(0)).select("all");
+        check(dialog, 2, true);
+        picture("rate-dialog");
+        press(dialog, 0);
+        ResultsTable table = rows(Table.RATINGS, names.length);
+        for (int i = 0; i < names.length; i++) {
+            require(
+                    causes[i].equals(table.getStringValue("cause", i)),
+                    names[i] + " has the cause " + table.getStringValue("cause", i));
+        }
+        // Counter-clockwise, as seen on the screen.
+        require(
+                Math.abs(table.getValue("angle_deg", 2) - 120) < 15,
+                "The astigmatism lies at " + table.getValue("angle_deg", 2) + " degrees.");
+        ImagePlus map = shown("Score of section1");
+        float lowest = (float) table.getValue("score_low", 2);
+        require(
+                map.getStack().getProcessor(3).getf(10, 10) >= lowest - 0.1,
+                "The map has other numbers than the table.");
+        map.close();
+        ImagePlus good = new Duplicator().run(image, 1, 1);
+        good.setTitle("section1, slice 1");
+        good.show();
+        good.getWindow().setLocation(440, 130);
+        arrange(Table.RATINGS, 20, 610, 1340, 200);
+        image.getWindow().toFront();
+        picture("rate");
+        clear();
+    }
+
+    private void ratedFolder() throws Exception {
+        GenericDialog dialog = dialog("Rate Folder...");
+        dialog.setLocation(20, 130);
+        ((TextField) dialog.getStringFields().get(0)).setText(micrographs().getPath());
+        press(dialog, 0);
+        ResultsTable table = rows(Table.RATED_FOLDER, 8);
+        require(
+                "no_content".equals(table.getStringValue("status", 7)),
+                "Resin is " + table.getStringValue("status", 7));
         clear();
     }
 
@@ -671,14 +745,15 @@ public final class WindowCheck {
         clear();
     }
 
-    /** The macro of the page about Fiji works as it stands there. */
+    /** The macros of the page about Fiji work as they stand there. */
     private void page() throws Exception {
         File page = new File(samples.getAbsoluteFile().getParentFile(), "fiji.md");
         String text = new String(Files.readAllBytes(page.toPath()), StandardCharsets.UTF_8);
         int start = text.indexOf("```\n", text.indexOf("## By macro")) + 4;
+        int end = text.indexOf("```", start);
         File csv = File.createTempFile("focus", ".csv");
         require(csv.delete(), "There is no place for a table.");
-        String macro = text.substring(start, text.indexOf("```", start))
+        String macro = text.substring(start, end)
                 .replace("/data/plate", samples.getAbsolutePath())
                 .replace("/data/focus.csv", csv.getPath());
         open("B03_s1_dna_stack.tif", 20, 130, 1);
@@ -688,6 +763,12 @@ public final class WindowCheck {
         rows(Table.FOLDER, 15);
         require(Files.readAllLines(csv.toPath()).size() == 16, "The page's table is not complete.");
         require(csv.delete(), "The table stays.");
+        clear();
+        start = text.indexOf("```\n", end + 4) + 4;
+        macro = text.substring(start, text.indexOf("```", start));
+        IJ.openImage(new File(micrographs(), "section1_r0_c2.tif").getPath()).show();
+        result = IJ.runMacro(macro + "return d2s(score, 2) + ' ' + action;");
+        require("0.57 restigmate".equals(result), "The page's macro gives " + result);
         clear();
     }
 
