@@ -101,5 +101,5 @@ def test_a_real_window(jar, tmp_path):
     said = run("./screenshots.sh", str(tmp_path))
     assert "All as it should be." in said
     pictures = {path.stem for path in tmp_path.glob("*.png")}
-    dialogs = {"menu", "dialog", "help", "folder-dialog"}
-    assert pictures == {*dialogs, "measure", "maps", "stack", "rois", "folder"}
+    dialogs = {"menu", "dialog", "help", "folder-dialog", "rate-dialog"}
+    assert pictures == {*dialogs, "measure", "maps", "stack", "rois", "folder", "rate"}
