@@ -126,7 +126,8 @@ class Selection:
         }
         for status in measure.all_statuses:
             empty = status.is_blank and status.is_choice
-            words[status.key] = "without content" if empty else status.words
+            said = status.said if status.is_void else status.words
+            words[status.key] = "without content" if empty else said
         counts = Counter(self.reasons)
         return [(counts[reason], said) for reason, said in words.items() if counts[reason]]
 

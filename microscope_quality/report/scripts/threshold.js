@@ -13,7 +13,7 @@ const limited = [["value", value], ["trust", trust]].filter(([, numbers]) => num
 /** Why images are thrown out, by what stands in the list. */
 const REASONS = new Map([
   ...limited.map(([, numbers]) => [numbers.name, `by their ${numbers.label}`]),
-  ...[...choices, ...useless].map((one) => [one.key, one === empty ? "without content" : one.is_void ? one.said : one.words]),
+  ...statuses.filter((one) => choices.includes(one) || useless.includes(one)).map((one) => [one.key, one === empty ? "without content" : one.is_void ? one.said : one.words]),
   [failed.key, failed.words],
 ]);
 const LISTED = ["file", "series", "z", "c", "t", "plate", "well", "site", "channel", ...page.listed, "status"];
