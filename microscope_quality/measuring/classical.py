@@ -11,7 +11,7 @@ from microscope_quality.measuring.measure import Measure, Result
 from microscope_quality.statuses import MEASURED, NO_CONTENT
 
 # Bytes for each pixel of its floats and transforms: 18.3 were measured.
-_PIXEL_BYTES = 22
+_PIXEL_BYTES = 19
 
 _COLUMNS = (
     Column("mid_band_power", "share", "Mid-band power", 4),
