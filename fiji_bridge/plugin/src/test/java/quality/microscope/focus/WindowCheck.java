@@ -743,6 +743,14 @@ public final class WindowCheck {
                         && !IJ.getLog().contains("A01_s1_dna.tif"),
                 "The list of images to be taken again is wrong: " + IJ.getLog());
         clear();
+        String place = micrographs().getAbsolutePath();
+        ended(IJ.runMacroFile(macros + "Retake_List.ijm", place));
+        rows(Table.RATED_FOLDER, 8);
+        require(
+                IJ.getLog().contains("section1_r0_c2.tif: 0.57, astigmatism, restigmate")
+                        && !IJ.getLog().contains("section1_r0_c0.tif"),
+                "The list of images to be retaken is wrong: " + IJ.getLog());
+        clear();
     }
 
     /** The macros of the page about Fiji work as they stand there. */
