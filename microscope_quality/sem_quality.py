@@ -231,7 +231,7 @@ def spectral_snr(plane: ArrayLike) -> float:
     for top in tops:
         # A mean, which this window leaves at the three lowest frequencies, need not be taken off;
         # but far from 0, little would be left of a contrast.
-        band = pixels[top : top + SNR_BLOCK_PX] - np.float64(lowest)
+        band = np.subtract(pixels[top : top + SNR_BLOCK_PX], lowest, dtype=np.float64)
         band /= highest - lowest
         for block, left in zip(blocks, lefts):
             np.multiply(band[:, left : left + SNR_BLOCK_PX], window, out=block, casting="same_kind")

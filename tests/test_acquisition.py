@@ -444,7 +444,8 @@ def test_a_plane_in_a_file_is_read_in_bands_once(tissue, shape):
     lazy = Lazy(plane)
     found = acquisition_fault(lazy, frame_digest(plane))
     expected = acquisition_fault(plane, plane)
-    assert found == expected
+    # A NaN is not equal to itself.
+    np.testing.assert_equal(vars(found), vars(expected))
     assert "frozen" in found.faults
     size = min(256, *shape) if min(shape) >= 64 else 256
     assert lazy.most <= size * shape[1]

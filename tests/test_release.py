@@ -80,7 +80,7 @@ def test_all_files_are_there_with_their_checksums(dist):
     for name, checksum in sums.items():
         data = (dist / name).read_bytes()
         assert hashlib.sha256(data).hexdigest() == checksum, name
-        assert len(data) < 4_000_000, name
+        assert len(data) < 5_000_000, name
     if shutil.which("sha256sum"):
         assert run("sh", "-ec", BLOCKS["checksums"], cwd=dist).count(": OK") == 4
 
@@ -124,7 +124,7 @@ def test_python_brings_the_plugins_along(installed, dist):
         (app / inside).mkdir(parents=True)
     run("bash", "-ec", BLOCKS["plugins"], cwd=installed)
     assert (app / "plugins" / JAR).read_bytes() == (dist / JAR).read_bytes()
-    assert len(list(app.glob("scripts/Plugins/Microscope_Quality/Python/*.py"))) == 4
+    assert len(list(app.glob("scripts/Plugins/Microscope_Quality/Python/*.py"))) == 5
     with zipfile.ZipFile(dist / f"{DROPIN}.zip") as packed:
         for name in packed.namelist():
             inside = Path(name).relative_to(DROPIN)

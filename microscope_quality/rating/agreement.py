@@ -236,8 +236,8 @@ def intraclass(scores: ArrayLike) -> Intraclass:
 
     def stepped_up(value: float) -> float:
         """Spearman and Brown: of one rater to k."""
-        of_mean: float = k * value / (1 + (k - 1) * value)
-        return of_mean
+        share = 1 + (k - 1) * value
+        return k * value / share if share > 0 else -math.inf
 
     return Intraclass(
         n,
