@@ -112,7 +112,8 @@ FAILED = Status(
     "failed_grab",
     "failed grab",
     "!",
-    "#b24bbd",
+    # Grey: of those that scores are drawn in, any would stand for a score.
+    "#5d6470",
     3,
     "of a failed grab",
     "square-x-open",

@@ -188,6 +188,9 @@ class Measure:
         Whether planes that differ in z alone are one image, as good as the best of them.
     repeats : str
         Column that two planes have alike only where one frame came twice; empty without one.
+    needs : mapping of str to (str, float)
+        Columns whose numbers mean something only where another column has at least so much: no
+        page shows them elsewhere.
     is_of_tiles : bool
         Whether a report shows images as tiles of a montage, and how the columns of
         `trends.trends_of` change over the hours.
@@ -209,6 +212,7 @@ class Measure:
     judged_columns: ClassVar[tuple[str, ...]] = ()
     has_stacks: ClassVar[bool] = True
     repeats: ClassVar[str] = ""
+    needs: ClassVar[Mapping[str, tuple[str, float]]] = {}
     is_of_tiles: ClassVar[bool] = False
 
     @property
@@ -360,6 +364,10 @@ class Measure:
     def doubt(self, row: Row) -> tuple[float, str]:
         """How much a plane deserves a look before its status is believed, 0 to 1, and why."""
         return 0.0, ""
+
+    def is_near(self, row: Row) -> bool:
+        """Whether the limit lies in the interval of the value, so that a verdict is in doubt."""
+        return False
 
     def number(self, row: Row) -> float:
         """Give the value of a plane, even where it means nothing; NaN without one."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -129,6 +129,9 @@ class Rating(Measure):
     # Of serial sections, each counts.
     has_stacks = False
     repeats = "frame_digest"
+    needs: ClassVar[Mapping[str, tuple[str, float]]] = {
+        "angle_deg": ("elongation", LEAST_ELONGATION)
+    }
     is_of_tiles = True
     told = ("score", *_NAMES)
     worst = "Lowest scores"
@@ -192,7 +195,10 @@ class Rating(Measure):
 
     @property
     def drawn_words(self) -> str:
-        return "Each square is a patch: its colour is its score. Blank ones are left grey."
+        return (
+            "Each square is a patch: its colour is its score. Blank ones are left grey, and so are "
+            "failed grabs."
+        )
 
     @property
     def reads_whole(self) -> bool:
@@ -322,6 +328,11 @@ class Rating(Measure):
         doubt = math.erfc(_CONFIDENT * abs(score - self.score_limit) / half / math.sqrt(2))
         other = POOR if status is GOOD else GOOD
         return doubt, f"could be {other.words}: {doubt / 2:.0%}"
+
+    def is_near(self, row: Row) -> bool:
+        low, high = (number_of(row.get(f"{self.value}_{end}", "")) for end in ("low", "high"))
+        # Comparisons with NaN are false.
+        return self.status(row).is_judged and low <= self.score_limit <= high
 
     def _half(self, row: Row) -> float:
         """Half of the interval of the score; 0 where it is not known."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -47,16 +46,17 @@ class TileGrid:
         those that no tile has are there too.
     places : dict of int to (int, int)
         Place of each file in `rows` and `columns`, by its number in the list of files.
-    is_named : bool
-        Whether names tell of places. Otherwise files follow one another in the order of their
-        names, line by line, on a grid that is nearly square.
     """
 
     name: str
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     places: dict[int, tuple[int, int]]
-    is_named: bool = True
+
+    @property
+    def is_montage(self) -> bool:
+        """Whether at least two tiles lie in different places, so that a map shows something."""
+        return len(set(self.places.values())) > 1
 
 
 def tile_grids(files: Sequence[str], pattern: str | None = None) -> list[TileGrid]:
@@ -74,7 +74,7 @@ def tile_grids(files: Sequence[str], pattern: str | None = None) -> list[TileGri
     Returns
     -------
     list of TileGrid
-        In the order of the files; a single one, not named, where names tell of no places.
+        In the order of the files; none where names tell of no places.
 
     Raises
     ------
@@ -85,14 +85,7 @@ def tile_grids(files: Sequence[str], pattern: str | None = None) -> list[TileGri
         found = [_last(one, name) for name in files]
         if files and sum(match is not None for match in found) >= _LEAST_SHARE * len(files):
             return _by_name(files, found)
-    if not files:
-        return []
-    order = sorted(dict.fromkeys(files), key=_natural)
-    wide = math.ceil(math.sqrt(len(order)))
-    at = {name: divmod(number, wide) for number, name in enumerate(order)}
-    places = {number: at[name] for number, name in enumerate(files)}
-    high = math.ceil(len(order) / wide)
-    return [TileGrid("", tuple(range(high)), tuple(range(wide)), places, is_named=False)]
+    return []
 
 
 def _patterns(pattern: str | None) -> Sequence[re.Pattern[str]]:
@@ -157,8 +150,3 @@ def _lines(numbers: set[int]) -> tuple[int, ...]:
     if high - low >= _MOST_GAPS * len(numbers):
         return tuple(sorted(numbers))
     return tuple(range(low, high + 1))
-
-
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    parts = re.split(r"(\d+)", name.lower())
-    return [(int(part), "") if at % 2 else (-1, part) for at, part in enumerate(parts)], name

@@ -23,7 +23,11 @@ Float64Array = NDArray[np.float64]
 
 #: Fewer numbers have no trend, and so have those of a shorter time, in hours.
 LEAST_IMAGES = 5
-LEAST_HOURS = 1 / 60
+LEAST_HOURS = 5 / 60
+# Files that follow one another faster, in seconds, are copies; and so are two heaps of files, with
+# a gap between them that is more than such a share of the whole time.
+_LEAST_GAP_S = 1
+_MOST_GAP = 0.5
 # Of more numbers, medians of as many groups of neighbours are taken: their pairs are gone through.
 _MOST_POINTS = 400
 # Of a normal distribution, in standard deviations.
@@ -94,7 +98,7 @@ def trend(hours: ArrayLike, values: ArrayLike) -> Trend:
     Returns
     -------
     Trend
-        Without a line for fewer than 5 numbers, and for less than a minute.
+        Without a line for fewer than 5 numbers, and for less than 5 minutes.
 
     Raises
     ------
@@ -186,8 +190,72 @@ def trends_of(rows: Iterable[Mapping[str, object]]) -> dict[str, Trend]:
     Returns
     -------
     dict
-        Trends of ``blur_px``, ``elongation`` and ``angle_deg``.
+        Trends of ``blur_px``, ``elongation`` and ``angle_deg``; without lines where the times are
+        not those of taking the images: see `why_untold`.
     """
+    hours, blurs, elongations, angles = _listed(rows)
+    if _why_untold(hours[np.isfinite(blurs)]):
+        hours = np.full_like(hours, np.nan)
+    return {
+        "blur_px": trend(hours, blurs),
+        "elongation": trend(hours, elongations),
+        "angle_deg": axis_trend(hours, angles, elongations),
+    }
+
+
+def why_untold(rows: Iterable[Mapping[str, object]]) -> str:
+    """Say in a sentence why the times of files tell no drift; empty where they may.
+
+    Times of copies are those of copying: all within a short time, one right after the other, or in
+    two heaps.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        As for `trends_of`.
+    """
+    hours, blurs, _, _ = _listed(rows)
+    return _why_untold(hours[np.isfinite(blurs)])
+
+
+def _why_untold(hours: Float64Array) -> str:
+    times = np.unique(hours[np.isfinite(hours)])
+    if len(times) < LEAST_IMAGES:
+        number = len(times)
+        what = f"only {number} time{'s' * (number != 1)} of files {'are' if number != 1 else 'is'}"
+        return f"No drift is told: {what} known, and it takes {LEAST_IMAGES}."
+    span = float(times[-1] - times[0])
+    if span < LEAST_HOURS:
+        return (
+            f"No drift is told: the files were written within {duration(span)}, as copies are, and "
+            f"it takes {duration(LEAST_HOURS)}."
+        )
+    gaps = np.diff(times)
+    # Times of some disks are whole seconds.
+    if round(3600 * float(np.median(gaps)), 3) <= _LEAST_GAP_S:
+        return (
+            "No drift is told: half of the files were written within a second of the one before, "
+            "as copies are."
+        )
+    if float(gaps.max()) > _MOST_GAP * span:
+        return (
+            f"No drift is told: of the {duration(span)} from the first file to the last, "
+            f"{duration(float(gaps.max()))} are a single gap, as between copies."
+        )
+    return ""
+
+
+def duration(hours: float) -> str:
+    """Say a time in the unit that fits it, such as "12 seconds"."""
+    for unit, of_an_hour in (("second", 3600), ("minute", 60)):
+        if hours * of_an_hour < 120:
+            number = max(1, round(hours * of_an_hour))
+            return f"{number} {unit}{'s' * (number != 1)}"
+    return f"{hours:.1f} hours"
+
+
+def _listed(rows: Iterable[Mapping[str, object]]) -> Float64Array:
+    """Give times in hours, blurs, elongations and angles, as an array of 4 lines."""
     listed = [
         (
             _hours(row.get("modified")),
@@ -195,12 +263,8 @@ def trends_of(rows: Iterable[Mapping[str, object]]) -> dict[str, Trend]:
         )
         for row in rows
     ]
-    hours, blurs, elongations, angles = np.reshape(np.array(listed, np.float64), (-1, 4)).T
-    return {
-        "blur_px": trend(hours, blurs),
-        "elongation": trend(hours, elongations),
-        "angle_deg": axis_trend(hours, angles, elongations),
-    }
+    lines: Float64Array = np.array(listed, np.float64).reshape(-1, 4).T
+    return lines
 
 
 _WORDS = {

@@ -18,13 +18,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microscope_quality.components import LEAST_ELONGATION
 from microscope_quality.errors import FileError, SettingsError
 from microscope_quality.files.columns import Column
+from microscope_quality.files.tables import GROUPS
 from microscope_quality.measuring.measure import Measure, Scale
 from microscope_quality.measuring.naming import is_of_set
 from microscope_quality.measuring.tile_grid import TileGrid
-from microscope_quality.measuring.trends import TURN_DEG, Trend, sentences, trends_of
+from microscope_quality.measuring.trends import (
+    LEAST_IMAGES,
+    TURN_DEG,
+    Trend,
+    duration,
+    sentences,
+    trends_of,
+    why_untold,
+)
 from microscope_quality.measuring.wells import plate_format, well_position
 from microscope_quality.report.rows import Rows
 from microscope_quality.report.script import inlined
@@ -47,6 +55,8 @@ _MOST_REASONS = 3
 _MOST_LISTED = 300
 # Worst images where some are bad, and of those that are good, for comparison.
 _LEAST_WORST = 4
+# Said of an image whose verdict is in doubt.
+_NEAR = "near the limit"
 _DAY = re.compile(r"\d{4}-\d\d-\d\dT")
 
 
@@ -136,10 +146,11 @@ def safe_json(value: object) -> str:
 def worst_rows(rows: Rows, most: int) -> list[int]:
     """Choose the images that look worst: bad and partly bad ones in turn.
 
-    Of those of nearly one value and trust, which look alike, one comes before the next. At least a
-    quarter of the places is for partly bad ones when there are as many. Where fewer than four are
-    either, the worst of the good ones follow; where the measure knows no bad ones, only they. Those
-    whose numbers mean nothing though they are bad come first, up to a quarter of the places.
+    Of those of nearly one value and trust, which look alike, one comes before the next; of a
+    measure without trust, the worse comes first. At least a quarter of the places is for partly bad
+    ones when there are as many. Where fewer than four are either, the worst of the good ones
+    follow; where the measure knows no bad ones, only they. Those whose numbers mean nothing though
+    they are bad come first, up to a quarter of the places.
     """
     measure = rows.measure
     values = rows.numbers(measure.value)
@@ -161,7 +172,9 @@ def worst_rows(rows: Rows, most: int) -> list[int]:
         )
         return sorted(chosen, key=lambda row: -measure.badness(float(values[row])))
 
-    def spread(chosen: Sequence[int]) -> list[int]:
+    def spread(chosen: list[int]) -> list[int]:
+        if not measure.trust:
+            return chosen
         alike: Counter[tuple[int, int]] = Counter()
         turns = {}
         for row in chosen:
@@ -215,7 +228,7 @@ def render(
     changes : dict of str to sequence of int
         Rows whose images are ``changed``, ``dated`` otherwise or ``missing`` now.
     tile_grids : sequence of TileGrid
-        Montages of the images, by their places in `Rows.images`.
+        Where images lie in montages, by their numbers in `Rows.images`.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -248,7 +261,7 @@ def render(
         "tiles": [
             {
                 "name": grid.name,
-                "named": grid.is_named,
+                "montage": grid.is_montage,
                 "rows": grid.rows,
                 "columns": grid.columns,
                 "places": [[image, *place] for image, place in grid.places.items()],
@@ -258,6 +271,7 @@ def render(
         "drifts": drifts,
         "pictures": [[row, len(text)] for row, text in small.items()],
         "status": [statuses.index(status) for status in rows.status],
+        "near": [row for row in range(len(rows)) if _is_near(rows, row)],
         **_told(rows),
     }
     counts = Counter(rows.status[row] for row in rows.shown)
@@ -301,6 +315,7 @@ def render(
         legend=measure.legend and _data_uri(_png(measure.legend.colours(44)), "png"),
         measure=measure,
         causes=_causes(rows),
+        near=sum(_is_near(rows, row) for row in rows.shown),
         stacks_first=any(badness > 1 for badness in of_stacks),
         stacks_last=1 in of_stacks,
         images=len(rows.shown),
@@ -308,7 +323,8 @@ def render(
         stacks=len(stacks),
         times=len({rows.columns["t"][row] for row in rows.shown} - {""}) > 1,
         wells=bool(formats),
-        tile_grids=tile_grids,
+        montages=any(grid.is_montage for grid in tile_grids),
+        groups=_groups(rows),
         drifts=drifts,
         drift_sentences=drift_sentences,
         record=_record(record),
@@ -349,6 +365,7 @@ def _told(rows: Rows) -> dict[str, Any]:
             {
                 **asdict(column),
                 "digits": _digits(column),
+                "needs": measure.needs.get(column.name),
                 "is_number": column.is_number,
                 "judged": column.judged or column.name == measure.value,
                 "good": good.get(column.name, ""),
@@ -362,15 +379,17 @@ def _told(rows: Rows) -> dict[str, Any]:
 def _drifts(rows: Rows) -> tuple[list[dict[str, Any]], list[str]]:
     """Give what a measure follows over time, with lines through it, and say what it does.
 
-    Empty where no time is long enough.
+    Without a drift, it says why.
     """
     measure = rows.measure
     if not measure.is_of_tiles:
         return [], []
     judged = [rows.row(row) for row in rows.shown if rows.status[row].is_judged]
-    trends = trends_of(judged)
-    if not any(_has_line(one) for one in trends.values()):
+    if len(judged) < LEAST_IMAGES:
         return [], []
+    if untold := why_untold(judged):
+        return [], [untold]
+    trends = {name: one for name, one in trends_of(judged).items() if one.images >= LEAST_IMAGES}
     words = {column.name: column.words for column in measure.columns}
     drifts: list[dict[str, Any]] = [
         {
@@ -378,33 +397,35 @@ def _drifts(rows: Rows) -> tuple[list[dict[str, Any]], list[str]]:
             "words": words[name],
             "caption": _trend_said(one),
             # No more, as what is infinite is nothing that JSON has.
-            "line": _has_line(one)
+            "line": one.is_sure
             and {"start": one.start, "per_hour": one.per_hour, "hours": one.hours},
             "turns": TURN_DEG if name == "angle_deg" else 0,
-            "needs": ("elongation", LEAST_ELONGATION) if name == "angle_deg" else None,
         }
         for name, one in trends.items()
     ]
     said = sentences(trends)
     if not said:
         hours = max(one.hours for one in trends.values())
-        said = [f"No trend of blur, elongation or its axis over {hours:.1f} hours."]
+        said = [
+            f"No drift is told over {duration(hours)}: no change is sure, as the 95 % interval of "
+            "each holds 0."
+        ]
     return drifts, said
 
 
-def _has_line(one: Trend) -> bool:
-    return not math.isnan(one.per_hour)
-
-
 def _trend_said(one: Trend) -> str:
-    if not _has_line(one):
-        return "Too few images for a line, or no direction in common."
-    interval = (
-        f"{one.low:+.2f} to {one.high:+.2f}" if math.isfinite(one.high - one.low) else "unknown"
-    )
-    no = "" if one.is_sure else "No trend: "
-    change = f"{one.per_hour:+.2f} an hour (95 %: {interval})."
-    return f"{no}{change}".replace("-", "\u2212")
+    if math.isnan(one.per_hour):
+        return "No trend: no direction in common."
+    if not math.isfinite(one.high - one.low):
+        return "No trend: too few images to tell one."
+    if not one.is_sure:
+        return "No trend: the 95 % interval of its change holds 0."
+    said = f"{one.per_hour:+.2f} an hour (95 %: {one.low:+.2f} to {one.high:+.2f})."
+    return said.replace("-", "\u2212")
+
+
+def _is_near(rows: Rows, row: int) -> bool:
+    return rows.status[row].is_judged and rows.measure.is_near(rows.row(row))
 
 
 def _remedies(rows: Rows) -> dict[str, Any]:
@@ -594,6 +615,8 @@ def _share(count: int, images: int) -> str:
 
 def _shown(rows: Rows, one: Worst) -> dict[str, Any]:
     name, verdict = _name(rows, one.row), rows.measure.in_words(rows.row(one.row))
+    if _is_near(rows, one.row):
+        verdict += f", {_NEAR}"
     return {
         "row": one.row,
         "source": _data_uri(one.picture, "webp") if one.picture else "",
@@ -604,6 +627,11 @@ def _shown(rows: Rows, one: Worst) -> dict[str, Any]:
         "sign": rows.status[one.row].sign,
         "verdict": verdict,
     }
+
+
+def _groups(rows: Rows) -> list[str]:
+    """Name what images are grouped by, as far as the table tells it of any."""
+    return [name for name in (*GROUPS, "c") if any(rows.columns[name][row] for row in rows.shown)]
 
 
 def _plates(rows: Rows) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:

@@ -105,8 +105,7 @@ def tiles_of(
     where: dict[int, dict[str, int]] = {}
     for grid in tile_grids(files, pattern):
         for image, (row, column) in grid.places.items():
-            if grid.is_named:
-                where[image] = {ROW: grid.rows[row], COLUMN: grid.columns[column]}
+            where[image] = {ROW: grid.rows[row], COLUMN: grid.columns[column]}
     told = [
         name for name in (*_AXES, *GROUPS) if any(rows.columns[name][row] for row in rows.shown)
     ]

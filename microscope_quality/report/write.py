@@ -38,8 +38,6 @@ from microscope_quality.statuses import ERROR
 
 #: Worst images that are shown with their patches in colour.
 MOST_WORST = 24
-# Fewer are no montage.
-_LEAST_TILES = 4
 # Files without a picture of which the names are told.
 _MOST_NAMED = 5
 # Files that a job takes at once: sending one costs as much as drawing it.
@@ -177,8 +175,8 @@ def write_report(
 
 
 def _tile_grids(rows: Rows, pattern: str | None) -> list[TileGrid]:
-    """Lay the images out as a montage, if the measure is one of tiles and there are some."""
-    if not rows.measure.is_of_tiles or len(rows.shown) < _LEAST_TILES:
+    """Tell where the images lie in montages, if the measure is one of tiles."""
+    if not rows.measure.is_of_tiles:
         return []
     return tile_grids([rows.columns["file"][row] for row in rows.shown], pattern)
 
@@ -305,9 +303,11 @@ def _draw(
     small, large = set(chosen), set(worst) - set(absent)
     for row in sorted(small | large):
         fields = rows.row(row) if row in large else {}
-        measure = rows.measure.repeated(fields) if fields else None
+        # Colours of numbers that mean nothing would say something.
+        is_void = rows.status[row].is_void
+        measure = rows.measure.repeated(fields) if fields and not is_void else None
         wanted.setdefault(rows.columns["file"][row], []).append(
-            PictureWanted(row, rows.places[row], row in small, measure, fields)
+            PictureWanted(row, rows.places[row], row in small or is_void, measure, fields)
         )
     files = [FileWanted(places_of(name, folders), tuple(planes)) for name, planes in wanted.items()]
     drawn: dict[int, Drawn] = {}

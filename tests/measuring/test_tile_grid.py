@@ -27,7 +27,7 @@ def cells(grid):
 def test_names_of_tiles_are_understood(template):
     places = [(r, c) for r in range(1, 4) for c in range(1, 6)]
     (grid,) = tile_grids([template.format(r=r, c=c) for r, c in places])
-    assert grid.is_named
+    assert grid.is_montage
     assert (grid.rows, grid.columns) == ((1, 2, 3), (1, 2, 3, 4, 5))
     assert cells(grid) == dict(enumerate(places))
 
@@ -70,13 +70,19 @@ def test_a_pattern_tells_where_the_numbers_stand():
         tile_grids(names, "(?P<row>")
 
 
-def test_without_places_files_follow_their_natural_order():
-    (grid,) = tile_grids(["t10.tif", "t9.tif", "t1.tif", "t2.tif", "t11.tif"])
-    assert not grid.is_named
-    assert grid.places == {2: (0, 0), 3: (0, 1), 1: (0, 2), 0: (1, 0), 4: (1, 1)}
+def test_without_places_there_is_no_montage():
+    assert tile_grids(["t10.tif", "t9.tif", "t1.tif", "t2.tif", "t11.tif"]) == []
     assert tile_grids([]) == []
 
 
 def test_words_that_end_in_a_letter_of_a_place_are_none():
-    (grid,) = tile_grids(["mirror1_spec2.tif", "mirror2_spec1.tif"])
-    assert not grid.is_named
+    assert tile_grids(["mirror1_spec2.tif", "mirror2_spec1.tif"]) == []
+
+
+def test_tiles_that_lie_in_one_place_are_no_montage():
+    grids = tile_grids(["a_r1_c2.tif", "b_r1_c2.tif", "b_r1_c2.tif", "d_r1_c1.tif", "d_r1_c2.tif"])
+    assert [(one.name, one.is_montage) for one in grids] == [
+        ("a", False),
+        ("b", False),
+        ("d", True),
+    ]

@@ -11,7 +11,14 @@ from scipy.stats import theilslopes
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.measuring.items import modified_text
-from microscope_quality.measuring.trends import Trend, axis_trend, sentences, trend, trends_of
+from microscope_quality.measuring.trends import (
+    Trend,
+    axis_trend,
+    sentences,
+    trend,
+    trends_of,
+    why_untold,
+)
 
 quick = settings(max_examples=30, deadline=None)
 
@@ -103,7 +110,7 @@ def test_many_images_are_as_quick_as_400():
 def test_where_there_is_no_line():
     known = np.arange(5.0)
     assert trend(known, known).per_hour == 1
-    brief = known / 3600
+    brief = known / 60
     for hours, values, images in (
         (known[:4], known[:4], 4),
         ([], [], 0),
@@ -118,7 +125,7 @@ def test_where_there_is_no_line():
         assert (found.low, found.high) == (-math.inf, math.inf)
         assert not found.is_sure
         assert math.isnan(found.hours_until(3))
-    assert trend(known / 60, known).per_hour == pytest.approx(60)
+    assert trend(known / 48, known).per_hour == pytest.approx(48)
 
 
 def test_what_does_not_change_has_no_trend():
@@ -248,6 +255,41 @@ def test_trends_of_rows_and_what_is_said_of_them():
     others = trends_of(typed)
     for name in columns:
         assert others[name].per_hour == pytest.approx(found[name].per_hour, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (np.arange(60) * 20, ""),
+        (np.arange(4) * 600, "only 4 times of files are known, and it takes 5"),
+        ([0], "only 1 time of files is known, and it takes 5"),
+        # Ten files of 20 planes each.
+        (np.repeat(np.arange(10) * 60, 20), ""),
+        (
+            np.arange(9) * 1.5,
+            "the files were written within 12 seconds, as copies are, and it takes 5 minutes",
+        ),
+        (np.arange(299), "the files were written within 5 minutes"),
+        (np.arange(1000) * 0.9, "within a second of the one before, as copies are"),
+        # Copied, an hour later than the others: -709 to +426 an hour came of such.
+        (
+            [*np.arange(9) * 3.0, *(3600 + np.arange(9) * 3.0)],
+            "of the 60 minutes from the first file to the last, 60 minutes are a single gap",
+        ),
+        ([0, 100, 200, 300, 610], "of the 10 minutes from the first file to the last, 5 minutes"),
+        ([0, 100, 200, 310, 610], ""),
+    ],
+)
+def test_times_of_copies_tell_no_drift(seconds, said):
+    hours = np.asarray(seconds, float) / 3600
+    columns = dict(blur_px=2 + hours, elongation=2 + hours, angle_deg=20 + hours)
+    rows = list(rows_of(hours, **columns))
+    told = why_untold(rows)
+    assert said in told
+    assert bool(told) == bool(said)
+    for found in trends_of(rows).values():
+        assert math.isnan(found.per_hour) == bool(said)
+        assert not (said and found.is_sure)
 
 
 def test_nothing_is_said_of_what_is_not_sure():

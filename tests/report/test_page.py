@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rated_results import failed_grab, rated_row, write
 from written_results import failed_row, plane_row, write_results
 
 from microscope_quality.errors import FileError
@@ -114,6 +115,14 @@ def test_the_worst_come_first_and_mixed_ones_have_their_places(tmp_path):
     # Of levels 3.9 to 3.8 and 3.7 to 3.4, which look alike, one comes before the next.
     assert page.worst_rows(read, 8) == [19, 24, 17, 23, 18, 16, 15, 14]
     assert len(page.worst_rows(read, 100)) == 25
+
+
+def test_the_worst_of_a_rating_go_by_their_scores_after_failed_grabs(tmp_path):
+    scores = [0.45, 0.31, 0.44, 0.3, 0.9, 0.41]
+    rows = [rated_row(f"{number}.tif", score) for number, score in enumerate(scores)]
+    rows.append(failed_grab("cut.tif", "cut"))
+    found = read_rows(write(tmp_path, rows) / "results.csv", {"settings": {"measures": ["rating"]}})
+    assert page.worst_rows(found, 24) == [6, 3, 1, 5, 2, 0]
 
 
 def test_a_rare_status_is_named_where_an_image_has_it(tmp_path):

@@ -1,5 +1,7 @@
 """What a rating's report says of causes and lists of it, in a real browser."""
 
+import re
+
 import pytest
 from rated_results import failed_grab, rated_row, write
 from written_results import failed_row, read_csv
@@ -166,3 +168,86 @@ def test_the_table_tells_causes_and_finds_them(opened):
     line = opened.locator("#grid-body .line").inner_text().split("\n")
     for said in ("t_r0_c3.tif", "astigmatism", "restigmate", "0.40", "2.40"):
         assert said in line
+    opened.fill("#filter-text", "")
+
+
+def names(opened):
+    return opened.locator("#grid-body .line .file").all_inner_texts()
+
+
+def test_what_has_no_score_stands_last_whichever_way_it_is_sorted(opened):
+    ends = ["t_r1_c3.tif", "t_r2_c0.tif", "t_r2_c2.tif", "t_r2_c3.tif\nis cut short"]
+    head = opened.locator("#grid-head [data-name=score]")
+    for first in ("t_r0_c1.tif", "t_r0_c0.tif"):
+        listed = names(opened)
+        assert (listed[0], listed[-4:]) == (first, ends)
+        head.click()
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_no_word_of_the_table_is_cut(opened, width):
+    opened.set_viewport_size({"width": width, "height": 900})
+    # Words that are set alone, without a break within them, are as wide.
+    script = """(cells) => cells.filter((cell) => cell.offsetWidth && !cell.matches(".file"))
+      .filter((cell) => {
+        const probe = document.createElement("span");
+        probe.style.cssText = "position: absolute; white-space: nowrap";
+        const own = cell.querySelector("button") ?? cell;
+        own.append(probe);
+        const wide = cell.textContent.split(" ").some((word) => {
+          probe.textContent = word;
+          return probe.offsetWidth > cell.clientWidth + 1;
+        });
+        probe.remove();
+        return wide || cell.scrollWidth > cell.clientWidth + 1;
+      }).map((cell) => cell.textContent)"""
+    cells = opened.locator("#grid-head [role=columnheader], #grid-body [role=gridcell]")
+    assert cells.evaluate_all(script) == []
+    # What has no room is reached sideways.
+    assert opened.evaluate(
+        """() => { const grid = document.querySelector("#grid");
+          const cells = [...grid.querySelectorAll("#grid-head .number")];
+          const right = Math.max(...cells.map((cell) => cell.getBoundingClientRect().right));
+          return right - grid.getBoundingClientRect().left <= grid.scrollWidth; }"""
+    )
+    # The charts are drawn anew a moment later.
+    opened.wait_for_function(f"document.documentElement.scrollWidth === {width}")
+    opened.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_an_angle_is_told_of_what_is_stretched_alone(opened):
+    columns = opened.locator("#grid-head [role=columnheader]").all_inner_texts()
+    at = next(number for number, head in enumerate(columns) if head.startswith("Angle"))
+    told = opened.locator("#grid-body .line").evaluate_all(
+        "(lines, at) => lines.map((line) => [line.children[1].textContent, "
+        "line.children[at].textContent])",
+        at,
+    )
+    assert {name: angle for name, angle in told if angle} == {"t_r0_c3.tif": "10"}
+    for number, file in ((2, "t_r0_c3.tif"), (0, "t_r0_c1.tif")):
+        opened.locator("#grid-body .line").nth(number).click()
+        assert opened.text_content("#dialog-title") == file
+        assert ("Angle of the long axis" in opened.inner_text("#dialog-body")) == (number == 2)
+        opened.keyboard.press("Escape")
+
+
+def test_where_the_interval_holds_the_limit_the_verdict_is_marked(browser, tmp_path):
+    rows = [rated_row(f"t_r0_c{k}.tif", score) for k, score in enumerate((0.4, 0.48, 0.52, 0.6))]
+    opened = browser.new_context(reduced_motion="reduce").new_page()
+    opened.goto(write_report(write(tmp_path / "rated", rows)).as_uri())
+    opened.wait_for_selector("html[data-ready]")
+    said = opened.locator("#grid-body .line .status").all_inner_texts()
+    assert said == ["○ poor", "○ poor\nnear the limit", "● good\nnear the limit", "● good"]
+    assert "2 images are near the limit: the 95 % interval of their score holds 0.5" in (
+        opened.inner_text("#verdict")
+    )
+    opened.locator("#grid-body .line").nth(1).click()
+    assert "poor, near the limit" in opened.inner_text("#dialog-body")
+
+
+def test_nothing_is_said_of_wells_and_plates(opened):
+    said = opened.evaluate(
+        """() => document.body.innerText + [...document.querySelectorAll("[placeholder], [title]")]
+          .map((one) => `${one.placeholder} ${one.title}`).join(" ")"""
+    )
+    assert not re.search(r"\b(wells?|plates?)\b", said, re.IGNORECASE)

@@ -23,7 +23,7 @@ def score(number):
 
 
 def rows(template=name):
-    """Tiles of 6 rows, 5 minutes apart: the blur grows by 0.6 px an hour, the axis stays."""
+    """Tiles of 6 rows, 5 minutes apart: the blur grows by 0.6 px, the axis turns by 10 an hour."""
     noise = np.random.default_rng(1).normal(0, 0.02, (48, 2))
     made = []
     for number in range(48):
@@ -32,8 +32,8 @@ def rows(template=name):
             "modified": f"2026-01-01T{10 + number // 12}:{number % 12 * 5:02}:00.000000000Z",
             "blur_px": f"{0.8 + 0.6 * hours + noise[number, 0]:.4f}",
             "elongation": f"{1.5 + noise[number, 1]:.4f}",
-            # Of one direction, on both sides of where angles begin again.
-            "angle_deg": "178" if number % 2 else "2",
+            # It goes on where angles begin again.
+            "angle_deg": f"{(170 + 10 * hours + noise[number, 0]) % 180:.4f}",
         }
         file = template(number)
         if number == UNREAD:
@@ -111,8 +111,14 @@ def test_each_tile_lies_where_its_name_tells(opened):
     note = opened.text_content("#tiles-note")
     assert note == (
         "Framed: poor. ◥ has a fault of the grab, such as saturation. "
-        "Hatched, ! failed grab, × not measured."
+        "Grey and hatched, without a number: ! failed grab, × not measured."
     )
+    hatched = opened.locator("#tiles .plot").evaluate(
+        """(plot) => plot.firstElementChild.data.filter((trace) => trace.fillpattern)
+          .map(({ fillpattern, x }) => [fillpattern.shape, fillpattern.bgcolor, x.length / 6])"""
+    )
+    line = opened.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--line')")
+    assert sorted(hatched) == [["-", line.strip(), 1], ["x", line.strip(), len(FAULTY)]]
     assert opened.said == []
 
 
@@ -140,29 +146,48 @@ def test_a_tile_opens_by_click_and_by_keyboard(opened):
 def test_trends_are_said_and_drawn(opened):
     draw(opened, "#time .triple .plot")
     said = opened.locator(".drift").all_text_contents()
-    assert len(said) == 1
+    assert len(said) == 2
     assert said[0].startswith("The blur grows by 0.60 px an hour (0.60 to 0.6")
     assert said[0].endswith("over 3.9 hours and 45 images.")
+    assert said[1].startswith("The long axis turns by 10.0° an hour (10.0 to 10.0, 95 %)")
     captions = opened.locator("#time .triple figcaption").all_text_contents()
     assert captions[0].startswith("+0.60 an hour")
-    assert [one.startswith("No trend: ") for one in captions] == [False, True, True]
+    assert captions[1] == "No trend: the 95 % interval of its change holds 0."
+    drawn = [traces(opened, "#time .triple .plot", number)[-1]["mode"] for number in range(3)]
+    assert drawn == ["lines", "markers", "lines"]
     line = traces(opened, "#time .triple .plot")[-1]
     assert line["mode"] == "lines"
     assert line["y"] == pytest.approx([0.8, 0.8 + 0.6 * 47 / 12], abs=0.05)
     assert line["x"][1] - line["x"][0] == pytest.approx(47 / 12 * 3_600_000)
-    # The axis lies where angles begin again: its line goes on there, and not across.
-    axis = traces(opened, "#time .triple .plot", 2)[-1]
-    assert all(y is None or min(y, 180 - y) < 3 for y in axis["y"])
+    # The line of the axis goes on at the other end, and not across.
+    axis = traces(opened, "#time .triple .plot", 2)[-1]["y"]
+    assert [*map(bool, axis)].count(False) == 1
+    assert all(y is None or y > 169 or y < 30 for y in axis)
 
 
-def test_names_without_places_are_laid_out_in_their_order(tmp_path, browser):
-    rated = write(tmp_path / "rated", rows(lambda number: f"tile{number}.tif"))
-    opened = show(browser, write_report(rated))
-    draw(opened, "#tiles .plot")
-    assert "Names tell of no rows and columns" in opened.text_content("#tiles")
-    heat = traces(opened, "#tiles .plot")[0]["z"]
-    assert [len(line) for line in heat] == [7] * 7
-    assert heat[1][1] == pytest.approx(score(8))
+def test_copies_have_no_drift_and_it_is_said_why(tmp_path, browser):
+    copies = [
+        {**row, "modified": f"2026-01-01T10:00:{number:02}.000000000Z"}
+        for number, row in enumerate(rows(lambda number: f"tile{number}.tif"))
+    ]
+    opened = show(browser, write_report(write(tmp_path / "rated", copies)))
+    assert opened.locator(".drift").all_text_contents() == [
+        "No drift is told: the files were written within 47 seconds, as copies are, and it takes "
+        "5 minutes."
+    ]
+    assert opened.locator("#time .triple").count() == 0
+    # And names without places are no montage.
+    assert opened.locator("#tiles, nav a[href='#tiles']").count() == 0
+
+
+def test_charts_are_drawn_before_anybody_scrolls_to_them(browser, report):
+    opened = show(browser, report)
+    opened.wait_for_function(
+        """() => [...document.querySelectorAll(".plot")].filter((one) => !one.closest("[hidden]"))
+          .every((one) => one.querySelector(".main-svg"))"""
+    )
+    assert opened.evaluate("scrollY") == 0
+    assert opened.locator(".plot .main-svg").count() >= 5
 
 
 def test_the_map_fits_on_a_phone(opened):

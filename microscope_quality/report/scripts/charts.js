@@ -173,8 +173,19 @@ export function drawAbove(end) {
 }
 export const redraw = () => charts.forEach((chart) => chart.redraw());
 dark.addEventListener("change", redraw);
+/** Draw charts that nobody scrolled to yet, one whenever the browser has nothing else to do. */
+function drawRest() {
+  const next = window.Plotly && charts.find((one) => !one.drawn && !one.plot.closest("[hidden]"));
+  if (!next) return;
+  next.draw();
+  whenIdle(drawRest);
+}
+const whenIdle = window.requestIdleCallback ? (work) => requestIdleCallback(work) : (work) => setTimeout(work, 50);
 // The charts' library comes after this script: by then all else is at work.
-document.addEventListener("DOMContentLoaded", () => charts.forEach((chart) => chart.begin()));
+document.addEventListener("DOMContentLoaded", () => {
+  charts.forEach((chart) => chart.begin());
+  whenIdle(drawRest);
+});
 
 const PAPER_WIDE = 640;
 const PAPER_HALF = 305;

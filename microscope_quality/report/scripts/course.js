@@ -41,9 +41,11 @@ function drawCourse(width) {
   const seconds = high - low >= 1000 * most ? { nticks: most } : { dtick: 1000, ...(high - low < 1000 ? { range: [1000 * Math.floor(low / 1000) - 500, 1000 * Math.ceil(high / 1000) + 500] } : {}) };
   byId("unjudged-marks").hidden = rows.every((row) => status[row].judged);
   const { items, data } = marksOf(rows, at, numberOf, [[low, range[0]], [high, range[1]]], "thinned-time");
+  const line = medians(rows, at);
+  byId("median").hidden = !line.x.length;
   return {
     items,
-    data: [...data.filter((trace) => trace.x.length), medians(rows, at)],
+    data: [...data.filter((trace) => trace.x.length), line],
     layout: {
       xaxis: byTime ? { type: "date", ...seconds, title: { text: "time of the file (UTC)", standoff: 6 } } : { title: { text: order === "t" ? "point in time, t" : "place in the table", standoff: 6 }, rangemode: "tozero", tickformat: ",d", ...wholeSteps(high - low) },
       yaxis: { range: [chosen().at(-0.03), chosen().at(1.03)], title: { text: label, standoff: 4 }, ...(scale.bins ? { dtick: Math.ceil(scale.bins / 6) } : {}) },

@@ -28,6 +28,9 @@ export const error = column("error");
 export const files = column("file");
 export const statuses = page.statuses;
 export const status = page.status.map((number) => statuses[number]);
+/** Images whose verdict is in doubt, as their interval holds the limit. */
+const doubtful = new Set(page.near);
+export const near = (row) => (doubtful.has(row) ? "near the limit" : "");
 export const isBad = (row) => status[row].judged && status[row].badness > 0;
 /** Of images that could not be measured, that have no number in a column, and without content. */
 export const failed = statuses[statuses.length - 1];

@@ -5,12 +5,16 @@ import { byId } from "./elements.js";
 import { chosen, isKnown, onChoice, trust } from "./numbers.js";
 import { capital, images } from "./text.js";
 
-function drawDistribution() {
+// What a number below the axis takes.
+const TICK = 36;
+
+function drawDistribution(width) {
   const choice = chosen();
   const { n, of, called, colour } = choice.bins(choice.scale.ranges);
   const isWhole = choice.scale.bins > 0;
-  // A bin each, or the edges between some.
-  const every = n % 5 ? 2 : 5;
+  // A bin each, or the edges between some, as far as there is room for them.
+  let every = n % 5 ? 2 : 5;
+  while (Math.floor(n / every) * TICK > width - 60) every *= 2;
   const ticks = isWhole ? [...Array(n).keys()] : [...Array(Math.floor(n / every) + 1).keys()].map((edge) => every * edge - 0.5);
   const tickOf = (tick) => (isWhole ? String(tick) : choice.brief(choice.at((tick + 0.5) / n)));
   const apart = isWhole ? 0 : 1;

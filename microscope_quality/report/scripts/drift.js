@@ -1,8 +1,9 @@
 // What a microscope is set by, over the hours, with lines through it.
 import { Chart, ink } from "./charts.js";
-import { column, numbersOf, page, shown, status } from "./data.js";
+import { column, page, shown, status } from "./data.js";
 import { byId } from "./elements.js";
 import { marksOf } from "./marks.js";
+import { choices } from "./numbers.js";
 
 const timeOf = (text) => (text === "" ? NaN : Date.parse(text.replace(/(\.\d{3})\d*Z$/, "$1Z")));
 const HOUR = 3600000;
@@ -27,10 +28,9 @@ function lineOf({ start, per_hour: perHour, hours, turns }, first) {
 }
 
 function drawDrift(drift, number) {
-  const values = numbersOf(drift.name);
-  const weights = drift.needs ? numbersOf(drift.needs[0]) : null;
+  const { values } = choices.find((one) => one.name === drift.name);
   const times = column("modified").map(timeOf);
-  const rows = shown.filter((row) => status[row].judged && !Number.isNaN(values[row]) && !Number.isNaN(times[row]) && (!weights || weights[row] >= drift.needs[1]));
+  const rows = shown.filter((row) => status[row].judged && !Number.isNaN(values[row]) && !Number.isNaN(times[row]));
   return (width) => {
     const at = rows.map((row) => times[row]);
     const [low, high] = [Math.min(...at), Math.max(...at)];

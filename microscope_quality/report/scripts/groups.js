@@ -49,6 +49,7 @@ function badnessOf(rows) {
 
 export function startGroups() {
   const home = byId("group-figures");
+  if (!home) return;
   const channels = column("channel").map((text, row) => text || (column("c")[row] === "" ? "" : `c ${column("c")[row]}`));
   const by = [];
   for (const [title, texts] of [["Plates", column("plate")], ["Sites", column("site")], ["Channels", channels]]) {

@@ -1,7 +1,7 @@
 // The window with an image or several.
-import { column, empty, files, large, page, source, stackOf, status } from "./data.js";
+import { column, empty, files, large, near, page, source, stackOf, status } from "./data.js";
 import { breakable, byId, element, inParts } from "./elements.js";
-import { chosen, isKnown, numberOf, value } from "./numbers.js";
+import { choices, chosen, isKnown, numberOf, value } from "./numbers.js";
 import { countsOf, fixed, images, named, place, plain, verdict } from "./text.js";
 
 const CHANGED = {
@@ -70,9 +70,10 @@ function factsOf(row) {
   const facts = element("dl", {});
   const add = (name, text) => { if (text !== "") facts.append(element("dt", {}, name), element("dd", {}, element("bdi", {}, text))); };
   const text = (name, digits = null) => rounded(column(name)[row], digits);
-  add("Verdict", `${status[row].sign} ${status[row].words}`);
+  add("Verdict", `${status[row].sign} ${status[row].words}${near(row) && `, ${near(row)}`}`);
   add("Plane", place(row));
-  for (const { name, words, kind, digits } of page.described) {
+  for (const { name, words, kind, digits, needs } of page.described) {
+    if (needs && Number.isNaN(choices.find((one) => one.name === name).values[row])) continue;
     add(words, kind === "time" ? text(name).replace("T", " ").replace(/(\.\d+)?Z$/, " UTC") : text(name, digits));
     const [low, high] = [text(`${name}_low`, digits), text(`${name}_high`, digits)];
     if (low !== "") add("95 % interval", `${low} to ${high}${text("places") && `, from ${text("places")} places`}`);

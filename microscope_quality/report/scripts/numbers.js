@@ -17,7 +17,11 @@ class Numbers {
 
   /** Of all rows; NaN where there is none, or it means nothing. */
   get values() {
-    this.read ??= numbersOf(this.name).map((number, row) => (this.judged && !status[row].judged ? NaN : number));
+    if (!this.read) {
+      const [other, least] = this.needs || [];
+      const needed = other && numbersOf(other);
+      this.read = numbersOf(this.name).map((number, row) => ((this.judged && !status[row].judged) || (needed && !(needed[row] >= least)) ? NaN : number));
+    }
     return this.read;
   }
 

@@ -1,6 +1,6 @@
 // The table as one sees it.
 import { onPaper } from "./charts.js";
-import { column, error, failed, files, has, natural, page, shown, source, stacks, status, statuses } from "./data.js";
+import { column, error, failed, files, has, natural, near, page, shown, source, stacks, status, statuses } from "./data.js";
 import { save } from "./download.js";
 import { breakable, byId, element } from "./elements.js";
 import { openGallery, openImage } from "./images.js";
@@ -49,7 +49,9 @@ function sort(rows) {
   const sign = order.down ? -1 : 1;
   const numbers = order.name === "status" ? page.status : choices.find((one) => one.name === order.name)?.values;
   if (numbers) {
-    rows.sort((one, other) => Number.isNaN(numbers[one]) - Number.isNaN(numbers[other]) || sign * (numbers[one] - numbers[other]) || one - other);
+    // Without a number, failed ones before empty ones, at the end whichever way it is sorted.
+    const none = (row) => (Number.isNaN(numbers[row]) ? 1 + page.status[row] : 0);
+    rows.sort((one, other) => none(one) - none(other) || sign * (numbers[one] - numbers[other]) || one - other);
   } else if (order.name) {
     const texts = column(order.name);
     const rank = new Map([...new Set(rows.map((row) => texts[row]))].sort(natural).map((name, number) => [name, number]));
@@ -89,7 +91,7 @@ function line(row, at, room, narrow) {
       cell.append(element("span", { class: "name" }, element("bdi", { class: files[row].length > own && "cut" }, ...breakable(short(plain(files[row]), own))), where ? element("span", { class: "where" }, ` ${where}`) : null));
       if (error[row]) cell.append(element("span", { class: "why" }, plain(error[row])));
       cell.title = plain(error[row] ? `${files[row]}: ${error[row]}` : files[row]);
-    } else if (name === "status") cell.append(element("span", { "aria-hidden": "true" }, `${status[row].sign} `), element("span", { class: "word" }, status[row].words));
+    } else if (name === "status") cell.append(element("span", { "aria-hidden": "true" }, `${status[row].sign} `), element("span", { class: "word" }, status[row].words, near(row) ? element("span", { class: "near" }, near(row)) : null));
     else cell.textContent = numbers ? numberText(numbers, row) : plain(column(name)[row]);
     made.append(cell);
   }
@@ -135,6 +137,7 @@ function goTo(at) {
 /** Which way a column is sorted first: the worst on top, where it tells bad from good. */
 const isDown = (numbers) => Boolean(numbers?.judged && numbers.good !== "high");
 function fillHead() {
+  setRoom();
   const head = element("div", { class: "line", role: "row", "aria-rowindex": 1 }, element("span", { role: "columnheader" }, element("span", { class: "unseen" }, "Picture")));
   for (const [name, words, kind, numbers] of heads()) {
     const sorted = order.name !== name ? "none" : order.down ? "descending" : "ascending";
@@ -160,9 +163,26 @@ function fillRanges() {
     for (const end of ["from", "to"]) Object.assign(byId(`${name}-${end}`), { min, max, step, ariaLabel: `${numbers.words} ${end === "to" ? "up to" : end}` });
   }
 }
+/** Room for the longest word of a text, in characters. */
+const longest = (text) => Math.max(0, ...text.split(/[ /]/).map((word) => word.length));
+/** The least room for a column, of which no word is cut; texts of causes are short, and have a line. */
+function leastOf(name) {
+  if (!page.causes.includes(name)) return { plate: "60px", channel: "60px", well: "56px" }[name] || "44px";
+  const texts = new Set(column(name));
+  return `${[...texts].reduce((most, text) => Math.max(most, text.length), longest(wordsOf(name))) + 0.5}ch`;
+}
+/** Give all columns their room; where a screen has less, the table is moved sideways. */
+function setRoom() {
+  const least = extras.map(leastOf);
+  // Headings have smaller letters.
+  const numbers = numbersShown().map((one) => `${Math.max(5.6, 0.9 * longest(one.words) + 0.3)}ch`);
+  const style = byId("grid").style;
+  style.setProperty("--extra", least.map((room, at) => (["plate", "channel"].includes(extras[at]) ? `minmax(${room}, 1fr)` : room)).join(" "));
+  style.setProperty("--numbers", numbers.map((room) => `minmax(${room}, 86px)`).join(" "));
+  style.setProperty("--room", `calc(${["52px", "160px", "128px", "40px", ...least, ...numbers].join(" + ")} + ${8 * (2 + least.length + numbers.length)}px)`);
+}
 export function startTable() {
   byId("grid").style.setProperty("--extra-print", extras.map(() => "minmax(0, 0.7fr)").join(" "));
-  byId("grid").style.setProperty("--extra", extras.map((name) => ({ plate: "minmax(60px, 1fr)", channel: "minmax(60px, 1fr)", well: "56px" }[name] || (page.causes.includes(name) ? "minmax(72px, 0.8fr)" : "44px"))).join(" "));
   for (const { key, sign, words } of statuses) {
     byId("filter-status").append(element("label", {}, element("input", { type: "checkbox", id: `status-${key}`, checked: true }), `${sign} ${words}`));
   }

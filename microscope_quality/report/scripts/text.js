@@ -1,5 +1,5 @@
 // How numbers and names are written, and what is said of a row.
-import { column, files, status, statuses } from "./data.js";
+import { column, files, near, status, statuses } from "./data.js";
 
 export const count = (number, one) => `${number.toLocaleString("en")} ${one}${number === 1 ? "" : "s"}`;
 export const images = (rows) => count(rows.length, "image");
@@ -26,7 +26,7 @@ export function filled(template, row) {
   if (fieldsOf([template]).some((name) => column(name)[row] === "")) return "";
   return template.replace(FIELD, (_, name, digits) => (digits ? fixed(Number(column(name)[row]), Number(digits)) : column(name)[row]));
 }
-export const verdict = (row) => [status[row].words, ...status[row].templates.map((template) => filled(template, row)).filter(Boolean)].join(", ");
+export const verdict = (row) => [status[row].words, ...status[row].templates.map((template) => filled(template, row)), near(row)].filter(Boolean).join(", ");
 
 export const PLANE = { series: "series ", z: "z", c: "c", t: "t" };
 export const place = (row, axes = Object.keys(PLANE)) => axes.filter((name) => column(name)[row] !== "").map((name) => PLANE[name] + column(name)[row]).join(" ");

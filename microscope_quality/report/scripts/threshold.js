@@ -85,8 +85,7 @@ const goodNow = (row) => (column("fault")[row] === "saturated" ? ["saturated", "
 /** All images, and whether each is to be taken again at the limit, as the command retake lists them. */
 function saveRetake() {
   const told = ["series", "z", "c", "t", "plate", "well", "site", "channel"].filter((name) => shown.some((row) => column(name)[row] !== ""));
-  const named = page.tiles.filter((grid) => grid.named);
-  const tiles = new Map(named.flatMap(({ rows, columns, places }) => places.map(([image, r, c]) => [shown[image], [rows[r], columns[c]].map(String)])));
+  const tiles = new Map(page.tiles.flatMap(({ rows, columns, places }) => places.map(([image, r, c]) => [shown[image], [rows[r], columns[c]].map(String)])));
   const [ofCause, ofAction] = page.causes.map(column);
   const names = ["tile", "score", "cause", "action", "retake", "fault", ...told, ...(tiles.size ? ["row", "column"] : []), "message"];
   save("retake.csv", names, shown.map((row) => {

@@ -41,7 +41,7 @@ function drawTiles({ rows: down, columns: across, places }) {
     for (const own of cells.values()) {
       const [, r, c] = own[0];
       const rows = own.map(([image]) => shown[image]);
-      const shows = summary(choice.good === "low" ? "high" : "low", rows);
+      const shows = rows.every((one) => status[one].is_void) ? NaN : summary(choice.good === "low" ? "high" : "low", rows);
       const [row] = rows;
       const say = rows.length === 1 ? `${named(row)}: ${verdict(row)}` : `Row ${down[r]}, column ${across[c]}: ${images(rows)}, the worst ${choice.noun} ${Number.isNaN(shows) ? "unknown" : choice.text(shows)}`;
       words[r][c] = rows.length === 1 ? `${escaped(named(row))}<br>${escaped(verdict(row))}` : escaped(say);
@@ -73,7 +73,7 @@ function drawTiles({ rows: down, columns: across, places }) {
       items,
       data: [
         { type: "heatmap", z, x: upTo(wide), y: upTo(high), customdata: numbers, hovertext: words, hovertemplate: HOVER, xgap: gap, ygap: gap, hoverongaps: false, zmin, zmax, colorscale: ramp.map((hue, at) => [at / (ramp.length - 1), hue]), showscale: false },
-        ...[...without].filter(([, [x]]) => x.length).map(([none, at]) => lines(at, { color: ink().soft, width: 1 }, { fill: "toself", fillcolor: "rgba(0,0,0,0)", fillpattern: { shape: none.hatch, fgcolor: ink().soft, bgcolor: "rgba(0,0,0,0)", fillmode: "replace", size: 8, solidity: 0.15 } })),
+        ...[...without].filter(([, [x]]) => x.length).map(([none, at]) => lines(at, { color: ink().soft, width: 1 }, { fill: "toself", fillcolor: "rgba(0,0,0,0)", fillpattern: { shape: none.hatch, fgcolor: ink().soft, bgcolor: ink().line, fillmode: "replace", size: 8, solidity: 0.15 } })),
         // On paper a pale tile has an edge too.
         ...(onPaper() ? [lines(all, { color: ink().soft, width: 0.5 })] : []),
         lines(below, { color: ink().ink, width: cell > 14 ? 3 : 1 }),
@@ -92,19 +92,20 @@ function drawTiles({ rows: down, columns: across, places }) {
 export function startTiles() {
   const home = byId("tile-figures");
   if (!home) return;
+  const montages = page.tiles.filter((one) => one.montage);
   const add = (grids) => grids.forEach((grid) => {
-    const title = plain(grid.name) || (page.tiles.length > 1 ? "Montage without a name" : "The montage");
+    const title = plain(grid.name) || (montages.length > 1 ? "Montage without a name" : "The montage");
     const chart = addChart(home, title, `${title} as a map of ${grid.rows.length} rows and ${grid.columns.length} columns`, drawTiles(grid));
     // No wider than its tiles, with the card's padding.
     chart.plot.parentElement.style.maxWidth = `${Math.max(320, MOST_CELL * grid.columns.length + MARGIN.l + MARGIN.r + 34)}px`;
   });
-  byId("more-tiles").append(inParts(page.tiles, 4, add, (left) => count(left, "montage")));
+  byId("more-tiles").append(inParts(montages, 4, add, (left) => count(left, "montage")));
   const odd = statuses.filter((one) => !one.judged && shown.some((row) => status[row] === one));
-  const placed = page.tiles.reduce((sum, one) => sum + one.places.length, 0);
+  const placed = montages.reduce((sum, one) => sum + one.places.length, 0);
   const notes = [
     statuses.some((one) => one.badness === 3 && one.judged && shown.some((row) => status[row] === one)) && page.limit !== null ? `Framed: ${statuses.find((one) => one.badness === 3 && one.judged).words}.` : "",
     shown.some((row) => status[row].judged && faults[row] !== "") ? "◥ has a fault of the grab, such as saturation." : "",
-    odd.length ? `Hatched, ${odd.map((one) => `${one.sign} ${one.words}`).join(", ")}.` : "",
+    odd.length ? `Grey and hatched, without a number: ${odd.map((one) => `${one.sign} ${one.words}`).join(", ")}.` : "",
     placed < shown.length ? `${count(shown.length - placed, "image")} whose names tell of no place ${shown.length - placed === 1 ? "is" : "are"} not drawn.` : "",
   ];
   byId("tiles-note").textContent = notes.filter(Boolean).join(" ");
