@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from microscope_quality.measuring.items import Place
 from microscope_quality.measuring.measure import Measure
@@ -16,7 +16,10 @@ Fields = dict[str, object]
 
 
 class Judging:
-    """Judges rows in the order of a table, whether they were measured now or before.
+    """Judges rows as they come, whether they were measured now or before.
+
+    Of planes that are equal, each but the first repeats the one before it. As long as nothing else
+    is known, they are in the order in which they come; see `learn`.
 
     Parameters
     ----------
@@ -38,6 +41,42 @@ class Judging:
         self._seen: dict[str, OrderedDict[str, tuple[str, str, str]]] = {
             one.repeats: OrderedDict() for one in self._asked if one.repeats
         }
+        # What is said of planes that are equal, by column, what they have in it, file and place.
+        self._known: dict[tuple[str, str, str, str], str] = {}
+
+    def learn(self, rows: Iterable[Mapping[str, object]]) -> list[str]:
+        """Learn from all rows of a table in which order equal planes were taken.
+
+        It is that of the times of their files, ``modified``; where two have one time, or one has
+        none, that of the rows.
+
+        Returns
+        -------
+        list of str
+            Names of the files with planes that are equal to others, in the order of the rows.
+        """
+        asked = [one.repeats for one in self._asked if one.repeats]
+        self._known = {}
+        if not asked:
+            return []
+        equal: dict[tuple[str, str], list[tuple[str, int, str, str]]] = defaultdict(list)
+        for number, row in enumerate(rows):
+            for column in asked:
+                if (key := str(row.get(column) or "")) and not row.get("error"):
+                    at = str(row["file"]), str(_place_of(row))
+                    equal[column, key].append((str(row.get("modified") or ""), number, *at))
+        files: dict[int, str] = {}
+        for (column, key), planes in equal.items():
+            if len(planes) < 2:
+                continue
+            if all(time for time, *_ in planes):
+                planes.sort()
+            before = None
+            for _, number, name, place in planes:
+                self._known[column, key, name, place] = _named(before, name)
+                before = name, place
+                files[number] = name
+        return list(dict.fromkeys(files[number] for number in sorted(files)))
 
     def changes(self, rows: Sequence[Mapping[str, object]]) -> list[Fields]:
         """Give the fields that are others now, of each of the rows of a file or a page."""
@@ -71,16 +110,26 @@ class Judging:
         seen = self._seen[measure.repeats]
         name, place = str(row["file"]), str(_place_of(row))
         same, before = "", seen.get(key)
-        if before is not None and before[:2] == (name, place):
+        known = self._known.get((measure.repeats, key, name, place))
+        if known is not None:
+            same = known
+        elif before is not None and before[:2] == (name, place):
             # It is asked for again, or its file was written anew with what it had.
             same = before[2]
         elif before is not None:
-            same = f"{before[0]} {before[1]}".rstrip() if before[0] != name else before[1]
+            same = _named(before[:2], name)
         seen[key] = name, place, same
         seen.move_to_end(key)
         if len(seen) > _MOST_SEEN:
             seen.popitem(last=False)
         return same
+
+
+def _named(plane: tuple[str, str] | None, file: str) -> str:
+    """Name a plane by its file and place, in its own file by its place; empty for none."""
+    if plane is None:
+        return ""
+    return plane[1] if plane[0] == file else f"{plane[0]} {plane[1]}".rstrip()
 
 
 def _place_of(row: Mapping[str, object]) -> Place:

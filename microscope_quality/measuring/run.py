@@ -541,9 +541,12 @@ class Run:
         Listeners hear of all planes and images that the tables have.
         """
         if self.results is None or self.out is None:
-            for _ in self._stack_rows(self._held, listeners):
+            judging = Judging(self.settings.measures)
+            judging.learn(self._held)
+            for _ in self._stack_rows(judging.judged(self._held), listeners):
                 pass
         else:
+            self._judge_in_time(self.results)
             self.results.finish([name for name, _ in self.files])
             stacks = Table(self.out / STACKS, self._columns[STACKS])
             with contextlib.closing(stacks):
@@ -561,6 +564,16 @@ class Run:
                 (self.out / f"{name}.part").unlink(missing_ok=True)
         self.is_finished = True
         self._write_record("finished")
+
+    def _judge_in_time(self, results: Results) -> None:
+        """Judge planes that are equal in the order in which they were taken."""
+        judging = Judging(self.settings.measures)
+        listed = (name for name, _ in self.files)
+        for name in judging.learn(row for one in listed for row in results.rows(one)):
+            rows = results.rows(name)
+            again = judging.judged(rows)
+            if again != rows:
+                self._keep_judged(name, again, results)
 
     def _stack_rows(
         self, rows: Iterable[Row], listeners: Sequence[RunListener]

@@ -312,7 +312,9 @@ class Watch:
         parts: dict[str, list[PlaneRow]] = {}
         # What no run writes is refused before anything rests on it.
         reader = RowReader(self.settings.measure, self._columns[RESULTS])
-        table = read_table(self.where.out / RESULTS, names(self._columns[RESULTS]))
+        columns = names(self._columns[RESULTS])
+        self._judging.learn(read_table(self.where.out / RESULTS, columns))
+        table = read_table(self.where.out / RESULTS, columns)
         for name, of_name in itertools.groupby(table, key=lambda row: row["file"]):
             rows = list(of_name)
             planes = [reader.plane(row) for row in rows]

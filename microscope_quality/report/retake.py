@@ -120,15 +120,11 @@ def tiles_of(
 
 
 def _judged(rows: Rows, measure: Rating) -> list[dict[str, str]]:
-    """Judge all rows again, in the order of time: of two equal frames the later one is frozen."""
-    numbers = list(range(len(rows)))
-    times = rows.columns.get("modified", [""] * len(rows))
-    if all(time or status is ERROR for time, status in zip(times, rows.status)):
-        # Where names go to and fro, as scans do, their order is another one.
-        numbers.sort(key=lambda number: times[number])
-    again = Judging([measure]).judged([rows.row(number) for number in numbers])
-    by_number = dict(zip(numbers, again))
-    return [by_number[number] for number in range(len(rows))]
+    """Judge all rows again, of two equal frames the later one as frozen."""
+    judging = Judging([measure])
+    listed = [rows.row(number) for number in range(len(rows))]
+    judging.learn(listed)
+    return judging.judged(listed)
 
 
 def _tile(measure: Rating, row: dict[str, str], place: dict[str, str | int]) -> Tile:

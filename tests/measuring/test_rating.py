@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -250,6 +251,39 @@ def test_a_frame_is_frozen_after_the_first_of_them_whatever_lies_between(rating,
     assert in_turn(judging, {**a, "frame_digest": "", "file": "f.tif"}) == [("good", "")]
 
 
+def test_of_equal_frames_of_a_table_the_first_in_time_counts(rating, good):
+    def row(name, digest, second, **more):
+        return {**good, "file": name, "frame_digest": digest, "modified": second, **more}
+
+    rows = [
+        row("a.tif", "11", "2026-01-01T10:00:05Z"),
+        row("b.tif", "22", "2026-01-01T10:00:04Z"),
+        row("c.tif", "11", "2026-01-01T10:00:03Z"),
+        # Of one time, or where one has none, the name decides.
+        row("d.tif", "33", "2026-01-01T10:00:02Z"),
+        row("e.tif", "33", "2026-01-01T10:00:02Z"),
+        row("f.tif", "44", "2026-01-01T10:00:01Z"),
+        row("g.tif", "44", ""),
+        row("h.tif", "", "2026-01-01T10:00:00Z", error="is cut short"),
+        row("i.tif", "55", "2026-01-01T10:00:00Z", t=0),
+        row("i.tif", "55", "2026-01-01T10:00:00Z", t=1),
+    ]
+    judging = Judging([rating])
+    assert judging.learn(rows) == [f"{one}.tif" for one in "acdefgi"]
+    expected = {
+        "a.tif": "c.tif.",
+        "e.tif": "d.tif.",
+        "g.tif": "f.tif.",
+    }
+    for _ in range(2):
+        found = in_turn(judging, *(one for one in rows if one["file"] not in ("h.tif", "i.tif")))
+        assert found == [
+            ("failed_grab", expected[one["file"]]) if one["file"] in expected else ("good", "")
+            for one in rows[:7]
+        ]
+    assert in_turn(judging, *rows[8:]) == [("good", ""), ("failed_grab", "t0.")]
+
+
 def test_a_row_with_an_error_is_nothing_to_judge(rating):
     judging = Judging([rating])
     failed = {"file": "a.tif", "error": "is cut short", "status": "", "frame_digest": ""}
@@ -427,6 +461,23 @@ def test_a_run_judges_tiles_in_their_order(section, model, tmp_path, jobs):
     assert {row["file"]: row["message"] for row in rows}["t2.tif"] == "It is the same as t1.tif."
     without = rated(section, None, model, jobs=jobs)
     assert [row["status"] for row in without] == [row["status"] for row in rows]
+
+
+def test_of_two_equal_tiles_that_of_the_earlier_file_counts(section, model, tmp_path):
+    later = (section / "t5.tif").stat().st_mtime + 60
+    os.utime(section / "t1.tif", (later, later))
+    for _ in range(2):
+        rated(section, tmp_path / "out", model)
+        found = statuses(tmp_path / "out")
+        assert found == {**SECTION, "t1.tif": ("failed_grab", "retake"), "t2.tif": ("good", "")}
+        messages = {row["file"]: row["message"] for row in table(tmp_path / "out/results.csv")}
+        assert messages["t1.tif"] == "It is the same as t2.tif."
+    # A watch judges frames as they come, and one that goes on has the same rule.
+    where = WatchSettings(section, tmp_path / "watched", still_seconds=0.1, jobs=1, once=True)
+    for _ in range(2):
+        with Watch(where, Settings(measures=(Rating(model, score_limit=0.5),))) as watch:
+            watch.run()
+    assert statuses(where.out) == found
 
 
 def without_verdicts(out):
