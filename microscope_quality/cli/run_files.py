@@ -60,6 +60,7 @@ def run_files(command: str, doing: str, given: Mapping[str, Any]) -> None:
     from microscope_quality.files.pictures import OVERLAYS
     from microscope_quality.measuring.best_planes import BestPlanes, check_apart
     from microscope_quality.measuring.memory import limit_of
+    from microscope_quality.measuring.rating import UNCHOSEN_LIMIT
     from microscope_quality.measuring.run import Run, check_folder
 
     began = time.monotonic()
@@ -153,6 +154,8 @@ def run_files(command: str, doing: str, given: Mapping[str, Any]) -> None:
         left_out=left_out,
         copies=copied,
     )
+    if run.settings.facts().get("own_score") and given.get("score_limit") is None:
+        screen.print(f"{UNCHOSEN_LIMIT}: choose one with --score-limit.")
     if exclude and not left_out.keys() & {EXCLUDED, EXCLUDED_FOLDERS}:
         screen.print(f"--exclude leaves nothing out: {printable(' '.join(exclude))}", style="dim")
     if best_plane is not None:

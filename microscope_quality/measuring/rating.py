@@ -49,10 +49,12 @@ from microscope_quality.measuring.measure import (
 from microscope_quality.model import ModelDescription
 from microscope_quality.overlay import score_legend, score_overlay
 from microscope_quality.rater import RATING, RatingModel, RatingResult, rate_image
-from microscope_quality.rating.published import rater_of
+from microscope_quality.rating.published import is_published, rater_of
 from microscope_quality.statuses import FAILED, GOOD, NO_CONTENT, POOR, RATING_STATUSES, Status
 
 _RETAKE = "retake"
+#: Said of scores that a lab's labels made, and of a limit that is the default one.
+UNCHOSEN_LIMIT = f"No limit was chosen for this lab's own score; {LOWEST_GOOD_SCORE:g} is used"
 # Begins what is said of a frozen plane, last of its remarks.
 _SAME_AS = "It is the same as "
 # Lines at either end of a plane that is sampled, which are read to tell a failed grab.
@@ -232,7 +234,10 @@ class Rating(Measure):
         return {"rater": self._description.sha256}
 
     def facts(self) -> dict[str, object]:
-        return {name: getattr(self._description, name) for name in ("name", "sha256", "patch_size")}
+        used = _model(self.model)
+        told = {name: getattr(used.description, name) for name in ("name", "sha256", "patch_size")}
+        is_own = used.own_score is not None or is_published(used.description)
+        return {**told, "own_score": True} if is_own else told
 
     def on_any_machine(self) -> Rating:
         folder = self.model is not None and Path(self.model).is_dir()
@@ -265,7 +270,7 @@ class Rating(Measure):
             grab = self._grab(plane, result)
             row.update(fault=grab.fault, frame_digest=grab.digest)
             # Of a blank one the status tells, and of too large a share of clipped pixels a number.
-            said.append("" if grab.fault == BLANK else grab.message)
+            said.append("" if grab.fault == BLANK else _said_of(grab))
             if grab.fault == BLANK:
                 row.update(dict.fromkeys(_JUDGED, math.nan), status=NO_CONTENT.key)
         row["message"] = " ".join(filter(None, said))
@@ -387,6 +392,22 @@ class Rating(Measure):
     @property
     def listed(self) -> tuple[str, ...]:
         return (self.value, "score_low", "score_high", *_NAMES, *self.causes, "fault")
+
+
+def _said_of(grab: Acquisition) -> str:
+    """Say what is wrong with a grab, and of one that is saturated what is to be done about it."""
+    if SATURATED not in grab.faults:
+        return grab.message
+    others = replace(grab, faults=tuple(fault for fault in grab.faults if fault != SATURATED))
+    low, high = grab.clipped_low, grab.clipped_high
+    if low and high:
+        where, do = "at both ends of the grey levels", "lower the gain"
+    elif high:
+        where, do = "at the upper end of the grey levels", "lower the gain or the brightness"
+    else:
+        where, do = "at the lower end of the grey levels", "raise the brightness"
+    clipped = f"{low + high:.1%} of the pixels are saturated, {where}: {do}."
+    return " ".join(filter(None, [others.message, clipped]))
 
 
 def _is_failed(fault: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from microscope_quality.batch.budget import Budget
+from microscope_quality.components import LOWEST_GOOD_SCORE
 from microscope_quality.errors import FileError
 from microscope_quality.files.plane import Page
 from microscope_quality.files.regular import open_regular
@@ -20,6 +21,7 @@ from microscope_quality.measuring.measure import Measure
 from microscope_quality.measuring.memory import PROCESS_BYTES, run_within
 from microscope_quality.measuring.naming import NONE
 from microscope_quality.measuring.page import bytes_of_page
+from microscope_quality.measuring.rating import UNCHOSEN_LIMIT
 from microscope_quality.measuring.settings import Settings
 from microscope_quality.measuring.tile_grid import TileGrid, tile_grids
 from microscope_quality.report import REPORT, page, pictures
@@ -157,6 +159,7 @@ def write_report(
         notes=[
             *said,
             *found.notes,
+            *_of_limit(rows, record),
             *failed,
             *page.unread(rows),
             *page.incomplete(rows),
@@ -172,6 +175,18 @@ def write_report(
     with whole(target) as beside:
         beside.write_bytes(html.encode("utf-8", errors="backslashreplace"))
     return target
+
+
+def _of_limit(rows: Rows, record: Mapping[str, Any]) -> list[str]:
+    """Say that nobody chose the limit of a score that a lab's own labels made, if nobody did."""
+    model, command = record.get("model"), record.get("command")
+    is_own = isinstance(model, Mapping) and model.get("own_score") is True
+    given = isinstance(command, list) and any(
+        str(one).startswith("--score-limit") for one in command
+    )
+    if not is_own or given or rows.measure.limit != LOWEST_GOOD_SCORE:
+        return []
+    return [f"{UNCHOSEN_LIMIT}: choose one with --score-limit."]
 
 
 def _tile_grids(rows: Rows, pattern: str | None) -> list[TileGrid]:

@@ -130,7 +130,21 @@ def clipped(plane):
         (lambda p: cut(p, 100), "failed_grab", "cut", "retake", "the last 100 have one value"),
         (lambda p: np.full_like(p, 9), "failed_grab", "empty", "retake", "All pixels have one"),
         (lambda p: np.vstack([p, p[-9:]]), "failed_grab", "repeated", "retake", "are copies of"),
-        (clipped, "good", "saturated", "look", "of the pixels are at the lower end"),
+        (
+            clipped,
+            "good",
+            "saturated",
+            "look",
+            "of the pixels are saturated, at the lower end of the grey levels: raise the bright",
+        ),
+        (
+            lambda p: np.minimum(p, 15_000),
+            "good",
+            "saturated",
+            "look",
+            "of the pixels are saturated, at the upper end of the grey levels: lower the gain or "
+            "the brightness.",
+        ),
     ],
 )
 def test_a_failed_grab_is_told_from_others(change, status, cause, action, said, rating, model):
@@ -147,6 +161,11 @@ def test_a_failed_grab_is_told_from_others(change, status, cause, action, said, 
 def test_a_bad_image_that_is_clipped_has_the_cause_that_costs_its_score(rating):
     row = row_of(rating, clipped(coded_rating.plane(POOR)))
     assert judged(row) == ("poor", "blur", "refocus", "saturated")
+    share = row["message"].partition("% of the pixels are saturated")[0]
+    assert float(share) > 5
+    both = np.clip(coded_rating.plane(POOR), 10_008, 20_008)
+    said = row_of(rating, both)["message"]
+    assert said.endswith("at both ends of the grey levels: lower the gain.")
 
 
 def test_a_blank_image_has_no_numbers(rating):

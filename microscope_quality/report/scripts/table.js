@@ -25,6 +25,7 @@ const heads = () => [
   ...numbersShown().map((one) => [one.name, one.words, main().includes(one) ? "number" : "number second", one]),
 ];
 const SEARCHED = ["file", "plate", "well", "site", "channel", ...page.causes, "error", "message"];
+const messages = column("message");
 let haystack = null;
 function searchable() {
   if (!haystack) {
@@ -87,10 +88,11 @@ function line(row, at, room, narrow) {
     if (name === "file") {
       // Where a screen has no room for their columns, the planes of a file are told apart here.
       const where = narrow ? place(row, extras.filter((one) => one in PLANE)) : "";
-      const own = Math.max(12, (error[row] && !onPaper() ? room >> 1 : room) - where.length);
+      const why = error[row] || (page.causes.some(Boolean) ? messages[row] : "");
+      const own = Math.max(12, (why && !onPaper() ? room >> 1 : room) - where.length);
       cell.append(element("span", { class: "name" }, element("bdi", { class: files[row].length > own && "cut" }, ...breakable(short(plain(files[row]), own))), where ? element("span", { class: "where" }, ` ${where}`) : null));
-      if (error[row]) cell.append(element("span", { class: "why" }, plain(error[row])));
-      cell.title = plain(error[row] ? `${files[row]}: ${error[row]}` : files[row]);
+      if (why) cell.append(element("span", { class: "why" }, plain(why)));
+      cell.title = plain(why ? `${files[row]}: ${why}` : files[row]);
     } else if (name === "status") cell.append(element("span", { "aria-hidden": "true" }, `${status[row].sign} `), element("span", { class: "word" }, status[row].words, near(row) ? element("span", { class: "near" }, near(row)) : null));
     else cell.textContent = numbers ? numberText(numbers, row) : plain(column(name)[row]);
     made.append(cell);

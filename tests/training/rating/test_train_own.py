@@ -1,6 +1,7 @@
 """From a table of labels to a rater with a lab's own score, by its command."""
 
 import csv
+import html
 import json
 
 import numpy as np
@@ -87,6 +88,25 @@ def test_the_error_that_is_told_is_that_of_groups_left_out(trained):
     assert f"RMSE {rmse:.3f}" in result.output
     spread = RatingModel.from_pretrained(folder).own_score.spread
     assert spread == pytest.approx(rmse, abs=1e-3)
+
+
+def test_that_nobody_chose_its_limit_is_said(lab, trained, tmp_path):
+    image, out = str(lab[0] / lab[1][0]["image"]), tmp_path / "out"
+    sentence = "No limit was chosen for this lab's own score; 0.7 is used: choose one with "
+
+    def rated(*more):
+        command = ["rate", image, "--out", str(out), "--jobs", "1", "--report", *more]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        page = html.unescape((out / "report.html").read_text("utf-8"))
+        printed = " ".join(done.output.split())
+        assert (sentence in printed) == (sentence in page)
+        return sentence in page
+
+    ours = ("--model", str(trained[0]))
+    assert rated(*ours)
+    assert not rated(*ours, "--score-limit", "0.6")
+    assert not rated()
 
 
 def test_components_are_those_of_the_rater_that_it_stands_on(lab, trained):
