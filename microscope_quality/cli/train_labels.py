@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from microscope_quality.cli.train import Display, duration
+from microscope_quality.errors import printable
 
 # What is trained, and what it is trained on.
 _KINDS = {
@@ -37,8 +39,12 @@ _NOT_OF_FOCUS = {
     *("labels", "patch_size", "epochs", "imagenet"),
     *("rating", "patches", "coarse", "drawn_share"),
 }
-# Groups whose errors are shown.
+# Groups whose errors are shown, and that are named in a line.
 _SHOWN = 12
+_NAMED = 4
+# Shares of the error of the mean score: what is clearly better, and what is alike.
+_CLEARLY_BETTER = 0.9
+_ALIKE = 0.01
 
 
 def check_options(context: typer.Context, kind: str) -> None:
@@ -178,26 +184,26 @@ class LabelDisplay(Display):
         training, validation = record["training"], record["validation"]
         size = record["patch_size"]
         self._screen.print(
-            f"{training['patches']:,} labelled patches of {training['groups']:,} groups to train "
-            f"on, {validation['patches']:,} of {validation['groups']:,} held out; patches of "
-            f"{size} × {size} pixels; {record['epochs']:,} epochs"
+            f"{training['patches']:,} labelled patches of {training['groups']:,} "
+            f"{record['called']} to train on, {validation['patches']:,} of "
+            f"{validation['groups']:,} held out ({_first(record['held_out'])}); patches of "
+            f"{size} × {size} pixels; {record['epochs']:,} epochs",
+            markup=False,
         )
 
     def _told_of_own(self, record: dict[str, Any]) -> None:
         told, mean = record["cross_validated"], record["of_the_mean"]
         self._screen.print(
-            f"{told['patches']:,} labelled patches; each predicted by a score that saw none of its "
-            f"group: RMSE {told['rmse']:.3f}, MAE {told['mae']:.3f}, correlation "
-            f"{_number(told['plcc'])} (the rater's own score: {_number(record['generic_plcc'])})"
+            f"{told['patches']:,} labelled patches of {len(record['groups']):,} "
+            f"{record['called']} ({_first(record['groups'])}), held out in {record['folds']} parts "
+            f"in turn; each predicted by a score that saw none of its part: RMSE "
+            f"{told['rmse']:.3f}, MAE {told['mae']:.3f}, correlation {_number(told['plcc'])} (of "
+            f"the score of the model {record['start']}: {_number(record['generic_plcc'])})",
+            markup=False,
         )
         if record["without_content"]:
             self._screen.print(f"{record['without_content']:,} more have no content to rate")
-        if told["rmse"] >= 0.9 * mean["rmse"]:
-            self._screen.print(
-                "That is little better than giving every patch the mean score of the labels, an "
-                f"RMSE of {mean['rmse']:.3f}. More labels make it better.",
-                style="bold yellow",
-            )
+        self._compared(told["rmse"], mean["rmse"], "More labels may help, and such that agree.")
 
     def _told_of_groups(self, record: dict[str, Any]) -> None:
         told, mean = record["validation"], record["of_the_mean"]
@@ -212,12 +218,31 @@ class LabelDisplay(Display):
             )
         if len(groups) > _SHOWN:
             self._screen.print(f"  and {len(groups) - _SHOWN} more groups")
-        if told["rmse"] >= mean["rmse"]:
-            self._screen.print(
-                "That is no better than giving every patch the mean score of the labels, an RMSE "
-                f"of {mean['rmse']:.3f}. More labels make it better, and so do more epochs.",
-                style="bold yellow",
-            )
+        self._compared(told["rmse"], mean["rmse"], "More labels may help, and more epochs.")
+
+    def _compared(self, rmse: float, of_the_mean: float, remedy: str) -> None:
+        """Say where an error is hardly less than that of giving every patch the mean score."""
+        # Errors are told with three decimals.
+        ratio = rmse / of_the_mean if of_the_mean else math.inf
+        if ratio < _CLEARLY_BETTER:
+            return
+        how = (
+            "little better"
+            if ratio < 1 - _ALIKE
+            else "worse"
+            if ratio > 1 + _ALIKE
+            else "no better"
+        )
+        self._screen.print(
+            f"That is {how} than giving every patch the mean score of the labels, an RMSE of "
+            f"{of_the_mean:.3f}. {remedy}",
+            style="bold yellow",
+        )
+
+
+def _first(names: Sequence[str]) -> str:
+    told = ", ".join(map(printable, names[:_NAMED]))
+    return f"{told} …" if len(names) > _NAMED else told
 
 
 def _number(value: float | None) -> str:

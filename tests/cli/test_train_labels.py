@@ -78,13 +78,46 @@ def test_the_screen_tells_of_each_group_and_of_a_network_that_is_no_help():
     assert "no better than giving every patch the mean score of the labels" in said
 
 
+@pytest.mark.parametrize(
+    ("rmse", "said"),
+    [
+        (0.17, ""),
+        (0.19, "That is little better than giving every patch the mean score"),
+        (0.2, "That is no better than giving every patch the mean score"),
+        (
+            0.23,
+            "That is worse than giving every patch the mean score of the labels, an RMSE of 0.2",
+        ),
+    ],
+)
+def test_an_own_score_is_compared_in_true_words(rmse, said):
+    file = io.StringIO()
+    display = LabelDisplay(Console(file=file, highlight=False, width=400))
+    told = {"patches": 24, "rmse": rmse, "mae": 0.1, "plcc": None}
+    display.show(
+        {
+            **{"cross_validated": told, "of_the_mean": {"rmse": 0.2}, "generic_plcc": 0.1234},
+            **{"without_content": 0, "called": "groups by animal", "folds": 5, "start": "em"},
+            "groups": [f"animal{k}" for k in range(6)],
+        }
+    )
+    line, *rest = file.getvalue().splitlines()
+    assert line.startswith(
+        "24 labelled patches of 6 groups by animal (animal0, animal1, animal2, animal3 …), held "
+        "out in 5 parts in turn; each predicted by a score that saw none of its part: RMSE 0."
+    )
+    assert line.endswith("correlation none (of the score of the model em: 0.123)")
+    assert "rater" not in line
+    assert (said in " ".join(rest)) and bool(rest) == bool(said)
+
+
 @pytest.mark.training
 def test_the_command_writes_a_model_that_says_how_it_was_made(table, tmp_path):
     pytest.importorskip("keras", reason="needs pip install 'microscope-quality[train]'")
     out = tmp_path / "out"
     options = ["--architecture", "miqa", "--epochs", 2, "--name", "ours", "--batch-size", 4]
     first = run("train", "--labels", table, "--out", out, *options)
-    assert "4 labelled patches of 2 groups to train on, 2 of 1 held out" in first.stderr
+    assert "4 labelled patches of 2 folders to train on, 2 of 1 held out (animal" in first.stderr
     description = read_description(out / "ours")
     assert (description.architecture, description.patch_size) == ("miqa", 16)
     again = run("train", "--labels", table, "--out", out, *options)

@@ -62,6 +62,19 @@ def groups_of(patches: Sequence[LabelledPatch], group_by: str | None = None) -> 
     return groups
 
 
+def called(patches: Sequence[LabelledPatch], group_by: str | None = None) -> str:
+    """Say what the groups of `groups_of` are, several of them, such as "folders"."""
+    if group_by is None:
+        folders = set(groups_of(patches, FOLDER))
+        group_by = FOLDER if len(folders) >= _ENOUGH_FOLDERS else IMAGE
+    if group_by in (FOLDER, IMAGE):
+        return f"{group_by}s"
+    by = GroupBy.parse(group_by)
+    if by.pattern is None:
+        return f"groups by the column {by.column}"
+    return f"groups by {' and '.join(by.pattern.groupindex)}"
+
+
 def split(groups: Sequence[str], fraction: float, seed: int) -> frozenset[str]:
     """Choose the groups to hold out.
 

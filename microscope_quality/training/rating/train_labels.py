@@ -28,7 +28,7 @@ from microscope_quality.rating.labels import read_labels
 from microscope_quality.rating.networks import PublishedNetwork, get_network
 from microscope_quality.rating.quiet_keras import import_keras
 from microscope_quality.training.rating.architectures import load_imagenet, recipe_of
-from microscope_quality.training.rating.groups import groups_of, split
+from microscope_quality.training.rating.groups import called, groups_of, split
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -102,9 +102,10 @@ def train_on_labels(
         The command line, for the model's record.
     report : callable
         Called with ``doing`` and, while it goes on, ``done`` and ``of``; before the first step
-        with ``training``, ``validation`` (patches and groups of each), ``epochs`` and
-        ``patch_size``; as `fit_labels.fit` does; last with ``validation_by_group``,
-        ``validation`` and ``of_the_mean``, the error of giving every patch the mean score.
+        with ``training``, ``validation`` (patches and groups of each), what groups are ``called``,
+        the names of those ``held_out``, ``epochs`` and ``patch_size``; as `fit_labels.fit` does;
+        last with ``validation_by_group``, ``validation`` and ``of_the_mean``, the error of giving
+        every patch the mean score.
 
     Returns
     -------
@@ -174,7 +175,8 @@ def train_on_labels(
         side: {"patches": len(one.crops), "groups": len(set(one.groups))}
         for side, one in sets.items()
     }
-    report({**counted, "epochs": recipe.epochs, "patch_size": patch_size})
+    told = {"called": called(patches, settings.group_by), "held_out": sorted(held_out)}
+    report({**counted, **told, "epochs": recipe.epochs, "patch_size": patch_size})
     keras.utils.set_random_seed(settings.seed)
     built = network.build(patch_size)
     if settings.imagenet is not None:

@@ -15,8 +15,8 @@ from microscope_quality.model import ModelDescription, find_model, read_model, w
 from microscope_quality.rater import DEFAULT_RATER, RATING, RatingModel, without_own_score
 from microscope_quality.rating.labelled import labelled_patches, read_patches, smallest_side
 from microscope_quality.rating.labels import read_labels
-from microscope_quality.training.rating.fit_own import OwnFit, fit_own_score
-from microscope_quality.training.rating.groups import groups_of
+from microscope_quality.training.rating.fit_own import FOLDS, OwnFit, fit_own_score
+from microscope_quality.training.rating.groups import called, groups_of
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -65,7 +65,9 @@ def train_own_score(
         The command line, for the model's record.
     report : callable
         Called with ``doing``, and while it goes on ``done`` and ``of``; last with
-        ``cross_validated``, its figures, ``generic_plcc`` and ``of_the_mean``.
+        ``cross_validated``, its figures, ``generic_plcc`` and ``of_the_mean``; what groups are
+        ``called``, their names, in how many ``folds`` each was held out once, and ``start``, the
+        name of the model that it stands on.
 
     Returns
     -------
@@ -108,7 +110,16 @@ def train_own_score(
     scores = [patch.score for patch in patches]
     fitted = fit_own_score(outputs, scores, groups, seed=settings.seed)
     told = _figures(fitted, np.array(scores), [bool(len(one)) for one in outputs], groups)
-    report(told)
+    names = sorted(set(groups))
+    report(
+        {
+            **told,
+            "called": called(patches, settings.group_by),
+            "groups": names,
+            "folds": min(FOLDS, len(names)),
+            "start": description.name,
+        }
+    )
     own = {
         "spread": round(fitted.score.spread, 4),
         "labels": sum(patch.labels for patch in patches),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from microscope_quality.errors import SettingsError
 from microscope_quality.rating.labelled import LabelledPatch
-from microscope_quality.training.rating.groups import groups_of, split
+from microscope_quality.training.rating.groups import called, groups_of, split
 
 
 def patches(*names, **more):
@@ -24,6 +24,14 @@ def test_groups_are_folders_where_there_are_three_else_images():
     two = patches("m1/s.tif", "m1/s.tif", "m1/t.tif", "m2/s.tif")
     assert groups_of(two) == ["m1/s.tif", "m1/s.tif", "m1/t.tif", "m2/s.tif"]
     assert groups_of(two, "folder") == ["m1", "m1", "m1", "m2"]
+
+
+def test_groups_are_called_by_what_they_are():
+    three, two = patches("a/s.tif", "b/s.tif", "c/s.tif"), patches("a/s.tif", "b/s.tif")
+    assert [called(one) for one in (three, two)] == ["folders", "images"]
+    assert called(two, "folder") == "folders"
+    assert called(two, "column=session") == "groups by the column session"
+    assert called(two, r"(?P<animal>m\d)_(?P<section>s\d)") == "groups by animal and section"
 
 
 def test_planes_of_a_file_are_one_image_unless_told_otherwise():
