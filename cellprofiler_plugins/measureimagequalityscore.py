@@ -184,7 +184,7 @@ An image counts as good (its *Good* measurement is 1) when its score is this or 
             doc=f"""\
 *(Used only if "{Rated.PLACES.value}" is selected)*
 
-A place is 2 × 2 patches, mostly 512 × 512 pixels.""",
+A place is six patches, mostly of 256 × 256 pixels, that lie far apart.""",
         )
 
     def settings(self):

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
-import scipy.fft
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from microscope_quality import tiles
 from microscope_quality.arguments import as_count, as_number, as_numbers, shown
@@ -484,16 +482,17 @@ def _blank_of(patches: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _are_blank(patches: NDArray[Any]) -> NDArray[np.bool_]:
     """Tell which of some patches are blank, as `blank_patches` has it."""
+    # Here, so that programs that rate nothing start without it.
+    from scipy import fft
+
     look = _look(*patches.shape[1:])
     # No structure is looked for at the frequencies that binning takes; without a pixel that is
     # left over. Of large numbers, not even the sum is too large.
     height, width = (2 * (side // 2) for side in patches.shape[1:])
-    binned = sum(
-        0.25 * patches[:, row:height:2, column:width:2].astype(np.float64)
-        for row in range(2)
-        for column in range(2)
-    )
-    binned = np.asarray(binned)
+    rows = np.multiply(patches[:, 0:height:2], 0.5, dtype=np.float64)
+    rows += np.multiply(patches[:, 1:height:2], 0.5, dtype=np.float64)
+    rows *= 0.5
+    binned = rows[:, :, 0:width:2] + rows[:, :, 1:width:2]
     finite = np.isfinite(patches).all(axis=(1, 2))
     binned[~finite] = 0
     # Of the size of 1, as squares of large numbers overflow.
@@ -509,7 +508,9 @@ def _are_blank(patches: NDArray[Any]) -> NDArray[np.bool_]:
         least = np.maximum(least, _LEAST_DEVIATION / scale)
     squares = np.einsum("nyx,nyx->n", binned, binned)
     deviation = np.sqrt(squares / math.prod(binned.shape[1:]))
-    spectra = scipy.fft.rfft2(binned * look.window)
+    # Ratios of powers do not need more than single precision.
+    windowed = np.multiply(binned, look.window, dtype=np.float32, casting="same_kind")
+    spectra = fft.fft(fft.rfft(windowed)[:, :, : look.columns], axis=1)
     power = spectra.real**2 + spectra.imag**2
     noise = power[:, look.noise_rows].mean(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -528,6 +529,8 @@ class _Look(NamedTuple):
     down, across : (height, 4), (width, 4) array
         Orthonormal polynomials.
     window : (height, width) array
+    columns : int
+        Of the spectrum, that any ring has something of.
     noise_rows : (height,) array of bool
         Of the spectrum, at the frequencies of the noise across the lines.
     rings : list of (height, columns) arrays of bool
@@ -538,6 +541,7 @@ class _Look(NamedTuple):
     down: Float64Array
     across: Float64Array
     window: Float64Array
+    columns: int
     noise_rows: NDArray[np.bool_]
     rings: List[NDArray[np.bool_]]
     limits: List[float]
@@ -546,6 +550,8 @@ class _Look(NamedTuple):
 @functools.lru_cache(maxsize=8)
 def _look(height: int, width: int) -> _Look:
     """Give the look for patches of a shape in pixels."""
+    from scipy import special
+
     rows, columns = height // 2, width // 2
     across_lines = np.abs(np.fft.fftfreq(rows)) / 2
     along_lines = np.fft.rfftfreq(columns) / 2
@@ -575,4 +581,7 @@ def _look(height: int, width: int) -> _Look:
         for side in (rows, columns)
     )
     hann_y, hann_x = (np.sin(np.pi * np.arange(side) / side) ** 2 for side in (rows, columns))
-    return _Look(down, across, hann_y[:, np.newaxis] * hann_x, noise_rows, rings, limits)
+    window = hann_y[:, np.newaxis] * hann_x
+    most = 1 + int(np.flatnonzero(np.any(rings, axis=(0, 1)))[-1])
+    rings = [ring[:, :most] for ring in rings]
+    return _Look(down, across, window, most, noise_rows, rings, limits)

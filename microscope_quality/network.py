@@ -321,7 +321,7 @@ def _plan_descriptors(layer: Mapping[str, Any], shape: Shape) -> Step:
             f"{SMALLEST_PATCH_SIZE} at least, and nothing before them, not {shape}."
         )
     pixels = math.prod(shape)
-    return Step(layer, shape, (N_DESCRIPTORS,), None, 24 * pixels, 24 * pixels)
+    return Step(layer, shape, (N_DESCRIPTORS,), None, 3 * pixels, 8 * pixels)
 
 
 def _plan_dense(layer: Mapping[str, Any], shape: Shape) -> Step:

@@ -50,8 +50,8 @@ Float64Array = NDArray[np.float64]
 RATING = "rating"
 DEFAULT_RATER = "em"
 
-#: Patches down and across that make a place, of which an image is sampled.
-PLACE_PATCHES = 2
+#: Patches that are drawn for each place of a sample, far from each other.
+PLACE_PATCHES = 6
 #: A stratum of a sample is looked at in so many places before it counts as blank.
 MOST_LOOKS = 4
 
@@ -386,8 +386,8 @@ def rate_image(
     model : RatingModel, str or path, optional
         A rater, or the name or folder of one; ``em`` by default.
     patches : int, optional
-        Number of random places to rate, of 2 x 2 patches each, one in each of as many strata; all
-        patches by default.
+        Number of random places to rate, of six patches each: every patch lies in a stratum of its
+        own, since what is far apart tells more. All patches by default.
     seed : int
         The same seed draws the same places.
     score_limit : float
@@ -413,12 +413,11 @@ def rate_image(
     The score is the plain mean of the patches', since it is the whole image that is rated. The
     variance of its error has three parts: what the rater gets wrong alike in all patches of an
     image and what it gets wrong in each, from the spreads and `RatingTask.shared_errors`; and, of
-    a sample, how far strata differ from their neighbours, from successive differences (K. M.
-    Wolter, *Introduction to Variance Estimation*, 1985, section 7.2), times the share of the image
-    that was not looked at. Neighbours' places mirror each other, as antithetic variates (J. M.
-    Hammersley and K. W. Morton, Math. Proc. Camb. Phil. Soc. 52, 449, 1956): what rises over the
-    image adds less to the error than the differences tell, so that the interval is rather too wide
-    there than too narrow.
+    a sample, how far strata differ from their neighbours, times the share of the image that was
+    not looked at. Neighbours' patches mirror each other, as antithetic variates (J. M. Hammersley
+    and K. W. Morton, Math. Proc. Camb. Phil. Soc. 52, 449, 1956), so that what rises over the image
+    adds nothing to the error; and their means are compared by second differences, to which it
+    adds nothing either (K. M. Wolter, *Introduction to Variance Estimation*, 1985, section 7.2).
     """
     used = as_rater(model)
     limit = as_number("score_limit", score_limit, LOWEST_SCORE, 1)
@@ -428,9 +427,8 @@ def rate_image(
     side = used.side_for(source.height, source.width)
     looked = _Looked.none()
     if side:
-        place = PLACE_PATCHES * side
-        covered = (source.height // place) * (source.width // place)
-        if number is not None and covered <= number:
+        most = (source.height // side) * (source.width // side)
+        if number is not None and most <= PLACE_PATCHES * number:
             number = None
         if number is None:
             looked = _all(source, used, side)
@@ -468,7 +466,7 @@ class _Source:
         self._plane: Any = plane
         self._unmasked: Optional[NDArray[np.bool_]] = None
         if not planes.is_lazy(plane):
-            self._plane, self._unmasked = planes.as_plane(plane)
+            self._plane, self._unmasked = planes.as_plane(plane, of_files="rate_files")
         self.height, self.width = (int(length) for length in self._plane.shape)
         self.dtype = np.dtype(self._plane.dtype)
         self._tops = planes.TopValues()
@@ -518,45 +516,57 @@ def _rate(used: RatingModel, patches: NDArray[Any]) -> Rated:
 
 
 def _all(source: _Source, used: RatingModel, side: int) -> _Looked:
-    """Rate all patches, a row of them at a time."""
+    """Rate all patches; those of a few rows together where rows are short."""
     columns = tiles.starts(source.width, side)
-    parts, read_to = [], 0
-    for y in tiles.starts(source.height, side).tolist():
+    found: List[_Looked] = []
+    cuts: List[NDArray[Any]] = []
+    positions: List[NDArray[np.intp]] = []
+    read_to = 0
+    tops = tiles.starts(source.height, side).tolist()
+    for y in tops:
         band = source.read(slice(y, y + side), slice(0, source.width))
         source.count(band[read_to - y if read_to > y else 0 :])
         read_to = y + side
         places = np.stack([np.zeros_like(columns), columns], axis=1)
-        rated = _rate(used, tiles.cut(band, places, side))
-        parts.append(_Looked(places + np.array([y, 0]), np.arange(len(columns)), rated))
-    return _Looked.together(parts)
+        cuts.append(tiles.cut(band, places, side))
+        positions.append(places + np.array([y, 0]))
+        if len(cuts) * len(columns) >= _CHUNK or y == tops[-1]:
+            rated = _rate(used, np.concatenate(cuts))
+            strata = np.zeros(len(rated.scores), np.intp)
+            found.append(_Looked(np.concatenate(positions), strata, rated))
+            cuts, positions = [], []
+    return _Looked.together(found)
 
 
 def _sample(source: _Source, used: RatingModel, side: int, number: int, seed: int) -> _Looked:
-    """Rate a random place in each of so many strata, where it is not blank."""
+    """Rate a random patch in each of the strata of so many places, where it is not blank."""
     rng = np.random.default_rng(seed)
-    place = PLACE_PATCHES * side
-    inner = np.arange(PLACE_PATCHES) * side
-    corners = np.stack(np.meshgrid(inner, inner, indexing="ij"), axis=-1).reshape(-1, 2)
+    strata = np.array(
+        _strata(source.height - side + 1, source.width - side + 1, PLACE_PATCHES * number)
+    )
+    shares = rng.random((len(strata), MOST_LOOKS, 2))
+    # In every second stratum the patch of its neighbour, mirrored: what rises across both evens
+    # out, and every place is as likely as any other all the same.
+    mirrored = shares[1::2, 0]
+    mirrored[:] = 1 - shares[: 2 * len(mirrored) : 2, 0]
     found = []
-    first = np.full(2, 0.5)
-    for stratum, (top, bottom, left, right) in enumerate(
-        _strata(source.height - place + 1, source.width - place + 1, number)
-    ):
-        for look in range(MOST_LOOKS):
-            # In every second stratum the place of its neighbour, mirrored: what rises across both
-            # evens out, and every place is as likely as any other all the same.
-            mirror = look == 0 and stratum % 2 == 1
-            share = 1 - first if mirror else rng.random(2)
-            first = share if look == 0 else first
-            y = top + min(int(share[0] * (bottom - top)), bottom - top - 1)
-            x = left + min(int(share[1] * (right - left)), right - left - 1)
-            part = source.read(slice(y, y + place), slice(x, x + place))
-            source.count(part)
-            rated = _rate(used, tiles.cut(part, corners, side))
-            of_stratum = np.full(len(corners), stratum, np.intp)
-            found.append(_Looked(corners + np.array([y, x]), of_stratum, rated))
-            if not np.isnan(rated.scores).all():
-                break
+    still = np.arange(len(strata))
+    for look in range(MOST_LOOKS):
+        first, last = strata[still][:, [0, 2]], strata[still][:, [1, 3]]
+        lengths = last - first
+        at = first + np.minimum((shares[still, look] * lengths).astype(np.intp), lengths - 1)
+        seen = np.zeros(len(still), np.bool_)
+        for start in range(0, len(still), _CHUNK):
+            chosen = slice(start, start + _CHUNK)
+            parts = [
+                source.read(slice(y, y + side), slice(x, x + side)) for y, x in at[chosen].tolist()
+            ]
+            for part in parts:
+                source.count(part)
+            rated = _rate(used, np.stack(parts))
+            found.append(_Looked(at[chosen], still[chosen], rated))
+            seen[chosen] = ~np.isnan(rated.scores)
+        still = still[~seen]
     return _Looked.together(found)
 
 
@@ -664,9 +674,12 @@ def _means_of(scores: Float64Array, strata: NDArray[np.intp]) -> Float64Array:
 
 
 def _variance_of_mean(values: Float64Array) -> float:
-    """Variance of the mean of one value a stratum, from differences of neighbours."""
+    """Variance of the mean of one value a stratum, from differences of neighbouring pairs."""
     n = len(values)
-    if n < 2:
-        return 0.0
-    differences = np.diff(values)
-    return float((differences @ differences) / (2 * (n - 1) * n))
+    pairs = values[: n - n % 2].reshape(-1, 2).mean(axis=1)
+    if len(pairs) < 3:
+        differences = np.diff(values)
+        return float((differences @ differences) / (2 * (n - 1) * n)) if n > 1 else 0.0
+    differences = np.diff(pairs, 2)
+    of_pair = float(differences @ differences) / (6 * len(differences))
+    return 2 * of_pair / n

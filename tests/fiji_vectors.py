@@ -221,13 +221,22 @@ RATED = [
     {"file": "B01_s1_actin.tif", "type": "uint8"},
     {"file": "B03_s1_dna_stack.tif", "plane": 0},
 ]
-# Of the same, with places that are looked at, of 2 x 2 patches, each in a stratum of its own.
+# Of the same, with patches that are looked at, each in a stratum of its own.
 SAMPLED = [
-    ({"drawn": [2, 2], "size": [600, 1100], "noise": 10}, [[17, 401]]),
-    ({"drawn": [2, 2], "size": [1100, 600], "noise": 10, "type": "uint8"}, [[300, 3]]),
+    (
+        {"drawn": [2, 2], "size": [600, 1100], "noise": 10},
+        [[17, 401], [300, 3], [9, 800], [344, 620], [150, 100], [200, 844]],
+    ),
+    (
+        {"drawn": [2, 2], "size": [1100, 600], "noise": 10, "type": "uint8"},
+        [[300, 3], [800, 344], [5, 340], [560, 100], [30, 8], [844, 0]],
+    ),
     (
         {"drawn": [3, 3], "size": [1100, 1100], "mean": 700, "seed": 4, "spoil": "clip"},
-        [[5, 11], [70, 588], [560, 333]],
+        [
+            *([5, 11], [70, 588], [560, 333], [30, 300], [800, 20], [840, 844]),
+            *([411, 12], [410, 800], [260, 500], [700, 610], [120, 700], [640, 240]),
+        ],
     ),
 ]
 # Patches with ever less structure in their noise, on either side of the limit.
@@ -486,20 +495,21 @@ def of_rater(model):
     """All that a rater gives."""
     cases = [{"image": recipe, "result": _rating(recipe, model)} for recipe in RATED]
     sampled = [
-        {"image": recipe, "result": _rating(recipe, model, places)} for recipe, places in SAMPLED
+        {"image": recipe, "result": _rating(recipe, model, positions)}
+        for recipe, positions in SAMPLED
     ]
     return {"cases": cases, "sampled": sampled}
 
 
-def _rating(recipe, model, places=None):
+def _rating(recipe, model, positions=None):
     pixels, mask = image(recipe)
     limit = recipe.get("limit", components.LOWEST_GOOD_SCORE)
     if mask is not None:
         pixels = np.ma.MaskedArray(pixels, ~mask)
-    if places is None:
+    if positions is None:
         result = rate_image(pixels, model, score_limit=limit)
     else:
-        result = _rated_at(places, pixels, model, limit)
+        result = _rated_at(positions, pixels, model, limit)
     return plain(
         {
             **result.to_row(),
@@ -516,19 +526,17 @@ def _rating(recipe, model, places=None):
     )
 
 
-def _rated_at(places, pixels, model, limit):
-    """What `rate_image` gives when these are the places that it draws."""
+def _rated_at(positions, pixels, model, limit):
+    """What `rate_image` gives when these are the patches that it draws."""
     source = rater._Source(pixels)
     side = model.side_for(*pixels.shape)
-    looked = []
-    for stratum, (y, x) in enumerate(places):
-        part = source.read(slice(y, y + 2 * side), slice(x, x + 2 * side))
+    parts = [source.read(slice(y, y + side), slice(x, x + side)) for y, x in positions]
+    for part in parts:
         source.count(part)
-        corners = np.array([[0, 0], [0, side], [side, 0], [side, side]])
-        rated = rater._rate(model, tiles.cut(part, corners, side))
-        looked.append(rater._Looked(corners + np.array([y, x]), np.full(4, stratum), rated))
-    every = rater._Looked.together(looked)
-    return rater._result(every, model, source, side, len(places), limit)
+    rated = rater._rate(model, np.stack(parts))
+    looked = rater._Looked(np.array(positions), np.arange(len(positions)), rated)
+    number = len(positions) // rater.PLACE_PATCHES
+    return rater._result(looked, model, source, side, number, limit)
 
 
 def without_rater():
@@ -552,8 +560,8 @@ def without_rater():
         score = float(components.scores_of(np.array(outputs)))
         entry = {**dataclasses.asdict(found), "score": score, "cause": cause, "action": action}
         seen.append({"outputs": plain(outputs), **plain(entry)})
-    values = [0.4, 0.5, math.nan, 0.45, 0.8, 0.7, math.nan, 0.1]
-    strata = [0, 0, 1, 3, 3, 4, 5, 6]
+    values = [0.4, 0.5, math.nan, 0.45, 0.8, 0.7, math.nan, 0.1, 0.3, 0.6, 0.2, 0.9]
+    strata = [0, 0, 1, 3, 3, 4, 5, 6, 7, 8, 9, 10]
     means = rater._means_of(np.array(values), np.array(strata))
     sizes = [(100, 200, 7), (5000, 300, 9), (1, 1, 1), (3000, 3000, 27), (3, 900, 20), (90, 4, 11)]
     return {

@@ -229,7 +229,7 @@ PatchesOption = Annotated[
     many(
         min=1,
         metavar="N",
-        help="Rate N random places of each plane, of 2 x 2 patches each, not all of it: for very "
+        help="Rate N random places of each plane, of six patches each, not all of it: for very "
         "large images.",
         show_default="all",
     ),

@@ -147,7 +147,7 @@ def test_places_are_drawn_by_the_seed(tmp_path, rater):
 
     first, again, other = row(), row("--seed", 0), row("--seed", 1)
     assert first["score"] == again["score"] != other["score"]
-    assert first["patches"] == 16
+    assert first["patches"] == 24
     assert first["score_low"] < first["score"] < first["score_high"]
     half = max(first["score"] - first["score_low"], first["score_high"] - first["score"])
     said = rate(path, "--model", rater, "--patches", 4).stdout

@@ -224,7 +224,7 @@ abstract class Command implements PlugIn {
                 Components.LOWEST_GOOD_SCORE, "", Options.Memory.NONE);
         options.number(
                 "patches", "Number of places to rate (empty: all)",
-                "Of a very large image, so many places, spread evenly; each has 2 x 2 patches, and "
+                "Of a very large image, so many places, of six patches each, spread evenly, and "
                         + "the interval of the score says what that leaves open. Empty for the "
                         + "whole image.",
                 Double.NaN, "", Options.Memory.NONE);

@@ -24,9 +24,9 @@ import java.util.stream.IntStream;
  * FocusException}.
  */
 public final class MicroscopeRating {
-    /** Patches down and across that make a place, of which an image is sampled. */
-    static final int PLACE_PATCHES = 2;
-    // Where in a part of an image its places lie, by share down and across: the next one is looked
+    /** Patches that are rated for each place of a sample, far from each other. */
+    static final int PLACE_PATCHES = 6;
+    // Where in a part of an image its patches lie, by share down and across: the next one is looked
     // at when one is blank.
     private static final double[][] LOOKS = {
         {0.5, 0.5}, {0.25, 0.25}, {0.75, 0.75}, {0.25, 0.75}
@@ -67,14 +67,13 @@ public final class MicroscopeRating {
     public static RatingResult rate(ImageProcessor plane, RatingSettings settings) {
         Plane prepared = Plane.of(plane, settings.mask);
         int side = settings.model.sideFor(prepared.height, prepared.width);
-        int place = PLACE_PATCHES * side;
         int number = settings.places;
         if (side == 0) {
             return new RatingResult(
                     settings, prepared, 0,
                     new Looked(new int[0][], new double[0][], new double[0][], Double.NaN));
         }
-        if ((prepared.height / place) * (prepared.width / place) <= number) {
+        if ((prepared.height / side) * (prepared.width / side) <= PLACE_PATCHES * number) {
             number = 0;
         }
         Looked looked = number == 0
@@ -90,7 +89,7 @@ public final class MicroscopeRating {
         final double saturatedFraction;
         /** The part of the image that each patch is of; null where all of it was looked at. */
         final int[] strata;
-        /** Number of parts; 0 likewise. */
+        /** Number of places; 0 likewise. */
         final int places;
 
         Looked(
@@ -119,16 +118,16 @@ public final class MicroscopeRating {
         return new Looked(positions, outputs, spreads, plane.saturatedFraction);
     }
 
-    /** Rates a place in each of so many parts of an image, where it is not blank. */
+    /** Rates a patch in each of the parts of so many places, where it is not blank. */
     private static Looked sample(RatingSettings settings, Plane plane, int side, int number) {
-        int place = PLACE_PATCHES * side;
-        int[][] strata = strata(plane.height - place + 1, plane.width - place + 1, number);
+        int[][] strata =
+                strata(plane.height - side + 1, plane.width - side + 1, PLACE_PATCHES * number);
         List<Integer> open = new ArrayList<>();
         for (int stratum = 0; stratum < strata.length; stratum++) {
             open.add(stratum);
         }
-        List<int[]> places = new ArrayList<>();
-        List<Integer> ofPlaces = new ArrayList<>();
+        List<int[]> positions = new ArrayList<>();
+        List<Integer> ofPatches = new ArrayList<>();
         List<double[]> outputs = new ArrayList<>();
         List<double[]> spreads = new ArrayList<>();
         for (double[] look : LOOKS) {
@@ -140,72 +139,50 @@ public final class MicroscopeRating {
                     part[2] + (int) (look[1] * (part[3] - part[2])),
                 };
             }
-            int[][] patches = patches(now, side);
-            double[][] given = new double[patches.length][];
-            double[][] givenSpreads = new double[patches.length][];
-            rate(settings, plane, side, patches, given, givenSpreads);
+            double[][] given = new double[now.length][];
+            double[][] givenSpreads = new double[now.length][];
+            rate(settings, plane, side, now, given, givenSpreads);
             outputs.addAll(Arrays.asList(given));
             spreads.addAll(Arrays.asList(givenSpreads));
-            places.addAll(Arrays.asList(now));
-            ofPlaces.addAll(open);
-            int perPlace = PLACE_PATCHES * PLACE_PATCHES;
+            positions.addAll(Arrays.asList(now));
+            ofPatches.addAll(open);
             List<Integer> blank = new ArrayList<>();
-            for (int i = 0; i < patches.length; i += perPlace) {
-                boolean seen = false;
-                for (int k = i; k < i + perPlace; k++) {
-                    seen |= !Double.isNaN(given[k][0]);
-                }
-                if (!seen) {
-                    blank.add(open.get(i / perPlace));
+            for (int i = 0; i < now.length; i++) {
+                if (Double.isNaN(given[i][0])) {
+                    blank.add(open.get(i));
                 }
             }
             open = blank;
         }
         return looked(
-                plane, side, places.toArray(new int[0][]), ofPlaces,
+                plane, side, positions.toArray(new int[0][]), ofPatches,
                 outputs.toArray(new double[0][]), spreads.toArray(new double[0][]), number);
     }
 
     private static Looked looked(
-            Plane plane, int side, int[][] places, List<Integer> ofPlaces, double[][] outputs,
+            Plane plane, int side, int[][] positions, List<Integer> ofPatches, double[][] outputs,
             double[][] spreads, int number) {
-        int[] strata = new int[outputs.length];
-        for (int i = 0; i < strata.length; i++) {
-            strata[i] = ofPlaces.get(i / (PLACE_PATCHES * PLACE_PATCHES));
-        }
+        int[] strata = ofPatches.stream().mapToInt(Integer::intValue).toArray();
         return new Looked(
-                patches(places, side), outputs, spreads,
-                plane.saturatedOf(places, PLACE_PATCHES * side), strata, number);
+                positions, outputs, spreads, plane.saturatedOf(positions, side), strata, number);
     }
 
-    /** Rates places of an image, one for each part; for tests, which have them of the library. */
-    static RatingResult rateAt(ImageProcessor plane, RatingSettings settings, int[][] places) {
+    /** Rates patches of an image, one for each part; for tests, which have them of the library. */
+    static RatingResult rateAt(ImageProcessor plane, RatingSettings settings, int[][] positions) {
         Plane prepared = Plane.of(plane, settings.mask);
         int side = settings.model.sideFor(prepared.height, prepared.width);
-        int[][] patches = patches(places, side);
-        double[][] outputs = new double[patches.length][];
-        double[][] spreads = new double[patches.length][];
-        rate(settings, prepared, side, patches, outputs, spreads);
+        double[][] outputs = new double[positions.length][];
+        double[][] spreads = new double[positions.length][];
+        rate(settings, prepared, side, positions, outputs, spreads);
         List<Integer> strata = new ArrayList<>();
-        for (int i = 0; i < places.length; i++) {
+        for (int i = 0; i < positions.length; i++) {
             strata.add(i);
         }
         return new RatingResult(
                 settings, prepared, side,
-                looked(prepared, side, places, strata, outputs, spreads, places.length));
-    }
-
-    private static int[][] patches(int[][] places, int side) {
-        int[][] patches = new int[places.length * PLACE_PATCHES * PLACE_PATCHES][];
-        int n = 0;
-        for (int[] place : places) {
-            for (int row = 0; row < PLACE_PATCHES; row++) {
-                for (int column = 0; column < PLACE_PATCHES; column++) {
-                    patches[n++] = new int[] {place[0] + row * side, place[1] + column * side};
-                }
-            }
-        }
-        return patches;
+                looked(
+                        prepared, side, positions, strata, outputs, spreads,
+                        positions.length / PLACE_PATCHES));
     }
 
     /**

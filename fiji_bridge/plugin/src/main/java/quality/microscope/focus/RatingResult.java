@@ -170,15 +170,30 @@ public final class RatingResult {
         return java.util.Arrays.copyOf(means, there);
     }
 
-    /** Gives the variance of the mean of one value a stratum, from differences of neighbours. */
+    /**
+     * Gives the variance of the mean of one value a stratum, from differences of neighbouring
+     * pairs: second ones, so that what rises over the image adds nothing.
+     */
     static double varianceOfMean(double[] values) {
         int n = values.length;
+        int pairs = n / 2;
         double squares = 0;
-        for (int i = 1; i < n; i++) {
-            double difference = values[i] - values[i - 1];
+        if (pairs < 3) {
+            for (int i = 1; i < n; i++) {
+                double difference = values[i] - values[i - 1];
+                squares += difference * difference;
+            }
+            return n < 2 ? 0 : squares / (2.0 * (n - 1) * n);
+        }
+        double[] means = new double[pairs];
+        for (int i = 0; i < pairs; i++) {
+            means[i] = (values[2 * i] + values[2 * i + 1]) / 2;
+        }
+        for (int i = 2; i < pairs; i++) {
+            double difference = means[i] - 2 * means[i - 1] + means[i - 2];
             squares += difference * difference;
         }
-        return n < 2 ? 0 : squares / (2.0 * (n - 1) * n);
+        return 2 * squares / (6.0 * (pairs - 2)) / n;
     }
 
     private static double mean(double[] values) {

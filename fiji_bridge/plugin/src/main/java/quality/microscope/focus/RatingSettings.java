@@ -60,8 +60,8 @@ public final class RatingSettings {
     }
 
     /**
-     * Rates a sample of a large image: places of 2 x 2 patches, in the middle of as many parts of
-     * it. An image without room for more places is rated whole.
+     * Rates a sample of a large image: places of six patches each, every patch in the middle of a
+     * part of the image. An image without room for more places is rated whole.
      *
      * @param number of places; 0 for the whole image
      * @throws FocusException if it is negative, or beyond a million

@@ -192,12 +192,12 @@ public class RatingCommandsTest extends MenuTest {
     @Test
     public void aSampleSaysWhatItLeavesOpen() {
         ImagePlus image = new ImagePlus("large", Sample.drawn(1100, 1100, "noise", 40.0));
-        run(image, "Rate Image...", "patches=3");
+        run(image, "Rate Image...", "patches=2");
         RatingResult expected = MicroscopeRating.rate(
-                image.getProcessor(), RatingSettings.standard().places(3));
+                image.getProcessor(), RatingSettings.standard().places(2));
         assertEquals(12, results().getValue("patches", 0), 0);
         assertEquals(expected.score, results().getValue("score", 0), 0);
-        run(image, "Rate Image...", "patches=4");
+        run(image, "Rate Image...", "patches=3");
         assertEquals("There is no room for more.", 25, results().getValue("patches", 1), 0);
     }
 

@@ -77,7 +77,7 @@ public class RatingTest {
         RatingResult whole = MicroscopeRating.rate(image);
         RatingResult sample = MicroscopeRating.rate(image, RatingSettings.standard().places(4));
         assertEquals(4, sample.places);
-        assertEquals(16, sample.patchPositions.length);
+        assertEquals(24, sample.patchPositions.length);
         assertEquals(whole.score, sample.score, 0.02);
         assertTrue(sample.scoreHigh - sample.scoreLow >= whole.scoreHigh - whole.scoreLow);
         RatingResult again = MicroscopeRating.rate(image, RatingSettings.standard().places(4));
@@ -94,7 +94,7 @@ public class RatingTest {
         image.fill();
         RatingResult sample = MicroscopeRating.rate(image, RatingSettings.standard().places(4));
         // Of each blank part all four looks, of the others one.
-        assertTrue(sample.patchPositions.length > 16);
+        assertTrue(sample.patchPositions.length > 24);
         assertTrue(sample.blankFraction > 0);
         assertTrue(sample.score > 0.1);
         image.setRoi((java.awt.Rectangle) null);
@@ -102,7 +102,7 @@ public class RatingTest {
         image.fill();
         RatingResult blank = MicroscopeRating.rate(image, RatingSettings.standard().places(4));
         assertEquals("no_content", blank.status);
-        assertEquals(4 * 4 * 4, blank.patchPositions.length);
+        assertEquals(4 * 6 * 4, blank.patchPositions.length);
         assertEquals(1, blank.blankFraction, 0);
     }
 

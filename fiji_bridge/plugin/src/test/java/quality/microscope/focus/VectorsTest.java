@@ -299,7 +299,7 @@ public class VectorsTest {
         }
     }
 
-    /** The library draws its places at random: here they are its own. */
+    /** The library draws its patches at random: here they are its own. */
     @Test
     public void samplesAreRatedAlike() throws IOException {
         for (Map.Entry<String, RatingModel> model : raters().entrySet()) {
@@ -307,15 +307,15 @@ public class VectorsTest {
                 Map<String, Object> recipe = object(object(entry).get("image"));
                 Map<String, Object> expected = object(object(entry).get("result"));
                 List<?> patches = list(expected.get("patch_positions"));
-                int[][] places = new int[patches.size() / 4][];
-                for (int i = 0; i < places.length; i++) {
-                    double[] place = numbers(patches.get(4 * i));
-                    places[i] = new int[] {(int) place[0], (int) place[1]};
+                int[][] positions = new int[patches.size()][];
+                for (int i = 0; i < positions.length; i++) {
+                    double[] patch = numbers(patches.get(i));
+                    positions[i] = new int[] {(int) patch[0], (int) patch[1]};
                 }
                 ImageProcessor image = Sample.image(recipe);
                 RatingResult result = MicroscopeRating.rateAt(
-                        image, Sample.ratingSettings(model.getValue(), recipe, image), places);
-                assertEquals(places.length, result.places);
+                        image, Sample.ratingSettings(model.getValue(), recipe, image), positions);
+                assertEquals(positions.length / 6, result.places);
                 compare(model.getKey() + " " + recipe, result, expected);
             }
         }
