@@ -102,6 +102,7 @@ def test_structured_empties_are_of_their_kinds_and_hold_nothing_small():
         assert steepest < (0.13 if kind.startswith("seam") else 0.06), kind
 
 
+@pytest.mark.long
 def test_transmitted_light_is_even_where_nothing_is_and_sharpest_in_focus():
     made = _benchmark("transmitted_light")
     for modality in made.MODALITIES:

@@ -89,6 +89,7 @@ def test_all_patches_give_the_whole_planes_result(model, images):
                 np.testing.assert_allclose(getattr(sampled, field.name), expected, atol=1e-9)
 
 
+@pytest.mark.long
 def test_estimates_of_all_numbers_are_near_the_whole_planes(model, images, samples):
     whole = measure_focus(images["wells"], model)
     results = samples["wells"]

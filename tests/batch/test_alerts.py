@@ -474,6 +474,7 @@ def plate(tmp_path):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["variable", "option", "both"])
 def test_no_process_and_no_file_gets_the_secret_of_the_webhook(plate, tmp_path, how):
     line = script(

@@ -229,6 +229,7 @@ def test_what_is_no_such_table_is_not_replaced(tmp_path):
     assert (tmp_path / "results.csv").read_text() == "my,own,notes\n1,2,3\n"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX")
 def test_killed_at_any_moment_each_row_is_there_once(tmp_path):
     program = """
@@ -732,6 +733,7 @@ def test_copies_of_one_second_do_not_meet(tmp_path):
     assert len(older_tables(tmp_path)) == 3
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX")
 def test_killed_at_any_moment_no_row_is_lost(tmp_path):
     program = """

@@ -125,6 +125,7 @@ def test_rescaling_is_the_librarys(plate, model, tmp_path):
 FINE = "na=1.4,n=1.515,wavelength_um=0.52,pixel_size_um=0.103"
 
 
+@pytest.mark.long
 def test_images_are_rescaled_by_themselves_when_their_optics_are_known(model, tmp_path):
     """Told by the file or the user; the option alone asks for it, wherever it stands."""
     plane = coded.plane([[1, 1], [1, 1]]).repeat(2, axis=0).repeat(2, axis=1)
@@ -247,6 +248,7 @@ def test_what_is_left_out_is_counted(plate, model, tmp_path):
     assert "2 .txt, 1 .gif, 1 without one\n" in screen
 
 
+@pytest.mark.long
 def test_best_planes_and_stacks_that_lack_planes_are_told(model, tmp_path):
     folder = tmp_path / "plate"
     folder.mkdir()
@@ -263,6 +265,7 @@ def test_best_planes_and_stacks_that_lack_planes_are_told(model, tmp_path):
     assert "There is no z-stack, and so no best plane: " in screen
 
 
+@pytest.mark.long
 def test_thumbnails_and_what_is_excluded_are_told(plate, model, tmp_path):
     (plate / "A01_s1_thumb.tif").touch()
     (plate / "Downsampled_x2").mkdir()
@@ -396,6 +399,7 @@ OME = """<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">
 <Channel ID="Channel:0:0" SamplesPerPixel="1"{wave}/><TiffData/></Pixels></Image></OME>"""
 
 
+@pytest.mark.long
 def test_the_files_own_optics_and_the_users(model, tmp_path):
     plane = coded.plane([[5, 5], [5, 5]])
     height, width = plane.shape
@@ -444,6 +448,7 @@ def test_what_no_measure_can_do_is_refused(plate, monkeypatch, options, words):
     assert not (plate / "out").exists()
 
 
+@pytest.mark.long
 def test_further_measures_add_columns(plate, model, tmp_path):
     out = tmp_path / "out"
     measure(plate, "--model", model, "--out", out)

@@ -182,6 +182,7 @@ def many(tmp_path):
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
+@pytest.mark.long
 @linux
 def test_a_killed_worker_costs_one_row_at_most(many, model, tmp_path):
     out = tmp_path / "out"
@@ -199,6 +200,7 @@ def test_a_killed_worker_costs_one_row_at_most(many, model, tmp_path):
     assert process.returncode == len(errors)
 
 
+@pytest.mark.long
 @linux
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_an_interrupted_run_keeps_its_rows_and_leaves_no_process(many, model, tmp_path, jobs):
@@ -234,6 +236,7 @@ def test_an_interrupted_run_keeps_its_rows_and_leaves_no_process(many, model, tm
     assert (out / "results.csv").read_bytes() == results
 
 
+@pytest.mark.long
 @linux
 def test_a_full_disk_is_an_error_not_a_traceback(many, model, tmp_path):
     out = tmp_path / "out"

@@ -7,6 +7,7 @@ from command_line import measure, run, table
 from openpyxl import load_workbook
 
 
+@pytest.mark.long
 def test_copies_say_what_the_tables_say(mixed_folder, model, tmp_path):
     from pyarrow import parquet
 

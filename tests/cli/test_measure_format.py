@@ -98,6 +98,7 @@ def test_what_cannot_be_measured_is_a_row_and_the_exit_code_tells_it(model, tmp_
     assert flat["status"] == nan["status"] == "no_content"
 
 
+@pytest.mark.long
 def test_text_is_utf8_whatever_the_terminal_has(model, tmp_path):
     tifffile.imwrite(tmp_path / "µ.tif", coded.plane(coded.FOCUSED))
     for kind in ("csv", "json"):
@@ -117,6 +118,7 @@ def test_columns_of_other_measures_come_too(plate, model):
     assert "level" not in first
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes are closed in another way")
 @pytest.mark.parametrize("kind", ["csv", "json"])
 def test_a_reader_that_has_enough_ends_it_without_a_word(plate, model, tmp_path, kind):
@@ -164,6 +166,7 @@ def test_wrong_use_says_nothing_on_standard_output(plate):
     assert "'csv', 'json'" in " ".join(done.stderr.replace("│", " ").split())
 
 
+@pytest.mark.long
 def test_commands_of_the_page_work(tmp_path):
     """Those of docs/results.md that write rows, with the bundled sample."""
     page = (TOP / "docs" / "results.md").read_text(encoding="utf-8")

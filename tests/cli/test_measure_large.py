@@ -21,6 +21,7 @@ from microscope_quality.model import write_model
 from microscope_quality.sampling import sample_focus
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="asks POSIX")
 def test_memory_of_a_large_image_with_one_job(tmp_path):
     """2048 × 2048 pixels of 16 bits through a network of the default's size."""
@@ -72,6 +73,7 @@ def test_memory_of_a_large_image_with_one_job(tmp_path):
     assert kilobytes < 400_000
 
 
+@pytest.mark.long
 def test_a_sample_is_the_librarys_and_gives_its_interval(model, tmp_path):
     levels = np.random.default_rng(1).integers(2, 6, (20, 20)).tolist()
     image = tmp_path / "a.tif"
@@ -106,6 +108,7 @@ def test_a_limit_of_memory(mixed_folder, model, tmp_path):
     assert rows["large.tif"]["status"] == "no_content"
 
 
+@pytest.mark.long
 def test_pictures_keep_to_the_limit_of_memory(model, tmp_path):
     levels = np.zeros((24, 24), int)
     levels[:, 12:] = 9

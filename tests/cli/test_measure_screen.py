@@ -18,6 +18,7 @@ import microscope_quality
 from microscope_quality.cli.app import app
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_screen_fits_its_width(plate, model, tmp_path, width):
     long = "a_long_name_" * 9
@@ -121,6 +122,7 @@ def test_version():
     assert result.stdout == f"microscope-quality {microscope_quality.__version__}\n"
 
 
+@pytest.mark.long
 def test_names_that_look_like_planes_are_told_once_with_a_pattern(plate, model, tmp_path):
     folder = tmp_path / "planes"
     folder.mkdir()

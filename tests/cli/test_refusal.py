@@ -83,6 +83,7 @@ def test_what_a_command_has_no_word_for_is_left_to_others(error):
     assert left.value is error
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -92,6 +92,7 @@ def evaluation(data):
     return evaluate(["compact"], data, SMALL, command="try")
 
 
+@pytest.mark.long
 def test_images_are_judged_as_measuring_judges_them(evaluation, folder):
     (model,) = evaluation.models
     images = [
@@ -219,6 +220,7 @@ def test_examples_are_patches_of_the_images(evaluation, folder):
     np.testing.assert_allclose(certainty(probabilities), examples.certainty, atol=1e-4)
 
 
+@pytest.mark.long
 def test_several_processes_give_the_same(data, evaluation):
     again = evaluate(["compact"], data, replace(SMALL, jobs=2))
     for one, other in ((evaluation.models[0], again.models[0]),):

@@ -265,6 +265,7 @@ def check_refusal(done: Any, out: Path, name: str, reason: str, n_rows: int) -> 
 posix = pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
 
 
+@pytest.mark.long
 @posix
 @pytest.mark.parametrize("limit_bytes", [3500, 5000, 6000])
 @pytest.mark.parametrize("option", ["--xlsx", "--parquet"])
@@ -280,6 +281,7 @@ def test_a_copy_of_a_few_rows_that_does_not_fit_is_one_sentence(
     check_refusal(done, tmp_path / "out", name, "File too large", 1)
 
 
+@pytest.mark.long
 @posix
 @pytest.mark.parametrize("limit_bytes", [25_000, 40_000])
 def test_a_workbook_of_many_rows_that_does_not_fit_is_one_sentence(

@@ -75,6 +75,7 @@ def test_each_channel_has_its_own_best_plane(settings, stack, tmp_path):
         assert image.pages.first.tags["XResolution"].value == (20000, 1)
 
 
+@pytest.mark.long
 def test_one_channel_may_say_which_plane_is_the_best_of_all(settings, stack, tmp_path):
     write_best(settings, tmp_path / "images", tmp_path / "best", by="1")
     found = written(tmp_path / "best")
@@ -84,6 +85,7 @@ def test_one_channel_may_say_which_plane_is_the_best_of_all(settings, stack, tmp
     assert best.failed == ["no channel is 'GFP'; they are 0, 1"]
 
 
+@pytest.mark.long
 def test_files_that_name_times_or_channels_keep_planes_of_their_own(settings, tmp_path):
     images = tmp_path / "images"
     images.mkdir()

@@ -107,6 +107,7 @@ def test_the_best_plane_of_a_stack_is_the_sharpest(alone):
     assert stack["mid_band_power"] == of_stack[2]["mid_band_power"]
 
 
+@pytest.mark.long
 def test_beside_focus_it_adds_columns_and_changes_none(images, alone, tmp_path):
     list(measure_files(images, BESIDE, out=tmp_path / "both"))
     list(measure_files(images, out=tmp_path / "focus"))

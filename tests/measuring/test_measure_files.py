@@ -123,6 +123,7 @@ def test_values_are_those_of_the_array(plate, model, whole):
     assert [z for name, z in rows if name == "a3.tif"] == [0, 1, 2]
 
 
+@pytest.mark.long
 def test_the_command_goes_on_where_it_stopped_and_the_other_way_round(plate, model, tmp_path):
     out = tmp_path / "out"
     with measure_files(plate, model=model, out=out) as measured:
@@ -136,6 +137,7 @@ def test_the_command_goes_on_where_it_stopped_and_the_other_way_round(plate, mod
     run("verify", out)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n_rows", [1, 3, 4])
 def test_whoever_stops_asking_keeps_what_is_done(plate, model, whole, tmp_path, n_rows):
     """In the middle of a z-stack, too."""
@@ -231,6 +233,7 @@ def test_stacks_have_their_best_plane(plate, model, tmp_path, folder):
         assert texts([stack]) == unchecked(table(out / "stacks.csv"))
 
 
+@pytest.mark.long
 def test_arguments_are_those_of_the_command(plate, model, tmp_path):
     """As told by what both write into the record of a run."""
 
@@ -281,6 +284,7 @@ def test_a_measure_of_ones_own_is_said_in_settings(plate, model):
         measure_files(plate, settings, in_focus_limit=2)
 
 
+@pytest.mark.long
 def test_progress_ends_where_all_pages_are_done(plate, model, tmp_path):
     for seen in ([], []):
 
@@ -393,6 +397,7 @@ for row in measure_files(folder, model=model, out=out, jobs=2):
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["file", "stdin"])
 def test_a_plain_script_measures_and_goes_on(plate, model, tmp_path, way):
     """Without a guard against being run by the processes that it starts."""
@@ -440,6 +445,7 @@ def test_a_script_measures_by_a_measure_of_its_own(plate, tmp_path):
     assert done.stdout.split("\n")[:2] == ["a1.tif 200.0", "a2.tif None"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_ends_the_processes_and_keeps_what_is_done(plate, model, tmp_path):
     for number in range(40):

@@ -80,6 +80,7 @@ def test_a_listener_hears_of_planes_and_images(plate, settings, tmp_path, folder
     ]
 
 
+@pytest.mark.long
 def test_a_stack_that_was_interrupted_has_all_its_pictures(settings, tmp_path):
     image = tmp_path / "stack.tif"
     stack = np.stack([coded.plane(coded.FOCUSED)] * 5)
@@ -106,6 +107,7 @@ def test_a_stack_that_was_interrupted_has_all_its_pictures(settings, tmp_path):
         assert drawn == (tmp_path / "whole" / "overlays" / name).read_bytes()
 
 
+@pytest.mark.long
 def test_the_results_of_other_measures_are_replaced_and_kept(plate, settings, tmp_path):
     from microscope_quality.measuring.classical import Classical
 

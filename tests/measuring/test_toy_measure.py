@@ -85,6 +85,7 @@ def test_table_stacks_and_overlays_by_two_processes(images, tmp_path):
         assert tuple(bytes.fromhex(status.colour[1:])) in colours
 
 
+@pytest.mark.long
 def test_it_resumes_and_another_threshold_measures_again(images, tmp_path):
     out = tmp_path / "out"
     first = list(measure_files(images, settings(), out=out))

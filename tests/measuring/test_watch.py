@@ -215,6 +215,7 @@ def test_the_mail_of_the_documentation(pytestconfig, tmp_path):
     assert "B03.tif is at level 6.1, above 4\r\n" in got
 
 
+@pytest.mark.long
 def test_alerts_tell_the_numbers_of_the_measure(images):
     channel, order = Channel(), []
     watch = Watch(where(images), SETTINGS)
@@ -239,6 +240,7 @@ def test_alerts_tell_the_numbers_of_the_measure(images):
         assert len(channel.got) == number
 
 
+@pytest.mark.long
 def test_the_copy_for_spreadsheets_has_all_rows_at_the_end(images):
     import openpyxl
 

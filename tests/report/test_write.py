@@ -92,6 +92,7 @@ def test_an_image_without_a_picture_is_named_among_the_worst(tmp_path):
     assert all(path.name in note for path in paths[:2])
 
 
+@pytest.mark.long
 def test_images_that_changed_are_told_of_all_and_not_of_the_worst_alone(tmp_path):
     rows = []
     for k in range(40):

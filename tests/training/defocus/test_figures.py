@@ -138,6 +138,7 @@ def test_without_images_there_are_no_figures(tmp_path):
     assert figures == {}
 
 
+@pytest.mark.long
 def test_answers_are_kept_for_the_same_questions_alone(sharp, tmp_path):
     asked = replace(examination(sharp), empty_patches=100)
     examined(asked, tmp_path)

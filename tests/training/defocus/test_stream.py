@@ -244,6 +244,7 @@ def test_a_tilted_patch_is_blurred_as_by_degrade(images):
     np.testing.assert_allclose(patch, expected, atol=2e-5)
 
 
+@pytest.mark.long
 def test_the_broad_stream_is_made_of_distributions_over_neighbouring_levels(images):
     patches, targets = SharpBlocks(images, BROAD, 1, 300).block(0)
     assert np.isfinite(patches).all()

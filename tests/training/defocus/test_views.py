@@ -36,6 +36,7 @@ def test_are_of_many_objectives(views):
     assert {view.aberrations.side for view in views} == {1, -1}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(8))
 @pytest.mark.parametrize("level", [3, 8])
 def test_a_label_is_the_light_that_defocus_spreads(views, number, level):
@@ -48,6 +49,7 @@ def test_a_label_is_the_light_that_defocus_spreads(views, number, level):
     assert view.label(side_of(view, level)) == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.long
 def test_a_view_in_focus_has_level_0_unless_its_pixels_are_finer(views):
     widest = WIDEST_FOCUS_LEVELS
     assert TRAINING_OPTICS.level(0) < widest
@@ -58,6 +60,7 @@ def test_a_view_in_focus_has_level_0_unless_its_pixels_are_finer(views):
             assert view.label(0) < 1.2
 
 
+@pytest.mark.long
 def test_a_label_rises_with_the_level(views):
     for view in views[:6]:
         labels = [view.label(side_of(view, level)) for level in (0, 2, 5, 9)]
