@@ -270,7 +270,7 @@ def is_lazy(plane: Any) -> bool:
 
 
 def as_plane(
-    plane: ArrayLike, mask: Optional[ArrayLike] = None
+    plane: ArrayLike, mask: Optional[ArrayLike] = None, *, of_files: str = "measure_files"
 ) -> Tuple[NDArray[Any], Optional[NDArray[np.bool_]]]:
     """Give an image's grey values and which of its pixels count.
 
@@ -278,6 +278,8 @@ def as_plane(
     ----------
     plane, mask : array
         As for `measure_focus`.
+    of_files : str
+        Name of the function that takes paths, which is told where one is given.
 
     Returns
     -------
@@ -296,7 +298,7 @@ def as_plane(
     if isinstance(leading, (str, os.PathLike)):
         raise ImageError(
             f"{shown_path(leading)} names a file: read it first, such as with tifffile.imread, or "
-            "give its path to measure_files."
+            f"give its path to {of_files}."
         )
     pixels = as_array("An image", plane, error=ImageError)
     if pixels.dtype.kind == "b":
