@@ -1,6 +1,6 @@
 """Make the images of docs/micrographs: drawn tissue, with what electron microscopes do to it.
 
-Run it as ``python docs/make_micrographs.py [FOLDER]``. It also draws docs/rating.png of them: what
+Run it as ``python docs/make_micrographs.py [FOLDER]``. It also draws docs/rating.jpg of them: what
 `microscope-quality rate` says of each.
 """
 
@@ -86,4 +86,4 @@ def draw(folder: Path) -> Image.Image:
 if __name__ == "__main__":
     place = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS / "micrographs"
     make(place)
-    draw(place).save(place.parent / "rating.png", optimize=True)
+    draw(place).save(place.parent / "rating.jpg", quality=82, optimize=True)
