@@ -2,8 +2,8 @@
 MeasureImageQualityScore
 ========================
 
-**MeasureImageQualityScore** gives an electron micrograph the score that an expert would give it,
-and says what costs it: blur, astigmatism, noise, line noise or jitter.
+**MeasureImageQualityScore** gives an electron micrograph a score, how far its detail agrees with
+that of an ideal image, and says what costs it: blur, astigmatism, noise, line noise or jitter.
 
 The *score* goes from 0.1 (nothing is left of the specimen's detail) to 1 (ideal), for each image by
 itself: there is no other image to compare with. With it come the faults in units of their own, what

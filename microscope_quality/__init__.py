@@ -5,7 +5,7 @@ focus, ``measure_at`` measures around points, ``sample_focus`` some places of a 
 draw themselves: ``result.overlay(plane)``, ``result.plot(plane)``. ``measure_files(paths)``
 measures files, as the command does. `FocusModel` loads a model, `Optics` describes a microscope.
 
-``rate_image(plane)`` rates an image of an electron microscope as an expert would, and says why;
+``rate_image(plane)`` tells how far an image of an electron microscope agrees with an ideal one;
 ``rate_files(paths)`` rates files. `RatingModel` loads a rater.
 """
 

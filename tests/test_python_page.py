@@ -19,7 +19,8 @@ def run(tmp_path_factory):
     for library in ("matplotlib", "pandas"):
         pytest.importorskip(library)
     folder = tmp_path_factory.mktemp("page")
-    shutil.copytree(TOP / "docs" / "sample", folder / "sample")
+    for name in ("sample", "micrographs"):
+        shutil.copytree(TOP / "docs" / name, folder / name)
     done = subprocess.run(
         example("\n".join(EXAMPLES)),
         cwd=folder,

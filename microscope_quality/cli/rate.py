@@ -55,10 +55,11 @@ def rate(
 ) -> None:
     """Rate images of an electron microscope: score, what is wrong, and what to do about it.
 
-    The score is what an expert would give, from 0.1 to 1, with its 95 % interval. Beside it stand
-    blur, its direction, noise, line noise and jitter; and of a bad image, what costs most of its
-    score: refocus, restigmate, retake, or look. Failed grabs are told apart: cut or empty ones, and
-    a frame that came twice. Needs no threshold and no image to compare with.
+    The score is how far the detail of the image agrees with that of an ideal one, from 0.1 to 1,
+    with its 95 % interval. Beside it stand blur, its direction, noise, line noise and jitter; and
+    of a bad image, what costs most of its score: refocus, restigmate, retake, or look. Failed grabs
+    are told apart: cut or empty ones, and a frame that came twice. Needs no threshold and no image
+    to compare with.
 
     **Examples**
 

@@ -70,6 +70,8 @@ def picture_name(name: str, place: Place, rank: int | None = None) -> str:
     other files there are.
     """
     stem = re.sub(r"[^\w.+-]+", "_", f"{name} {place}".strip())
+    # That of the picture follows.
+    stem = re.sub(r"\.png$", "", stem, flags=re.IGNORECASE)
     # Names are limited to 255 bytes; their ends tell files apart.
     stem = stem.encode(errors="replace")[-180:].decode(errors="ignore").lstrip("_. ")
     if rank is not None:

@@ -1,4 +1,4 @@
-"""A rating as a measure: the score that an expert would give, and why."""
+"""A rating as a measure: how far an image agrees with an ideal one, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _model(name: str | None) -> RatingModel:
 
 @dataclass(frozen=True)
 class Rating(Measure):
-    """The score that an expert would give an image of an electron microscope, by a learned model.
+    """How far an image of an electron microscope agrees with an ideal one, by a learned model.
 
     Attributes
     ----------

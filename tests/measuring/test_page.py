@@ -25,6 +25,9 @@ from microscope_quality.measuring.settings import Settings
     ("name", "place", "expected"),
     [
         ("a.tif", Place(), "01_a.tif.png"),
+        ("a.png", Place(), "01_a.png"),
+        ("b/A.PNG", Place(), "01_b_A.png"),
+        ("a.png", Place(c=1), "01_a.png_c1.png"),
         ("day 2/a.tif", Place(z=3, c=1), "01_day_2_a.tif_z3_c1.png"),
         ("../../etc/a.tif", Place(), "01_etc_a.tif.png"),
         ("名前.tif", Place(series=2, t=0), "01_名前.tif_series_2_t0.png"),

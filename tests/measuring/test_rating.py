@@ -17,7 +17,8 @@ import tifffile
 from command_line import counts, pictures, table
 from PIL import Image
 
-from microscope_quality.errors import ArgumentError, ModelError, SettingsError
+from microscope_quality import measure_focus, rate_image
+from microscope_quality.errors import ArgumentError, ImageError, ModelError, SettingsError
 from microscope_quality.files.images import find
 from microscope_quality.files.plane import Plane
 from microscope_quality.files.tables import as_text, read_table
@@ -112,6 +113,13 @@ def test_a_picture_has_the_colours_of_scores_and_leaves_blank_patches_grey(ratin
         assert np.abs(border - score_colours(score)).max() <= 4
     blank = picture[side:, :side].astype(int)
     assert (np.ptp(blank, axis=2) == 0).all()
+
+
+def test_a_path_is_for_rate_files():
+    with pytest.raises(ImageError, match="'a.tif' names a file: .* give its path to rate_files"):
+        rate_image("a.tif")
+    with pytest.raises(ImageError, match="give its path to measure_files"):
+        measure_focus("a.tif")
 
 
 def cut(plane, lines):
@@ -471,6 +479,7 @@ def rated(section, out, model, *, jobs=1, score_limit=0.5):
     return list(rate_files(section, out=out, model=model, jobs=jobs, score_limit=score_limit))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_a_run_judges_tiles_in_their_order(section, model, tmp_path, jobs):
     rows = rated(section, tmp_path / "out", model, jobs=jobs)
@@ -545,6 +554,7 @@ def drawn(out, section, model, **options):
     return {name[:2]: np.asarray(Image.open(out / "overlays" / name)) for name in pictures(out)}
 
 
+@pytest.mark.long
 def test_pictures_say_how_their_plane_is_judged_now(section, model, tmp_path):
     out = tmp_path / "out"
     first = drawn(out, section, model)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +81,19 @@ def test_a_table_of_another_program_needs_two_columns(path):
     assert (first.image, first.score, first.more) == ("a.tif", 0.25, {"animal": "m1"})
     # An editor may end no last line.
     assert (second.image, second.score, second.size) == ("b.tif", 1, None)
+
+
+def test_the_table_that_the_page_shows_is_read(path):
+    page = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```csv\n(.*?)```", page, re.DOTALL)
+    path.write_text(shown, encoding="utf-8")
+    assert shown.splitlines()[0].split(",") == list(COLUMNS)
+    assert [(one.image, f"{one.score:g}", one.repeat) for one in read_rows(path)] == [
+        ("section1_r0_c0.tif", "1", 0),
+        ("section1_r0_c1.tif", "0.4", 0),
+        ("section1_r1_c3.tif", "nan", 0),
+        ("section1_r0_c1.tif", "0.3", 1),
+    ]
 
 
 def test_of_several_answers_to_a_question_the_last_one_holds(path):
