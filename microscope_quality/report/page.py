@@ -417,7 +417,7 @@ def _trend_said(one: Trend) -> str:
     if math.isnan(one.per_hour):
         return "No trend: no direction in common."
     if not math.isfinite(one.high - one.low):
-        return "No trend: too few images to tell one."
+        return "No trend: the interval of its change has no ends."
     if not one.is_sure:
         return "No trend: the 95 % interval of its change holds 0."
     said = f"{one.per_hour:+.2f} an hour (95 %: {one.low:+.2f} to {one.high:+.2f})."

@@ -176,7 +176,13 @@ def names(opened):
 
 
 def test_what_has_no_score_stands_last_whichever_way_it_is_sorted(opened):
-    ends = ["t_r1_c3.tif", "t_r2_c0.tif", "t_r2_c2.tif", "t_r2_c3.tif\nis cut short"]
+    # What else is said of them stands below their names.
+    ends = [
+        "t_r1_c3.tif\nOf its 90 lines, the last 9 have one value each.",
+        "t_r2_c0.tif\nIt is the same as t_r0_c0.tif.",
+        "t_r2_c2.tif",
+        "t_r2_c3.tif\nis cut short",
+    ]
     head = opened.locator("#grid-head [data-name=score]")
     for first in ("t_r0_c1.tif", "t_r0_c0.tif"):
         listed = names(opened)

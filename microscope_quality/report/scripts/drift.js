@@ -44,7 +44,7 @@ function drawDrift(drift, number) {
       items,
       data: [...data.filter((trace) => trace.x.length), ...(line ? [line] : [])],
       layout: {
-        xaxis: { type: "date", nticks: Math.max(2, Math.floor((width - 60) / 90)), title: { text: "time of the file (UTC)", standoff: 6 } },
+        xaxis: { type: "date", nticks: Math.max(3, Math.floor((width - 60) / 60)), title: { text: "time of the file (UTC)", standoff: 6 } },
         yaxis: { range: [ends[0] - room, ends[1] + room], ...(drift.turns ? { dtick: drift.turns / 4 } : {}) },
       },
     };
