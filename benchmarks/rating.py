@@ -60,8 +60,9 @@ BLURS, NOISES = (LEAST_BLUR_PX, 12.0), (-1.5, 0.4)
 LABELS, REPEAT_ERROR = (50, 300), 0.05
 #: The large image of which 27 places are rated.
 LARGE, PLACES = 20_000, 27
-# Its defocus has so many steps, and each so many squares.
+# Its defocus has so many steps, and each so many squares of so many pixels.
 LEVELS, KINDS = 41, 4
+SQUARE = 500
 
 
 def read(folder: Path, chosen: Callable[[str], bool] = lambda name: True) -> List[NDArray[Any]]:
@@ -315,8 +316,9 @@ def own(model: RatingModel, data: Path) -> Iterator[Figure]:
 class LargePlane:
     """A plane of 20,000 × 20,000 pixels of one tissue, tilted and bent, made where it is read.
 
-    Beside that, squares of 512 pixels differ by chance: their defocus by a deviation of
-    `roughness_px`.
+    Beside that, squares of 500 pixels differ by chance: their defocus by a deviation of
+    `roughness_px`. The seams of these squares lie no more often within patches that are drawn than
+    within those of the whole.
     """
 
     ndim = 2
@@ -328,10 +330,10 @@ class LargePlane:
         self._blocks = []
         for level in range(LEVELS):
             for _ in range(KINDS):
-                field = scaled_square(tissue.images[0], 512 + 2 * MARGIN_PX, 1.0, rng)
+                field = scaled_square(tissue.images[0], SQUARE + 2 * MARGIN_PX, 1.0, rng)
                 fault = Fault(defocus_px=4.0 * level / (LEVELS - 1), noise=0.2, depth=200)
                 self._blocks.append(degraded(field, fault, rng)[0].astype(np.uint8))
-        n = -(-side // 512)
+        n = -(-side // SQUARE)
         y, x = np.mgrid[:n, :n] / n
         angle, phase = rng.uniform(0, 2 * np.pi, 2)
         defocus_px = 2 + 1.6 * ((y - 0.5) * np.sin(angle) + (x - 0.5) * np.cos(angle))
@@ -343,11 +345,11 @@ class LargePlane:
     def __getitem__(self, area: Tuple[slice, slice]) -> NDArray[np.uint8]:
         rows, columns = (range(*one.indices(self.shape[0])) for one in area)
         part = np.empty((len(rows), len(columns)), np.uint8)
-        for top in range(rows.start // 512 * 512, rows.stop, 512):
-            for left in range(columns.start // 512 * 512, columns.stop, 512):
-                block = self._blocks[self._map[top // 512, left // 512]]
-                y0, y1 = max(top, rows.start), min(top + 512, rows.stop)
-                x0, x1 = max(left, columns.start), min(left + 512, columns.stop)
+        for top in range(rows.start // SQUARE * SQUARE, rows.stop, SQUARE):
+            for left in range(columns.start // SQUARE * SQUARE, columns.stop, SQUARE):
+                block = self._blocks[self._map[top // SQUARE, left // SQUARE]]
+                y0, y1 = max(top, rows.start), min(top + SQUARE, rows.stop)
+                x0, x1 = max(left, columns.start), min(left + SQUARE, columns.stop)
                 part[y0 - rows.start : y1 - rows.start, x0 - columns.start : x1 - columns.start] = (
                     block[y0 - top : y1 - top, x0 - left : x1 - left]
                 )

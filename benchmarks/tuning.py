@@ -119,7 +119,7 @@ def of_pysted(data: Path) -> Microscope:
         molecules = emitters(field)
         np.random.seed(field)  # noqa: NPY002 - it draws from the global numbers
         datamap = base.Datamap(molecules.copy(), pixel_m)
-        psf = microscope.cache(pixel_m, save_cache=True)[0]
+        psf = microscope.cache(pixel_m)[0]
         datamap.set_roi(psf, "max")
         signal, left, _ = microscope.get_signal_and_bleach(
             datamap,

@@ -1,4 +1,4 @@
-"""Rate an image as an expert would, and say why: score, blur and its direction, noise, lines."""
+"""Rate how much of its detail an image shows, and say why: blur and its axis, noise, lines."""
 
 from __future__ import annotations
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 import math
 from collections import Counter
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
-from microscope_quality.errors import FileError, printable
-from microscope_quality.files.regular import open_regular, refusals
-from microscope_quality.files.whole import whole
 from microscope_quality.rating.agreement import (
     Agreement,
     Correlation,
@@ -21,10 +14,15 @@ from microscope_quality.rating.agreement import (
     Place,
     RaterFigures,
 )
-from microscope_quality.version import __version__
+from microscope_quality.rating.result_page import (
+    as_html,
+    counted,
+    replace_page,
+    result_page,
+    table,
+)
 
-# By which an older page is known, that is replaced.
-_MARK = '<meta name="generator" content="microscope-quality agreement'
+_KIND, _STYLES = "agreement", ("agreement.css",)
 # Of a chart, in pixels of its own.
 _SIDE, _MARGIN = 200, 26
 # From so many raters on, pairs are too many to be seen one by one.
@@ -48,64 +46,28 @@ def write_page(found: Agreement, path: Path, tables: Sequence[str]) -> None:
     FileError
         There is another file at that place, or nothing can be written there.
     """
-    if path.exists():
-        with refusals(path), open_regular(path) as stream:
-            if _MARK.encode() not in stream.read(2000):
-                raise FileError(
-                    f"{path}: is there already and is no page of agreement; move it away or "
-                    "choose another name"
-                )
-    with whole(path) as part, refusals(path, "written"):
-        part.write_bytes(page(found, tables))
+    replace_page(path, page(found, tables), _KIND, "agreement")
 
 
 def page(found: Agreement, tables: Sequence[str]) -> bytes:
     """Give the page: it runs no script and asks for nothing from elsewhere."""
-    style = "".join(map(_source, ("study_results.css", "agreement.css")))
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'"
     named = ", ".join(tables)
     subject = (
-        f"{_counted(len(found.raters), 'rater')}, {_counted(found.images, 'image')} or patches "
+        f"{counted(len(found.raters), 'rater')}, {counted(found.images, 'image')} or patches "
         "with a score."
         if found.images != 1
-        else f"{_counted(len(found.raters), 'rater')}, 1 image with a score."
+        else f"{counted(len(found.raters), 'rater')}, 1 image with a score."
     )
-    body = [
-        f"<header><div><h1>Agreement of raters: <bdi>{_text(named)}</bdi></h1>"
-        f'<p class="soft">{_text(subject)}</p></div></header>\n<main>',
+    parts = [
         _verdict(found),
         _raters(found),
         _charts(found),
         _pairs(found),
         _disputed(found),
         _meaning(),
-        "</main>",
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'{_MARK} {__version__}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        f"<title>Agreement of raters: {_text(named)}</title>\n"
-        f'<link rel="icon" href="data:,">\n<style>{style}</style>\n</head>\n<body>\n'
-        + "\n".join(part for part in body if part)
-        + "\n</body>\n</html>\n"
-    ).encode("utf-8", "replace")
-
-
-def _source(name: str) -> str:
-    return resources.files("microscope_quality.rating").joinpath(name).read_text(encoding="utf-8")
-
-
-def _text(text: str) -> str:
-    return html.escape(printable(text))
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    title = f"Agreement of raters: <bdi>{as_html(named)}</bdi>"
+    return result_page(_KIND, title, subject, parts, _STYLES)
 
 
 def _number(value: float, digits: int = 2, *, sign: bool = False) -> str:
@@ -123,7 +85,7 @@ def _range(correlation: Correlation) -> str:
 
 
 def _name(name: str) -> str:
-    return f"<bdi>{_text(name)}</bdi>" if name else '<span class="soft">no name</span>'
+    return f"<bdi>{as_html(name)}</bdi>" if name else '<span class="soft">no name</span>'
 
 
 def _verdict(found: Agreement) -> str:
@@ -142,7 +104,7 @@ def _verdict(found: Agreement) -> str:
             (
                 "Spread between raters",
                 _number(found.spread, 3),
-                f"over {_counted(found.shared, 'image')} with two scores or more",
+                f"over {counted(found.shared, 'image')} with two scores or more",
             )
         )
     pooled = math.sqrt(sum(one**2 for one in errors) / len(errors)) if errors else math.nan
@@ -150,20 +112,20 @@ def _verdict(found: Agreement) -> str:
         (
             "Repeat error",
             _number(pooled, 3),
-            f"of {_counted(len(errors), 'rater')}, root mean square"
+            f"of {counted(len(errors), 'rater')}, root mean square"
             if errors
             else "no rater saw two images twice",
         )
     )
     listed = "".join(
-        f'<li class="tile"><span>{_text(title)}</span> <strong>{value}</strong> '
-        f"<span>{_text(more)}</span></li>"
+        f'<li class="tile"><span>{as_html(title)}</span> <strong>{value}</strong> '
+        f"<span>{as_html(more)}</span></li>"
         for title, value, more in tiles
     )
     notes = []
     if several and found.all.images < 2:
         notes.append(
-            f"All {found.all.raters} raters have {_counted(found.all.images, 'image')} in common: "
+            f"All {found.all.raters} raters have {counted(found.all.images, 'image')} in common: "
             "the correlations take two at least. The pairs below use what two have in common."
         )
     elif several and found.all.images < found.images:
@@ -173,9 +135,9 @@ def _verdict(found: Agreement) -> str:
         )
     return (
         '<section aria-labelledby="found"><h2 id="found">In short</h2>'
-        f'<p class="sentence">{_text(_sentence(found, pooled))}</p>'
+        f'<p class="sentence">{as_html(_sentence(found, pooled))}</p>'
         f'<ul class="tiles">{listed}</ul>'
-        + "".join(f'<p class="note">{_text(note)}</p>' for note in notes)
+        + "".join(f'<p class="note">{as_html(note)}</p>' for note in notes)
         + "</section>"
     )
 
@@ -199,19 +161,6 @@ def _sentence(found: Agreement, pooled: float) -> str:
                 "is that they judge differently."
             )
     return " ".join(said) or "One rater, and nothing was shown twice: there is nothing to compare."
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """Give a table; the first cell of a row is its head. All cells are HTML."""
-    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in columns)
-    body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'
-        for row in rows
-    )
-    return (
-        f'<div class="card scroll"><table><caption class="unseen">{_text(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
 
 
 def _raters(found: Agreement) -> str:
@@ -249,7 +198,7 @@ def _raters(found: Agreement) -> str:
     )
     return (
         '<section aria-labelledby="raters"><h2 id="raters">Each rater</h2>'
-        f"{_table(columns, rows, 'Figures of each rater')}</section>"
+        f"{table(columns, rows, 'Figures of each rater')}</section>"
     )
 
 
@@ -276,13 +225,12 @@ def _charts(found: Agreement) -> str:
     for one in found.raters:
         if len(one.repeats) > 1:
             said = (
-                f"{_counted(len(one.repeats), 'image')}, repeat error "
-                f"{_number(one.repeat_error, 3)}"
+                f"{counted(len(one.repeats), 'image')}, repeat error {_number(one.repeat_error, 3)}"
             )
             figures.append(
                 f'<figure class="card"><h3>{_name(one.name)}</h3>'
                 f"{_scatter(one.repeats, 'first time', 'second time', one.name)}"
-                f"<figcaption>{_text(said)}</figcaption></figure>"
+                f"<figcaption>{as_html(said)}</figcaption></figure>"
             )
     if not figures:
         return ""
@@ -318,7 +266,7 @@ def _scatter(pairs: Sequence[tuple[float, float]], across: str, up: str, name: s
         for (a, b), count in sorted(counts.items())
     )
     return (
-        f'<svg viewBox="0 0 {_SIDE} {_SIDE}" role="img" aria-label="{_text(name)}: score the '
+        f'<svg viewBox="0 0 {_SIDE} {_SIDE}" role="img" aria-label="{as_html(name)}: score the '
         f'{up} over that the {across}">{grid}'
         f'<line class="even" x1="{x(0):.1f}" y1="{y(0):.1f}" x2="{x(1):.1f}" y2="{y(1):.1f}"/>'
         f'{dots}<text class="scale" x="{x(1):.1f}" y="{_SIDE - 1}" text-anchor="end">{across} →'
@@ -355,7 +303,7 @@ def _pairs(found: Agreement) -> str:
     )
     return (
         '<section aria-labelledby="pairs"><h2 id="pairs">Two by two</h2>'
-        f"{left_out}{_table(columns, rows, 'Figures of each pair of raters')}</section>"
+        f"{left_out}{table(columns, rows, 'Figures of each pair of raters')}</section>"
         if rows
         else '<section aria-labelledby="pairs"><h2 id="pairs">Two by two</h2>'
         '<p class="note">No two raters scored the same image.</p></section>'
@@ -367,7 +315,7 @@ def _disputed(found: Agreement) -> str:
         return ""
     rows = [
         [
-            f"<bdi>{_text(place_in_words(one.place))}</bdi>",
+            f"<bdi>{as_html(place_in_words(one.place))}</bdi>",
             _number(one.spread),
             ", ".join(f"{_name(name)} {score:.2g}" for name, score in one.scores.items()),
         ]
@@ -376,7 +324,7 @@ def _disputed(found: Agreement) -> str:
     return (
         '<section aria-labelledby="disputed"><h2 id="disputed">Where raters differ most</h2>'
         '<p class="soft">Worth looking at together before anything is learnt from the scores.</p>'
-        f"{_table(('Image', 'Spread', 'Scores'), rows, 'Images of which raters differ most')}"
+        f"{table(('Image', 'Spread', 'Scores'), rows, 'Images of which raters differ most')}"
         "</section>"
     )
 
@@ -421,7 +369,7 @@ def _meaning() -> str:
             "Mean of these differences: a rater who grows milder has one above 0.",
         ),
     )
-    listed = "".join(f"<dt>{_text(name)}</dt><dd>{_text(said)}</dd>" for name, said in entries)
+    listed = "".join(f"<dt>{as_html(name)}</dt><dd>{as_html(said)}</dd>" for name, said in entries)
     return (
         '<section aria-labelledby="meaning"><h2 id="meaning">What the figures mean</h2>'
         f'<div class="card"><dl>{listed}</dl></div></section>'

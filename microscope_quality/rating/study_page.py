@@ -18,12 +18,12 @@ from typing import Any
 from microscope_quality.batch.local_server import is_loopback
 from microscope_quality.errors import FileError, ImageError, SettingsError, printable
 from microscope_quality.rating.page_server import HTML, PageServer, Picture, Request
+from microscope_quality.rating.result_page import page_policy
 from microscope_quality.rating.shown_images import TILE, ShownImages
 from microscope_quality.rating.study import PRESSED, Study, StudyImage, Tester, sides
 from microscope_quality.rating.study_results import (
     MEASURES,
     measures_csv,
-    page_policy,
     results_of,
     results_page,
 )

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 import math
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from itertools import combinations
 from pathlib import Path
 
-from microscope_quality.errors import printable
 from microscope_quality.files import tables
 from microscope_quality.files.regular import refusals
 from microscope_quality.files.whole import whole
+from microscope_quality.rating.result_page import as_html, counted, result_page
 from microscope_quality.rating.study import (
     Answer,
     StudyRecord,
@@ -263,55 +259,24 @@ def results_page(results: StudyResults, table: str = MEASURES) -> bytes:
         Where the page leads to for the same numbers as CSV.
     """
     record = results.record
-    css = _style()
     title = f"{record.prediction_table} against {record.target_table}"
-    body = [
-        f"<header><div><h1>User study: <bdi>{_text(title)}</bdi></h1>"
-        f'<p class="soft">{_text(_subject(results))}</p></div></header>\n<main>',
+    parts = [
         _verdict(results),
         _by_bin(results),
         _by_tester(results),
         _meaning(results),
         _details(results, table),
-        "</main>",
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{page_policy()}">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        f"<title>User study: {_text(title)}</title>\n"
-        f'<link rel="icon" href="data:,">\n<style>{css}</style>\n</head>\n<body>\n'
-        + "\n".join(part for part in body if part)
-        + "\n</body>\n</html>\n"
-    ).encode()
-
-
-def page_policy() -> str:
-    """Give the policy by which a browser runs and loads nothing on the page of the results."""
-    digest = base64.b64encode(hashlib.sha256(_style().encode("utf-8")).digest()).decode("ascii")
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'"
-
-
-def _style() -> str:
-    style = resources.files("microscope_quality.rating").joinpath("study_results.css")
-    return style.read_text(encoding="utf-8")
-
-
-def _text(text: str) -> str:
-    return html.escape(printable(text))
-
-
-def _counted_words(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    return result_page(
+        "study", f"User study: <bdi>{as_html(title)}</bdi>", _subject(results), parts
+    )
 
 
 def _subject(results: StudyResults) -> str:
     record = results.record
     return (
-        f"{_counted_words(len(record.images), 'image')}, "
-        f"{_counted_words(len(record.testers), 'tester')}. Each saw an image with two scores, that "
+        f"{counted(len(record.images), 'image')}, "
+        f"{counted(len(record.testers), 'tester')}. Each saw an image with two scores, that "
         f"of {record.target_table} (the target) and that of {record.prediction_table} (the "
         "prediction), without knowing which is which."
     )
@@ -353,15 +318,15 @@ def _verdict(results: StudyResults) -> str:
     sentence = "No answer counts yet."
     if total.kept:
         sentence = (
-            f"In {_counted_words(total.kept + total.discarded, 'first showing')}, testers picked "
+            f"In {counted(total.kept + total.discarded, 'first showing')}, testers picked "
             f"the prediction {total.prediction:,} times and the target {total.target:,} times, "
             f"called both equivalent {total.equivalent:,} times and discarded {total.discarded:,}."
         )
     return (
         '<section aria-labelledby="found"><h2 id="found">What testers said</h2>'
-        f'<p class="sentence">{_text(sentence)}</p>'
+        f'<p class="sentence">{as_html(sentence)}</p>'
         f'<ul class="tiles">{"".join(tiles)}</ul>'
-        + "".join(f'<p class="note">{_text(note)}</p>' for note in notes)
+        + "".join(f'<p class="note">{as_html(note)}</p>' for note in notes)
         + "</section>"
     )
 
@@ -387,7 +352,7 @@ def _by_bin(results: StudyResults) -> str:
                 found: OverTesters = getattr(comparison, measure)(number)
                 of = ""
                 if 0 < found.n_testers < len(results.testers):
-                    of = f' <span class="soft">({_counted_words(found.n_testers, "tester")})</span>'
+                    of = f' <span class="soft">({counted(found.n_testers, "tester")})</span>'
                 cells.append(f"{_percent(found)}{of}")
         rows.append((_bin_name(number), cells, number == N_BINS))
     return (
@@ -404,15 +369,15 @@ def _table(
     caption: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str], bool]]
 ) -> str:
     """Give a table; its cells are HTML, its names are text."""
-    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in columns)
+    head = "".join(f'<th scope="col">{as_html(name)}</th>' for name in columns)
     body = "".join(
-        f'<tr{" class=total" if is_total else ""}><th scope="row"><bdi>{_text(name)}</bdi></th>'
+        f'<tr{" class=total" if is_total else ""}><th scope="row"><bdi>{as_html(name)}</bdi></th>'
         + "".join(f"<td>{cell}</td>" for cell in cells)
         + "</tr>"
         for name, cells, is_total in rows
     )
     return (
-        f'<table><caption class="unseen">{_text(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f'<table><caption class="unseen">{as_html(caption)}</caption><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table>"
     )
 
@@ -570,7 +535,9 @@ def _meaning(results: StudyResults) -> str:
             "discard alone.",
         ),
     )
-    body = "".join(f"<dt>{_text(name)}</dt><dd>{_text(words)}</dd>" for name, words in definitions)
+    body = "".join(
+        f"<dt>{as_html(name)}</dt><dd>{as_html(words)}</dd>" for name, words in definitions
+    )
     return (
         '<section aria-labelledby="meaning"><h2 id="meaning">What the measures mean</h2>'
         f'<dl class="card">{body}</dl></section>'
@@ -589,11 +556,12 @@ def _details(results: StudyResults, table: str) -> str:
         ("Seed", str(record.seed)),
         ("Made with", f"microscope-quality {record.version}"),
     )
-    rows = [(name, [f"<bdi>{_text(value)}</bdi>"], False) for name, value in facts]
+    rows = [(name, [f"<bdi>{as_html(value)}</bdi>"], False) for name, value in facts]
     return (
         '<section aria-labelledby="made"><h2 id="made">How it was made</h2>'
         f'<div class="card">{_table("The study", ("", ""), rows)}</div>'
-        f'<p class="soft small">The same numbers in full: <a href="{_text(table)}">{MEASURES}</a>. '
+        '<p class="soft small">The same numbers in full: '
+        f'<a href="{as_html(table)}">{MEASURES}</a>. '
         f"Page written by microscope-quality {__version__}; all is in this one file, and it asks "
         "for nothing from elsewhere.</p></section>"
     )

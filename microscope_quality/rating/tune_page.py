@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import html
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from microscope_quality.errors import FileError, printable
-from microscope_quality.files.regular import open_regular, refusals
-from microscope_quality.files.whole import whole
+from microscope_quality.rating.result_page import (
+    as_html,
+    counted,
+    replace_page,
+    result_page,
+    table,
+)
 from microscope_quality.rating.tune_space import Choice, Range
 from microscope_quality.rating.tune_trials import DOSE, SECONDS, Trial, TuneResult
-from microscope_quality.version import __version__
 
-# By which an older page is known, that is replaced.
-_MARK = '<meta name="generator" content="microscope-quality tuning'
+_KIND, _STYLES = "tuning", ("tune.css",)
 # Of charts, in pixels of their own.
 _WIDE, _NARROW, _HEIGHT = 1080, 350, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 14, 40
@@ -49,31 +48,18 @@ def write_page(result: TuneResult, path: Path) -> None:
     FileError
         There is another file at that place, or nothing can be written there.
     """
-    if path.exists():
-        with refusals(path), open_regular(path) as stream:
-            if _MARK.encode() not in stream.read(2000):
-                raise FileError(
-                    f"{path}: is there already and is no page of a search; move it away or choose "
-                    "another place"
-                )
-    with whole(path) as part, refusals(path, "written"):
-        part.write_bytes(page(result))
+    replace_page(path, page(result), _KIND, "a search")
 
 
 def page(result: TuneResult) -> bytes:
     """Give the page: it runs no script and asks for nothing from elsewhere."""
-    style = "".join(map(_source, ("study_results.css", "tune.css")))
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'"
     failed = sum(bool(trial.error) for trial in result.trials)
     subject = (
-        f"{_counted(len(result.trials), 'image')}"
+        f"{counted(len(result.trials), 'image')}"
         + (f", {failed} of them failed" if failed else "")
-        + f"; {_counted(len(result.space), 'parameter')}: {', '.join(result.space)}."
+        + f"; {counted(len(result.space), 'parameter')}: {', '.join(result.space)}."
     )
-    body = [
-        "<header><div><h1>Settings with the best score</h1>"
-        f'<p class="soft">{_text(subject)}</p></div></header>\n<main>',
+    parts = [
         _verdict(result),
         _course(result),
         _slices(result),
@@ -81,32 +67,8 @@ def page(result: TuneResult) -> bytes:
         _best(result),
         _images(result),
         _meaning(result),
-        "</main>",
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'{_MARK} {__version__}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        "<title>Settings with the best score</title>\n"
-        f'<link rel="icon" href="data:,">\n<style>{style}</style>\n</head>\n<body>\n'
-        + "\n".join(part for part in body if part)
-        + "\n</body>\n</html>\n"
-    ).encode("utf-8", "replace")
-
-
-def _source(name: str) -> str:
-    return resources.files("microscope_quality.rating").joinpath(name).read_text(encoding="utf-8")
-
-
-def _text(text: object) -> str:
-    return html.escape(printable(str(text)))
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    return result_page(_KIND, "Settings with the best score", subject, parts, _STYLES)
 
 
 def _number(value: float, digits: int = 4) -> str:
@@ -147,8 +109,8 @@ def _verdict(result: TuneResult) -> str:
         said = f" The last one failed with: {errors[-1]}" if errors else ""
         return (
             '<section aria-labelledby="found"><h2 id="found">In short</h2>'
-            f'<p class="note">No image has a score, so nothing can be recommended.{_text(said)}'
-            f"</p><p>{_text(end)}</p></section>"
+            f'<p class="note">No image has a score, so nothing can be recommended.{as_html(said)}'
+            f"</p><p>{as_html(end)}</p></section>"
         )
     tiles = [(name, _value(result, name, value), "") for name, value in best.parameters.items()]
     about = "of this image" if best.images == 1 else f"of these {best.images} images"
@@ -156,8 +118,8 @@ def _verdict(result: TuneResult) -> str:
     if result.dose:
         tiles.append(("Dose spent", _number(result.dose, 3), "sum over all images"))
     listed = "".join(
-        f'<li class="tile{" best" if title == "Score" else ""}"><span>{_text(title)}</span> '
-        f"<strong>{_text(value)}</strong> <span>{_text(more)}</span></li>"
+        f'<li class="tile{" best" if title == "Score" else ""}"><span>{as_html(title)}</span> '
+        f"<strong>{as_html(value)}</strong> <span>{as_html(more)}</span></li>"
         for title, value, more in tiles
     )
     good = [trial.score for trial in result.trials if not trial.error]
@@ -171,8 +133,8 @@ def _verdict(result: TuneResult) -> str:
     )
     return (
         '<section aria-labelledby="found"><h2 id="found">In short</h2>'
-        f'<p class="sentence">{_text(sentence)}</p><ul class="tiles">{listed}</ul>'
-        f'<p class="soft">{_text(end)}</p></section>'
+        f'<p class="sentence">{as_html(sentence)}</p><ul class="tiles">{listed}</ul>'
+        f'<p class="soft">{as_html(end)}</p></section>'
     )
 
 
@@ -245,18 +207,18 @@ def _chart(
     ]
     parts += [
         f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="{floor}" y2="{floor + 5}"/>'
-        f'<text class="scale" x="{x:.1f}" y="{floor + 19}" text-anchor="middle">{_text(said)}'
+        f'<text class="scale" x="{x:.1f}" y="{floor + 19}" text-anchor="middle">{as_html(said)}'
         "</text>"
         for x, said in ticks
     ]
     parts.append(f'<line class="rule" x1="{_LEFT}" x2="{right}" y1="{floor}" y2="{floor}"/>')
     parts += drawn
     parts.append(
-        f'<text class="scale" x="{right}" y="{_HEIGHT - 4}" text-anchor="end">{_text(across)}'
+        f'<text class="scale" x="{right}" y="{_HEIGHT - 4}" text-anchor="end">{as_html(across)}'
         f'</text><text class="scale" x="{_LEFT + 4}" y="{_TOP + 1}">↑ score</text>'
     )
     return (
-        f'<svg viewBox="0 0 {width} {_HEIGHT}" role="group" aria-label="{_text(label)}">'
+        f'<svg viewBox="0 0 {width} {_HEIGHT}" role="group" aria-label="{as_html(label)}">'
         f"{''.join(parts)}</svg>"
     )
 
@@ -279,8 +241,8 @@ def _mark(result: TuneResult, trial: Trial, x: float, y: float, kind: str = "") 
     else:
         shape = f'<circle class="point {kind or "prediction"}" cx="{x:.1f}" cy="{y:.1f}" r="5.5"/>'
     return (
-        f'<a href="#image-{trial.number + 1}" aria-label="{_text(said)}">{shape}'
-        f"<title>{_text(said)}</title></a>"
+        f'<a href="#image-{trial.number + 1}" aria-label="{as_html(said)}">{shape}'
+        f"<title>{as_html(said)}</title></a>"
     )
 
 
@@ -368,7 +330,7 @@ def _slices(result: TuneResult) -> str:
             across=f"{one.unit} →" if one.unit and isinstance(one, Range) else "",
             label=f"Score over {name}; recommended: {_value(result, name, best.parameters[name])}",
         )
-        charts.append(f'<figure class="card"><h3>{_text(name)}</h3>{chart}</figure>')
+        charts.append(f'<figure class="card"><h3>{as_html(name)}</h3>{chart}</figure>')
     return (
         '<section aria-labelledby="slices"><h2 id="slices">Parameter by parameter</h2>'
         '<p class="soft">Each point is an image. The line stands at what is recommended.</p>'
@@ -414,12 +376,12 @@ def _compromises(result: TuneResult) -> str:
             across=f"{name} →",
             label=f"Score over {name}; the front of best compromises is filled",
         )
-        charts.append(f'<figure class="card"><h3>{_text(name)}</h3>{chart}</figure>')
+        charts.append(f'<figure class="card"><h3>{as_html(name)}</h3>{chart}</figure>')
     names = [*result.space, "score", *result.minimise]
     rows = [
         [
             _link(trial),
-            *(_text(_value(result, name, trial.parameters[name])) for name in result.space),
+            *(as_html(_value(result, name, trial.parameters[name])) for name in result.space),
             _score(trial.score),
             *(_measured(name, trial.measurements[name]) for name in result.minimise),
         ]
@@ -427,25 +389,11 @@ def _compromises(result: TuneResult) -> str:
     ]
     return (
         '<section aria-labelledby="front"><h2 id="front">Compromises</h2>'
-        f'<p class="soft">{_text(_counted(len(rows), "image"))} of which no other has both a '
-        f"higher score and less {_text(' and '.join(result.minimise))}.</p>"
+        f'<p class="soft">{as_html(counted(len(rows), "image"))} of which no other has both a '
+        f"higher score and less {as_html(' and '.join(result.minimise))}.</p>"
         f'<p class="small"><span class="key front">the front</span> <span class="key other">'
         f'others</span></p><div class="slices">{"".join(charts)}</div>'
-        f"{_table(('Image', *names), rows, 'The front of best compromises')}</section>"
-    )
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """Give a table; the first cell of a row is its head. All cells are HTML."""
-    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in columns)
-    body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'
-        for row in rows
-    )
-    return (
-        f'<div class="card scroll" tabindex="0" role="region" aria-label="{_text(caption)}"><table>'
-        f'<caption class="unseen">{_text(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"{table(('Image', *names), rows, 'The front of best compromises')}</section>"
     )
 
 
@@ -459,7 +407,7 @@ def _best(result: TuneResult) -> str:
     rows = [
         [
             f"{place}",
-            *(_text(_value(result, name, one.parameters[name])) for name in result.space),
+            *(as_html(_value(result, name, one.parameters[name])) for name in result.space),
             f"{_score(one.score)} ± {_score(one.spread)}",
             f"{one.images:,}",
         ]
@@ -469,8 +417,8 @@ def _best(result: TuneResult) -> str:
     noise = f"A single score differs from it by {_score(result.noise)} (standard deviation)."
     return (
         '<section aria-labelledby="best"><h2 id="best">The best settings</h2>'
-        f'<p class="soft">{_text(noise)}</p>'
-        f"{_table(columns, rows, 'The best settings')}</section>"
+        f'<p class="soft">{as_html(noise)}</p>'
+        f"{table(columns, rows, 'The best settings')}</section>"
     )
 
 
@@ -484,7 +432,7 @@ def _images(result: TuneResult) -> str:
     rows = []
     for trial in result.trials:
         settings = [
-            _text(_value(result, name, value, unit=False))
+            as_html(_value(result, name, value, unit=False))
             for name, value in trial.parameters.items()
         ]
         picture = ""
@@ -495,14 +443,14 @@ def _images(result: TuneResult) -> str:
         purpose = _PURPOSES.get(trial.purpose, trial.purpose) + (", recommended" if own else "")
         outcome = _score(trial.score)
         if trial.error:
-            outcome = f'<span class="why">{_text(trial.error)}</span>'
+            outcome = f'<span class="why">{as_html(trial.error)}</span>'
         cells = [
             f'<span id="image-{trial.number + 1}">{trial.number + 1}</span>',
             *([picture] if pictures else []),
             *settings,
             outcome,
             *(_measured(name, trial.measurements.get(name, math.nan)) for name in told),
-            _text(purpose),
+            as_html(purpose),
         ]
         rows.append(cells)
     columns = [
@@ -515,7 +463,7 @@ def _images(result: TuneResult) -> str:
     ]
     return (
         '<section aria-labelledby="images" class="images"><h2 id="images">All images</h2>'
-        f"{_table(columns, rows, 'All images, in the order in which they were taken')}</section>"
+        f"{table(columns, rows, 'All images, in the order in which they were taken')}</section>"
     )
 
 
@@ -542,7 +490,7 @@ def _meaning(result: TuneResult) -> str:
     ]
     if any(DOSE in trial.measurements for trial in result.trials):
         entries.append((DOSE, "As the acquisition tells it, in its own unit."))
-    listed = "".join(f"<dt>{_text(name)}</dt><dd>{_text(said)}</dd>" for name, said in entries)
+    listed = "".join(f"<dt>{as_html(name)}</dt><dd>{as_html(said)}</dd>" for name, said in entries)
     return (
         '<section aria-labelledby="meaning"><h2 id="meaning">What the figures mean</h2>'
         f'<div class="card"><dl>{listed}</dl></div></section>'

@@ -214,9 +214,9 @@ def test_a_sample_reads_the_ends_and_its_places_alone(tall, model):
     source = Ends(tall)
     row = row_of(sampled, source)
     assert judged(row) == ("good", "", "", "")
-    assert row["patches"] == "8"
-    # Two ends of 256 lines, and two places of 512.
-    assert source.read.sum() <= 2 * 256 + 2 * 512
+    assert row["patches"] == "12"
+    # Two ends of 256 lines, and twelve patches of 256.
+    assert source.read.sum() <= 2 * 256 + 12 * 256
     assert row["frame_digest"] == row_of(sampled, tall)["frame_digest"]
     ended = row_of(sampled, cut(tall, 100))
     assert judged(ended) == ("failed_grab", "cut", "retake", "cut")

@@ -12,7 +12,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 
 /**
- * Rates images of electron microscopes as an expert would, and says why.
+ * Rates how much of its detail an image of an electron microscope shows, and says why.
  *
  * <pre>
  * import quality.microscope.focus.MicroscopeRating

@@ -20,9 +20,9 @@ public final class RateImage extends PlaneCommand<RatingResult> {
     void execute() {
         ImagePlus image = image();
         Options options = options(
-                "Rates an image of an electron microscope as an expert would, from 0.1 to 1, an "
-                        + "ideal image, and says what it lacks: focus, stigmation, electrons, or "
-                        + "lines that are in step. A row for each plane goes into the table <i>"
+                "Rates how much of its detail an image of an electron microscope shows, from 0.1 to "
+                        + "1, an ideal image, and says what it lacks: focus, stigmation, electrons, "
+                        + "or lines that are in step. A row for each plane goes into the table <i>"
                         + Table.RATINGS + "</i>. Of a selection, the patches inside count. Lines "
                         + "run from left to right. Esc stops, and keeps what is rated.");
         askForPlanes(options, image);
