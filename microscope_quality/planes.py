@@ -270,7 +270,7 @@ def is_lazy(plane: Any) -> bool:
 
 
 def as_plane(
-    plane: ArrayLike, mask: Optional[ArrayLike] = None, *, of_files: str = "measure_files"
+    plane: ArrayLike, mask: Optional[ArrayLike] = None
 ) -> Tuple[NDArray[Any], Optional[NDArray[np.bool_]]]:
     """Give an image's grey values and which of its pixels count.
 
@@ -278,8 +278,6 @@ def as_plane(
     ----------
     plane, mask : array
         As for `measure_focus`.
-    of_files : str
-        Name of the function that takes paths, which is told where one is given.
 
     Returns
     -------
@@ -298,7 +296,7 @@ def as_plane(
     if isinstance(leading, (str, os.PathLike)):
         raise ImageError(
             f"{shown_path(leading)} names a file: read it first, such as with tifffile.imread, or "
-            f"give its path to {of_files}."
+            "give its path to measure_files or rate_files."
         )
     pixels = as_array("An image", plane, error=ImageError)
     if pixels.dtype.kind == "b":

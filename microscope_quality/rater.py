@@ -466,7 +466,7 @@ class _Source:
         self._plane: Any = plane
         self._unmasked: Optional[NDArray[np.bool_]] = None
         if not planes.is_lazy(plane):
-            self._plane, self._unmasked = planes.as_plane(plane, of_files="rate_files")
+            self._plane, self._unmasked = planes.as_plane(plane)
         self.height, self.width = (int(length) for length in self._plane.shape)
         self.dtype = np.dtype(self._plane.dtype)
         self._tops = planes.TopValues()

@@ -53,8 +53,11 @@ def test_a_key_is_a_word_of_a_table_and_a_sign_one_character():
 
 def test_colours_of_focus_and_of_ratings_are_those_of_levels():
     ramp = [f"#{bytes(colour).hex()}" for colour in level_colours(11)]
-    for own in ((IN_FOCUS, MIXED, OUT_OF_FOCUS), (GOOD, FAILED, POOR)):
-        assert [one.colour for one in own] == [ramp[0], ramp[4], ramp[8]]
+    focus = [one.colour for one in (IN_FOCUS, MIXED, OUT_OF_FOCUS)]
+    assert focus == [ramp[0], ramp[4], ramp[8]]
+    assert [GOOD.colour, POOR.colour] == [ramp[0], ramp[8]]
+    # A failed grab has no score, so its colour is none of theirs.
+    assert FAILED.colour not in ramp
 
 
 def test_a_failed_grab_is_bad_and_its_numbers_mean_nothing():

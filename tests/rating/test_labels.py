@@ -244,7 +244,7 @@ def test_cut_at_any_byte_it_keeps_all_whole_rows_and_goes_on(path):
             file.add(one)
             ends.append(len(path.read_bytes()))
     content = path.read_bytes()
-    added = Label("new.tif", score=1, rater="C")
+    added = Label("new.tif", score=1.0, rater="C")
     for length in range(len(content) + 1):
         path.write_bytes(content[:length])
         whole = sum(end <= length for end in ends) - 1
