@@ -553,6 +553,7 @@ def test_unevenness_against_its_definition(shape):
         assert illumination_unevenness(plane) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("light", "unevenness", "within"), LIT.values(), ids=LIT)
 @pytest.mark.parametrize("n", [0, 60, 600])
 def test_unevenness_is_that_of_the_light_whatever_lies_in_it(light, unevenness, within, n):

@@ -184,6 +184,7 @@ def test_a_server_that_dawdles_or_says_too_much_is_told_in_time_without_what_it_
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rest", "pause"),
     [

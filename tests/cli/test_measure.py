@@ -84,6 +84,7 @@ def test_without_out_nothing_is_written(plate, model, tmp_path, monkeypatch):
         assert words in screen
 
 
+@pytest.mark.long
 def test_names_give_plate_and_well(plate, model, tmp_path):
     pattern = r"(?P<well>[A-P]\d\d)_s(?P<site>\d)"
     measure(plate, "--model", model, "--out", tmp_path / "out", "--pattern", pattern)
@@ -112,6 +113,7 @@ def test_optics_give_the_defocus(plate, model, tmp_path):
     assert float(row["defocus_um"]) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.long
 def test_rescaling_is_the_librarys(plate, model, tmp_path):
     text = "na=0.5,n=1,wavelength_um=0.5,pixel_size_um=0.5"
     path = plate / "day 2" / "B10_s2.tif"
@@ -157,6 +159,7 @@ def test_images_are_rescaled_by_themselves_when_their_optics_are_known(model, tm
     assert (one["binning"], one["level"], other["binning"]) == ("", "", "2")
 
 
+@pytest.mark.long
 def test_what_is_missing_to_rescale_is_named_where_it_would_matter(model, tmp_path):
     plane = coded.plane([[1, 1], [1, 1]])
     without_wave = OME.format(w=plane.shape[1], h=plane.shape[0], unit="", wave="")

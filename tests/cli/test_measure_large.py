@@ -94,6 +94,7 @@ def test_a_sample_is_the_librarys_and_gives_its_interval(model, tmp_path):
     assert table(out / "results.csv")[0]["expected_level"] != row["expected_level"]
 
 
+@pytest.mark.long
 def test_a_limit_of_memory(mixed_folder, model, tmp_path):
     out = tmp_path / "out"
     large = mixed_folder / "large.tif"

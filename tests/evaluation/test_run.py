@@ -231,6 +231,7 @@ def test_several_processes_give_the_same(data, evaluation):
     assert [r.f for r in again.binary] == pytest.approx([r.f for r in evaluation.binary])
 
 
+@pytest.mark.long
 def test_models_side_by_side(data, coarse):
     settings = replace(SMALL, gain_offset_images=0, classical=False)
     found = evaluate(["compact", coarse], data, settings)

@@ -102,6 +102,7 @@ def test_files_that_name_times_or_channels_keep_planes_of_their_own(settings, tm
         ]
 
 
+@pytest.mark.long
 def test_a_best_plane_that_moved_leaves_nothing_behind(settings, stack, tmp_path):
     images, folder = tmp_path / "images", tmp_path / "best"
     write_best(settings, images, folder)
@@ -120,6 +121,7 @@ def test_a_best_plane_that_moved_leaves_nothing_behind(settings, stack, tmp_path
     ]
 
 
+@pytest.mark.long
 def test_planes_in_files_keep_their_names(settings, tmp_path):
     images = tmp_path / "images"
     images.mkdir()

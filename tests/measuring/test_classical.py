@@ -73,6 +73,7 @@ def test_its_columns_are_all_classical_measures():
     assert Classical().column.name == "mid_band_power"
 
 
+@pytest.mark.long
 def test_the_table_has_what_the_functions_give(images, alone):
     rows = {row["file"]: row for row in table(alone)}
     for name in ("0.tif", "1.tif", "2.tif"):

@@ -65,6 +65,7 @@ def hasty_threads():
     sys.setswitchinterval(interval)
 
 
+@pytest.mark.long
 def test_threads_of_one_process_read_pages_of_one_file(tmp_path, hasty_threads):
     path = tmp_path / "stack.tif"
     stack = np.random.default_rng(0).integers(0, 4000, (600, 20, 20)).astype(np.uint16)

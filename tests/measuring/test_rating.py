@@ -435,6 +435,7 @@ def test_a_model_is_that_of_its_task(model, tmp_path):
         measures_with(["focus", "rating"], {"model": str(tmp_path / "toy")})
 
 
+@pytest.mark.long
 def test_focus_and_rating_share_a_column(rating, tmp_path):
     coded.write(tmp_path / "focus")
     plane = coded_rating.plane(POOR)
@@ -493,6 +494,7 @@ def test_a_run_judges_tiles_in_their_order(section, model, tmp_path, jobs):
     assert [row["status"] for row in without] == [row["status"] for row in rows]
 
 
+@pytest.mark.long
 def test_of_two_equal_tiles_that_of_the_earlier_file_counts(section, model, tmp_path):
     later = (section / "t5.tif").stat().st_mtime + 60
     os.utime(section / "t1.tif", (later, later))
@@ -515,6 +517,7 @@ def without_verdicts(out):
     return [{k: v for k, v in row.items() if k not in told} for row in table(out / "results.csv")]
 
 
+@pytest.mark.long
 def test_another_limit_judges_again_and_rates_nothing(section, model, tmp_path):
     out = tmp_path / "out"
     rated(section, out, model)

@@ -91,6 +91,7 @@ def test_a_table_that_lacks_a_column(column):
         READER.plane(lacking)
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(COLUMNS), st.text(max_size=20)))
 def test_any_row_is_a_plane_or_an_error(changes):

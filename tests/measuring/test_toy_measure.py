@@ -122,6 +122,7 @@ def test_the_report_shows_it(images, tmp_path):
     assert not re.search(r"\bfocus|\blevel", shown, re.I)
 
 
+@pytest.mark.long
 def test_the_watch_measures_draws_and_judges_by_it(images, tmp_path):
     out = tmp_path / "out"
     where = WatchSettings(images, out, still_seconds=0.1, once=True, pictures=True)

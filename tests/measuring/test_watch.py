@@ -136,6 +136,7 @@ def test_a_loop_that_is_left_loses_nothing(images):
     assert table(images) == {"a.tif": "dark", "b.tif": "bright"}
 
 
+@pytest.mark.long
 def test_in_a_plain_script(images, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

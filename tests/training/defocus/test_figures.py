@@ -53,6 +53,7 @@ def whole(sharp, tmp_path_factory):
     return examined(examination(sharp), tmp_path_factory.mktemp("whole"))
 
 
+@pytest.mark.long
 def test_the_figures_are_those_of_the_images(sharp, whole):
     asked = examination(sharp)
     model = FocusModel(asked.description, asked.weights)

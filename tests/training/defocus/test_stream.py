@@ -155,6 +155,7 @@ def test_type_range_keeps_gain_and_offset_and_stays_in_range(images):
     assert means.max() > 5 * means.min()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "microscope",
     [

@@ -67,6 +67,7 @@ def test_a_label_rises_with_the_level(views):
         assert np.all(np.diff(labels) > 0)
 
 
+@pytest.mark.long
 def test_a_label_is_near_the_level(views):
     for view in views[:10]:
         if not view.confocal:

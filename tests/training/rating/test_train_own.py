@@ -90,6 +90,7 @@ def test_the_error_that_is_told_is_that_of_groups_left_out(trained):
     assert spread == pytest.approx(rmse, abs=1e-3)
 
 
+@pytest.mark.long
 def test_that_nobody_chose_its_limit_is_said(lab, trained, tmp_path):
     image, out = str(lab[0] / lab[1][0]["image"]), tmp_path / "out"
     sentence = "No limit was chosen for this lab's own score; 0.7 is used: choose one with "
