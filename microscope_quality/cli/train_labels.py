@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from microscope_quality.cli.train import Display, duration
+from microscope_quality.cli.training_display import Display, duration
 from microscope_quality.errors import printable
 
 # What is trained, and what it is trained on.

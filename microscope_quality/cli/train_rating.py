@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from microscope_quality.cli.train import Display
+from microscope_quality.cli.training_display import Display
 
 
 def train_rating(context: typer.Context) -> None:

@@ -56,7 +56,7 @@ def unseen(
     from rich.console import Console
 
     from microscope_quality.cli.refusal import refusing
-    from microscope_quality.cli.train import Display
+    from microscope_quality.cli.training_display import Display
     from microscope_quality.evaluation.unseen import TABLE, UnseenSettings, leave_one_out
     from microscope_quality.rating.quiet_keras import import_keras
     from microscope_quality.training.defocus.sets import SetSettings

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from microscope_quality.cli import train as command
-from microscope_quality.cli.train import Display
+from microscope_quality.cli import training_display as command
+from microscope_quality.cli.training_display import Display
 
 DOING = "measuring the model on 50,000 empty patches"
 
