@@ -297,6 +297,11 @@ class Measure:
         return 0
 
     @property
+    def framework_bytes(self) -> int:
+        """Memory that a framework takes for it, whatever the image; 0 without one."""
+        return 0
+
+    @property
     def patch_size(self) -> int:
         """Side of its patches in pixels; 0 without any."""
         return 0

@@ -95,6 +95,10 @@ def measure_item(settings: Settings, item: Item) -> Measured:
     return measure_page(settings, follow(item, listed)[0])
 
 
+def _framework_bytes(settings: Settings) -> int:
+    return sum(measure.framework_bytes for measure in settings.measures)
+
+
 def measure_page(settings: Settings, item: Item, seen: Seen | None = None) -> Measured:
     """Measure the planes of a page; `seen` is called with each and its result.
 
@@ -105,7 +109,11 @@ def measure_page(settings: Settings, item: Item, seen: Seen | None = None) -> Me
     """
     if item.error:
         raise FileError(item.error)
-    need(bytes_of(settings, item), seconds_of(item.page))
+    need(
+        bytes_of(settings, item),
+        seconds_of(item.page),
+        beside_bytes=_framework_bytes(settings),
+    )
     rows: dict[str, list[dict[str, object]]] = {name: [] for name in settings.tables()}
     drawn, not_drawn = [], []
     for plane in _read(settings, item.path, item.page):
@@ -278,7 +286,11 @@ def read_again(
             # An axis inside the page has no place of its own.
             if not any(_is_at(page, place) for place in left):
                 continue
-            need(bytes_of_page(settings, page, measured=measured, drawn=measured), seconds_of(page))
+            need(
+                bytes_of_page(settings, page, measured=measured, drawn=measured),
+                seconds_of(page),
+                beside_bytes=_framework_bytes(settings),
+            )
             for plane in _read(settings, path, page):
                 place = next((one for one in left if _is_at(plane, one)), None)
                 if place is not None:

@@ -59,6 +59,8 @@ UNCHOSEN_LIMIT = f"No limit was chosen for this lab's own score; {LOWEST_GOOD_SC
 _SAME_AS = "It is the same as "
 # Lines at either end of a plane that is sampled, which are read to tell a failed grab.
 _END_LINES = 256
+# What a framework may take for a published network: TensorFlow alone takes most of a gigabyte.
+_FRAMEWORK_BYTES = 4 * 2**30
 # Standard deviations of half an interval of 95 %.
 _CONFIDENT = 1.96
 
@@ -209,6 +211,10 @@ class Rating(Measure):
     @property
     def is_sample(self) -> bool:
         return self.patches is not None
+
+    @property
+    def framework_bytes(self) -> int:
+        return _FRAMEWORK_BYTES if is_published(self._description) else 0
 
     @property
     def patch_size(self) -> int:

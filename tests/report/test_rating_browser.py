@@ -217,7 +217,8 @@ def test_no_word_of_the_table_is_cut(opened, width):
           return right - grid.getBoundingClientRect().left <= grid.scrollWidth; }"""
     )
     # The charts are drawn anew a moment later.
-    opened.wait_for_function(f"document.documentElement.scrollWidth === {width}")
+    opened.wait_for_timeout(500)
+    assert opened.evaluate("document.documentElement.scrollWidth") == width
     opened.set_viewport_size({"width": 1280, "height": 900})
 
 
