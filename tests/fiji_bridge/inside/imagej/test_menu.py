@@ -253,7 +253,7 @@ def test_rate_image_has_the_librarys_limit(context):
 def test_rate_image_of_a_sample(run, image_plus, table, micrograph):
     plane = np.tile(micrograph, (2, 2))
     run("Rate_Image", image=image_plus(plane), patches=1)
-    assert table.getValue("patches", 0) == 4
+    assert table.getValue("patches", 0) == 6
     assert table.getValue("score", 0) == pytest.approx(rate_image(plane, patches=1).score, abs=1e-6)
 
 
