@@ -402,6 +402,7 @@ def test_what_cannot_be_run_is_refused_at_once(line, words):
         Command(line)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="its children are ended on POSIX")
 def test_a_program_that_takes_too_long_is_ended_with_its_children(tmp_path):
     line = script(

@@ -50,6 +50,7 @@ def test_with_a_folder_rows_are_those_of_its_table(plate, model, tmp_path, kind)
     assert counts(out)["kept"] == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["csv", "json"])
 def test_without_a_folder_numbers_are_in_full(plate, model, tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
@@ -77,6 +78,7 @@ def test_json_is_an_array_of_an_object_a_line(plate, model):
     ]
 
 
+@pytest.mark.long
 def test_what_cannot_be_measured_is_a_row_and_the_exit_code_tells_it(model, tmp_path):
     folder = tmp_path / "ä, b"
     folder.mkdir()

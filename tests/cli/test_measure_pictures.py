@@ -7,11 +7,14 @@ import shutil
 
 import coded
 import numpy as np
+import pytest
 import tifffile
 from command_line import counts, measure, pictures, table
 from PIL import Image
 
 from microscope_quality.files.pictures import is_picture
+
+pytestmark = pytest.mark.long
 
 
 def test_doubtful_planes_are_drawn_the_worst_first(plate, model, tmp_path):

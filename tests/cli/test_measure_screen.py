@@ -50,6 +50,7 @@ def test_the_screen_fits_its_width(plate, model, tmp_path, width):
     assert "41 planes" in done.stdout
 
 
+@pytest.mark.long
 def test_a_pipe_gets_whole_names(plate, model):
     name = "a_long_name_" * 12 + ".tif"
     (plate / "A01_s1.tif").rename(plate / name)

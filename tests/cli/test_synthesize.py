@@ -97,6 +97,7 @@ def test_a_missing_library_is_said_once(sharp, tmp_path, monkeypatch):
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="another signal there")
 def test_an_interrupted_set_says_so_and_is_whole_planes(sharp, tmp_path):
     folder = tmp_path / "many"

@@ -298,6 +298,7 @@ def test_a_model_that_is_another_one_now(folder, run_once):
             (model / name).write_bytes(content)
 
 
+@pytest.mark.long
 def test_images_are_known_again_by_what_is_in_them(folder):
     out, images = folder / "out", folder / "plate"
     check = ("--images", images, "--jobs", 2)

@@ -135,6 +135,7 @@ def test_the_default_model_is_within_one_level_on_simulated_cells(level):
     assert np.count_nonzero(predictions_of(model, planes).wrong_by_more_than(1)) <= 1
 
 
+@pytest.mark.long
 def test_patches_where_nothing_is_have_no_level(evaluation):
     (model,) = evaluation.models
     # 4 rows and 3 columns of patches, of 3 images at 11 levels.

@@ -147,6 +147,7 @@ def test_planes_in_files_keep_their_names(settings, tmp_path):
     assert of_site == ["B01_img_GFP_z6.tif"]
 
 
+@pytest.mark.long
 def test_what_cannot_be_written_is_said_and_the_rest_is(settings, stack, tmp_path):
     images, folder = tmp_path / "images", tmp_path / "best"
     tifffile.imwrite(

@@ -24,6 +24,7 @@ def peak(path: Path) -> int:
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     ("kind", "side", "compression"), [("u2", 3000, "zlib"), ("f4", 2000, None)]

@@ -533,6 +533,7 @@ def test_another_limit_judges_again_and_rates_nothing(section, model, tmp_path):
     assert not (out / "older").exists()
 
 
+@pytest.mark.long
 def test_a_tile_is_frozen_as_long_as_the_one_before_it_is_the_same(section, model, tmp_path):
     out = tmp_path / "out"
     rated(section, out, model)
@@ -648,6 +649,7 @@ def test_misuse_of_rate_files_is_a_sentence(arguments, kind, said, section, mode
 # Watches.
 
 
+@pytest.mark.long
 def test_a_watch_tells_what_to_do_and_a_later_one_judges_by_its_own_limit(section, model, tmp_path):
     (section / "t5.tif").unlink()
     where = WatchSettings(section, tmp_path / "out", still_seconds=0.1, jobs=1, once=True)

@@ -105,6 +105,7 @@ def test_it_resumes_and_another_threshold_measures_again(images, tmp_path):
     assert (counts["kept"], counts["dark"], counts["bright"]) == (0, 7, 1)
 
 
+@pytest.mark.long
 def test_the_report_shows_it(images, tmp_path):
     out = tmp_path / "out"
     list(measure_files(images, settings(), out=out))

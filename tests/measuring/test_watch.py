@@ -163,6 +163,7 @@ def test_in_a_plain_script(images, tmp_path):
     assert sorted(done.stdout.splitlines()) == ["a.tif no content", "b.tif no content"]
 
 
+@pytest.mark.long
 def test_the_example_of_the_documentation(pytestconfig, tmp_path):
     page = (pytestconfig.rootpath / "docs" / "watching.md").read_text(encoding="utf-8")
     _, code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -104,6 +104,7 @@ def test_the_certainty_is_that_of_empty_patches_of_the_seed(sharp, whole):
     assert whole[0] == sure_certainty(np.concatenate(certainties))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fraction", [0.02, 0.0])
 def test_the_certainty_is_also_that_of_few_with_a_structure(tmp_path, monkeypatch, fraction):
     monkeypatch.setattr(figures, "SURE_STRUCTURED_FRACTION", fraction)

@@ -95,6 +95,7 @@ def test_aberrations_are_drawn_for_each_stream(images):
     assert drawn[0].isdisjoint(drawn[1])
 
 
+@pytest.mark.long
 def test_workers_make_the_same_blocks_in_order(images):
     arguments = dict(seed=1, block_size=48, first=3, stream=2)
     here = SharpBlocks.blocks(images, StreamSettings(), workers=0, **arguments)

@@ -68,6 +68,7 @@ def trained(lab, tmp_path_factory):
     return out / "ours", result
 
 
+@pytest.mark.long
 def test_the_folder_scores_as_the_lab_does(lab, trained):
     model = RatingModel.from_pretrained(trained[0])
     images, rows = lab
@@ -110,6 +111,7 @@ def test_that_nobody_chose_its_limit_is_said(lab, trained, tmp_path):
     assert not rated()
 
 
+@pytest.mark.long
 def test_components_are_those_of_the_rater_that_it_stands_on(lab, trained):
     image = tifffile.imread(lab[0] / lab[1][0]["image"])
     own, generic = rate_image(image, trained[0]), rate_image(image)
