@@ -60,7 +60,6 @@ def run_files(command: str, doing: str, given: Mapping[str, Any]) -> None:
     from microscope_quality.files.pictures import OVERLAYS
     from microscope_quality.measuring.best_planes import BestPlanes, check_apart
     from microscope_quality.measuring.memory import limit_of
-    from microscope_quality.measuring.rating import UNCHOSEN_LIMIT
     from microscope_quality.measuring.run import Run, check_folder
 
     began = time.monotonic()
@@ -155,7 +154,10 @@ def run_files(command: str, doing: str, given: Mapping[str, Any]) -> None:
         copies=copied,
     )
     if run.settings.facts().get("own_score") and given.get("score_limit") is None:
-        screen.print(f"{UNCHOSEN_LIMIT}: choose one with --score-limit.")
+        # Here, so that what rates nothing starts without it.
+        from microscope_quality.measuring.rating import UNCHOSEN_LIMIT
+
+        screen.print(UNCHOSEN_LIMIT)
     if exclude and not left_out.keys() & {EXCLUDED, EXCLUDED_FOLDERS}:
         screen.print(f"--exclude leaves nothing out: {printable(' '.join(exclude))}", style="dim")
     if best_plane is not None:

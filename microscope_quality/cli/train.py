@@ -6,15 +6,12 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from microscope_quality.cli import microscope
 from microscope_quality.cli.training_display import Display
-
-if TYPE_CHECKING:
-    pass
 
 _image_option = partial(typer.Option, rich_help_panel="Images")
 _check_option = partial(typer.Option, rich_help_panel="Check of the images")

@@ -54,7 +54,10 @@ from microscope_quality.statuses import FAILED, GOOD, NO_CONTENT, POOR, RATING_S
 
 _RETAKE = "retake"
 #: Said of scores that a lab's labels made, and of a limit that is the default one.
-UNCHOSEN_LIMIT = f"No limit was chosen for this lab's own score; {LOWEST_GOOD_SCORE:g} is used"
+UNCHOSEN_LIMIT = (
+    f"No limit was chosen for this lab's own score; {LOWEST_GOOD_SCORE:g} is used: choose one with "
+    "--score-limit."
+)
 # Begins what is said of a frozen plane, last of its remarks.
 _SAME_AS = "It is the same as "
 # Lines at either end of a plane that is sampled, which are read to tell a failed grab.

@@ -186,7 +186,7 @@ def _of_limit(rows: Rows, record: Mapping[str, Any]) -> list[str]:
     )
     if not is_own or given or rows.measure.limit != LOWEST_GOOD_SCORE:
         return []
-    return [f"{UNCHOSEN_LIMIT}: choose one with --score-limit."]
+    return [UNCHOSEN_LIMIT]
 
 
 def _tile_grids(rows: Rows, pattern: str | None) -> list[TileGrid]:

@@ -39,8 +39,7 @@ def groups_of(patches: Sequence[LabelledPatch], group_by: str | None = None) -> 
         `group_by` is no such thing, or tells no group of a patch.
     """
     if group_by is None:
-        folders = groups_of(patches, FOLDER)
-        return folders if len(set(folders)) >= _ENOUGH_FOLDERS else groups_of(patches, IMAGE)
+        group_by = _usual(patches)
     if group_by in (FOLDER, IMAGE):
         # A file of several planes is one image.
         places = [patch.path if group_by == IMAGE else patch.path.parent for patch in patches]
@@ -62,11 +61,15 @@ def groups_of(patches: Sequence[LabelledPatch], group_by: str | None = None) -> 
     return groups
 
 
+def _usual(patches: Sequence[LabelledPatch]) -> str:
+    """By what patches are grouped when nothing else is asked for."""
+    return FOLDER if len(set(groups_of(patches, FOLDER))) >= _ENOUGH_FOLDERS else IMAGE
+
+
 def called(patches: Sequence[LabelledPatch], group_by: str | None = None) -> str:
     """Say what the groups of `groups_of` are, several of them, such as "folders"."""
     if group_by is None:
-        folders = set(groups_of(patches, FOLDER))
-        group_by = FOLDER if len(folders) >= _ENOUGH_FOLDERS else IMAGE
+        group_by = _usual(patches)
     if group_by in (FOLDER, IMAGE):
         return f"{group_by}s"
     by = GroupBy.parse(group_by)
